@@ -1,0 +1,33 @@
+"""Where books are: a `BookStore` lists them and reads one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from raypipe.book import Book
+
+
+class BookStore(Protocol):
+    """A place that holds books."""
+
+    @property
+    def identity(self) -> str:
+        """Name this store the same wherever the run happens, e.g. `s3://bucket`."""
+
+    def check(self) -> None:
+        """Raise `SetupError` if no book of this store could be read."""
+
+    def list_books(self) -> Iterator[Book]:
+        """Yield every book, all pages, from the listing alone.
+
+        Raises:
+            SetupError: The store cannot be listed.
+        """
+
+    def read(self, book: Book) -> bytes:
+        """Return the book's bytes as they were listed.
+
+        Raises:
+            BookError: This book cannot be read (kind `changed`, `gone`, `denied`, `read`).
+        """
