@@ -1,0 +1,65 @@
+# Two commands on a fresh machine: make run, make test. The rest is for who works on raypipe.
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+# The first interpreter in reach that raypipe runs on; PYTHON=... chooses another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
+export RAY_USAGE_STATS_ENABLED := 0
+
+help:  ## Show what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/run  ## Run the whole job on the sample books and search them
+	@$(BIN)/python -m raypipe
+
+test: $(VENV)/dev  ## Run every test but the benchmarks (real OpenSearch node, S3 server, Ray)
+	@$(BIN)/python -m pytest
+
+test-unit: $(VENV)/dev  ## Run the fast tests alone
+	@$(BIN)/python -m pytest tests/unit
+
+bench: $(VENV)/dev  ## Run every benchmark; each prints one JSON line
+	@set -e; for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
+
+lint: $(VENV)/dev  ## Check style and that imports go down only
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/dev  ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+typecheck: $(VENV)/dev  ## Check types strictly
+	@$(BIN)/mypy
+
+install: $(VENV)/dev  ## Set up everything without running anything
+
+build: $(VENV)/dev  ## Build the wheel
+	@$(BIN)/python -m build --wheel
+
+clean:  ## Remove the environment and the embedded services' data
+	@if [ -x $(BIN)/raypipe ]; then $(BIN)/raypipe down; fi
+	rm -rf $(VENV) raypipe-data processing.log dist
+
+$(VENV)/run: pyproject.toml constraints.txt
+	@$(call install,embedded)
+
+$(VENV)/dev: pyproject.toml constraints.txt
+	@$(call install,dev)
+	@touch $(VENV)/run
+
+# uv installs the same wheels as pip in a tenth of the time; pip is the way where uv cannot run.
+define install
+	if [ -z "$(PYTHON)" ]; then echo "raypipe needs Python 3.11, 3.12 or 3.13; set PYTHON=/path/to/python"; exit 1; fi; \
+	echo "Setting up $(VENV) ..."; \
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || \
+		{ echo "python3 -m venv failed; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv; \
+	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[$(1)]" || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(1)]" || exit 1; \
+	touch $(VENV)/$(1) $(VENV)/run
+endef
+
+.PHONY: help run test test-unit bench lint format typecheck install build clean

@@ -1,0 +1,140 @@
+"""The command line: the first word is the command, the rest is Hydra's."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NoReturn
+
+from raypipe import __version__
+
+COMMANDS = {
+    "run": "list the books, summarize and embed the new ones, index them (the default)",
+    "search": 'find a book by describing it: raypipe search "two friends quarrel" limit=5',
+    "verify": "hold the listing, the ledger and the index against each other, book by book",
+    "up": "start the embedded OpenSearch and S3 and leave them running",
+    "down": "stop the embedded OpenSearch and S3",
+}
+_OVERRIDE = re.compile(r"(\+{1,2}|~)?[A-Za-z_][\w./@-]*=|~[A-Za-z_]")
+_TAKES_VALUE = ("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir")
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    args = sys.argv[1:]
+    if args and args[0] in ("-h", "--help"):
+        print(_help())
+        raise SystemExit(0)
+    if args and args[0] == "--version":
+        print(f"raypipe {__version__}")
+        raise SystemExit(0)
+    raise SystemExit(_dispatch(*_command(args)))
+
+
+def _command(args: list[str]) -> tuple[str, list[str]]:
+    if args and args[0] in COMMANDS:
+        return args[0], args[1:]
+    if args and re.fullmatch(r"[A-Za-z][\w-]*", args[0]):
+        _stop(f"there is no command {args[0]!r}; choose one of {', '.join(COMMANDS)}")
+    return "run", args
+
+
+def _dispatch(command: str, args: list[str]) -> int:
+    import hydra
+
+    from raypipe import config
+
+    # Hydra turns errors into its own exit code and advice; ours are one line and exit 2.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    if command == "search":
+        args = _query_as_override(args)
+    sys.argv = [f"raypipe {command}", *args]
+    config.register()
+    codes: list[int] = []
+    decorate: Any = hydra.main(
+        version_base="1.3", config_path=str(config.conf_dir()), config_name=command
+    )
+    from raypipe.config_errors import CONFIG_ERRORS, explain
+
+    try:
+        decorate(_job(command, codes))()
+    except CONFIG_ERRORS as error:
+        _stop(explain(error, command, args))
+    except KeyboardInterrupt:
+        _stop("stopped before any book was begun", code=4)
+    return max(codes, default=0)
+
+
+def _job(command: str, codes: list[int]) -> Callable[[Any], None]:
+    """Return Hydra's task function; a multirun calls it several times and goes on after errors."""
+
+    def job(cfg: Any) -> None:
+        from raypipe.config_errors import missing
+        from raypipe.errors import OptionError, SetupError
+
+        try:
+            if lacking := missing(cfg):
+                raise OptionError(lacking)
+            codes.append(import_module(f"raypipe.commands.{command}").main(cfg))
+        except OptionError as error:
+            codes.append(_say(error, 2))
+        except SetupError as error:
+            codes.append(_say(error, 1))
+
+    job.__name__ = command
+    return job
+
+
+def _query_as_override(args: list[str]) -> list[str]:
+    """Turn the plain words of a search into one quoted override, whatever they hold."""
+    words, rest, take_next = [], [], False
+    for arg in args:
+        if take_next or arg.startswith("-") or _OVERRIDE.match(arg):
+            rest.append(arg)
+            take_next = arg in _TAKES_VALUE
+        else:
+            words.append(arg)
+    return [*rest, f"query={_quoted(' '.join(words))}"] if words else rest
+
+
+def _quoted(text: str) -> str:
+    r"""Quote for Hydra's grammar, and keep OmegaConf from reading `${` as an interpolation.
+
+    Hydra's rule: inside single quotes, `\'` is a quote, and only backslashes that stand before
+    a quote are escapes (hydra.cc, "Quoted values").
+    """
+    text = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)
+    text = re.sub(r"(\\*)'", lambda match: match[1] * 2 + r"\'", text)
+    trailing = len(text) - len(text.rstrip("\\"))
+    return f"'{text}{chr(92) * trailing}'"
+
+
+def _say(message: object, code: int) -> int:
+    print(f"raypipe: {message}", file=sys.stderr)
+    return code
+
+
+def _stop(message: str, code: int = 2) -> NoReturn:
+    raise SystemExit(_say(message, code))
+
+
+def _help() -> str:
+    lines = [f"  {name:<8} {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            "raypipe turns a bucket of books into a search index.",
+            "",
+            "Usage: raypipe [COMMAND] [option=value ...]",
+            "",
+            *lines,
+            "",
+            "raypipe COMMAND --help shows its options; --cfg job shows their values.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One small file a command: a docstring and main(cfg)."""

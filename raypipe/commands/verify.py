@@ -1,0 +1,4 @@
+"""x."""
+def main(cfg):
+    print(cfg)
+    return 0

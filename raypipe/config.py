@@ -1,0 +1,152 @@
+"""Where conf/ is, the typed options, and the one place that turns configs into parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.config_store import ConfigStore
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from raypipe.errors import OptionError, SetupError
+from raypipe.options import (
+    BreakerOptions,
+    EmbeddedOptions,
+    RayOptions,
+    Stages,
+    StateOptions,
+    check_output,
+)
+
+PARTS = ("storage", "text", "summarizer", "embedder", "opensearch", "checkpoint")
+
+
+@dataclass
+class RunConfig:
+    """Schema of `run`: what is typed here is checked by Hydra; parts check themselves."""
+
+    storage: Any = None
+    text: Any = None
+    summarizer: Any = None
+    embedder: Any = None
+    opensearch: Any = None
+    checkpoint: Any = None
+    limit: int | None = None
+    purge: bool = False
+    adopt: bool = False
+    max_attempts: int = 3
+    output: str = "text"
+    examples: list[str] = field(default_factory=list)
+    state: StateOptions = field(default_factory=StateOptions)
+    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
+    ray: RayOptions = field(default_factory=RayOptions)
+    stages: Stages = field(default_factory=Stages)
+    breaker: BreakerOptions = field(default_factory=BreakerOptions)
+
+
+@dataclass
+class SearchConfig:
+    """Schema of `search`."""
+
+    query: str = "???"
+    limit: int = 5
+    output: str = "text"
+    embedder: Any = None
+    opensearch: Any = None
+    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
+
+
+@dataclass
+class VerifyConfig:
+    """Schema of `verify`."""
+
+    output: str = "text"
+    storage: Any = None
+    opensearch: Any = None
+    state: StateOptions = field(default_factory=StateOptions)
+    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
+
+
+@dataclass
+class ServicesConfig:
+    """Schema of `up` and `down`."""
+
+    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
+
+
+SCHEMAS: Mapping[str, type] = {
+    "run": RunConfig,
+    "search": SearchConfig,
+    "verify": VerifyConfig,
+    "up": ServicesConfig,
+    "down": ServicesConfig,
+}
+
+
+def conf_dir() -> Path:
+    """Return the folder of the configs: beside the package in a wheel, else of the checkout."""
+    inside = Path(__file__).parent / "conf"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "conf"
+
+
+def register() -> None:
+    """Put the schemas where the primary configs find them, as `<command>_schema`."""
+    store = ConfigStore.instance()
+    for command, schema in SCHEMAS.items():
+        store.store(name=f"{command}_schema", node=schema)
+
+
+def options(cfg: DictConfig) -> Any:
+    """Return a command's typed options; the parts in them stay plain mappings.
+
+    Raises:
+        OptionError: A value is out of its range.
+    """
+    try:
+        typed = OmegaConf.to_object(cfg)
+        check_output(getattr(typed, "output", "text"))
+    except (ValueError, TypeError) as error:
+        raise OptionError(_first_line(error)) from None
+    return typed
+
+
+def build(cfg: DictConfig, name: str) -> Any:
+    """Return the part that `cfg[name]` describes, or None where it has no `_target_`.
+
+    Raises:
+        OptionError: The part refused its settings.
+    """
+    node = cfg[name]
+    if node is None or node.get("_target_") is None:
+        return None
+    try:
+        return instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        raise _refused(name, error) from None
+
+
+def required(cfg: DictConfig, name: str) -> Any:
+    """Return the part that `cfg[name]` describes; this command cannot do without it.
+
+    Raises:
+        OptionError: The option stands for no part, or the part refused its settings.
+    """
+    part = build(cfg, name)
+    if part is None:
+        raise OptionError(f"this command needs {name}; choose another option than {name}=none")
+    return part
+
+
+def _refused(name: str, error: InstantiationException) -> Exception:
+    cause = error.__cause__ or error
+    if isinstance(cause, SetupError):
+        return cast(Exception, cause)
+    return OptionError(f"{name}: {_first_line(cause)}")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,132 @@
+"""Start Ray, watch over the graph while it runs, and carry a stop to the workers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from threading import Event
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raypipe import pipeline
+from raypipe.book import Book
+from raypipe.cluster import cluster
+from raypipe.errors import SetupError
+from raypipe.job import Job, Timer
+from raypipe.monitor import Monitor, Progress, RemoteMonitor
+from raypipe.opensearch.bulk_policy import SinkError
+from raypipe.opensearch.datasink import Ledger, OpenSearchDatasink, Target
+from raypipe.opensearch.settings import IndexHandle
+from raypipe.parcels import ParcelSize, PendingBooks
+from raypipe.progress import watch
+from raypipe.signals import stop_on_signal
+
+log = logging.getLogger(__name__)
+
+LOST = "another run took the claim of this state"
+SIGNAL = "asked to stop"
+
+
+def drive(
+    job: Job,
+    books: Sequence[Book],
+    handle: IndexHandle | None,
+    run_seq: int,
+    lost: Event,
+    timer: Timer,
+) -> Progress:
+    """Bring the books through the graph; returns the run's last numbers.
+
+    Raises:
+        SetupError: The graph does not fit the cluster, or something makes every book fail.
+    """
+    with ExitStack() as stack:
+        with timer.step("ray_start"):
+            cpus = stack.enter_context(cluster(job.ray))
+            pipeline.check_fits(job.stages, cpus)
+            asked = stack.enter_context(stop_on_signal())
+            monitor = RemoteMonitor(_actor(job))
+            _preflight(job)
+        with timer.step("graph"), watch(monitor, len(books), {SIGNAL: asked, LOST: lost}):
+            _run(job, books, handle, run_seq, monitor)
+        progress = monitor.progress()
+        for stage, seconds in progress.busy:
+            timer.seconds[f"{stage}_busy"] = round(seconds, 3)
+        return progress
+
+
+def _run(
+    job: Job,
+    books: Sequence[Book],
+    handle: IndexHandle | None,
+    run_seq: int,
+    monitor: RemoteMonitor,
+) -> None:
+    pipeline.configure()
+    parts = pipeline.Parts(
+        job.store,
+        job.cleaner,
+        job.summarizer,
+        job.embedder,
+        job.documents,
+        job.recipe,
+        run_seq,
+        monitor,
+    )
+    target = Target(job.index, handle) if job.index is not None and handle is not None else None
+    ledger = Ledger(job.checkpoint, job.failures, job.documents)
+    sink = OpenSearchDatasink(ledger, job.recipe, run_seq, monitor, target)
+    pending = PendingBooks(books, _parcel_size(job, len(books)), monitor)
+    try:
+        pipeline.run(pending, parts, sink, job.stages)
+    except (RayError, RuntimeError) as error:
+        raise _explained(error) from error
+
+
+def _parcel_size(job: Job, books: int) -> ParcelSize:
+    """Return parcels within the options, small enough that every worker gets some."""
+    options = job.stages.summarize
+    at_once = options.workers * options.calls_per_worker
+    return ParcelSize(
+        books=max(1, min(options.books_per_task, books // (2 * at_once))),
+        source_bytes=options.bytes_per_task,
+    )
+
+
+def _actor(job: Job) -> Any:
+    """Start the monitor where the driver is: it must not go with a worker node."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    remote: Any = ray.remote(num_cpus=0, max_restarts=0, scheduling_strategy=here)(Monitor)
+    return remote.remote(job.breaker)
+
+
+def _preflight(job: Job) -> None:
+    """Check on one worker what the driver checked: credentials, models, a writable state."""
+    check: Any = ray.remote(num_cpus=0.1, max_retries=1)(_check_worker)
+    try:
+        ray.get(check.remote(job))
+    except RayTaskError as error:
+        raise _explained(error) from error
+
+
+def _check_worker(job: Job) -> None:
+    for part in (job.state, job.store, job.summarizer, job.embedder):
+        part.check()
+
+
+def _explained(error: BaseException) -> Exception:
+    """Return the line for a person, if the cause is a known one; else a short summary."""
+    cause: BaseException | None = error
+    while cause is not None:
+        inner = getattr(cause, "cause", None)
+        for one in (cause, inner):
+            if isinstance(one, (SetupError, SinkError)):
+                return SetupError(str(one).strip().splitlines()[-1])
+        cause = cause.__cause__
+    log.debug("the graph failed", exc_info=error)
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return SetupError(f"Ray stopped the run: {type(error).__name__}: {lines[-1] if lines else ''}")

@@ -1,0 +1,74 @@
+"""What a run is made of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from raypipe.checkpoint import Checkpoint
+from raypipe.documents import DocumentStore
+from raypipe.embedders import Embedder
+from raypipe.failures import MAX_ATTEMPTS, FailureLog
+from raypipe.opensearch.settings import OpenSearchIndex
+from raypipe.options import BreakerOptions, RayOptions, Stages
+from raypipe.recipe import Recipe, recipe_of
+from raypipe.state import State
+from raypipe.storage import BookStore
+from raypipe.summarizers import Summarizer
+from raypipe.text import TextCleaner
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a run needs."""
+
+    store: BookStore
+    cleaner: TextCleaner
+    summarizer: Summarizer
+    embedder: Embedder
+    index: OpenSearchIndex | None
+    checkpoint: Checkpoint
+    state: State
+    stages: Stages = field(default_factory=Stages)
+    breaker: BreakerOptions = field(default_factory=BreakerOptions)
+    ray: RayOptions = field(default_factory=RayOptions)
+    limit: int | None = None
+    purge: bool = False
+    adopt: bool = False
+    max_attempts: int = MAX_ATTEMPTS
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return the fingerprints of what this job's parts do."""
+        return recipe_of(
+            self.cleaner.identity(), self.summarizer.identity(), self.embedder.identity()
+        )
+
+    @property
+    def failures(self) -> FailureLog:
+        """Return the log of failures in this job's state."""
+        return FailureLog(self.state)
+
+    @property
+    def documents(self) -> DocumentStore:
+        """Return the finished documents in this job's state."""
+        return DocumentStore(self.state)
+
+
+@dataclass
+class Timer:
+    """Seconds of each step of a run, in order."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Add the time of a block to a step."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            taken = time.monotonic() - began
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + taken, 3)

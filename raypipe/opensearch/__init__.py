@@ -1,0 +1,1 @@
+"""The index: its mapping and life, the bulk writer, and search."""

@@ -1,0 +1,224 @@
+"""The life of an index: making it, checking one that is there, emptying it; and its settings."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from raypipe.errors import SetupError
+from raypipe.opensearch.mapping import VECTOR, Meta, check_engine, differences, index_body, meta_of
+from raypipe.opensearch.scan import IndexedBook, count, mget, refresh, scan_ids
+from raypipe.opensearch.settings import Contents, IndexHandle, OpenSearchIndex
+
+__all__ = [
+    "Contents",
+    "IndexHandle",
+    "IndexedBook",
+    "OpenSearchIndex",
+    "count",
+    "ensure",
+    "find",
+    "mget",
+    "purge",
+    "refresh",
+    "scan_ids",
+]
+
+log = logging.getLogger(__name__)
+
+CREATE_TRIES = 3
+
+
+@dataclass(frozen=True)
+class _Found:
+    handle: IndexHandle
+    mapping: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+def ensure(index: OpenSearchIndex, contents: Contents, *, adopt: bool = False) -> IndexHandle:
+    """Return the index to write to, made if it is not there.
+
+    Args:
+        index: Where and how.
+        contents: What it is to hold.
+        adopt: Take over an index of another state, or one that raypipe never marked.
+
+    Raises:
+        SetupError: The server or the index cannot be used; the line says why and the way out.
+    """
+    _check_server(index)
+    for _ in range(CREATE_TRIES):
+        found = _look(index)
+        if found is not None:
+            return _accept(index, found, contents, adopt=adopt)
+        made = _create(index, contents)
+        if made is not None:
+            return made
+        log.info("Another run is making %s; looking again", index.index)
+    raise SetupError(f"{_where(index)} is made and deleted by others again and again; stop them")
+
+
+def find(index: OpenSearchIndex) -> IndexHandle | None:
+    """Return the index as it is, or None if there is none; makes and changes nothing.
+
+    Raises:
+        SetupError: The server cannot be used, or the alias stands on several indices.
+    """
+    found = _look(index)
+    return None if found is None else found.handle
+
+
+def purge(index: OpenSearchIndex, contents: Contents, *, adopt: bool = False) -> IndexHandle:
+    """Delete the physical index, if there is one, and make a new one: another generation.
+
+    Raises:
+        SetupError: As `ensure`; an index of another state is not deleted without `adopt`.
+    """
+    _check_server(index)
+    found = _look(index)
+    if found is not None:
+        _check_owner(index, found, contents, adopt=adopt)
+        log.info("Deleting the index %s", found.handle.physical)
+        index.connection.ask("DELETE", f"/{found.handle.physical}", ignore=(404,))
+    return ensure(index, contents, adopt=adopt)
+
+
+def _check_server(index: OpenSearchIndex) -> None:
+    # Servers built from plain jars, as the embedded one is, say `unknown` where packages say
+    # `tar`, `rpm`, `deb` or `docker`; only packages bring the native k-NN libraries.
+    version = index.connection.info()["version"]
+    check_engine(index.engine, embedded=version.get("build_type") == "unknown")
+
+
+def _look(index: OpenSearchIndex) -> _Found | None:
+    answer = index.connection.ask("GET", f"/{index.index}", ignore=(404,))
+    if not answer:
+        return None
+    if len(answer) > 1:
+        raise SetupError(
+            f"{_where(index)} is an alias of several indices ({', '.join(sorted(answer))}); "
+            "leave it on one of them, or give another opensearch.index"
+        )
+    [(physical, body)] = answer.items()
+    alias = body.get("aliases", {}).get(index.index)
+    if alias is not None and str(alias.get("is_write_index", True)).lower() == "false":
+        raise SetupError(
+            f"{_where(index)} is an alias that may not be written (is_write_index=false of "
+            f"{physical}); make it the write index, or give another opensearch.index"
+        )
+    mapping = body.get("mappings", {})
+    meta = meta_of(mapping)
+    handle = IndexHandle(
+        alias=index.index,
+        physical=physical,
+        generation=meta.generation if meta else "",
+        endpoint=index.connection.endpoint,
+        require_alias=physical != index.index,
+        state=meta.state if meta else "",
+        embedder=meta.embedder if meta else {},
+        dimension=int(mapping.get("properties", {}).get(VECTOR, {}).get("dimension", 0)),
+    )
+    return _Found(handle, mapping, body.get("settings", {}))
+
+
+def _accept(
+    index: OpenSearchIndex, found: _Found, contents: Contents, *, adopt: bool
+) -> IndexHandle:
+    handle = found.handle
+    wanted = _body(index, contents, _new_meta(contents))
+    unlike = differences(found.mapping, found.settings, wanted)
+    if unlike:
+        raise SetupError(
+            f"{_where(index)} ({handle.physical}) does not fit: {'; '.join(unlike)}. Make it anew "
+            "with purge=true, give another opensearch.index, or use the embedder it was made with"
+        )
+    _check_owner(index, found, contents, adopt=adopt)
+    if not handle.require_alias:
+        log.info("%s is an index, not an alias: it is used in place", index.index)
+    if handle.generation and handle.state == contents.state:
+        return handle
+    return _adopt(index, found, contents)
+
+
+def _check_owner(index: OpenSearchIndex, found: _Found, contents: Contents, *, adopt: bool) -> None:
+    handle = found.handle
+    if adopt or (handle.generation and handle.state == contents.state):
+        return
+    if handle.generation:
+        whose = f"belongs to the state {handle.state}, and this run's state is {contents.state}"
+    else:
+        whose = "was not made by raypipe"
+    raise SetupError(
+        f"{_where(index)} ({handle.physical}) {whose}; give that state's state.uri, another "
+        "opensearch.index, or opensearch.adopt=true to take it over"
+    )
+
+
+def _adopt(index: OpenSearchIndex, found: _Found, contents: Contents) -> IndexHandle:
+    # The generation stays: this state's ledger does not name it, so every book is written again.
+    meta = _new_meta(contents)
+    if found.handle.generation:
+        meta = replace(meta, generation=found.handle.generation)
+    # PUT _mapping replaces the whole _meta, so what others keep there goes in again.
+    marks = {**found.mapping.get("_meta", {}), "raypipe": meta.as_dict()}
+    index.connection.ask("PUT", f"/{found.handle.physical}/_mapping", body={"_meta": marks})
+    log.info("Took over %s for the state %s", found.handle.physical, contents.state)
+    return replace(
+        found.handle, generation=meta.generation, state=meta.state, embedder=meta.embedder
+    )
+
+
+def _create(index: OpenSearchIndex, contents: Contents) -> IndexHandle | None:
+    """Make the index and its alias in one request, or return None if another was faster.
+
+    `is_write_index` decides between two creators: the server refuses an alias with two.
+    """
+    meta = _new_meta(contents)
+    physical = f"{index.index}-{datetime.now(UTC):%Y%m%d%H%M%S}"
+    aliases = {index.index: {"is_write_index": True}}
+    body = {**_body(index, contents, meta), "aliases": aliases}
+    try:
+        answer = index.connection.ask("PUT", f"/{physical}", body=body)
+    except SetupError:
+        found = _look(index)
+        if found is None:
+            raise
+        # A lost answer, or a server that was busy and did it all the same: it is ours.
+        ours = found.handle.generation == meta.generation
+        return replace(found.handle, created=True) if ours else None
+    if not answer.get("shards_acknowledged", True):
+        log.warning("%s is made, but its shards are not started yet", physical)
+    log.info("Made the index %s behind the alias %s", physical, index.index)
+    return IndexHandle(
+        alias=index.index,
+        physical=physical,
+        generation=meta.generation,
+        endpoint=index.connection.endpoint,
+        created=True,
+        state=meta.state,
+        embedder=meta.as_dict()["embedder"],
+        dimension=contents.dimension,
+    )
+
+
+def _new_meta(contents: Contents) -> Meta:
+    return Meta(uuid.uuid4().hex, contents.state, contents.recipe, contents.embedder)
+
+
+def _body(index: OpenSearchIndex, contents: Contents, meta: Meta) -> dict[str, Any]:
+    return index_body(
+        contents.dimension,
+        meta,
+        engine=index.engine,
+        shards=index.shards,
+        replicas=index.replicas,
+    )
+
+
+def _where(index: OpenSearchIndex) -> str:
+    return f"opensearch.index={index.index} at {index.connection.endpoint}"

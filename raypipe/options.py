@@ -1,0 +1,146 @@
+"""Typed options that raypipe reads itself; parts have their own in their classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class StageOptions:
+    """One pool of actors.
+
+    Args:
+        workers: Actors in the pool.
+        num_cpus: Share of a core that each actor reserves; at most 0.1 for one that only waits.
+    """
+
+    workers: int = 1
+    num_cpus: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        _at_least("workers", self.workers, 1)
+        _at_least("num_cpus", self.num_cpus, 0)
+
+
+@dataclass
+class SummarizeOptions(StageOptions):
+    """The pool that reads and summarizes.
+
+    Args:
+        calls_per_worker: Parcels that one actor works on at once; 1 where it computes.
+        books_per_task: Most books in a parcel, the unit of Ray's work and retries.
+        bytes_per_task: Most source bytes in a parcel, so that large books wait for few others.
+    """
+
+    calls_per_worker: int = 1
+    books_per_task: int = 64
+    bytes_per_task: int = 4_000_000
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        # A dataclass with slots would lose super(); this one has none.
+        super().__post_init__()
+        _at_least("calls_per_worker", self.calls_per_worker, 1)
+        _at_least("books_per_task", self.books_per_task, 1)
+        _at_least("bytes_per_task", self.bytes_per_task, 1)
+
+
+@dataclass
+class WriteOptions:
+    """The write tasks.
+
+    Args:
+        tasks: Write tasks at once.
+        num_cpus: Share of a core that each reserves.
+    """
+
+    tasks: int = 2
+    num_cpus: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        _at_least("tasks", self.tasks, 1)
+
+
+@dataclass
+class Stages:
+    """The sizes of the graph; presets stand in conf/scale/."""
+
+    summarize: SummarizeOptions = field(default_factory=SummarizeOptions)
+    embed: StageOptions = field(default_factory=StageOptions)
+    write: WriteOptions = field(default_factory=WriteOptions)
+
+
+@dataclass
+class BreakerOptions:
+    """When a run stops by itself because the books fail.
+
+    Args:
+        first: Stop when the first this many books all fail in the same way; 0 = never.
+        window: Look at this many last books; 0 = never.
+        max_share: Stop when more than this share of the window failed.
+    """
+
+    first: int = 20
+    window: int = 200
+    max_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        _at_least("first", self.first, 0)
+        _at_least("window", self.window, 0)
+        if not 0 < self.max_share <= 1:
+            raise ValueError(f"max_share={self.max_share} is not between 0 and 1")
+
+
+@dataclass
+class RayOptions:
+    """Where Ray runs.
+
+    Args:
+        address: `local` starts one here; `auto` or an address joins a running cluster.
+        num_cpus: Cores for a local Ray; None = all.
+        dashboard: Whether a local Ray has its dashboard (about two seconds of start).
+        object_store_mb: Shared memory of a local Ray; None = Ray's own choice.
+        temp_dir: Where a local Ray keeps its session; None = Ray's own choice.
+    """
+
+    address: str = "local"
+    num_cpus: int | None = None
+    dashboard: bool = True
+    object_store_mb: int | None = 256
+    temp_dir: str | None = None
+
+
+@dataclass
+class StateOptions:
+    """Where the ledger is kept.
+
+    Args:
+        uri: A folder, or s3://bucket/prefix (needed on a cluster).
+    """
+
+    uri: str = "raypipe-data/state"
+
+
+@dataclass
+class EmbeddedOptions:
+    """What raypipe starts on this machine by itself.
+
+    Args:
+        data: Folder of the embedded services.
+    """
+
+    data: str = "raypipe-data"
+
+
+def check_output(output: str) -> None:
+    """Raise ValueError unless the output format is one we know."""
+    if output not in ("text", "json"):
+        raise ValueError(f"output={output}: choose text or json")
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    if value < least:
+        raise ValueError(f"{name}={value} must be at least {least}")

@@ -1,0 +1,129 @@
+"""THE graph: pending books in, summarized, embedded, written to OpenSearch in bulk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.data import ActorPoolStrategy, DataContext, Dataset
+
+from raypipe.documents import DocumentStore
+from raypipe.embedders import Embedder
+from raypipe.errors import SetupError
+from raypipe.monitor import DEADLY, Marks
+from raypipe.opensearch.datasink import OpenSearchDatasink
+from raypipe.options import StageOptions, Stages
+from raypipe.parcels import PendingBooks
+from raypipe.recipe import Recipe
+from raypipe.stages import Embed, Summarize
+from raypipe.storage import BookStore
+from raypipe.summarizers import Summarizer
+from raypipe.text import TextCleaner
+
+LISTING_CPUS = 0.1
+"""The read task only hands out keys."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of; everything here travels to the workers."""
+
+    store: BookStore
+    cleaner: TextCleaner
+    summarizer: Summarizer
+    embedder: Embedder
+    documents: DocumentStore
+    recipe: Recipe
+    run_seq: int
+    marks: Marks
+
+    def summarize(self) -> dict[str, Any]:
+        """Return what the `Summarize` stage is made with."""
+        stage = {name: value for name, value in vars(self).items() if name != "embedder"}
+        return stage
+
+    def embed(self) -> dict[str, Any]:
+        """Return what the `Embed` stage is made with."""
+        return {"embedder": self.embedder, "recipe": self.recipe, "marks": self.marks}
+
+
+def run(books: PendingBooks, parts: Parts, sink: OpenSearchDatasink, stages: Stages) -> None:
+    """Bring the books through the graph; each ends in the ledger or is left."""
+    write = stages.write
+    build(books, parts, stages).write_datasink(
+        sink, concurrency=write.tasks, ray_remote_args={"num_cpus": write.num_cpus}
+    )
+
+
+def build(books: PendingBooks, parts: Parts, stages: Stages) -> Dataset:
+    """Return the graph up to the sink."""
+    return (
+        ray.data.read_datasource(books, num_cpus=LISTING_CPUS, override_num_blocks=books.tasks())
+        .map_batches(
+            Summarize,
+            fn_constructor_kwargs=parts.summarize(),
+            **pool(stages.summarize, stages, calls=stages.summarize.calls_per_worker),
+        )
+        .map_batches(Embed, fn_constructor_kwargs=parts.embed(), **pool(stages.embed, stages))
+    )
+
+
+def pool(stage: StageOptions, stages: Stages, calls: int = 1) -> dict[str, Any]:
+    """Return map_batches' arguments for one actor pool: a parcel a call."""
+    # A worker's death costs its parcel at most one try for each of its books: the guilty one is
+    # found by its marks and comes out as a failure. More deaths than that are not a book's fault.
+    deaths = stages.summarize.books_per_task + DEADLY
+    return {
+        "compute": ActorPoolStrategy(
+            size=stage.workers,
+            max_concurrent_calls_per_actor=calls,
+            # Twice the calls, so that an actor never waits for its next parcel.
+            max_tasks_in_flight_per_actor=2 * calls,
+            enable_true_multi_threading=calls > 1,
+        ),
+        "num_cpus": stage.num_cpus,
+        "batch_size": 1,
+        "batch_format": "pyarrow",
+        "udf_modifying_row_count": False,
+        "max_restarts": deaths,
+        "max_task_retries": deaths,
+    }
+
+
+def configure() -> None:
+    """Set the DataContext; it is copied when a dataset is made, so this comes first."""
+    context = DataContext.get_current()
+    # One byte, so that each one-row parcel stays a block, and so a task, of its own.
+    context.target_max_block_size = 1
+    context.target_min_block_size = 1
+    # A block that fails must fail the run, not vanish: books fail inside the stages.
+    context.max_errored_blocks = 0
+    context.actor_task_retry_on_errors = False
+    context.actor_init_retry_on_errors = True
+    context.max_consecutive_actor_init_deaths = 3
+    # Waiting for tomorrow's tokens is not a fault.
+    context.execution_no_progress_timeout_s = -1
+    context.enable_progress_bars = False
+    context.issue_detectors_config.detectors = []
+    context.print_on_execution_start = False
+
+
+def check_fits(stages: Stages, cpus: float) -> None:
+    """Raise `SetupError` unless all pools and one write task fit the cluster at once.
+
+    Ray waits for ever for an actor that fits nowhere.
+    """
+    asked = {
+        "listing": LISTING_CPUS,
+        "stages.summarize": stages.summarize.workers * stages.summarize.num_cpus,
+        "stages.embed": stages.embed.workers * stages.embed.num_cpus,
+        "one write task": stages.write.num_cpus,
+    }
+    total = sum(asked.values())
+    if total > cpus + 1e-9:
+        shares = ", ".join(f"{name} {share:g}" for name, share in asked.items())
+        raise SetupError(
+            f"the graph reserves {total:g} CPUs ({shares}) and Ray has {cpus:g}; "
+            "lower workers or num_cpus of a stage, or choose a smaller scale"
+        )

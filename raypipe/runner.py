@@ -1,0 +1,229 @@
+"""One run, from the listing to the record. No Hydra in here: a `Job` comes in."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from raypipe import __version__, runs
+from raypipe.claim import Claim
+from raypipe.errors import SetupError
+from raypipe.failures import standing
+from raypipe.job import Job, Timer
+from raypipe.monitor import Progress
+from raypipe.opensearch.index import ensure, purge
+from raypipe.opensearch.scan import refresh
+from raypipe.opensearch.settings import Contents, IndexHandle
+from raypipe.plan import Known, KnownFailure, Plan, plan
+from raypipe.runs import RunRecord
+from raypipe.state import state_id
+
+log = logging.getLogger(__name__)
+
+COMPACT_AT = 500
+"""Parts of a kind from which they are merged (DESIGN: every 500 parts)."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run: sets of ids, each from its own source, and the numbers."""
+
+    plan: Plan
+    done: set[str]
+    failed: set[str]
+    progress: Progress
+    handle: IndexHandle | None
+
+    @property
+    def left(self) -> set[str]:
+        """Return the books that the run knows it did not come to, from a limit or a stop."""
+        left = set(self.plan.over_limit)
+        if self.progress.stop:
+            left |= {book.book_id for book in self.plan.todo} - self.done - self.failed
+        return left
+
+
+def run(job: Job, claim: Claim, config: Mapping[str, Any]) -> RunRecord:
+    """Run the job under its claim and keep its record.
+
+    Args:
+        job: What to do.
+        claim: The claim on the job's state; its number is the run's.
+        config: The configuration, for the record; secrets are taken out of it.
+
+    Returns:
+        The record, saved.
+
+    Raises:
+        SetupError: Something makes every book fail, or the books do not balance.
+    """
+    began, started = time.monotonic(), time.time()
+    run_id, timer = runs.run_id(claim.run_seq, started), Timer()
+    outcome = _execute(job, claim, timer)
+    record = _record(outcome, run_id, claim.run_seq)
+    record.started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started))
+    if outcome.plan.todo:
+        with timer.step("compaction"):
+            _compact(job)
+        runs.save_config(job.state, run_id, config)
+    record.stage_seconds = timer.seconds
+    record.seconds = round(time.monotonic() - began, 3)
+    problems = _balance(outcome)
+    if problems:
+        record.status, record.exit_code = "error", 1
+    record.save(job.state)
+    if problems:
+        raise SetupError(f"the books of run {run_id} do not balance: {'; '.join(problems)}")
+    return record
+
+
+def _execute(job: Job, claim: Claim, timer: Timer) -> Outcome:
+    """List, plan, run the graph, and read back what the ledger says of it."""
+    with timer.step("index"):
+        handle = _index(job)
+    with timer.step("listing"):
+        books = list(job.store.list_books())
+    with timer.step("planning"):
+        todo = plan(
+            books,
+            _known(job, handle),
+            recipe=job.recipe.document,
+            skip=job.checkpoint.skip,
+            limit=job.limit,
+            max_attempts=job.max_attempts,
+        )
+    _say(todo)
+    progress = Progress()
+    if todo.todo:
+        progress = _graph(job, claim, todo, handle, timer)
+    with timer.step("closing"):
+        done, failed = _read_back(job, claim.run_seq, handle) if todo.todo else (set(), set())
+        if handle is not None and job.index is not None and done:
+            refresh(job.index, handle)
+    return Outcome(todo, done, failed, progress, handle)
+
+
+def _index(job: Job) -> IndexHandle | None:
+    if job.index is None:
+        return None
+    contents = Contents(
+        dimension=job.embedder.dimension,
+        embedder=job.embedder.identity(),
+        state=state_id(job.state),
+        recipe=job.recipe.document,
+    )
+    make = purge if job.purge else ensure
+    handle = make(job.index, contents, adopt=job.adopt)
+    if not handle.require_alias:
+        log.info("%s is a concrete index, not an alias: used in place", handle.physical)
+    return handle
+
+
+def _known(job: Job, handle: IndexHandle | None) -> Known:
+    """Return what the ledger says; without an index, finished is as far as a book gets."""
+    recipe = job.recipe
+    failures = standing(job.failures.known(), job.checkpoint.history())
+    last = {
+        row["book_id"]: KnownFailure(row["etag"], row["recipe"], row["retryable"], row["attempts"])
+        for row in failures.to_pylist()
+    }
+    finished = job.documents.finished(recipe.document)
+    summarized = job.documents.summarized(recipe.summary, besides=[recipe.document])
+    if handle is None:
+        return Known(set(finished), {}, summarized, last)
+    processed = job.checkpoint.versions(handle.generation, recipe.document)
+    return Known(processed, finished, summarized, last)
+
+
+def _say(todo: Plan) -> None:
+    log.info(
+        "listed %s · done before %s · known failures %s · finished, to index %s · to read %s%s",
+        f"{len(todo.listed):,}",
+        f"{len(todo.processed):,}",
+        f"{len(todo.known_failures):,}",
+        f"{len(todo.ready):,}",
+        f"{len(todo.new):,}",
+        f" · over the limit {len(todo.over_limit):,}" if todo.over_limit else "",
+    )
+    if not todo.todo:
+        log.info("nothing to do: no book is read, no model is called, Ray is not started")
+
+
+def _graph(
+    job: Job, claim: Claim, todo: Plan, handle: IndexHandle | None, timer: Timer
+) -> Progress:
+    """Check what every book needs, then start Ray and bring the books through."""
+    with timer.step("checks"):
+        if todo.new:
+            job.store.check()
+            job.summarizer.check()
+        job.embedder.check()
+    # Ray takes a second to import: a run with nothing to do must not pay for it.
+    from raypipe.drive import drive
+
+    return drive(job, todo.todo, handle, claim.run_seq, claim.lost, timer)
+
+
+def _read_back(job: Job, run_seq: int, handle: IndexHandle | None) -> tuple[set[str], set[str]]:
+    """Return the ids that this run's own parts call done and failed."""
+    if handle is None:
+        acknowledged = job.documents.of_run(job.recipe.document, run_seq)
+    else:
+        acknowledged = job.checkpoint.of_run(run_seq)
+    failures = standing(job.failures.of_run(run_seq), acknowledged)
+    return set(acknowledged["book_id"].to_pylist()), set(failures["book_id"].to_pylist())
+
+
+def _compact(job: Job) -> None:
+    job.checkpoint.compact(COMPACT_AT)
+    job.failures.compact(COMPACT_AT)
+    job.documents.compact(job.recipe.document, COMPACT_AT)
+
+
+def _record(outcome: Outcome, run_id: str, run_seq: int) -> RunRecord:
+    todo, progress, handle = outcome.plan, outcome.progress, outcome.handle
+    done, failed, left = len(outcome.done), len(outcome.failed), len(outcome.left)
+    status, code = "done", 0
+    if progress.stop:
+        status, code = "stopped", 4
+    elif failed:
+        code = 3
+    return RunRecord(
+        run_id=run_id,
+        run_seq=run_seq,
+        status=status,
+        exit_code=code,
+        listed=len(todo.listed),
+        skipped=len(todo.skipped),
+        indexed=done if handle is not None else 0,
+        finished=done if handle is None else 0,
+        failed=failed,
+        left=left,
+        known_failures=len(todo.known_failures),
+        model_calls=progress.model_calls,
+        input_tokens=progress.input_tokens,
+        output_tokens=progress.output_tokens,
+        index=handle.physical if handle else "",
+        generation=handle.generation if handle else "",
+        versions=_versions(),
+    )
+
+
+def _balance(outcome: Outcome) -> list[str]:
+    todo = outcome.plan
+    return runs.balance(todo.listed, todo.skipped, outcome.done, outcome.failed, outcome.left)
+
+
+def _versions() -> dict[str, str]:
+    found = {"raypipe": __version__, "python": platform.python_version()}
+    for package in ("ray", "pyarrow", "opensearch-py"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

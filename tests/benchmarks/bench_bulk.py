@@ -1,0 +1,210 @@
+"""The bulk writer against one request a document, on a real node of its own.
+
+    python tests/benchmarks/bench_bulk.py [--documents 2000] [--rounds 3] [--url http://…]
+
+Both ways send the same bodies over kept-alive connections through the same client, into an
+index with the same mapping that nothing refreshes; serializing is in both times. Rounds take
+turns, each into a new index; a figure is the ratio of the medians. Documents are like real
+ones: a summary of about 280 words and 100 keywords, drawn from a vocabulary as skewed as
+English. The node is warmed up first, lives in a temporary folder and ends with the benchmark.
+The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+
+from report import Report, say  # noqa: E402
+
+from raypipe.book import Document, book_id  # noqa: E402
+from raypipe.embedded.services import Services  # noqa: E402
+from raypipe.opensearch import bulk_item  # noqa: E402
+from raypipe.opensearch.bulk import BulkWriter, Counters  # noqa: E402
+from raypipe.opensearch.client import Connection  # noqa: E402
+from raypipe.opensearch.index import Contents, IndexHandle, OpenSearchIndex, count, purge, refresh  # noqa: E402  # noqa: E402
+from raypipe.opensearch.mapping import VECTOR, body_of  # noqa: E402
+
+DIMENSION = 256
+CONTENTS = Contents(DIMENSION, {"model": "bench", "dimension": DIMENSION}, "bench", "bench")
+REACH = {"text": 0.05, "vectors": 0.15}  # issue 3, figures
+REACH_REQUESTS = 0.002
+WARM_UP = 300
+
+Body = Callable[[Document, int], dict[str, Any]]
+
+
+def documents(number: int, seed: int) -> list[Document]:
+    """Return documents like those of real books."""
+    rng = random.Random(seed)
+    letters = "etaoinshrdlucmfwypvbgk"
+    words = ["".join(rng.choices(letters, k=rng.randint(2, 11))) for _ in range(20_000)]
+    weights = [1.0 / rank for rank in range(1, len(words) + 1)]
+    vectors = np.random.default_rng(seed).normal(size=(number, DIMENSION)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    made = []
+    for row in range(number):
+        text = rng.choices(words, weights, k=280)
+        sentences = [" ".join(text[i : i + 20]).capitalize() + "." for i in range(0, 280, 20)]
+        made.append(_document(row, " ".join(sentences), rng.sample(words, 100), vectors[row]))
+    return made
+
+
+def _document(row: int, summary: str, keywords: list[str], vector: Any) -> Document:
+    key = f"shelf/{row:06d}.txt"
+    digest = book_id("s3://bench", key)
+    return Document(
+        book_id=digest,
+        key=key,
+        etag=digest[:32],
+        source="s3://bench",
+        size=400_000,
+        modified=1.7e9 + row,
+        title=" ".join(keywords[:4]).title(),
+        author=" ".join(keywords[4:6]).title(),
+        language="en",
+        words=70_000,
+        encoding="utf-8",
+        flags=("gutenberg",),
+        text_sha256=digest,
+        text_recipe="0" * 16,
+        summary_recipe="1" * 16,
+        document_recipe="2" * 16,
+        summarizer="extractive",
+        embedder="wordllama",
+        summary=summary,
+        keywords=tuple(keywords),
+        model_calls=0,
+        input_tokens=0,
+        output_tokens=0,
+        run_seq=1,
+        finished_at=1.75e9,
+        node_id="bench",
+        summary_vector=tuple(vector.tolist()),
+    )
+
+
+def text_only(document: Document, dimension: int) -> dict[str, Any]:
+    """Return the body without its vector."""
+    body = body_of(document, dimension)
+    del body[VECTOR]
+    return body
+
+
+def fresh(index: OpenSearchIndex) -> IndexHandle:
+    """Return a new empty index that nothing refreshes."""
+    handle = purge(index, CONTENTS)
+    settings = {"index.refresh_interval": "-1"}
+    index.connection.ask("PUT", f"/{handle.physical}/_settings", body=settings)
+    return handle
+
+
+def one_by_one(
+    index: OpenSearchIndex, handle: IndexHandle, docs: list[Document], body: Body
+) -> int:
+    """Index each document with a request of its own; returns the requests."""
+    for document in docs:
+        data = orjson.dumps(body(document, DIMENSION), option=orjson.OPT_SERIALIZE_NUMPY)
+        index.connection.send("PUT", f"/{handle.physical}/_doc/{document.book_id}", body=data)
+    return len(docs)
+
+
+def in_bulk(index: OpenSearchIndex, handle: IndexHandle, docs: list[Document]) -> Counters:
+    """Index the documents as raypipe does."""
+    writer = BulkWriter(index, handle, 1)
+    for _ in writer.write(docs):
+        pass
+    return writer.counters
+
+
+def compare(
+    index: OpenSearchIndex, docs: list[Document], body: Body, rounds: int
+) -> dict[str, Any]:
+    """Take turns, and return seconds of each way and the bulk counters of the last round."""
+    bulk_item.body_of = body  # what the writer sends; the same as the other way does
+    times: dict[str, list[float]] = {"single": [], "bulk": []}
+    counters = Counters()
+    try:
+        for turn in range(rounds):
+            for way in ("single", "bulk") if turn % 2 == 0 else ("bulk", "single"):
+                handle = fresh(index)
+                began = time.perf_counter()
+                if way == "single":
+                    one_by_one(index, handle, docs, body)
+                else:
+                    counters = in_bulk(index, handle, docs)
+                times[way].append(time.perf_counter() - began)
+                refresh(index, handle)
+                assert count(index, handle) == len(docs), "not every document is there"
+            say(
+                f"  round {turn + 1}: {times['single'][-1]:.2f} s single, {times['bulk'][-1]:.2f} s bulk"
+            )
+    finally:
+        bulk_item.body_of = body_of
+    return {"times": times, "counters": counters}
+
+
+@contextmanager
+def node(url: str | None) -> Iterator[str]:
+    """Yield the URL of a node: the given one, or one of our own that ends with us."""
+    if url:
+        yield url
+        return
+    with tempfile.TemporaryDirectory(prefix="raypipe-bench-") as folder:
+        with Services(Path(folder)) as services:
+            yield services.opensearch()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--documents", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--url", help="a node that runs already")
+    options = parser.parse_args()
+    report = Report("bulk")
+    docs = documents(options.documents, seed=20)
+    report.note("documents", len(docs))
+    with node(options.url) as url:
+        index = OpenSearchIndex(Connection(url), index="bench-bulk")
+        say("warming the node up")
+        for _ in range(3):
+            one_by_one(index, fresh(index), docs[:WARM_UP], body_of)
+            in_bulk(index, fresh(index), docs)
+        for name, body in (("text", text_only), ("vectors", body_of)):
+            say(f"{name}: {options.rounds} rounds")
+            measure(report, name, compare(index, docs, body, options.rounds), len(docs))
+        index.connection.ask("DELETE", f"/{index.index}-*", ignore=(404,))
+    report.finish()
+
+
+def measure(report: Report, name: str, found: dict[str, Any], number: int) -> None:
+    """Record the figures of one kind of document."""
+    single, bulk = (statistics.median(found["times"][way]) for way in ("single", "bulk"))
+    counters = found["counters"]
+    report.note(f"{name}_seconds_single", single)
+    report.note(f"{name}_seconds_bulk", bulk)
+    report.note(f"{name}_seconds_single_each", [round(one, 3) for one in found["times"]["single"]])
+    report.note(f"{name}_seconds_bulk_each", [round(one, 3) for one in found["times"]["bulk"]])
+    report.note(f"{name}_node_took_s", counters.took_ms / 1000)
+    report.note(f"{name}_bytes", counters.bytes_sent)
+    report.at_most(f"{name}_time_ratio", bulk / single, REACH[name])
+    report.at_most(f"{name}_requests_ratio", counters.requests / number, REACH_REQUESTS)
+
+
+if __name__ == "__main__":
+    main()

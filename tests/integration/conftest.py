@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from raypipe.embedded.services import Services
+
+
+@pytest.fixture(scope="session")
+def opensearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the URL of a real node: a given one, or one of our own for this session."""
+    given = os.environ.get("RAYPIPE_TEST_OPENSEARCH")
+    if given:
+        yield given
+        return
+    with Services(tmp_path_factory.mktemp("opensearch")) as services:
+        yield services.opensearch()

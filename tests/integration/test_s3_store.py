@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from raypipe.book import BookError
+from raypipe.errors import SetupError
+from raypipe.storage.s3 import S3BookStore
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def store(endpoint: str) -> S3BookStore:
+    return S3BookStore("books", endpoint_url=endpoint, anonymous=True)
+
+
+@pytest.fixture(scope="module")
+def client(endpoint: str) -> Any:
+    client = S3BookStore("books", endpoint_url=endpoint, anonymous=True).connection.client()
+    client.create_bucket(Bucket="books")
+    return client
+
+
+def test_listing_follows_every_page(store: S3BookStore, client: Any) -> None:
+    for number in range(2_500):
+        client.put_object(Bucket="books", Key=f"many/{number:05d}.txt", Body=b"x")
+    listed = list(replace(store, prefix="many/").list_books())
+    assert [book.key for book in listed] == [f"many/{number:05d}.txt" for number in range(2_500)]
+    assert len({book.book_id for book in listed}) == 2_500
+
+
+def test_takes_size_etag_and_time_from_the_listing(store: S3BookStore, client: Any) -> None:
+    answer = client.put_object(Bucket="books", Key="one/a.txt", Body=b"hello")
+    (book,) = replace(store, prefix="one/").list_books()
+    assert (book.size, book.etag) == (5, answer["ETag"].strip('"'))
+    assert book.modified > 1.7e9
+
+
+def test_suffixes_and_folder_markers_are_left_out(store: S3BookStore, client: Any) -> None:
+    for key in ("mix/", "mix/a.txt", "mix/b.md", "mix/ü & <c>.txt"):
+        client.put_object(Bucket="books", Key=key, Body=b"x")
+    listed = replace(store, prefix="mix/").list_books()
+    assert [book.key for book in listed] == ["mix/a.txt", "mix/ü & <c>.txt"]
+
+
+def test_reads_only_the_version_that_was_listed(store: S3BookStore, client: Any) -> None:
+    client.put_object(Bucket="books", Key="read/a.txt", Body=b"first", ACL="public-read")
+    mine = replace(store, prefix="read/")
+    (book,) = mine.list_books()
+    assert mine.read(book) == b"first"
+    client.put_object(Bucket="books", Key="read/a.txt", Body=b"second", ACL="public-read")
+    with pytest.raises(BookError, match="changed after it was listed") as caught:
+        mine.read(book)
+    assert caught.value.retryable
+    client.delete_object(Bucket="books", Key="read/a.txt")
+    with pytest.raises(BookError) as caught:
+        mine.read(book)
+    assert caught.value.kind == "gone"
+
+
+def test_an_unknown_bucket_is_named_with_the_way_out(endpoint: str, client: Any) -> None:
+    with pytest.raises(SetupError, match=r"storage\.bucket=nowhere.*no such bucket"):
+        S3BookStore("nowhere", endpoint_url=endpoint, anonymous=True).check()
+
+
+def test_no_server_is_said(client: Any) -> None:
+    with pytest.raises(SetupError, match="no server answers there"):
+        S3BookStore("b", endpoint_url="http://127.0.0.1:9", anonymous=True).check()
+
+
+def test_missing_credentials_are_said(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    store = S3BookStore("books", endpoint_url=endpoint, region="eu-west-1")
+    with pytest.raises(SetupError, match="no AWS credentials found"):
+        store.check()
+    with pytest.raises(SetupError, match="no such profile"):
+        replace(store, profile="nobody").check()
+
+
+def test_an_anonymous_client_ignores_a_broken_profile(
+    endpoint: str, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
+    S3BookStore("books", endpoint_url=endpoint, anonymous=True, region="eu-north-1").check()

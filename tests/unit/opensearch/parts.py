@@ -1,0 +1,94 @@
+"""Documents and settings for the tests of the sink."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from raypipe.book import Document
+from raypipe.opensearch.bulk import BulkWriter, Result
+from raypipe.opensearch.client import Connection
+from raypipe.opensearch.index import IndexHandle, OpenSearchIndex
+from tests.unit.opensearch.stub import PHYSICAL
+
+DIMENSION = 4
+
+
+def document(book_id: str, **fields: Any) -> Document:
+    values: dict[str, Any] = {
+        "book_id": book_id,
+        "key": f"shelf/{book_id}.txt",
+        "etag": "etag-1",
+        "source": "s3://books",
+        "size": 1000,
+        "modified": 1_700_000_000.25,
+        "title": f"Title {book_id}",
+        "author": "An Author",
+        "language": "en",
+        "words": 180,
+        "encoding": "utf-8",
+        "flags": ("gutenberg",),
+        "text_sha256": "0" * 64,
+        "text_recipe": "text-1",
+        "summary_recipe": "summary-1",
+        "document_recipe": "document-1",
+        "summarizer": "extractive",
+        "embedder": "hash",
+        "summary": "Two keepers quarrel over a lamp.",
+        "keywords": ("lighthouse", "quarrel"),
+        "model_calls": 0,
+        "input_tokens": 0,
+        "output_tokens": 0,
+        "run_seq": 1,
+        "finished_at": 1_700_000_001.5,
+        "node_id": "node-1",
+        "summary_vector": (0.5, 0.5, 0.5, 0.5),
+    }
+    return Document(**{**values, **fields})
+
+
+def documents(number: int) -> list[Document]:
+    return [document(f"b{i:04d}") for i in range(number)]
+
+
+def index_at(url: str, **settings: Any) -> OpenSearchIndex:
+    keys = ("timeout_s", "compress", "username", "password_env")
+    connection = {name: settings.pop(name) for name in keys if name in settings}
+    return OpenSearchIndex(Connection(url, **connection), index="books", **settings)
+
+
+def handle_at(url: str, **fields: Any) -> IndexHandle:
+    values = {"alias": "books", "physical": PHYSICAL, "generation": "g1", "endpoint": url}
+    return IndexHandle(**{**values, "dimension": DIMENSION, **fields})
+
+
+class Clock:
+    """Time that passes only by sleeping, and by `tick` at each look."""
+
+    def __init__(self, tick: float = 0.0) -> None:
+        self.now = 1000.0
+        self.tick = tick
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        self.now += self.tick
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def writer_at(url: str, *, clock: Clock | None = None, run_seq: int = 7, **settings: Any) -> Any:
+    clock = clock or Clock()
+    return BulkWriter(
+        index_at(url, **settings),
+        handle_at(url),
+        run_seq,
+        sleep=clock.sleep,
+        jitter=lambda attempt: float(attempt),
+        clock=clock,
+    )
+
+
+def by_id(batches: list[list[Result]]) -> dict[str, Result]:
+    return {result.book_id: result for batch in batches for result in batch}

@@ -1,0 +1,179 @@
+"""An OpenSearch of a hundred lines, for what a real one won't do on demand.
+
+It keeps documents by id with external_gte versions, and does what its script says first: each
+request to `_bulk` takes one step of it, None meaning "as usual".
+"""
+
+from __future__ import annotations
+
+import gzip
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+
+PHYSICAL = "books-20260101000000"
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    params: dict[str, list[str]]
+    headers: dict[str, str]
+    body: bytes  # decompressed
+    sent_bytes: int
+
+    @property
+    def docs(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        lines = [orjson.loads(line) for line in self.body.splitlines()]
+        return [
+            (action["index"], source)
+            for action, source in zip(lines[::2], lines[1::2], strict=True)
+        ]
+
+    @property
+    def ids(self) -> list[str]:
+        return [action["_id"] for action, _ in self.docs]
+
+
+@dataclass
+class Reply:
+    status: int = 200
+    body: Any = field(default_factory=dict)
+    content_type: str = "application/json"
+    reset: bool = False
+    delay_s: float = 0.0
+
+
+Step = Callable[[Request], Reply | None] | Reply | None
+
+
+class Stub:
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.steps: deque[Step] = deque()
+        self.always: Callable[[Request], Reply | None] | None = None
+        self.docs: dict[str, tuple[int, dict[str, Any]]] = {}
+        self.paths: dict[str, Reply] = {}
+        stub = self
+
+        class Handler(_Handler):
+            owner = stub
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def bulks(self) -> list[Request]:
+        return [request for request in self.requests if request.path.endswith("/_bulk")]
+
+    def answer(self, request: Request) -> Reply:
+        self.requests.append(request)
+        if request.path in self.paths:
+            return self.paths[request.path]
+        if request.path.endswith("/_bulk"):
+            step = self.steps.popleft() if self.steps else self.always
+            reply = step(request) if callable(step) else step
+            return reply if reply is not None else self.index(request)
+        if request.path.endswith("/_mget"):
+            ids = orjson.loads(request.body)["ids"]
+            return Reply(body={"docs": [self._got(one) for one in ids]})
+        return Reply(404, {"error": {"type": "no_such_path"}, "status": 404})
+
+    def index(self, request: Request, failing: dict[str, dict[str, Any]] | None = None) -> Reply:
+        """Index what is not in `failing`, which has the items of the others by id."""
+        items = []
+        for action, source in request.docs:
+            book_id, version = action["_id"], action["version"]
+            item: dict[str, Any] = {"_id": book_id, "_index": PHYSICAL}
+            if failing and book_id in failing:
+                item |= failing[book_id]
+            elif book_id in self.docs and version < self.docs[book_id][0]:
+                item |= {"status": 409, "error": error("version_conflict_engine_exception")}
+            else:
+                item["status"] = 200 if book_id in self.docs else 201
+                self.docs[book_id] = (version, source)
+            items.append({"index": item})
+        return Reply(body={"took": 3, "items": items})
+
+    def _got(self, book_id: str) -> dict[str, Any]:
+        if book_id not in self.docs:
+            return {"_id": book_id, "found": False}
+        return {"_id": book_id, "found": True, "_source": self.docs[book_id][1]}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    owner: Stub
+
+    def do_POST(self) -> None:
+        raw = self.rfile.read(int(self.headers.get("content-length", 0)))
+        zipped = self.headers.get("content-encoding") == "gzip"
+        url = urlsplit(self.path)
+        reply = self.owner.answer(
+            Request(
+                self.command,
+                url.path,
+                parse_qs(url.query),
+                {name.lower(): value for name, value in self.headers.items()},
+                gzip.decompress(raw) if zipped else raw,
+                len(raw),
+            )
+        )
+        time.sleep(reply.delay_s)
+        if reply.reset:
+            self.close_connection = True
+            self.connection.close()
+            return
+        body = reply.body if isinstance(reply.body, bytes) else orjson.dumps(reply.body)
+        try:
+            self.send_response(reply.status)
+            self.send_header("content-type", reply.content_type)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        except OSError:
+            self.close_connection = True  # the client stopped waiting
+
+    do_GET = do_PUT = do_DELETE = do_POST
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+def error(kind: str, reason: str = "") -> dict[str, str]:
+    return {"type": kind, "reason": reason}
+
+
+def failed(status: int, kind: str = "some_exception", reason: str = "") -> Reply:
+    return Reply(status, {"error": error(kind, reason), "status": status})
+
+
+def items_failing(stub: Stub, **items: tuple[int, str]) -> Callable[[Request], Reply]:
+    """Return a step that answers these ids with a status and a type, and indexes the others."""
+
+    def step(request: Request) -> Reply:
+        cells = {
+            book_id: {"status": status, "error": error(kind, f"{kind} of [words] 'a secret'")}
+            for book_id, (status, kind) in items.items()
+        }
+        return stub.index(request, cells)
+
+    return step

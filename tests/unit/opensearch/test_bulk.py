@@ -1,0 +1,273 @@
+"""The bulk writer's requests: bounds, order, versions, compression, and each document's fate.
+
+What goes wrong with the whole request stands in test_bulk_trouble.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle  # noqa: TID251 (Ray pickles exceptions and counters)
+from typing import Any
+
+import pytest
+
+from raypipe.opensearch.bulk import Ack, Counters, Rejected, SinkError
+from tests.unit.opensearch.parts import Clock, by_id, document, documents, writer_at
+from tests.unit.opensearch.stub import PHYSICAL, Reply, Stub, items_failing
+
+
+def test_every_document_is_acknowledged_in_order_by_its_own_item(stub: Stub) -> None:
+    writer = writer_at(stub.url, max_docs=4)
+    batches = list(writer.write(documents(10)))
+    ids = [result.book_id for batch in batches for result in batch]
+    assert ids == [f"b{i:04d}" for i in range(10)]
+    assert [len(request.ids) for request in stub.bulks] == [4, 4, 2]
+    assert all(isinstance(result, Ack) and result.result == "created" for result in batches[0])
+    assert stub.bulks[0].path == "/books/_bulk"
+    assert stub.bulks[0].params["require_alias"] == ["true"]
+
+
+def test_an_item_carries_the_runs_number_as_external_version(stub: Stub) -> None:
+    list(writer_at(stub.url, run_seq=42).write([document("a", run_seq=3)]))
+    [(action, source)] = stub.bulks[0].docs
+    assert action == {"_id": "a", "version": 42, "version_type": "external_gte"}
+    assert source["run_seq"] == 3
+    assert source["summary_vector"] == [0.5, 0.5, 0.5, 0.5]
+    assert source["modified"] == 1_700_000_000_250
+
+
+def test_documents_are_read_only_as_requests_need_them(stub: Stub) -> None:
+    taken: list[str] = []
+
+    def books() -> Any:
+        for one in documents(100):
+            taken.append(one.book_id)
+            yield one
+
+    answers = writer_at(stub.url, max_docs=10).write(books())
+    next(answers)
+    assert len(taken) == 10
+
+
+def test_requests_are_bounded_by_uncompressed_bytes_and_a_large_document_goes_alone(
+    stub: Stub,
+) -> None:
+    small, large = documents(6), document("large", summary="x" * 9000)
+    writer = writer_at(stub.url, max_bytes=5000, compress=True)
+    list(writer.write([*small[:3], large, *small[3:]]))
+    assert [request.ids for request in stub.bulks if "large" in request.ids] == [["large"]]
+    assert all(len(request.body) <= 5000 for request in stub.bulks if request.ids != ["large"])
+    assert len(stub.docs) == 7
+    assert [one for request in stub.bulks for one in request.ids] == [
+        *(one.book_id for one in small[:3]),
+        "large",
+        *(one.book_id for one in small[3:]),
+    ]
+
+
+def test_gzip_is_readable_and_off_on_this_machine(stub: Stub) -> None:
+    plain, zipped = writer_at(stub.url), writer_at(stub.url, compress=True)
+    list(plain.write(documents(50)))
+    list(zipped.write(documents(50)))
+    first, second = stub.bulks
+    assert "content-encoding" not in first.headers
+    assert second.headers["content-encoding"] == "gzip"
+    assert second.headers["content-type"] == "application/x-ndjson"
+    assert first.body == second.body
+    assert second.sent_bytes < first.sent_bytes / 5
+    assert zipped.counters.bytes_sent == second.sent_bytes
+
+
+def test_only_items_answered_429_are_sent_again_and_ride_with_the_next_request(
+    stub: Stub,
+) -> None:
+    stub.steps.append(
+        items_failing(stub, b0001=(429, "rejected_execution_exception"), b0003=(503, "x"))
+    )
+    clock = Clock()
+    writer = writer_at(stub.url, clock=clock, max_docs=4)
+    batches = list(writer.write(documents(7)))
+    assert [request.ids for request in stub.bulks] == [
+        ["b0000", "b0001", "b0002", "b0003"],
+        ["b0001", "b0003", "b0004", "b0005"],
+        ["b0006"],
+    ]
+    assert all(isinstance(result, Ack) for result in by_id(batches).values())
+    assert len(by_id(batches)) == 7
+    assert clock.slept == [1.0]
+    counters = writer.counters
+    assert (counters.requests, counters.documents, counters.retries) == (3, 9, 2)
+    assert (counters.acknowledged, counters.first_attempt_successes) == (7, 5)
+    assert counters.statuses == {"201": 7, "429": 1, "503": 1}
+
+
+def test_a_document_that_does_not_fit_stops_nobody(stub: Stub) -> None:
+    stub.steps.append(
+        items_failing(stub, b0001=(400, "mapper_parsing_exception"), b0002=(400, "odd_exception"))
+    )
+    results = by_id(list(writer_at(stub.url).write(documents(4))))
+    message = "mapper_parsing_exception: mapper_parsing_exception of [words] …"
+    assert results["b0001"] == Rejected("b0001", "mapper_parsing", message, retryable=False)
+    assert isinstance(results["b0002"], Rejected)
+    assert results["b0002"].kind == "rejected"
+    assert isinstance(results["b0000"], Ack)
+    assert isinstance(results["b0003"], Ack)
+    assert len(stub.bulks) == 1
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [(0.0,) * 4, (1.0, 2.0, 3.0), (), (1.0, float("nan"), 0.0, 0.0), (1e30,) * 4, (1e-30,) * 4],
+    ids=["zero", "short", "empty", "nan", "overflows", "vanishes"],
+)
+def test_a_bad_vector_is_not_sent(stub: Stub, vector: tuple[float, ...]) -> None:
+    docs = [document("a"), document("bad", summary_vector=vector), document("c")]
+    results = by_id(list(writer_at(stub.url).write(docs)))
+    bad = results["bad"]
+    assert isinstance(bad, Rejected)
+    assert (bad.kind, bad.retryable) == ("bad_vector", False)
+    assert "shelf/bad.txt" in bad.message
+    assert [request.ids for request in stub.bulks] == [["a", "c"]]
+
+
+def test_only_bad_documents_make_no_request_and_bounded_answers(stub: Stub) -> None:
+    docs = [document(f"b{i}", summary_vector=()) for i in range(25)]
+    batches = list(writer_at(stub.url, max_docs=10).write(docs))
+    assert [len(batch) for batch in batches] == [10, 10, 5]
+    assert stub.bulks == []
+
+
+def test_no_documents_make_no_request(stub: Stub) -> None:
+    assert list(writer_at(stub.url).write([])) == []
+    assert stub.requests == []
+
+
+def test_lone_surrogates_become_question_marks(stub: Stub) -> None:
+    docs = [document("a", title="half \ud83d emoji", keywords=("ok", "\udfff"))]
+    assert isinstance(by_id(list(writer_at(stub.url).write(docs)))["a"], Ack)
+    [(_, source)] = stub.bulks[0].docs
+    assert source["title"] == "half ? emoji"
+    assert source["keywords"] == ["ok", "?"]
+
+
+def test_of_equal_ids_the_last_one_wins_in_and_across_requests(stub: Stub) -> None:
+    docs = [
+        document("a", title="1"),
+        document("b"),
+        document("a", title="2"),
+        document("c"),
+        document("a", title="3"),
+    ]
+    stub.steps += [None, items_failing(stub, a=(429, "x"))]
+    writer = writer_at(stub.url, max_docs=3)
+    results = by_id(list(writer.write(docs)))
+    assert stub.docs["a"][1]["title"] == "3"
+    assert isinstance(results["a"], Ack)
+    assert writer.counters.duplicates == 1
+
+
+def test_a_document_waiting_to_be_sent_again_does_not_overtake_a_newer_one(stub: Stub) -> None:
+    stub.steps.append(items_failing(stub, a=(429, "x")))
+    docs = [document("a", title="old"), document("b"), document("a", title="new"), document("c")]
+    list(writer_at(stub.url, max_docs=2).write(docs))
+    assert stub.docs["a"][1]["title"] == "new"
+    assert [request.ids for request in stub.bulks] == [["a", "b"], ["a", "c"]]
+
+
+def test_a_conflict_is_acknowledged_only_for_the_same_content_and_recipe(stub: Stub) -> None:
+    list(writer_at(stub.url, run_seq=9).write(documents(3)))
+    docs = [
+        document("b0000"),
+        document("b0001", etag="older"),
+        document("b0002", document_recipe="other"),
+        document("new"),
+    ]
+    writer = writer_at(stub.url, run_seq=8)
+    results = by_id(list(writer.write(docs)))
+    assert results["b0000"] == Ack("b0000", "noop")
+    for book_id in ("b0001", "b0002"):
+        lost = results[book_id]
+        assert isinstance(lost, Rejected)
+        assert (lost.kind, lost.retryable) == ("superseded", True)
+    assert results["new"] == Ack("new", "created")
+    assert stub.docs["b0001"][0] == 9
+    assert writer.counters.superseded == 2
+
+
+def test_a_conflict_over_a_removed_document_is_not_acknowledged(stub: Stub) -> None:
+    stub.steps.append(items_failing(stub, b0000=(409, "version_conflict_engine_exception")))
+    [lost] = by_id(list(writer_at(stub.url).write(documents(1)))).values()
+    assert isinstance(lost, Rejected)
+    assert lost.kind == "superseded"
+
+
+def test_a_conflict_that_cannot_be_checked_now_is_sent_again(stub: Stub) -> None:
+    list(writer_at(stub.url, run_seq=9).write(documents(1)))
+    stub.paths["/books/_mget"] = Reply(503, {"error": "busy"})
+
+    class Healing(Clock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            stub.paths.clear()
+
+    [result] = by_id(list(writer_at(stub.url, clock=Healing()).write(documents(1)))).values()
+    assert result == Ack("b0000", "noop")
+
+
+def test_a_repeated_write_is_an_update(stub: Stub) -> None:
+    list(writer_at(stub.url).write(documents(1)))
+    [again] = by_id(list(writer_at(stub.url).write(documents(1)))).values()
+    assert again == Ack("b0000", "updated")
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_an_item_that_says_the_index_is_gone_or_blocked_aborts(stub: Stub, status: int) -> None:
+    stub.steps.append(items_failing(stub, b0000=(status, "cluster_block_exception")))
+    with pytest.raises(SinkError, match=f"status {status}") as caught:
+        list(writer_at(stub.url).write(documents(3)))
+    assert stub.url in str(caught.value)
+    assert caught.value.status == status
+
+
+def test_an_alias_that_was_moved_meanwhile_aborts(stub: Stub) -> None:
+    def moved(request: Any) -> Reply:
+        reply = stub.index(request)
+        reply.body["items"][0]["index"]["_index"] = "books-of-another-run"
+        return reply
+
+    stub.steps.append(moved)
+    with pytest.raises(SinkError, match=f"books-of-another-run now, not on {PHYSICAL}"):
+        list(writer_at(stub.url).write(documents(1)))
+
+
+def test_no_content_of_a_document_is_in_messages_logs_or_exceptions(
+    stub: Stub, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    secret = document("a", summary="the butler did it")
+    reason = "failed to parse field [words] of type [long]. Preview of field's value: 'the butler'"
+
+    def step(request: Any, status: int) -> Reply:
+        cell = {"status": status, "error": {"type": "mapper_parsing_exception", "reason": reason}}
+        return stub.index(request, {"a": cell})
+
+    stub.steps += [lambda request: step(request, 503), lambda request: step(request, 400)]
+    [lost] = by_id(list(writer_at(stub.url).write([secret]))).values()
+    assert isinstance(lost, Rejected)
+    assert "[words]" in lost.message
+    stub.steps.append(lambda request: step(request, 403))
+    with pytest.raises(SinkError) as caught:
+        list(writer_at(stub.url).write([secret]))
+    back = pickle.loads(pickle.dumps(caught.value))
+    assert str(back) == str(caught.value)
+    for said in (lost.message, caplog.text, str(back), repr(back), str(vars(back))):
+        assert "butler" not in said
+
+
+def test_counters_add_up() -> None:
+    one, two = Counters(requests=1, seconds=0.5), Counters(requests=2, took_ms=7)
+    one.statuses["201"], two.statuses["201"] = 3, 4
+    total = one + two
+    assert (total.requests, total.seconds, total.took_ms) == (3, 0.5, 7)
+    assert total.statuses == {"201": 7}
+    assert pickle.loads(pickle.dumps(total)) == total

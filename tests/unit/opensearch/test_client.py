@@ -1,0 +1,157 @@
+"""The connection: settings, secrets, pickling, and one line for each way it can fail."""
+
+from __future__ import annotations
+
+import pickle  # noqa: TID251 (Ray pickles parts to its workers)
+import time
+from typing import Any
+
+import pytest
+
+from raypipe.errors import SetupError
+from raypipe.opensearch.client import Connection
+from tests.unit.opensearch.stub import Reply, Stub, failed
+
+SECRET = "hunter2-secret"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["", "embedded", "localhost:9200", "ftp://host", "http://", "http://h:99999"]
+)
+def test_what_is_no_url_is_refused(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="give one like https://host:9200"):
+        Connection(endpoint)
+
+
+def test_a_password_in_the_url_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ValueError, match=r"connection\.username") as caught:
+        Connection(f"https://admin:{SECRET}@host:9200")
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("timeout_s", 0), ("threads", 0)])
+def test_settings_out_of_range_are_named(setting: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"connection.{setting}={value}"):
+        Connection("http://host", **{setting: value})
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [("http://host", 9200), ("https://host", 443), ("https://host:9200", 9200)],
+)
+def test_the_port_is_the_schemes(endpoint: str, port: int) -> None:
+    [place] = Connection(endpoint).client.transport.hosts
+    assert place["port"] == port
+    assert place["use_ssl"] == endpoint.startswith("https")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "compress", "gzip"),
+    [
+        ("http://127.0.0.1:9200", None, False),
+        ("http://localhost:9200", None, False),
+        ("http://[::1]:9200", None, False),
+        ("https://search.example.com", None, True),
+        ("https://search.example.com", False, False),
+        ("http://127.0.0.1:9200", True, True),
+    ],
+)
+def test_gzip_is_for_other_machines(endpoint: str, compress: bool | None, gzip: bool) -> None:
+    assert Connection(endpoint, compress=compress).gzip is gzip
+
+
+def test_secrets_are_in_no_pickle_and_no_repr(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_PASSWORD", SECRET)
+    connection = Connection(stub.url, username="admin", password_env="MY_PASSWORD")
+    stub.paths["/"] = Reply(body={"version": {"number": "3.5.0"}})
+    connection.info()  # the client is made, and stays behind
+    assert "authorization" in stub.requests[0].headers
+    data = pickle.dumps(connection)
+    assert SECRET.encode() not in data
+    assert SECRET not in repr(connection)
+    copy = pickle.loads(data)
+    assert copy == connection
+    assert copy.info()["version"]["number"] == "3.5.0"
+
+
+def test_a_missing_password_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MY_PASSWORD", raising=False)
+    with pytest.raises(SetupError, match="environment variable MY_PASSWORD"):
+        Connection("http://host", username="admin", password_env="MY_PASSWORD").info()
+
+
+def test_a_missing_file_of_certificates_is_named() -> None:
+    with pytest.raises(SetupError, match=r"ca_certs=/no/such\.pem: no such file"):
+        Connection("https://host", ca_certs="/no/such.pem").info()
+
+
+def test_opensearch_py_tries_nothing_again_by_itself(stub: Stub) -> None:
+    stub.steps += [failed(503)] * 5
+    with pytest.raises(Exception, match="503"):
+        Connection(stub.url).send("POST", "/x/_bulk", body=b"{}\n")
+    assert len(stub.requests) == 1
+
+
+def test_a_busy_server_is_asked_again(stub: Stub) -> None:
+    stub.steps += [failed(503), failed(429)]
+    stub.always = lambda _request: Reply(body={"fine": True})
+    assert Connection(stub.url).ask("POST", "/x/_bulk", body={}) == {"fine": True}
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (failed(401), "did not accept the user name and password"),
+        (failed(403), "the user may not do this"),
+        (failed(503), r"stays unavailable \(status 503\)"),
+        (failed(400, "illegal_argument_exception", "unknown setting [index.knn]"), "k-NN plugin"),
+        (Reply(200, b"<html>", "text/html"), "not as OpenSearch does"),
+        (Reply(200, b"hello", "text/plain"), "not as OpenSearch does"),
+        (Reply(200, {"hello": 1}), "not as OpenSearch does"),
+        (failed(404), "not as OpenSearch does"),
+    ],
+)
+def test_each_refusal_is_one_line_with_the_endpoint(stub: Stub, reply: Reply, words: str) -> None:
+    stub.paths["/"] = reply
+    with pytest.raises(SetupError, match=words) as caught:
+        Connection(stub.url).info()
+    assert stub.url in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "words"),
+    [
+        ("http://127.0.0.1:1", "Connection refused"),
+        ("http://no-such-host.invalid:9200", "cannot be reached"),
+    ],
+)
+def test_a_server_that_is_not_there_says_so_at_once(endpoint: str, words: str) -> None:
+    with pytest.raises(SetupError, match=words) as caught:
+        Connection(endpoint).info()
+    assert endpoint in str(caught.value)
+    assert "opensearch.endpoint" in str(caught.value)
+
+
+def test_tls_to_a_server_without_it_names_the_ways_out(stub: Stub) -> None:
+    with pytest.raises(SetupError, match=r"TLS failed .* http:// in opensearch.endpoint"):
+        Connection(stub.url.replace("http:", "https:")).info()
+
+
+def test_silence_is_named(stub: Stub) -> None:
+    def hang(_request: Any) -> Reply:
+        stub_waits.wait(1.0)
+        return Reply()
+
+    import threading
+
+    stub_waits = threading.Event()
+    stub.always = hang
+    with pytest.raises(SetupError, match=r"no answer within 0\.1 s"):
+        Connection(stub.url, timeout_s=0.1).ask("POST", "/x/_bulk", body=b"")
+    stub_waits.set()

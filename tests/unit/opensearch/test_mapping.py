@@ -1,0 +1,134 @@
+"""The index body, documents on the wire, and how an existing index differs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import orjson
+import pytest
+
+from raypipe.book import BookError, Document
+from raypipe.errors import SetupError
+from raypipe.opensearch.mapping import (
+    Meta,
+    body_of,
+    check_engine,
+    differences,
+    index_body,
+    meta_of,
+)
+from tests.unit.opensearch.parts import document
+
+META = Meta("g1", "state-1", "recipe-1", {"name": "hash", "dimension": 4})
+
+
+def served(**changes: Any) -> dict[str, Any]:
+    """Return the body as the server gives it back, all settings as strings."""
+    body = orjson.loads(orjson.dumps(index_body(4, META)))
+    body["settings"]["index"]["knn"] = "true"
+    properties = body["mappings"]["properties"]
+    # The server leaves the default analyzer out of its answer.
+    del properties["author"]["analyzer"]
+    for path, value in changes.items():
+        name, _, key = path.partition("__")
+        properties[name][key] = value
+    return dict(body)
+
+
+def test_every_field_of_a_document_is_mapped_and_sent_and_no_other() -> None:
+    fields = {field.name for field in dataclasses.fields(Document)}
+    body = index_body(4, META)["mappings"]
+    assert set(body["properties"]) == fields
+    assert body["dynamic"] == "strict"
+    assert set(body_of(document("a"), 4)) == fields
+
+
+def test_a_body_is_json_with_short_floats() -> None:
+    vector = (0.1, 0.2, 0.3, 0.4)
+    body = body_of(document("a", summary_vector=vector), 4)
+    text = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    assert "[0.1,0.2,0.3,0.4]" in text
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
+def test_a_time_that_is_none_is_left_out(seconds: float) -> None:
+    assert body_of(document("a", modified=seconds), 4)["modified"] is None
+
+
+def test_a_bad_vector_names_its_book() -> None:
+    with pytest.raises(BookError, match=r"shelf/a.txt has 4 values, not 8") as caught:
+        body_of(document("a"), 8)
+    assert caught.value.kind == "bad_vector"
+
+
+def test_an_index_as_made_does_not_differ() -> None:
+    there = served()
+    assert differences(there["mappings"], there["settings"], index_body(4, META)) == []
+
+
+def test_another_engine_or_more_shards_or_fields_do_not_matter() -> None:
+    there = served()
+    there["mappings"]["properties"]["summary_vector"]["method"]["engine"] = "faiss"
+    there["mappings"]["properties"]["note"] = {"type": "text"}
+    there["settings"]["index"]["number_of_shards"] = "5"
+    assert differences(there["mappings"], there["settings"], index_body(4, META)) == []
+
+
+def test_differences_are_readable_lines() -> None:
+    there = served(summary_vector__dimension=384, words__type="integer", title__analyzer="french")
+    del there["mappings"]["properties"]["etag"]
+    there["mappings"]["properties"]["summary_vector"]["method"]["space_type"] = "l2"
+    there["mappings"]["dynamic"] = "true"
+    del there["settings"]["index"]["knn"]
+    lines = differences(there["mappings"], there["settings"], index_body(4, META))
+    assert set(lines) == {
+        "summary_vector.dimension: the index has 384, this run needs 4",
+        "summary_vector.space_type: the index has l2, this run needs cosinesimil",
+        "words.type: the index has integer, this run needs long",
+        "title.analyzer: the index has french, this run needs english",
+        "etag.type: the index has none, this run needs keyword",
+        "dynamic: the index has true, this run needs strict",
+        "settings.index.knn: the index has false, this run needs true",
+    }
+
+
+def test_another_embedder_or_schema_differs_another_recipe_or_generation_does_not() -> None:
+    there = served()
+    other = dataclasses.replace(
+        META,
+        generation="g2",
+        recipe="recipe-2",
+        embedder={"name": "wordllama", "dimension": 4, "truncated": True},
+        document_schema=2,
+    )
+    lines = differences(there["mappings"], there["settings"], index_body(4, other))
+    assert lines == [
+        "document_schema: the index has 1, this run needs 2",
+        "embedder.name: the index has hash, this run needs wordllama",
+        "embedder.truncated: the index has none, this run needs True",
+    ]
+
+
+def test_an_identity_is_compared_as_json_keeps_it() -> None:
+    there = served()
+    tuples = dataclasses.replace(META, embedder={**META.embedder})
+    there["mappings"]["_meta"]["raypipe"]["embedder"]["layers"] = [1, 2]
+    needed = dataclasses.replace(tuples, embedder={**META.embedder, "layers": (1, 2)})
+    assert differences(there["mappings"], there["settings"], index_body(4, needed)) == []
+
+
+@pytest.mark.parametrize(
+    "mapping", [{}, {"_meta": {}}, {"_meta": {"raypipe": {}}}, {"_meta": {"raypipe": "x"}}]
+)
+def test_an_index_without_a_mark_has_none(mapping: dict[str, Any]) -> None:
+    assert meta_of(mapping) is None
+
+
+def test_faiss_is_refused_on_the_embedded_server_only() -> None:
+    check_engine("faiss", embedded=False)
+    check_engine("lucene", embedded=True)
+    with pytest.raises(SetupError, match="opensearch=self_managed"):
+        check_engine("faiss", embedded=True)
+    with pytest.raises(SetupError, match="choose one of lucene, faiss"):
+        check_engine("nmslib", embedded=False)

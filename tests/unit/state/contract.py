@@ -1,0 +1,161 @@
+"""What every state must do; a backend's tests derive from it and give the fixture `state`."""
+
+from __future__ import annotations
+
+import pickle  # noqa: TID251
+import threading
+
+import pytest
+
+from raypipe.errors import SetupError
+from raypipe.state import State, check_conditional, state_id
+
+
+class StateContract:
+    def test_get_of_nothing_is_none(self, state: State) -> None:
+        assert state.get("a/b") is None
+        assert state.get_tagged("a/b") is None
+        assert state.open("a/b") is None
+
+    def test_put_replaces(self, state: State) -> None:
+        state.put("a/b.json", b"1")
+        state.put("a/b.json", b"22")
+        assert state.get("a/b.json") == b"22"
+
+    def test_empty_bytes_are_bytes(self, state: State) -> None:
+        state.put("empty", b"")
+        assert state.get("empty") == b""
+        reader = state.open("empty")
+        assert reader is not None
+        assert reader.read() == b""
+
+    def test_put_if_absent_first_wins(self, state: State) -> None:
+        tag = state.put_if_absent("x", b"first")
+        assert tag
+        assert state.put_if_absent("x", b"second") is None
+        assert state.put_if_absent("x", b"first") is None  # equal bytes are no excuse
+        assert state.get_tagged("x") == (b"first", tag)
+
+    def test_put_if_match_swaps_once(self, state: State) -> None:
+        old = state.put_if_absent("x", b"1")
+        assert old
+        new = state.put_if_match("x", b"2", old)
+        assert new
+        assert new != old
+        assert state.put_if_match("x", b"3", old) is None
+        assert state.get_tagged("x") == (b"2", new)
+        assert state.put_if_match("x", b"3", new)
+
+    def test_put_if_match_of_nothing_is_none(self, state: State) -> None:
+        tag = state.put_if_absent("x", b"1")
+        assert tag
+        state.delete(["x"])
+        assert state.put_if_match("x", b"2", tag) is None
+        assert state.get("x") is None
+
+    def test_list_is_by_string_prefix_and_sorted(self, state: State) -> None:
+        for name in ("p/part-2", "p/part-1", "p/other", "p/part-1x/deep", "q"):
+            state.put(name, b"1")
+        assert state.list("p/part-") == ["p/part-1", "p/part-1x/deep", "p/part-2"]
+        assert state.list() == ["p/other", "p/part-1", "p/part-1x/deep", "p/part-2", "q"]
+        assert state.list("nothing/") == []
+
+    def test_delete_takes_what_is_gone(self, state: State) -> None:
+        state.put("a", b"1")
+        state.delete(["a", "b", "c/d"])
+        state.delete([])
+        assert state.list() == []
+
+    @pytest.mark.parametrize("name", ["", "/a", "a/", "a//b", "../a", "a/../b", ".a", "a/.b", "a\\b"])
+    def test_refuses_names_that_leave_the_state(self, state: State, name: str) -> None:
+        with pytest.raises(ValueError, match="not a name"):
+            state.put(name, b"1")
+        with pytest.raises(ValueError, match="not a name"):
+            state.get(name)
+
+    def test_open_reads_ranges(self, state: State) -> None:
+        data = bytes(range(256)) * 12_000  # 3 MB: more than one request brings
+        state.put("big", data)
+        reader = state.open("big")
+        assert reader is not None
+        with reader:
+            assert reader.seek(0, 2) == len(data)
+            reader.seek(1000)
+            assert reader.read(50) == data[1000:1050]
+            assert reader.tell() == 1050
+            reader.seek(len(data) - 1_500_000)
+            assert reader.read(1_000_000) == data[-1_500_000:-500_000]
+            reader.seek(-10, 2)
+            assert reader.read() == data[-10:]
+            assert reader.read(5) == b""
+            reader.seek(0)
+            assert reader.read() == data
+
+    def test_check_leaves_nothing(self, state: State) -> None:
+        state.check()
+        assert state.list() == []
+
+    def test_pickles_before_and_after_use(self, state: State) -> None:
+        state.put("a", b"1")
+        copy = pickle.loads(pickle.dumps(state))
+        assert copy.uri == state.uri
+        assert copy.get("a") == b"1"
+
+    def test_id_is_made_once(self, state: State) -> None:
+        first = state_id(state)
+        assert len(first) == 36
+        assert state_id(state) == first
+
+    def test_id_of_another_version_is_refused(self, state: State) -> None:
+        state.put("state.json", b'{"id": "x", "version": 99}')
+        with pytest.raises(SetupError, match=r"version 99.*reads version 1"):
+            state_id(state)
+
+    @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"id": "x"}'])
+    def test_damaged_id_is_refused(self, state: State, data: bytes) -> None:
+        state.put("state.json", data)
+        with pytest.raises(SetupError, match=r"state\.json.*damaged"):
+            state_id(state)
+
+    def test_threads_share_one_object(self, state: State) -> None:
+        errors: list[BaseException] = []
+
+        def work(number: int) -> None:
+            try:
+                for turn in range(5):
+                    state.put(f"t/{number}-{turn}", b"1")
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not errors
+        assert len(state.list("t/")) == 40
+
+
+class Deaf:
+    """A server that takes conditional puts and ignores the conditions."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self.uri = state.uri
+
+    def put_if_absent(self, name: str, data: bytes) -> str | None:
+        self._state.put(name, data)
+        return "tag"
+
+    def put_if_match(self, name: str, data: bytes, tag: str) -> str | None:
+        self._state.put(name, data)
+        return "tag"
+
+    def delete(self, names: list[str]) -> None:
+        self._state.delete(names)
+
+
+def check_refuses_a_deaf_server(state: State) -> None:
+    with pytest.raises(SetupError, match="does not honor conditional writes"):
+        check_conditional(Deaf(state))  # type: ignore[arg-type]
+    assert state.list() == []

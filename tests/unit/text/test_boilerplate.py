@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+
+from raypipe.text.boilerplate import MUCH, strip_boilerplate
+
+BODY = "THE LIGHTHOUSE\n\n" + "The keeper lit the lamp and went down to the sea.\n" * 60
+TAIL = "\n\n***** This file should be named x.txt *****\n\nProduced by Someone Else\n\n"
+LICENSE = "*** START: FULL LICENSE ***\n\nTHE FULL PROJECT GUTENBERG LICENSE\nPLEASE READ\n"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "*** START OF THIS PROJECT GUTENBERG EBOOK THE LIGHTHOUSE ***",
+        "***START OF THE PROJECT GUTENBERG EBOOK THE LIGHTHOUSE***",
+        "*** START OF THE PROJECT GUTENBERG ETEXT, THE LIGHTHOUSE",
+        "*** START OF THE PROJECT GUTENBERG EBOOK A VERY LONG NAME THAT GOES\nON HERE ***",
+        "*** start of this project gutenberg ebook the lighthouse ***",
+        "*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.29.93*END*",
+        "*END THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.07.00*END*",
+    ],
+)
+@pytest.mark.parametrize(
+    "end",
+    [
+        "*** END OF THIS PROJECT GUTENBERG EBOOK THE LIGHTHOUSE ***",
+        "***END OF THE PROJECT GUTENBERG EBOOK THE LIGHTHOUSE***",
+        "End of the Project Gutenberg EBook of The Lighthouse\n\n*** END OF THE PROJECT GUTENBERG",
+        "End of Project Gutenberg’s The Lighthouse, by A. Keeper\n\n"
+        "*** END OF THIS PROJECT GUTENBERG EBOOK THE LIGHTHOUSE ***",
+        "End of The Project Gutenberg Etext of The Lighthouse",
+    ],
+)
+def test_every_spelling_of_the_markers(start: str, end: str) -> None:
+    text = f"Title: The Lighthouse\n\n{start}\n\n\n{BODY}\n\n{end}\n{TAIL}{LICENSE}"
+    stripped = strip_boilerplate(text)
+    assert stripped.body.strip() == BODY.strip()
+    assert stripped.header.strip() == "Title: The Lighthouse"
+    assert 0 < stripped.trimmed < MUCH
+
+
+def test_without_a_marker_all_is_kept() -> None:
+    stripped = strip_boilerplate(BODY)
+    assert (stripped.body, stripped.header, stripped.trimmed) == (BODY, "", 0.0)
+
+
+def test_the_first_end_after_the_start_counts() -> None:
+    text = (
+        "*** END OF THE PROJECT GUTENBERG is quoted here\n"
+        "*** START OF THE PROJECT GUTENBERG EBOOK X ***\n"
+        f"{BODY}*** END OF THE PROJECT GUTENBERG EBOOK X ***\nlicence\n"
+        "*** END OF THE PROJECT GUTENBERG EBOOK Y ***\n"
+    )
+    assert strip_boilerplate(text).body.strip() == BODY.strip()
+
+
+def test_credits_go_but_the_book_stays() -> None:
+    text = (
+        "*** START OF THE PROJECT GUTENBERG EBOOK X ***\n\nProduced by Some Volunteers and the\n"
+        f"Online Team\n\nTranscribed from the 1908 edition\n\n{BODY}"
+        "\n\nProduced by the same\n*** END OF THE PROJECT GUTENBERG EBOOK X ***"
+    )
+    assert strip_boilerplate(text).body.strip() == BODY.strip()
+
+
+def test_a_book_that_says_produced_by_keeps_it_without_markers() -> None:
+    text = "Produced by the sea, salt was dear.\n\n" + BODY
+    assert strip_boilerplate(text).body == text
+
+
+def test_the_small_print_at_the_end_cuts_nothing_before_it() -> None:
+    text = BODY + "*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*END*\n"
+    assert BODY.strip() in strip_boilerplate(text).body
+
+
+def test_an_end_line_quoted_early_does_not_end_the_book() -> None:
+    text = "End of the Project Gutenberg days, he thought.\n" + BODY * 3
+    assert strip_boilerplate(text).body == text
+
+
+def test_a_book_on_one_line_keeps_its_body() -> None:
+    line = BODY.replace("\n", " ")
+    text = f"Title: X *** START OF THE PROJECT GUTENBERG EBOOK X *** {line}"
+    assert strip_boilerplate(text).body.strip() == line.strip()

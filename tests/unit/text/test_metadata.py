@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+
+from raypipe.text.metadata import (
+    Metadata,
+    from_file_name,
+    from_first_lines,
+    from_header,
+    from_key,
+    read_metadata,
+)
+
+STORY = "\n\nThe keeper lit the lamp, and by the time it burned the ship had gone.\n" * 9
+
+
+def test_header_fields() -> None:
+    header = "Title: The Lighthouse\n\nAuthor: Ada Keeper\n\nLanguage: English\nRelease: May"
+    assert from_header(header) == Metadata("The Lighthouse", "Ada Keeper", "English")
+
+
+@pytest.mark.parametrize(
+    ("field", "title"),
+    [
+        ("American Rocks\n       A Second Trip", "American Rocks: A Second Trip"),
+        ("News of the Rock\n       or an Age of Rest", "News of the Rock or an Age of Rest"),
+        ("The Life and Times of\n       Ada Keeper", "The Life and Times of Ada Keeper"),
+        ("The Rock\nAuthor: Ada Keeper", "The Rock"),
+    ],
+)
+def test_titles_over_two_lines(field: str, title: str) -> None:
+    assert from_header(f"Title: {field}\n\nLanguage: English").title == title
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "The Project Gutenberg EBook of The Lighthouse, by Ada Keeper",
+        "The Project Gutenberg eBook, The Lighthouse, by Ada Keeper",
+        "Project Gutenberg’s The Lighthouse, by Ada Keeper",
+        "The Project Gutenberg Etext of The Lighthouse by Ada Keeper",
+    ],
+)
+def test_the_first_line_of_old_headers(line: str) -> None:
+    found = from_header(f"{line}\n\nThis eBook is for anyone")
+    assert (found.title, found.author) == ("The Lighthouse", "Ada Keeper")
+
+
+def test_key_with_title_and_author() -> None:
+    expected = Metadata("The Light House", "Ada K. Keeper")
+    assert from_key("a/b/The_Light_House__by__Ada_K._Keeper.txt") == expected
+    assert from_key("The_Light_House.txt") == Metadata()
+
+
+@pytest.mark.parametrize(
+    ("body", "title", "author"),
+    [
+        ("THE LIGHTHOUSE\n\nby Ada Keeper", "The Lighthouse", "Ada Keeper"),
+        ("THE LIGHTHOUSE\n\nA Novel\n\nBY\n\nADA KEEPER", "The Lighthouse", "Ada Keeper"),
+        ("THE KEEPER'S ROCK\nby A. B. Keeper", "The Keeper's Rock", "A. B. Keeper"),
+        ("The Lighthouse, by Ada Keeper", "The Lighthouse", "Ada Keeper"),
+        ("THE LIGHTHOUSE", "The Lighthouse", ""),
+        ("CHAPTER I", "", ""),
+        ("It was night. He stood by the sea.", "", ""),
+        ("The keeper was standing by the sea\nand nothing moved.", "", ""),
+    ],
+)
+def test_title_pages(body: str, title: str, author: str) -> None:
+    assert from_first_lines(body + STORY) == Metadata(title, author)
+
+
+@pytest.mark.parametrize(
+    ("key", "title"),
+    [
+        ("books/The-Time-Keeper_35.txt", "The Time Keeper"),
+        ("The-Keeper-s-Rock_972.txt", "The Keeper's Rock"),
+        ("the_old_rock.utf8.txt", "the old rock"),
+        ("1984.txt", "1984"),
+        ("a/.txt", "a/.txt"),
+    ],
+)
+def test_titles_from_file_names(key: str, title: str) -> None:
+    assert from_file_name(key).title == title
+
+
+def test_the_header_wins_over_key_and_text() -> None:
+    found = read_metadata(
+        "Title: From Header\nAuthor: Head Er", "FROM TEXT\n\nby Te Xt" + STORY, "K__by__L.txt"
+    )
+    assert found == Metadata("From Header", "Head Er")
+
+
+def test_the_key_wins_over_the_text() -> None:
+    found = read_metadata("", "FROM TEXT\n\nby Te Xt" + STORY, "From_Key__by__Ke_Y.txt")
+    assert found == Metadata("From Key", "Ke Y")
+
+
+def test_the_text_fills_a_missing_author_of_the_same_book_only() -> None:
+    body = "THE LIGHTHOUSE\n\nby Ada Keeper" + STORY
+    assert read_metadata("Title: The Lighthouse", body, "x").author == "Ada Keeper"
+    assert read_metadata("Title: Collected Plays", body, "x").author == ""
+
+
+def test_there_is_always_a_title() -> None:
+    assert read_metadata("", STORY, "raw/pg-1342.txt").title == "pg"
+    assert read_metadata("", STORY, "raw/my-book.txt").title == "my book"
