@@ -90,13 +90,17 @@ class Checkpoint:
         Returns:
             Columns `book_id`, `etag`, `run_seq`, `processed_at`.
         """
-        columns = ["book_id", "etag", "recipe", "run_seq", "processed_at"]
-        table = self._parts().latest(columns, {"generation": generation})
+        table = self.of_generation(generation)
         return table.filter(pc.equal(table["recipe"], recipe)).drop_columns("recipe")
 
     def versions(self, generation: str, recipe: str) -> Versions:
         """Return the same as a set of (book id, ETag)."""
         return Versions(self.processed(generation, recipe))
+
+    def of_generation(self, generation: str) -> pa.Table:
+        """Return what an index generation holds, each book once; `book_id`, `etag`, `recipe`."""
+        columns = ["book_id", "etag", "recipe", "run_seq", "processed_at"]
+        return self._parts().latest(columns, {"generation": generation})
 
     def of_run(self, run_seq: int) -> pa.Table:
         """Return what a run's parts say was processed, each book once; `PROCESSED_SCHEMA`."""

@@ -20,6 +20,8 @@ from raypipe.state.holder import NAME, Holder, decode, encode
 
 log = logging.getLogger(__name__)
 
+_LAST_BEAT_S = 10.0  # to wait for a heartbeat under way; a stop must not take long
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -114,10 +116,10 @@ class Claim:
         if self._over.is_set():
             return
         self._over.set()
-        for thread in self._threads:
-            thread.join(timeout=self._pace.unreachable)
         if self.lost.is_set():
             return
+        for thread in self._threads:
+            thread.join(timeout=_LAST_BEAT_S)
         try:
             if self._swap(replace(self._holder, held=False)) is None:
                 log.warning("the claim on %s was another's before we let go", self._state.uri)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +26,8 @@ def cluster(options: RayOptions) -> Iterator[float]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # tokenizers warns in every worker that it was forked; a worker computes on one core anyway.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Ray Data logs an error line about every actor pool it makes (ray issue 53727).
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if options.address == "local":
         # Everything listens on loopback, so a token would only lock people out of their dashboard.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
@@ -32,17 +36,36 @@ def cluster(options: RayOptions) -> Iterator[float]:
     if ray.is_initialized():  # the second job of a multirun
         yield _cpus()
         return
+    # They speak of Ray's next releases; the version is pinned.
+    warnings.filterwarnings("ignore", category=ray.util.annotations.RayDeprecationWarning)
     try:
-        context = ray.init(**_arguments(options))
+        with _quiet_stderr():
+            context = ray.init(**_arguments(options))
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise SetupError(f"Ray at ray.address={options.address} did not start: {reason}") from None
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     if context.dashboard_url:
         log.info("Ray's dashboard is at http://%s", context.dashboard_url)
     try:
         yield _cpus()
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Hold back what Ray's C++ side writes while it starts; errors come as exceptions."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(sink)
+        os.close(saved)
 
 
 def _cpus() -> float:

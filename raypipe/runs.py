@@ -140,10 +140,10 @@ def balance(
     names = list(fates)
     pairs = [(one, two) for at, one in enumerate(names) for two in names[at + 1 :]]
     twice = [
-        _problem(fates[one] & fates[two], f"stand in {one} and in {two}") for one, two in pairs
+        _problem(fates[one] & fates[two], f"both {one} and {two}") for one, two in pairs
     ]
-    lost = _problem(listed - skipped - indexed - failed - left, "were listed and have no fate")
-    extra = [_problem(fates[name] - listed, f"are {name} and were not listed") for name in names]
+    lost = _problem(listed - skipped - indexed - failed - left, "listed, but neither skipped, indexed, failed nor left")
+    extra = [_problem(fates[name] - listed, f"{name}, but not listed") for name in names]
     return [problem for problem in (*twice, lost, *extra) if problem]
 
 
@@ -152,7 +152,7 @@ def _problem(ids: AbstractSet[str], what: str) -> str:
         return ""
     some: Sequence[str] = sorted(ids)[:_SHOWN]
     more = ", …" if len(ids) > _SHOWN else ""
-    return f"{len(ids):,} books {what}: {', '.join(some)}{more}"
+    return f"{what}: {len(ids):,} ({', '.join(some)}{more})"
 
 
 _URL_LOGIN = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@]+@", re.IGNORECASE)

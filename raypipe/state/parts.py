@@ -226,7 +226,7 @@ class Parts:
         run = max(_run(name) for name in group)
         stem = f"part-{run:08d}-{_COMPACTED}"
         # After every compacted part of this run, so after those that this one replaces.
-        taken = [_seq(name) for name in self.names() if name.startswith(stem)]
+        taken = [_seq(name) for name in {*self.names(), *group} if name.startswith(stem)]
         self._put(self.form.encode(table), stem, max(taken, default=-1) + 1)
         self.state.delete([f"{self.folder}/{name}" for name in group])
         return len(group)

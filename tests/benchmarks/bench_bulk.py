@@ -150,9 +150,8 @@ def compare(
                 times[way].append(time.perf_counter() - began)
                 refresh(index, handle)
                 assert count(index, handle) == len(docs), "not every document is there"
-            say(
-                f"  round {turn + 1}: {times['single'][-1]:.2f} s single, {times['bulk'][-1]:.2f} s bulk"
-            )
+            single, bulk = times["single"][-1], times["bulk"][-1]
+            say(f"  round {turn + 1}: {single:.2f} s single, {bulk:.2f} s bulk")
     finally:
         bulk_item.body_of = body_of
     return {"times": times, "counters": counters}
@@ -164,9 +163,11 @@ def node(url: str | None) -> Iterator[str]:
     if url:
         yield url
         return
-    with tempfile.TemporaryDirectory(prefix="raypipe-bench-") as folder:
-        with Services(Path(folder)) as services:
-            yield services.opensearch()
+    with (
+        tempfile.TemporaryDirectory(prefix="raypipe-bench-") as folder,
+        Services(Path(folder)) as services,
+    ):
+        yield services.opensearch()
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from report import ROOT, Report, say
+from processes import environment
+from report import Report, say
 
 
 def main() -> None:
@@ -54,13 +55,6 @@ def run(folder: Path) -> tuple[float, dict[str, object]]:
         cwd=folder, env=environment(), check=True, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     return time.monotonic() - began, json.loads(done.stdout)
-
-
-def environment() -> dict[str, str]:
-    """Return the environment of a command that runs in another folder."""
-    import os
-
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,98 @@
+"""Everything a command starts, found by a mark in its environment, and what memory it takes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+from report import ROOT
+
+MARK = "RAYPIPE_BENCH_MARK"
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a command that runs this checkout from another folder."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
+
+
+class Watched:
+    """Run a command and sample the memory of all that it starts, twice a second.
+
+    Memory is PSS: what processes share (Ray's object store, libraries) is counted once.
+
+    Args:
+        command: What to run.
+        cwd: Where.
+        env: Its environment; a mark is added by which its children are known.
+    """
+
+    def __init__(self, command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+        self._mark = uuid.uuid4().hex
+        self._over = threading.Event()
+        self.peak_bytes = 0
+        self.peak_processes: dict[str, int] = {}
+        self.process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**env, MARK: self._mark},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+
+    def wait(self) -> str:
+        """Wait for the end; returns what it printed.
+
+        Raises:
+            RuntimeError: It failed.
+        """
+        out, _ = self.process.communicate()
+        self._over.set()
+        self._thread.join()
+        if self.process.returncode != 0:
+            raise RuntimeError(f"exit {self.process.returncode}: {out[-2000:]}")
+        return out
+
+    def alive(self) -> list[psutil.Process]:
+        """Return the processes that bear the mark."""
+        marked = f"{MARK}={self._mark}".encode()
+        return [process for process in psutil.process_iter() if _has(process.pid, marked)]
+
+    def _sample(self) -> None:
+        while not self._over.wait(0.5):
+            sizes: dict[str, int] = {}
+            for process in self.alive():
+                name = _name(process)
+                sizes[name] = sizes.get(name, 0) + _pss(process.pid)
+            if sum(sizes.values()) > self.peak_bytes:
+                self.peak_bytes, self.peak_processes = sum(sizes.values()), sizes
+
+
+def _has(pid: int, marked: bytes) -> bool:
+    try:
+        return marked in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def _pss(pid: int) -> int:
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # it has ended meanwhile
+    return 0
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return "ended"

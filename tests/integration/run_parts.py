@@ -1,0 +1,134 @@
+"""Parts for tests of whole runs: they note what they do, and wait or fail where a test says so.
+
+Notes are files in a folder that the test and every worker see: `<what>` has one line for each
+time something was done, `hold-<place>` makes who comes to a place wait there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raypipe.book import Book
+from raypipe.checkpoint import Checkpoint, Processed
+from raypipe.embedders import InputType
+from raypipe.embedders.hash import HashEmbedder
+from raypipe.storage.local import LocalBookStore
+from raypipe.storage.s3 import S3BookStore
+from raypipe.summarizers import Summary
+from raypipe.summarizers.passthrough import LeadSummarizer
+from raypipe.text import CleanText
+
+KILLS = "KILLS-ITS-WORKER"
+"""A book whose title holds this kills its worker while the note `deadly` is there."""
+NO_VECTOR = "HAS-NO-VECTOR"
+"""A book whose title holds this gets a vector of zeros, which cosine similarity cannot take."""
+SECONDS = 300.0
+"""Longest time that a part waits to be let go."""
+
+
+@dataclass(frozen=True)
+class Notes:
+    """The folder of notes, as the test and the workers use it."""
+
+    folder: str
+
+    def add(self, what: str, line: str) -> int:
+        """Add a line; returns how many lines there are now."""
+        with (Path(self.folder) / what).open("a") as file:
+            file.write(f"{line}\n")
+        return len(self.lines(what))
+
+    def lines(self, what: str) -> list[str]:
+        path = Path(self.folder) / what
+        return path.read_text().splitlines() if path.exists() else []
+
+    def take(self, what: str) -> list[str]:
+        """Return the lines and forget them."""
+        lines = self.lines(what)
+        (Path(self.folder) / what).unlink(missing_ok=True)
+        return lines
+
+    def hold(self, place: str, after: int) -> None:
+        """Let those who come to a place wait, but for the first ones from now on."""
+        for name in (f"at-{place}", f"waiting-{place}"):
+            (Path(self.folder) / name).unlink(missing_ok=True)
+        (Path(self.folder) / f"hold-{place}").write_text(str(after))
+
+    def let_go(self, place: str) -> None:
+        (Path(self.folder) / f"hold-{place}").unlink()
+
+    def pass_by(self, place: str) -> None:
+        """Come to a place: count, and wait there if the test holds it."""
+        hold = Path(self.folder) / f"hold-{place}"
+        if not hold.exists() or self.add(f"at-{place}", "") <= int(hold.read_text()):
+            return
+        (Path(self.folder) / f"waiting-{place}").touch()
+        deadline = time.monotonic() + SECONDS
+        while hold.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def is_waited(self, place: str) -> bool:
+        return (Path(self.folder) / f"waiting-{place}").exists()
+
+
+@dataclass(frozen=True)
+class NotingLocalStore(LocalBookStore):
+    notes: str = ""
+
+    def read(self, book: Book) -> bytes:
+        notes = Notes(self.notes)
+        notes.add("reads", book.key)
+        notes.pass_by("read")
+        return super().read(book)
+
+
+@dataclass(frozen=True)
+class NotingS3Store(S3BookStore):
+    notes: str = ""
+
+    def read(self, book: Book) -> bytes:
+        Notes(self.notes).add("reads", book.key)
+        return super().read(book)
+
+
+@dataclass(frozen=True)
+class NotingSummarizer(LeadSummarizer):
+    notes: str = ""
+
+    def summarize(self, book: CleanText) -> Summary:
+        notes = Notes(self.notes)
+        notes.add("summaries", book.title)
+        notes.pass_by("summarize")
+        if KILLS in book.title and notes.lines("deadly"):
+            notes.add("deaths", book.title)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().summarize(book)
+
+
+@dataclass(frozen=True)
+class SometimesZeroEmbedder(HashEmbedder):
+    def embed(
+        self, texts: Sequence[str], *, input_type: InputType = "document"
+    ) -> NDArray[np.float32]:
+        vectors = super().embed(texts, input_type=input_type)
+        for vector, text in zip(vectors, texts, strict=True):
+            if NO_VECTOR in text:
+                vector[:] = 0.0
+        return vectors
+
+
+@dataclass(frozen=True)
+class WaitingCheckpoint(Checkpoint):
+    notes: str = ""
+
+    def append(self, rows: Iterable[Processed], run_seq: int, task: int | str, seq: int) -> str:
+        Notes(self.notes).pass_by("ledger")  # the bulk has answered, the ledger knows nothing yet
+        return super().append(rows, run_seq, task, seq)
