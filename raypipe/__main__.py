@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -19,13 +20,17 @@ COMMANDS = {
     "down": "stop the embedded OpenSearch and S3",
 }
 _OVERRIDE = re.compile(r"(\+{1,2}|~)?[A-Za-z_][\w./@-]*=|~[A-Za-z_]")
-_TAKES_VALUE = ("-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir")
+_TAKES_VALUE = frozenset(
+    "-c --cfg -p --package -cp --config-path -cn --config-name -cd --config-dir".split()
+    + ["--experimental-rerun"]
+)
+_HELP = ("-h", "--help")
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
     args = sys.argv[1:]
-    if args and args[0] in ("-h", "--help"):
+    if args and args[0] in _HELP:
         print(_help())
         raise SystemExit(0)
     if args and args[0] == "--version":
@@ -51,16 +56,23 @@ def _dispatch(command: str, args: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     if command == "search":
         args = _query_as_override(args)
+    asks_help = any(arg in _HELP for arg in args)
+    args = _flags_last([arg for arg in args if arg not in _HELP])
+    _check_flags(args)
     sys.argv = [f"raypipe {command}", *args]
     config.register()
     codes: list[int] = []
     decorate: Any = hydra.main(
         version_base="1.3", config_path=str(config.conf_dir()), config_name=command
     )
-    from raypipe.config_errors import CONFIG_ERRORS, explain
+    from raypipe.config_errors import CONFIG_ERRORS, explain, unset_group
 
+    if wrong := unset_group(args):
+        _stop(wrong)
+    # Until the graph runs, when stopping takes more care, SIGTERM ends a command as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        decorate(_job(command, codes))()
+        decorate(_describe(command) if asks_help else _job(command, codes))()
     except CONFIG_ERRORS as error:
         _stop(explain(error, command, args))
     except KeyboardInterrupt:
@@ -72,7 +84,9 @@ def _job(command: str, codes: list[int]) -> Callable[[Any], None]:
     """Return Hydra's task function; a multirun calls it several times and goes on after errors."""
 
     def job(cfg: Any) -> None:
-        from raypipe.config_errors import missing
+        from omegaconf.errors import OmegaConfBaseException
+
+        from raypipe.config_errors import explain, missing
         from raypipe.errors import OptionError, SetupError
 
         try:
@@ -81,11 +95,43 @@ def _job(command: str, codes: list[int]) -> Callable[[Any], None]:
             codes.append(import_module(f"raypipe.commands.{command}").main(cfg))
         except OptionError as error:
             codes.append(_say(error, 2))
+        except OmegaConfBaseException as error:
+            codes.append(_say(explain(error, command, ()), 2))
         except SetupError as error:
             codes.append(_say(error, 1))
 
     job.__name__ = command
     return job
+
+
+def _describe(command: str) -> Callable[[Any], None]:
+    """Return a task function that prints the command's help, with the values it would run with."""
+
+    def describe(cfg: Any) -> None:
+        from raypipe.commands.help import describe
+
+        print(describe(command, cfg))
+
+    return describe
+
+
+def _flags_last(args: list[str]) -> list[str]:
+    """Put Hydra's flags behind the overrides: its parser takes only one run of overrides."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    for arg in args:
+        takes_this = bool(flags) and flags[-1] in _TAKES_VALUE
+        (flags if takes_this or arg.startswith("-") else overrides).append(arg)
+    return [*overrides, *flags]
+
+
+def _check_flags(args: list[str]) -> None:
+    """Refuse a flag that Hydra does not know in one line, without its page of usage."""
+    from hydra._internal.utils import get_args_parser
+
+    parser: Any = get_args_parser()
+    parser.error = lambda message: _stop(f"{message}; see raypipe --help")
+    parser.parse_args(args)
 
 
 def _query_as_override(args: list[str]) -> list[str]:

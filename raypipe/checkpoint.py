@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from raypipe.errors import SetupError
 from raypipe.state import State
 from raypipe.state.lookup import Versions
-from raypipe.state.parquet import Form
+from raypipe.state.parquet import Form, equal
 from raypipe.state.parts import Parts
 
 PROCESSED_SCHEMA = pa.schema(
@@ -91,7 +90,7 @@ class Checkpoint:
             Columns `book_id`, `etag`, `run_seq`, `processed_at`.
         """
         table = self.of_generation(generation)
-        return table.filter(pc.equal(table["recipe"], recipe)).drop_columns("recipe")
+        return equal(table, "recipe", recipe).drop_columns("recipe")
 
     def versions(self, generation: str, recipe: str) -> Versions:
         """Return the same as a set of (book id, ETag)."""

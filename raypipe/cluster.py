@@ -71,7 +71,8 @@ def _quiet_stderr() -> Iterator[None]:
 def _cpus() -> float:
     import ray
 
-    return float(ray.cluster_resources().get("CPU", 0.0))
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources.get("CPU", 0.0)
 
 
 def _arguments(options: RayOptions) -> dict[str, Any]:

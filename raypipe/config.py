@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +13,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from raypipe.errors import OptionError, SetupError
 from raypipe.options import (
@@ -19,8 +22,10 @@ from raypipe.options import (
     RayOptions,
     Stages,
     StateOptions,
+    at_least,
     check_output,
 )
+from raypipe.settings import wrong_setting
 
 PARTS = ("storage", "text", "summarizer", "embedder", "opensearch", "checkpoint")
 
@@ -47,6 +52,13 @@ class RunConfig:
     stages: Stages = field(default_factory=Stages)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
 
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.limit is not None:
+            at_least("limit", self.limit, 0)
+        at_least("max_attempts", self.max_attempts, 1)
+        check_output(self.output)
+
 
 @dataclass
 class SearchConfig:
@@ -59,6 +71,10 @@ class SearchConfig:
     opensearch: Any = None
     embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
 
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        check_output(self.output)
+
 
 @dataclass
 class VerifyConfig:
@@ -69,6 +85,10 @@ class VerifyConfig:
     opensearch: Any = None
     state: StateOptions = field(default_factory=StateOptions)
     embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        check_output(self.output)
 
 
 @dataclass
@@ -104,14 +124,38 @@ def options(cfg: DictConfig) -> Any:
     """Return a command's typed options; the parts in them stay plain mappings.
 
     Raises:
-        OptionError: A value is out of its range.
+        OptionError: An option is unknown, or its value is out of its range.
     """
+    _check_typed(cfg, "")
+    return OmegaConf.to_object(cfg)
+
+
+def _check_typed(node: DictConfig, path: str) -> None:
+    """Check typed options from the inside out: they do not know their own whole names."""
+    schema = OmegaConf.get_type(node)
+    if schema is None or not dataclasses.is_dataclass(schema):
+        return
+    known = [item.name for item in dataclasses.fields(schema)]
+    for name in map(str, node):
+        if name not in known:
+            raise OptionError(f"there is no option {path}{name}; {_has(path, known)}")
+        if isinstance(node[name], DictConfig):
+            _check_typed(node[name], f"{path}{name}.")
     try:
-        typed = OmegaConf.to_object(cfg)
-        check_output(getattr(typed, "output", "text"))
+        OmegaConf.to_object(node)
+    except OmegaConfBaseException:
+        raise
     except (ValueError, TypeError) as error:
-        raise OptionError(_first_line(error)) from None
-    return typed
+        raise OptionError(f"{path}{_first_line(error)}") from None
+
+
+def _has(path: str, names: Iterable[str]) -> str:
+    return f"{path.rstrip('.') or 'there'} {'has' if path else 'are'} {', '.join(sorted(names))}"
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """Return the configuration as plain mappings, for a run's record."""
+    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
 
 
 def build(cfg: DictConfig, name: str) -> Any:
@@ -123,10 +167,12 @@ def build(cfg: DictConfig, name: str) -> Any:
     node = cfg[name]
     if node is None or node.get("_target_") is None:
         return None
+    if wrong := wrong_setting(OmegaConf.to_container(node, resolve=True), name):
+        raise OptionError(wrong)
     try:
         return instantiate(node, _convert_="all")
     except InstantiationException as error:
-        raise _refused(name, error) from None
+        raise _refused(name, node, error) from None
 
 
 def required(cfg: DictConfig, name: str) -> Any:
@@ -141,11 +187,14 @@ def required(cfg: DictConfig, name: str) -> Any:
     return part
 
 
-def _refused(name: str, error: InstantiationException) -> Exception:
+def _refused(name: str, node: DictConfig, error: InstantiationException) -> Exception:
     cause = error.__cause__ or error
     if isinstance(cause, SetupError):
         return cast(Exception, cause)
-    return OptionError(f"{name}: {_first_line(cause)}")
+    line = _first_line(cause)
+    # Parts name their own setting first; they do not know which option they stand for.
+    setting = re.match(r"\w*", line)
+    return OptionError(f"{name}.{line}" if setting and setting[0] in node else f"{name}: {line}")
 
 
 def _first_line(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -16,10 +16,11 @@ from hydra.errors import (
 )
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from raypipe.config import conf_dir
 
-CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
+CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
 
 
 def explain(error: Exception, command: str, args: Sequence[str]) -> str:
@@ -36,13 +37,38 @@ def explain(error: Exception, command: str, args: Sequence[str]) -> str:
         return f"{error.override!r} cannot be read as option=value; quote values with spaces or ,[]"
     if isinstance(error, ConfigCompositionException):
         return _composition(error, command, args)
+    if isinstance(error, YAMLError):
+        return "an option file is no YAML: " + " ".join(str(error).split())
     return _value(error)
+
+
+def unset_group(args: Sequence[str]) -> str:
+    """Return a line about a group that was set to nothing, or an empty string.
+
+    Hydra raises a bare ValueError for `storage=null`.
+    """
+    groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
+    for arg in args:
+        group, _, choice = arg.partition("=")
+        if group in groups and choice in ("", "null"):
+            choices = ", ".join(sorted(path.stem for path in (conf_dir() / group).glob("*.yaml")))
+            return f"{arg}: choose one of {choices}"
+    return ""
 
 
 def missing(cfg: DictConfig) -> str:
     """Return a line about options that have no value yet, or an empty string."""
-    keys = sorted(OmegaConf.missing_keys(cfg))
+    keys = sorted(_missing_keys(cfg))
     return f"give a value for {', '.join(f'{key}=...' for key in keys)}" if keys else ""
+
+
+def _missing_keys(node: DictConfig, path: str = "") -> Iterator[str]:
+    """Yield the keys without a value; `OmegaConf.missing_keys` stumbles over references to them."""
+    for key in map(str, node):
+        if OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
+            yield f"{path}{key}"
+        elif OmegaConf.is_dict(node._get_node(key)):
+            yield from _missing_keys(node[key], f"{path}{key}.")
 
 
 def _no_such_file(error: MissingConfigException, args: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ need not know of them.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -54,7 +54,8 @@ class DocumentStore:
             ValueError: The documents have more than one recipe, or none.
             SetupError: The state cannot be written.
         """
-        table = documents_table(documents)
+        # A run that only embeds anew, or re-uses a summary, finishes the document all the same.
+        table = documents_table(replace(one, run_seq=run_seq) for one in documents)
         if not len(table):
             return ""
         recipes = table["document_recipe"].unique().to_pylist()

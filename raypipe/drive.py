@@ -22,11 +22,12 @@ from raypipe.opensearch.bulk_policy import SinkError
 from raypipe.opensearch.datasink import Ledger, OpenSearchDatasink, Target
 from raypipe.opensearch.settings import IndexHandle
 from raypipe.parcels import ParcelSize, PendingBooks
-from raypipe.progress import watch
+from raypipe.progress import every, watch
 from raypipe.signals import stop_on_signal
 
 log = logging.getLogger(__name__)
 
+COMPACT_EVERY_S = 60.0
 LOST = "another run took the claim of this state"
 SIGNAL = "asked to stop"
 
@@ -38,25 +39,41 @@ def drive(
     run_seq: int,
     lost: Event,
     timer: Timer,
+    stack: ExitStack,
 ) -> Progress:
-    """Bring the books through the graph; returns the run's last numbers.
+    """Bring the books through the graph.
+
+    Args:
+        job: What the run is made of.
+        books: What it takes, in order.
+        handle: The index; None stops at finished documents.
+        run_seq: The run's number.
+        lost: Set when another run takes the claim.
+        timer: Where the steps' seconds are kept.
+        stack: Keeps Ray, and the signals held back, until the caller has closed its record.
+
+    Returns:
+        The run's last numbers.
 
     Raises:
         SetupError: The graph does not fit the cluster, or something makes every book fail.
     """
-    with ExitStack() as stack:
-        with timer.step("ray_start"):
-            cpus = stack.enter_context(cluster(job.ray))
-            pipeline.check_fits(job.stages, cpus)
-            asked = stack.enter_context(stop_on_signal())
-            monitor = RemoteMonitor(_actor(job))
-            _preflight(job)
-        with timer.step("graph"), watch(monitor, len(books), {SIGNAL: asked, LOST: lost}):
-            _run(job, books, handle, run_seq, monitor)
-        progress = monitor.progress()
-        for stage, seconds in progress.busy:
-            timer.seconds[f"{stage}_busy"] = round(seconds, 3)
-        return progress
+    with timer.step("ray_start"):
+        cpus = stack.enter_context(cluster(job.ray))
+        pipeline.check_fits(job.stages, cpus)
+        # After Ray's own start, which puts its handlers in place.
+        asked = stack.enter_context(stop_on_signal())
+        monitor = RemoteMonitor(_actor(job))
+        _preflight(job)
+    stops = {SIGNAL: asked, LOST: lost}
+    with timer.step("graph"), watch(monitor, len(books), stops), every(COMPACT_EVERY_S, job.compact):
+        _run(job, books, handle, run_seq, monitor)
+    progress = monitor.progress()
+    if progress.stop:
+        log.warning("stopped: %s; run again for the books that are left", progress.stop)
+    for stage, seconds in progress.busy:
+        timer.seconds[f"{stage}_busy"] = round(seconds, 3)
+    return progress
 
 
 def _run(
@@ -100,8 +117,9 @@ def _parcel_size(job: Job, books: int) -> ParcelSize:
 def _actor(job: Job) -> Any:
     """Start the monitor where the driver is: it must not go with a worker node."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    remote: Any = ray.remote(num_cpus=0, max_restarts=0, scheduling_strategy=here)(Monitor)
-    return remote.remote(job.breaker)
+    remote: Any = ray.remote  # its overloads know neither this strategy nor plain classes
+    actor = remote(num_cpus=0, max_restarts=0, scheduling_strategy=here)(Monitor)
+    return actor.remote(job.breaker)
 
 
 def _preflight(job: Job) -> None:

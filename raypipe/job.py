@@ -19,6 +19,9 @@ from raypipe.storage import BookStore
 from raypipe.summarizers import Summarizer
 from raypipe.text import TextCleaner
 
+COMPACT_AT = 500
+"""Parts of a kind from which they are merged (DESIGN, section 4)."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -55,6 +58,12 @@ class Job:
     def documents(self) -> DocumentStore:
         """Return the finished documents in this job's state."""
         return DocumentStore(self.state)
+
+    def compact(self) -> None:
+        """Merge the ledger's parts where there are too many; readers may go on meanwhile."""
+        self.checkpoint.compact(COMPACT_AT)
+        self.failures.compact(COMPACT_AT)
+        self.documents.compact(self.recipe.document, COMPACT_AT)
 
 
 @dataclass

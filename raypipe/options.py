@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+LEAST_OBJECT_STORE_MB = 75
+"""Ray starts with no less shared memory (`ray_constants.OBJECT_STORE_MINIMUM_MEMORY_BYTES`)."""
+
 
 @dataclass
 class StageOptions:
@@ -19,8 +22,8 @@ class StageOptions:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _at_least("workers", self.workers, 1)
-        _at_least("num_cpus", self.num_cpus, 0)
+        at_least("workers", self.workers, 1)
+        at_least("num_cpus", self.num_cpus, 0)
 
 
 @dataclass
@@ -41,9 +44,9 @@ class SummarizeOptions(StageOptions):
         """Check the ranges."""
         # A dataclass with slots would lose super(); this one has none.
         super().__post_init__()
-        _at_least("calls_per_worker", self.calls_per_worker, 1)
-        _at_least("books_per_task", self.books_per_task, 1)
-        _at_least("bytes_per_task", self.bytes_per_task, 1)
+        at_least("calls_per_worker", self.calls_per_worker, 1)
+        at_least("books_per_task", self.books_per_task, 1)
+        at_least("bytes_per_task", self.bytes_per_task, 1)
 
 
 @dataclass
@@ -60,7 +63,8 @@ class WriteOptions:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _at_least("tasks", self.tasks, 1)
+        at_least("tasks", self.tasks, 1)
+        at_least("num_cpus", self.num_cpus, 0)
 
 
 @dataclass
@@ -88,8 +92,8 @@ class BreakerOptions:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _at_least("first", self.first, 0)
-        _at_least("window", self.window, 0)
+        at_least("first", self.first, 0)
+        at_least("window", self.window, 0)
         if not 0 < self.max_share <= 1:
             raise ValueError(f"max_share={self.max_share} is not between 0 and 1")
 
@@ -111,6 +115,13 @@ class RayOptions:
     dashboard: bool = True
     object_store_mb: int | None = 256
     temp_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.num_cpus is not None:
+            at_least("num_cpus", self.num_cpus, 1)
+        if self.object_store_mb is not None:
+            at_least("object_store_mb", self.object_store_mb, LEAST_OBJECT_STORE_MB)
 
 
 @dataclass
@@ -141,6 +152,7 @@ def check_output(output: str) -> None:
         raise ValueError(f"output={output}: choose text or json")
 
 
-def _at_least(name: str, value: float, least: float) -> None:
+def at_least(name: str, value: float, least: float) -> None:
+    """Raise ValueError if a value is too small."""
     if value < least:
         raise ValueError(f"{name}={value} must be at least {least}")

@@ -41,7 +41,7 @@ class PendingBooks(Datasource):
     """
 
     def __init__(self, books: Sequence[Book], size: ParcelSize, marks: Marks) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._books = books
         self._size = size
         self._marks = marks

@@ -58,8 +58,11 @@ def run(books: PendingBooks, parts: Parts, sink: OpenSearchDatasink, stages: Sta
 
 def build(books: PendingBooks, parts: Parts, stages: Stages) -> Dataset:
     """Return the graph up to the sink."""
-    return (
-        ray.data.read_datasource(books, num_cpus=LISTING_CPUS, override_num_blocks=books.tasks())
+    pending: Dataset = ray.data.read_datasource(
+        books, num_cpus=LISTING_CPUS, override_num_blocks=books.tasks()
+    )
+    finished: Dataset = (
+        pending
         .map_batches(
             Summarize,
             fn_constructor_kwargs=parts.summarize(),
@@ -67,6 +70,7 @@ def build(books: PendingBooks, parts: Parts, stages: Stages) -> Dataset:
         )
         .map_batches(Embed, fn_constructor_kwargs=parts.embed(), **pool(stages.embed, stages))
     )
+    return finished
 
 
 def pool(stage: StageOptions, stages: Stages, calls: int = 1) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from raypipe.book import Book
@@ -32,7 +32,7 @@ class Known:
         failures: The last failure of each book.
     """
 
-    processed: frozenset[Version] | set[Version] = frozenset()
+    processed: Container[Version] = frozenset()
     finished: Mapping[Version, str] = field(default_factory=dict)
     summarized: Mapping[Version, str] = field(default_factory=dict)
     failures: Mapping[str, KnownFailure] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -64,15 +64,35 @@ def _watch(
         for reason in [reason for reason, event in stops.items() if event.is_set()]:
             del stops[reason]
             monitor.stop(reason)
-        now = time.monotonic()
-        if now - last < every:
-            continue
-        last = now
         progress = monitor.progress()
         if progress.stop and progress.stop != told:
             told = progress.stop
             log.warning("stopping: %s; finishing the books that are begun", told)
-        log.info("%s", line(progress, total, now - began))
+        now = time.monotonic()
+        if now - last >= every:
+            last = now
+            log.info("%s", line(progress, total, now - began))
+
+
+@contextmanager
+def every(seconds: float, work: Callable[[], None]) -> Iterator[None]:
+    """Do some work again and again, in a thread, until the block ends; trouble is logged."""
+    over = threading.Event()
+
+    def loop() -> None:
+        while not over.wait(seconds):
+            try:
+                work()
+            except Exception as error:
+                log.warning("house-keeping: %s", error)
+
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def line(progress: Progress, total: int, seconds: float) -> str:

@@ -6,6 +6,7 @@ import logging
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -24,9 +25,6 @@ from raypipe.runs import RunRecord
 from raypipe.state import state_id
 
 log = logging.getLogger(__name__)
-
-COMPACT_AT = 500
-"""Parts of a kind from which they are merged (DESIGN: every 500 parts)."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +60,19 @@ def run(job: Job, claim: Claim, config: Mapping[str, Any]) -> RunRecord:
     Raises:
         SetupError: Something makes every book fail, or the books do not balance.
     """
+    with ExitStack() as stack:
+        return _run(job, claim, config, stack)
+
+
+def _run(job: Job, claim: Claim, config: Mapping[str, Any], stack: ExitStack) -> RunRecord:
     began, started = time.monotonic(), time.time()
     run_id, timer = runs.run_id(claim.run_seq, started), Timer()
-    outcome = _execute(job, claim, timer)
+    outcome = _execute(job, claim, timer, stack)
     record = _record(outcome, run_id, claim.run_seq)
     record.started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started))
     if outcome.plan.todo:
         with timer.step("compaction"):
-            _compact(job)
+            job.compact()
         runs.save_config(job.state, run_id, config)
     record.stage_seconds = timer.seconds
     record.seconds = round(time.monotonic() - began, 3)
@@ -82,7 +85,7 @@ def run(job: Job, claim: Claim, config: Mapping[str, Any]) -> RunRecord:
     return record
 
 
-def _execute(job: Job, claim: Claim, timer: Timer) -> Outcome:
+def _execute(job: Job, claim: Claim, timer: Timer, stack: ExitStack) -> Outcome:
     """List, plan, run the graph, and read back what the ledger says of it."""
     with timer.step("index"):
         handle = _index(job)
@@ -100,7 +103,7 @@ def _execute(job: Job, claim: Claim, timer: Timer) -> Outcome:
     _say(todo)
     progress = Progress()
     if todo.todo:
-        progress = _graph(job, claim, todo, handle, timer)
+        progress = _graph(job, claim, todo, handle, timer, stack)
     with timer.step("closing"):
         done, failed = _read_back(job, claim.run_seq, handle) if todo.todo else (set(), set())
         if handle is not None and job.index is not None and done:
@@ -155,7 +158,12 @@ def _say(todo: Plan) -> None:
 
 
 def _graph(
-    job: Job, claim: Claim, todo: Plan, handle: IndexHandle | None, timer: Timer
+    job: Job,
+    claim: Claim,
+    todo: Plan,
+    handle: IndexHandle | None,
+    timer: Timer,
+    stack: ExitStack,
 ) -> Progress:
     """Check what every book needs, then start Ray and bring the books through."""
     with timer.step("checks"):
@@ -166,7 +174,7 @@ def _graph(
     # Ray takes a second to import: a run with nothing to do must not pay for it.
     from raypipe.drive import drive
 
-    return drive(job, todo.todo, handle, claim.run_seq, claim.lost, timer)
+    return drive(job, todo.todo, handle, claim.run_seq, claim.lost, timer, stack)
 
 
 def _read_back(job: Job, run_seq: int, handle: IndexHandle | None) -> tuple[set[str], set[str]]:
@@ -177,12 +185,6 @@ def _read_back(job: Job, run_seq: int, handle: IndexHandle | None) -> tuple[set[
         acknowledged = job.checkpoint.of_run(run_seq)
     failures = standing(job.failures.of_run(run_seq), acknowledged)
     return set(acknowledged["book_id"].to_pylist()), set(failures["book_id"].to_pylist())
-
-
-def _compact(job: Job) -> None:
-    job.checkpoint.compact(COMPACT_AT)
-    job.failures.compact(COMPACT_AT)
-    job.documents.compact(job.recipe.document, COMPACT_AT)
 
 
 def _record(outcome: Outcome, run_id: str, run_seq: int) -> RunRecord:

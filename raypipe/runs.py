@@ -139,10 +139,11 @@ def balance(
     fates = {"skipped": skipped, "indexed": indexed, "failed": failed, "left": left}
     names = list(fates)
     pairs = [(one, two) for at, one in enumerate(names) for two in names[at + 1 :]]
-    twice = [
-        _problem(fates[one] & fates[two], f"both {one} and {two}") for one, two in pairs
-    ]
-    lost = _problem(listed - skipped - indexed - failed - left, "listed, but neither skipped, indexed, failed nor left")
+    twice = [_problem(fates[one] & fates[two], f"both {one} and {two}") for one, two in pairs]
+    lost = _problem(
+        listed - skipped - indexed - failed - left,
+        "listed, but neither skipped, indexed, failed nor left",
+    )
     extra = [_problem(fates[name] - listed, f"{name}, but not listed") for name in names]
     return [problem for problem in (*twice, lost, *extra) if problem]
 

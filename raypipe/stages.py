@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 
@@ -24,6 +26,9 @@ from raypipe.text import CleanText, TextCleaner
 
 log = logging.getLogger(__name__)
 
+ASK_EVERY_S = 1.0
+"""Between two questions, inside a parcel, whether the run stops: each costs about 1 ms."""
+
 
 @dataclass
 class Guard:
@@ -31,6 +36,7 @@ class Guard:
 
     marks: Marks
     stage: str
+    _asked: float = 0.0
 
     def admit(self, rows: list[Row]) -> tuple[list[Row], bool]:
         """Mark the open rows as begun; rows come back left if the run stops.
@@ -41,10 +47,19 @@ class Guard:
         ids = [row.book.book_id for row in rows if row.open]
         if not ids:
             return rows, False
+        self._asked = time.monotonic()
         verdict = self.marks.begin(self.stage, ids)
         if verdict.stop:
             return [replace(row, left=verdict.stop) if row.open else row for row in rows], False
         return rows, any(verdict.deaths)
+
+    def stopped(self) -> str:
+        """Return why no further book of this parcel may begin, or an empty string."""
+        now = time.monotonic()
+        if now - self._asked < ASK_EVERY_S:
+            return ""
+        self._asked = now
+        return self.marks.stopped()
 
     def alone(self, row: Row) -> Row:
         """Mark one suspect as begun; one that killed its workers comes back failed."""
@@ -55,6 +70,11 @@ class Guard:
             return row
         message = f"{row.book.key}: the worker died {DEADLY} times on it (memory, or a crash)"
         return failed(row, self.stage, BookError("killed_worker", message, retryable=True))
+
+    def survived(self, row: Row) -> Row:
+        """Forget the marks of a suspect: the worker may still die on one that comes after it."""
+        self.marks.end(self.stage, [row.book.book_id])
+        return row
 
     def finish(self, rows: list[Row], began: float) -> None:
         """Forget the marks and report the time since `began` (`time.monotonic`)."""
@@ -108,8 +128,11 @@ class Summarize:
             return row
         if suspect:
             row = self._guard.alone(row)
-            if not row.open:
-                return row
+            return self._guard.survived(self._new(row)) if row.open else row
+        why = self._guard.stopped()
+        return replace(row, left=why) if why else self._new(row)
+
+    def _new(self, row: Row) -> Row:
         stage = "read"
         try:
             data = self._read(row.book)
@@ -155,7 +178,7 @@ class Summarize:
         )
 
     @cached_property
-    def _known(self) -> dict[str, tuple[str, str]]:
+    def _known(self) -> Mapping[str, tuple[str, str]]:
         return self.documents.by_text(self.recipe.summary)
 
     def _document(self, book: Book, text: CleanText) -> Document:
@@ -182,7 +205,7 @@ class Summarize:
             summary_vector=(),
         )
 
-    def _provenance(self, book: Book) -> dict[str, object]:
+    def _provenance(self, book: Book) -> dict[str, Any]:
         return {
             "book_id": book.book_id,
             "key": book.key,
@@ -239,8 +262,9 @@ class Embed:
 
     def _one(self, row: Row) -> Row:
         row = replace(self._guard.alone(row), left="")
-        if not row.open:
-            return row
+        return self._guard.survived(self._embedded(row)) if row.open else row
+
+    def _embedded(self, row: Row) -> Row:
         try:
             return self._with(row, self.embedder.embed([_searchable(row)])[0].tolist())
         except BookError as error:
@@ -260,10 +284,10 @@ class Embed:
 
 
 def failed(row: Row, stage: str, error: BookError) -> Row:
-    """Return the row as a failure."""
-    failure = Failure(
-        stage, error.kind, error.message[:500], error.retryable, row.book.attempts + 1
-    )
+    """Return the row as a failure, its message with the book's key."""
+    key, message = row.book.key, error.message
+    message = message if key in message else f"{key}: {message}"
+    failure = Failure(stage, error.kind, message[:500], error.retryable, row.book.attempts + 1)
     return replace(row, document=None, failure=failure)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +37,16 @@ def main(cfg: DictConfig) -> int:
         fill_endpoints(cfg, services)
         job = _job(cfg, options)
         job.state.check()
-        with Claim.take(job.state) as claim:
-            record = run(job, claim, OmegaConf.to_container(cfg, resolve=True))
+        # Ray tells of workers that died on stdout; that is for what this command was asked for.
+        with Claim.take(job.state) as claim, redirect_stdout(sys.stderr):
+            record = run(job, claim, config.plain(cfg))
         if options.output == "json":
             print(json.dumps(dataclasses.asdict(record), ensure_ascii=False))
         else:
             print(_report(record, job))
             if on_samples and job.index is not None:
                 _show_examples(job, options.examples)
-    return record.exit_code
+    return record.exit_code or 0
 
 
 def _job(cfg: DictConfig, options: Any) -> Job:

@@ -155,7 +155,7 @@ def _check_owner(index: OpenSearchIndex, found: _Found, contents: Contents, *, a
         whose = "was not made by raypipe"
     raise SetupError(
         f"{_where(index)} ({handle.physical}) {whose}; give that state's state.uri, another "
-        "opensearch.index, or opensearch.adopt=true to take it over"
+        "opensearch.index, or adopt=true to take it over"
     )
 
 

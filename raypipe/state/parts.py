@@ -115,8 +115,10 @@ class Parts:
     ) -> pa.Table:
         """Return the last row of each key among the rows of `read`."""
         wanted = list(columns) if columns is not None else self.form.schema.names
-        read = list(dict.fromkeys([*wanted, *self.keys, *self.order]))
-        return latest(self.read(read, where), self.keys, self.order).select(wanted)
+        # What `where` holds fast tells no rows apart; a million copies of it need not be kept.
+        keys = [key for key in self.keys if key not in (where or {})]
+        read = list(dict.fromkeys([*wanted, *keys, *self.order]))
+        return latest(self.read(read, where), keys, self.order).select(wanted)
 
     def pick(self, name: str, column: str, values: Sequence[str]) -> pa.Table | None:
         """Return the rows of a part whose column has one of the values; None if it is gone."""

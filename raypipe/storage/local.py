@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ class LocalBookStore:
             BookError: It is gone, may not be read, or changed since it was listed.
         """
         try:
-            with (Path(self.path) / book.key).open("rb") as file:
+            with _path_of(Path(self.path), book.key).open("rb") as file:
                 if _etag(os.fstat(file.fileno())) != book.etag:
                     raise _changed(book)
                 return file.read()
@@ -87,4 +88,17 @@ def _files(root: Path, folder: Path) -> Iterator[tuple[str, os.stat_result]]:
             if entry.is_dir(follow_symlinks=False):
                 yield from _files(root, Path(entry.path))
             elif entry.is_file():
-                yield Path(entry.path).relative_to(root).as_posix(), entry.stat()
+                yield _key_of(Path(entry.path).relative_to(root)), entry.stat()
+
+
+def _key_of(path: Path) -> str:
+    r"""Return a path as a key; bytes that are no UTF-8, which no parquet takes, as `\xe9`."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+
+
+def _path_of(root: Path, key: str) -> Path:
+    path = root / key
+    if "\\x" not in key or path.exists():
+        return path
+    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda byte: bytes.fromhex(byte[1].decode()), key.encode())
+    return root / os.fsdecode(raw)

@@ -124,5 +124,6 @@ _BOOK_ERRORS = {
 
 
 def _book_error(book: Book, code: str) -> BookError:
+    code = {"403": "AccessDenied", "404": "NoSuchKey", "412": "PreconditionFailed"}.get(code, code)
     kind, message, retryable = _BOOK_ERRORS.get(code, ("read", f"S3 answered {code}", True))
     return BookError(kind, f"{book.key} {message}", retryable=retryable)

@@ -19,7 +19,6 @@ _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
 )
 _CLAUSE = re.compile(r"(?<=[;:!?。！？；])\s*|(?<=--)|(?<=—)")
-_TERMINAL = re.compile(r"[.!?:;…。！？]['\"”’)\]_]*$")
 
 
 def count_words(text: str) -> int:
@@ -64,14 +63,10 @@ def _paragraphs(text: str) -> Iterator[str]:
     for block in text.split("\n\n"):
         lines = block.split("\n")
         # Lines that are paragraphs (files without blank lines) are not read as one.
-        if len(lines) > 1 and (len(block) / len(lines) > _LONG_LINE or _all_end(lines)):
+        if len(lines) > 1 and len(block) / len(lines) > _LONG_LINE:
             yield from lines
         else:
             yield block
-
-
-def _all_end(lines: list[str]) -> bool:
-    return all(_TERMINAL.search(line) for line in lines)
 
 
 def _split(paragraph: str, split: Callable[[str], list[str]]) -> Iterator[str]:

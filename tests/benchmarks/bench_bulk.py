@@ -1,13 +1,13 @@
 """The bulk writer against one request a document, on a real node of its own.
 
-    python tests/benchmarks/bench_bulk.py [--documents 2000] [--rounds 3] [--url http://…]
+    python tests/benchmarks/bench_bulk.py [--documents 2000] [--rounds 3] [--writers 2] [--url …]
 
 Both ways send the same bodies over kept-alive connections through the same client, into an
-index with the same mapping that nothing refreshes; serializing is in both times. Rounds take
-turns, each into a new index; a figure is the ratio of the medians. Documents are like real
-ones: a summary of about 280 words and 100 keywords, drawn from a vocabulary as skewed as
-English. The node is warmed up first, lives in a temporary folder and ends with the benchmark.
-The last line is one JSON object.
+index as raypipe makes it; no request asks for a refresh; serializing is in both times. The bulk
+side has as many writers as a run has write tasks by default. Rounds take turns, each into a new
+index; a figure is the ratio of the medians. Documents are like real ones: a summary of about
+280 words and 100 keywords, drawn from a vocabulary as skewed as English. The node is warmed up
+first, lives in a temporary folder and ends with the benchmark. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,14 +106,6 @@ def text_only(document: Document, dimension: int) -> dict[str, Any]:
     return body
 
 
-def fresh(index: OpenSearchIndex) -> IndexHandle:
-    """Return a new empty index that nothing refreshes."""
-    handle = purge(index, CONTENTS)
-    settings = {"index.refresh_interval": "-1"}
-    index.connection.ask("PUT", f"/{handle.physical}/_settings", body=settings)
-    return handle
-
-
 def one_by_one(
     index: OpenSearchIndex, handle: IndexHandle, docs: list[Document], body: Body
 ) -> int:
@@ -123,16 +116,23 @@ def one_by_one(
     return len(docs)
 
 
-def in_bulk(index: OpenSearchIndex, handle: IndexHandle, docs: list[Document]) -> Counters:
-    """Index the documents as raypipe does."""
-    writer = BulkWriter(index, handle, 1)
-    for _ in writer.write(docs):
-        pass
-    return writer.counters
+def in_bulk(
+    index: OpenSearchIndex, handle: IndexHandle, docs: list[Document], writers: int
+) -> Counters:
+    """Index the documents as raypipe does, each writer its share of them."""
+
+    def share(number: int) -> Counters:
+        writer = BulkWriter(index, handle, 1)
+        for _ in writer.write(docs[number::writers]):
+            pass
+        return writer.counters
+
+    with ThreadPoolExecutor(writers) as pool:
+        return sum(pool.map(share, range(writers)), Counters())
 
 
 def compare(
-    index: OpenSearchIndex, docs: list[Document], body: Body, rounds: int
+    index: OpenSearchIndex, docs: list[Document], body: Body, rounds: int, writers: int
 ) -> dict[str, Any]:
     """Take turns, and return seconds of each way and the bulk counters of the last round."""
     bulk_item.body_of = body  # what the writer sends; the same as the other way does
@@ -141,12 +141,12 @@ def compare(
     try:
         for turn in range(rounds):
             for way in ("single", "bulk") if turn % 2 == 0 else ("bulk", "single"):
-                handle = fresh(index)
+                handle = purge(index, CONTENTS)
                 began = time.perf_counter()
                 if way == "single":
                     one_by_one(index, handle, docs, body)
                 else:
-                    counters = in_bulk(index, handle, docs)
+                    counters = in_bulk(index, handle, docs, writers)
                 times[way].append(time.perf_counter() - began)
                 refresh(index, handle)
                 assert count(index, handle) == len(docs), "not every document is there"
@@ -175,20 +175,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--documents", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--writers", type=int, default=2)
     parser.add_argument("--url", help="a node that runs already")
     options = parser.parse_args()
     report = Report("bulk")
     docs = documents(options.documents, seed=20)
     report.note("documents", len(docs))
+    report.note("writers", options.writers)
     with node(options.url) as url:
         index = OpenSearchIndex(Connection(url), index="bench-bulk")
         say("warming the node up")
         for _ in range(3):
-            one_by_one(index, fresh(index), docs[:WARM_UP], body_of)
-            in_bulk(index, fresh(index), docs)
+            one_by_one(index, purge(index, CONTENTS), docs[:WARM_UP], body_of)
+            in_bulk(index, purge(index, CONTENTS), docs, options.writers)
         for name, body in (("text", text_only), ("vectors", body_of)):
             say(f"{name}: {options.rounds} rounds")
-            measure(report, name, compare(index, docs, body, options.rounds), len(docs))
+            measure(
+                report, name, compare(index, docs, body, options.rounds, options.writers), len(docs)
+            )
         index.connection.ask("DELETE", f"/{index.index}-*", ignore=(404,))
     report.finish()
 

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,8 @@ KILLS = "KILLS-ITS-WORKER"
 """A book whose title holds this kills its worker while the note `deadly` is there."""
 NO_VECTOR = "HAS-NO-VECTOR"
 """A book whose title holds this gets a vector of zeros, which cosine similarity cannot take."""
+REFUSED = "HAS-AN-ENDLESS-FLAG"
+"""A book whose title holds this gets a flag that is longer than Lucene's longest term."""
 SECONDS = 300.0
 """Longest time that a part waits to be let go."""
 
@@ -110,7 +112,8 @@ class NotingSummarizer(LeadSummarizer):
         if KILLS in book.title and notes.lines("deadly"):
             notes.add("deaths", book.title)
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().summarize(book)
+        summary = super().summarize(book)
+        return replace(summary, flags=("x" * 40_000,)) if REFUSED in book.title else summary
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ def write_book(folder: Path, name: str, words: str = "tells more of the tale") -
     text = " ".join(f"Sentence {i} of {name} {words} and ends." for i in range(40))
     path = folder / f"{name}__by__Author_{name}.txt"
     path.write_text(text)
+    os.utime(path, (1.7e9, 1.7e9))  # equal books have equal ETags, whatever the folder
     return path
 
 
@@ -70,18 +71,21 @@ class Project:
             "storage.name=test-books",
             f"+storage.notes={self.notes.folder}",
         ]
-        return [*store, *self.common(), *self.options, *more]
+        return self.parts(*store, *more)
 
-    def common(self) -> list[str]:
+    def parts(self, *more: str) -> list[str]:
+        """Return the options of a run with everything but a store."""
         return [
             "summarizer=lead",
             f"summarizer._target_={PARTS}.NotingSummarizer",
             f"+summarizer.notes={self.notes.folder}",
             "embedder=hash",
-            *self.where(),
+            *([] if "opensearch=none" in more else self.where()),
             f"state.uri={self.state}",
             "ray.dashboard=false",
             "output=json",
+            *self.options,
+            *more,
         ]
 
     def where(self) -> list[str]:
@@ -93,19 +97,23 @@ class Project:
             "opensearch.replicas=0",
         ]
 
-    def start(self, *args: str, python: Sequence[str] = ()) -> subprocess.Popen[str]:
-        """Start the real command line in a session of its own."""
+    def start(
+        self, *args: str, python: Sequence[str] = (), log: str = "", own_home: bool = True
+    ) -> subprocess.Popen[str]:
+        """Start the real command line in a session of its own; `log` names its output."""
         person = self.home / "home"
         person.mkdir(exist_ok=True)
-        env = {**os.environ, "PYTHONPATH": str(ROOT), MARK: self.mark, "HOME": str(person)}
+        env = {**os.environ, "PYTHONPATH": str(ROOT), MARK: self.mark}
+        if own_home:
+            env["HOME"] = str(person)
         return subprocess.Popen(
             [sys.executable, *python, "-m", "raypipe", *args],
             cwd=self.home,
             env=env,
             text=True,
             stdin=subprocess.DEVNULL,
-            stdout=(self.home / "stdout").open("w"),
-            stderr=(self.home / "stderr").open("w"),
+            stdout=(self.home / f"stdout{log}").open("w"),
+            stderr=(self.home / f"stderr{log}").open("w"),
             start_new_session=True,
         )
 
@@ -124,11 +132,11 @@ class Project:
                 process.kill()
                 process.wait()
 
-    def stdout(self) -> str:
-        return (self.home / "stdout").read_text()
+    def stdout(self, log: str = "") -> str:
+        return (self.home / f"stdout{log}").read_text()
 
-    def stderr(self) -> str:
-        return (self.home / "stderr").read_text()
+    def stderr(self, log: str = "") -> str:
+        return (self.home / f"stderr{log}").read_text()
 
     def processes(self) -> list[psutil.Process]:
         """Return what lives of all that this project's command lines started."""
@@ -144,15 +152,19 @@ class Project:
         """Return the files that commands left in the person's home folder."""
         return [str(path) for path in (self.home / "home").rglob("*") if path.is_file()]
 
-    def run(self, *more: str, code: int = 0) -> dict[str, Any]:
+    def run(
+        self, *more: str, code: int = 0, args: Sequence[str] | None = None
+    ) -> dict[str, Any]:
         """Run in this process, on the Ray of the test session; returns the record."""
-        record: dict[str, Any] = json.loads(in_process("run", self.args(*more), code))
+        args = self.args(*more) if args is None else [*args, *more]
+        record: dict[str, Any] = json.loads(in_process("run", args, code))
         check_balance(record)
         return record
 
-    def verify(self, code: int = 0, **options: str) -> dict[str, Any]:
+    def verify(self, code: int = 0, args: Sequence[str] | None = None) -> dict[str, Any]:
         """Verify in this process; returns the report."""
-        args = [arg for arg in self.args() if not arg.startswith(_NOT_OF_VERIFY)]
+        wanted = ("storage", "+storage", "opensearch", "state", "output")
+        args = [arg for arg in args or self.args() if arg.startswith(wanted)]
         report: dict[str, Any] = json.loads(in_process("verify", args, code))
         return report
 
@@ -183,8 +195,15 @@ class Project:
 
         return OpenSearch(self.endpoint, timeout=60)
 
+    def end_processes(self) -> None:
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(signal.SIGKILL)
 
-_NOT_OF_VERIFY = ("summarizer", "+summarizer", "embedder", "ray.", "stages.", "text.", "checkpoint")
+    def clean_up(self) -> None:
+        """End what still runs and delete the index."""
+        self.end_processes()
+        self.client().indices.delete(index=f"{self.index}*", ignore=[404])
 
 
 def in_process(command: str, args: Sequence[str], code: int = 0) -> str:
@@ -231,7 +250,4 @@ def project(tmp_path: Path, opensearch_url: str) -> Iterator[Project]:
     """Return an empty project; its index is deleted and its processes are ended afterwards."""
     made = Project(tmp_path, opensearch_url)
     yield made
-    for process in made.processes():
-        with contextlib.suppress(psutil.Error):
-            process.send_signal(signal.SIGKILL)
-    made.client().indices.delete(index=f"{made.index}*", ignore=[404])
+    made.clean_up()

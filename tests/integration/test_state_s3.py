@@ -257,7 +257,9 @@ def test_claim_and_checkpoint_on_s3(state: S3State) -> None:
         assert claim.run_seq == 1
         checkpoint = Checkpoint().at(state)
         row = Processed("b", "e", "r", "i", "g", 1, 5.0)
-        assert checkpoint.append([row], claim.run_seq, 0, 0) == "part-00000001-000000-000000.parquet"
+        assert (
+            checkpoint.append([row], claim.run_seq, 0, 0) == "part-00000001-000000-000000.parquet"
+        )
         assert ("b", "e") in checkpoint.versions("g", "r")
     with Claim.take(state) as claim:
         assert claim.run_seq == 2

@@ -16,9 +16,7 @@ _MODULE_PATH = Path(__file__).parents[1] / "benchmarks" / "descriptions.py"
 
 def _load_module() -> ModuleType:
     """Loads the benchmark's module by its path, wherever pytest was started."""
-    spec = importlib.util.spec_from_file_location(
-        "benchmark_descriptions", _MODULE_PATH
-    )
+    spec = importlib.util.spec_from_file_location("benchmark_descriptions", _MODULE_PATH)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # a dataclass looks its own module up
@@ -67,9 +65,7 @@ def test_a_description_quotes_nothing(description: str) -> None:
 
 
 def test_a_description_in_its_own_words_passes() -> None:
-    assert (
-        check_against(TINY_BOOK, "A beekeeper's hound escapes across winter ice") == []
-    )
+    assert check_against(TINY_BOOK, "A beekeeper's hound escapes across winter ice") == []
 
 
 @pytest.mark.parametrize(
@@ -81,9 +77,7 @@ def test_a_description_in_its_own_words_passes() -> None:
     ],
 )
 def test_four_words_in_a_row_are_found(description: str) -> None:
-    assert check_against(TINY_BOOK, description) == [
-        "words of the book: ran far away over"
-    ]
+    assert check_against(TINY_BOOK, description) == ["words of the book: ran far away over"]
 
 
 def test_an_apostrophe_does_not_hide_a_run() -> None:

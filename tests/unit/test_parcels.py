@@ -38,7 +38,9 @@ def test_finished_books_travel_in_large_parcels_of_their_own() -> None:
 
 def test_read_tasks_are_few_and_yield_one_row_tables() -> None:
     monitor = Monitor(BreakerOptions())
-    source = PendingBooks(books([1] * (BOOKS_PER_READ_TASK + 1)), ParcelSize(20_000, 10**9), monitor)
+    source = PendingBooks(
+        books([1] * (BOOKS_PER_READ_TASK + 1)), ParcelSize(20_000, 10**9), monitor
+    )
     tasks = source.get_read_tasks(2)
     tables = [table for task in tasks for table in task.read_fn()]
     assert len(tasks) == source.tasks() == 2

@@ -14,7 +14,9 @@ EMBEDDER: dict[str, Any] = {"model": "e", "dimension": 256}
 
 def test_they_are_nested() -> None:
     base = recipe_of(TEXT, SUMMARY, EMBEDDER)
-    assert all(re.fullmatch("[0-9a-f]{16}", one) for one in (base.text, base.summary, base.document))
+    assert all(
+        re.fullmatch("[0-9a-f]{16}", one) for one in (base.text, base.summary, base.document)
+    )
     embedder = recipe_of(TEXT, SUMMARY, {**EMBEDDER, "dimension": 512})
     assert (embedder.text, embedder.summary) == (base.text, base.summary)
     assert embedder.document != base.document

@@ -40,10 +40,11 @@ def test_record_round_trip(state: LocalState) -> None:
 def test_record_has_the_names_that_scripts_rely_on(state: LocalState) -> None:
     name = RunRecord("x", 1).save(state)
     keys = set(json.loads(state.get(name) or b""))
-    assert keys >= set(
-        "status exit_code listed skipped indexed failed left model_calls cached_calls "
-        "input_tokens output_tokens usd seconds started_at versions".split()
+    names = (
+        "status, exit_code, listed, skipped, indexed, failed, left, model_calls, cached_calls, "
+        "input_tokens, output_tokens, usd, seconds, started_at, versions"
     )
+    assert keys >= set(names.split(", "))
 
 
 def test_no_run_yet(state: LocalState) -> None:
@@ -157,9 +158,7 @@ class TestBalance:
         ]
 
     def test_never_listed(self) -> None:
-        assert balance({"a"}, {"a"}, set(), {"x"}, set()) == [
-            "failed, but not listed: 1 (x)"
-        ]
+        assert balance({"a"}, {"a"}, set(), {"x"}, set()) == ["failed, but not listed: 1 (x)"]
 
     def test_names_five_and_counts_all(self) -> None:
         listed = {f"{number:05d}" for number in range(12_000)}

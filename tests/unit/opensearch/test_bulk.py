@@ -174,6 +174,13 @@ def test_a_document_waiting_to_be_sent_again_does_not_overtake_a_newer_one(stub:
     assert [request.ids for request in stub.bulks] == [["a", "b"], ["a", "c"]]
 
 
+def test_nor_does_it_overtake_a_newer_one_that_waits_for_room(stub: Stub) -> None:
+    stub.steps.append(items_failing(stub, a=(429, "x")))
+    docs = [document("a", title="old"), document("a", title="new", summary="x" * 6000)]
+    list(writer_at(stub.url, max_bytes=5000).write(docs))
+    assert stub.docs["a"][1]["title"] == "new"
+
+
 def test_a_conflict_is_acknowledged_only_for_the_same_content_and_recipe(stub: Stub) -> None:
     list(writer_at(stub.url, run_seq=9).write(documents(3)))
     docs = [

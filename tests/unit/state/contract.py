@@ -66,7 +66,9 @@ class StateContract:
         state.delete([])
         assert state.list() == []
 
-    @pytest.mark.parametrize("name", ["", "/a", "a/", "a//b", "../a", "a/../b", ".a", "a/.b", "a\\b"])
+    @pytest.mark.parametrize(
+        "name", ["", "/a", "a/", "a//b", "../a", "a/../b", ".a", "a/.b", "a\\b"]
+    )
     def test_refuses_names_that_leave_the_state(self, state: State, name: str) -> None:
         with pytest.raises(ValueError, match="not a name"):
             state.put(name, b"1")

@@ -15,7 +15,7 @@ import pytest
 
 from raypipe.errors import SetupError
 from raypipe.state.local import LocalState
-from raypipe.state.parquet import Form
+from raypipe.state.parquet import Form, equal
 from raypipe.state.parts import Parts, latest
 
 SCHEMA = pa.schema(
@@ -45,7 +45,9 @@ def values(table: pa.Table) -> dict[str, str]:
 
 def test_names_carry_run_task_and_sequence(parts: Parts) -> None:
     assert parts.write(rows(("a", "1", 7, 0.0)), 7, 12, 3) == "part-00000007-000012-000003.parquet"
-    assert parts.write(rows(("a", "1", 7, 0.0)), 7, "w.x-1", 0) == "part-00000007-w.x-1-000000.parquet"
+    assert (
+        parts.write(rows(("a", "1", 7, 0.0)), 7, "w.x-1", 0) == "part-00000007-w.x-1-000000.parquet"
+    )
     with pytest.raises(ValueError, match="not a task"):
         parts.write(rows(("a", "1", 7, 0.0)), 7, "~", 0)
 
@@ -155,7 +157,9 @@ def test_older_version_is_filled_with_nulls(parts: Parts, state: LocalState) -> 
     upgraded = dataclasses.replace(parts, form=newer)
     fresh = upgraded.read()
     assert fresh["extra"].to_pylist() == [None]
-    upgraded.write(fresh.set_column(4, newer.schema.field("extra"), pa.array([5], pa.int32())), 2, 0, 0)
+    upgraded.write(
+        fresh.set_column(4, newer.schema.field("extra"), pa.array([5], pa.int32())), 2, 0, 0
+    )
     assert upgraded.read(["extra"])["extra"].to_pylist() == [None, 5]
     assert upgraded.compact(2) == 2
     with pytest.raises(SetupError, match="upgrade raypipe"):
@@ -242,17 +246,20 @@ class TestCompaction:
         writer = Parts(state, "things", FORM, ("id",))
         self.fill(writer, 4)
 
+        lock = threading.Lock()
+
         class Late(LocalState):
-            """After the first part was opened, everything is compacted."""
+            """Once the first part is open, and before any other, everything is compacted."""
 
             opened = 0
 
             def open(self, name: str) -> Any:
-                found = super().open(name)
-                type(self).opened += 1
-                if type(self).opened == 1:
-                    writer.compact(2)
-                return found
+                with lock:
+                    found = super().open(name)
+                    type(self).opened += 1
+                    if type(self).opened == 1:
+                        writer.compact(2)
+                    return found
 
         table = Parts(Late(state.root), "things", FORM, ("id",)).read()
         assert sorted(table["id"].to_pylist()) == ["0", "1", "2", "3"]
@@ -350,3 +357,11 @@ class TestLatest:
         print(f"latest() of {count:,} rows: {time.perf_counter() - began:.2f} s")
         assert len(found) == count // 2
         assert set(found["run_seq"].to_pylist()) == {2}
+
+
+def test_equal_takes_no_nulls() -> None:
+    table = pa.table({"a": ["x", None], "b": [1, 2]})
+    assert equal(table, "a", "x")["b"].to_pylist() == [1]
+    assert equal(table.slice(0, 1), "a", "x")["b"].to_pylist() == [1]
+    assert len(equal(table.slice(1), "a", "x")) == 0
+    assert len(equal(table.slice(0, 0), "a", "x")) == 0

@@ -29,6 +29,16 @@ def test_the_limit_holds() -> None:
     assert keywords("", "en", 9) == ()
 
 
+def test_a_common_word_needs_more_than_a_rare_one() -> None:
+    text = FILLER + "water house morning night. " * 12 + "zebra. " * 8
+    assert keywords(text, "en", 1) == ("zebra",)
+
+
+def test_grammar_of_most_places_never_comes_elsewhere() -> None:
+    parts = ["alte mann see lampe " * 20] * 5 + ["wieder gleich " * 40] * 15
+    assert not {"wieder", "gleich"} & set(keywords(" ".join(parts), "de", 50))
+
+
 def test_other_languages_need_no_list() -> None:
     parts = ["der alte mann und die see waren immer noch da und sahen sich an " * 8] * 20
     parts[3] += "leuchtturm leuchtturm leuchtturm sturmflut sturmflut "

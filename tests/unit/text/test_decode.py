@@ -55,6 +55,12 @@ def test_a_wrongly_declared_ascii_does_not_count() -> None:
     assert decode(text.encode("cp1252")).text == text
 
 
+def test_a_declared_latin1_with_curly_quotes_is_cp1252() -> None:
+    text = "Character set encoding: ISO-8859-1\n\n" + ENGLISH
+    decoded = decode(text.encode("cp1252"))
+    assert (decoded.encoding, decoded.text) == ("cp1252", text)
+
+
 def test_a_stray_byte_does_not_turn_utf8_into_cp1252() -> None:
     decoded = decode(ENGLISH.encode() + b"\xff and on\n" + ENGLISH.encode())
     assert decoded.encoding == "utf-8"

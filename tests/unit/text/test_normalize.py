@@ -43,6 +43,12 @@ def test_wrapped_prose_becomes_one_line(width: int) -> None:
     assert unwrap(wrapped) == "\n\n".join([PROSE] * 4)
 
 
+def test_two_lines_of_talk_are_joined_though_a_name_begins_the_second() -> None:
+    talk = "“And who may you be, to come at this hour,” asked the keeper of\nMarlow."
+    text = f"{textwrap.fill(PROSE, 65)}\n\n{talk}"
+    assert unwrap(text).endswith("asked the keeper of Marlow.")
+
+
 def test_verse_in_prose_keeps_its_lines() -> None:
     wrapped = textwrap.fill(PROSE, 72)
     text = f"{wrapped}\n\n{textwrap.indent(VERSE, '    ')}\n\n\n{wrapped}"

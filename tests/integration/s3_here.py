@@ -1,0 +1,79 @@
+"""An S3 server in this process that counts what it is asked for and can change a book mid-way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+ACCOUNT = "123456789012"
+Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+@dataclass
+class S3Here:
+    """moto's own WSGI app behind a counter."""
+
+    app: Wsgi
+    gets: list[str] = field(default_factory=list)  # keys of objects, one for each GET
+    listings: int = 0
+    changing: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    url: str = ""
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        bucket, _, key = unquote(environ["PATH_INFO"]).strip("/").partition("/")
+        if environ["REQUEST_METHOD"] == "GET" and key:
+            self.gets.append(key)
+            if body := self.changing.pop((bucket, key), None):
+                self.put(bucket, key, body)
+        elif environ["REQUEST_METHOD"] == "GET":
+            self.listings += 1
+        return self.app(environ, start_response)
+
+    def bucket(self, name: str) -> None:
+        _backend().create_bucket(name, "us-east-1")
+
+    def put(self, bucket: str, key: str, body: bytes, *, acl: str = "public-read") -> None:
+        """Put an object past HTTP: thousands of them take a second."""
+        from moto.s3.models import get_canned_acl
+
+        _backend().put_object(bucket, key, body)
+        _backend().put_object_acl(bucket, key, get_canned_acl(acl))
+
+    def options(self, bucket: str) -> list[str]:
+        """Return the options that name a bucket here."""
+        return [
+            "storage=s3",
+            f"storage.bucket={bucket}",
+            f"storage.endpoint_url={self.url}",
+            "storage.anonymous=true",
+        ]
+
+
+def _backend() -> Any:
+    from moto.s3.models import s3_backends
+
+    return s3_backends[ACCOUNT]["aws"]
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Here]:
+    from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
+    from werkzeug.serving import make_server
+
+    class Quiet(MotoRequestHandler):  # type: ignore[misc]
+        def log(self, type: str, message: str, *args: Any) -> None:
+            """Say nothing: a line for each of thousands of requests helps nobody."""
+
+    here = S3Here(create_backend_app("s3"))
+    server = make_server("127.0.0.1", 0, here, threaded=True, request_handler=Quiet)
+    here.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield here
+    server.shutdown()
+    thread.join()

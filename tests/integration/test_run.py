@@ -1,0 +1,92 @@
+"""The command line as a person or a script meets it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.integration.running import PARTS, Project, project, ray_here, write_book
+from tests.integration.s3_here import S3Here, s3
+
+__all__ = ["project", "ray_here", "s3"]
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+
+MANY = 2_500
+
+
+def test_a_rerun_with_everything_processed_does_nothing(
+    project: Project, s3: S3Here, ray_here: None
+) -> None:
+    s3.bucket(project.index)
+    for number in range(MANY):
+        s3.put(project.index, f"{number:04d}.txt", f"Tale {number} is short. It ends here.".encode())
+    args = project.parts(
+        *s3.options(project.index),
+        f"storage._target_={PARTS}.NotingS3Store",
+        f"+storage.notes={project.notes.folder}",
+        "text.min_words=1",
+    )
+    assert project.run(args=args)["indexed"] == MANY
+    assert len(s3.gets) == MANY
+    s3.gets.clear()
+    s3.listings = 0
+    project.notes.take("summaries")
+    record = json.loads(project.cli("run", *args, python=["-X", "importtime"]))
+    assert (record["listed"], record["skipped"]) == (MANY, MANY)
+    assert (s3.gets, project.notes.lines("summaries")) == ([], [])
+    assert s3.listings >= 3, "1,000 keys a page"
+    imported = re.findall(r"^import time:.*\|\s+([\w.]+)$", project.stderr(), re.MULTILINE)
+    assert "raypipe.runner" in imported
+    assert not [name for name in imported if name.partition(".")[0] == "ray"]
+    assert "nothing to do" in project.stderr()
+    assert (project.processes(), project.left_at_home()) == ([], [])
+    assert project.verify(args=args)["good"] == MANY
+
+
+WRONG = {
+    "bucket": (["storage=s3", "storage.bucket=nowhere", "storage.endpoint_url={s3}"], "no such bucket"),
+    "s3": (["storage=s3", "storage.bucket=b", "storage.endpoint_url={nobody}"], "no server answers"),
+    "opensearch": (["storage=local", "storage.path=.", "opensearch.endpoint={nobody}"], "{nobody}"),
+    "folder": (["storage=local", "storage.path=nothing-there"], "nothing-there is not a folder"),
+}
+
+
+def test_what_stops_a_run_is_one_clear_line(
+    tmp_path: Path, opensearch_url: str, s3: S3Here
+) -> None:
+    nobody = "http://127.0.0.1:9"
+    runs = {}
+    for name, (options, said) in WRONG.items():
+        project = Project(tmp_path / name, opensearch_url)
+        filled = [one.format(s3=s3.url, nobody=nobody) for one in options]
+        anonymous = ["storage.anonymous=true"] if "storage=s3" in filled else []
+        process = project.start("run", *project.parts(*filled, *anonymous))
+        runs[name] = (project, process, said.format(nobody=nobody))
+    for project, process, said in runs.values():
+        project.ended(process, 1)
+        lines = [line for line in project.stderr().splitlines() if line.startswith("raypipe: ")]
+        assert len(lines) == 1, project.stderr()
+        assert said in lines[0]
+        assert "Traceback" not in project.stderr()
+        assert project.stdout() == ""
+        project.clean_up()
+
+
+def test_search_and_verify_print_json_and_nothing_else(project: Project, ray_here: None) -> None:
+    write_book(project.books, "Lighthouse", "lets two friends quarrel over the lamp")
+    write_book(project.books, "Garden", "grows beans and roses behind the wall")
+    project.run()
+    index = [*project.where(), "embedder=hash", "output=json"]
+    query = "two friends quarrel: why, and who's to blame? {lamp} [x] 50% $ \\ \"so\" = (a|b)"
+    hits = json.loads(project.cli("search", query, "limit=2", *index))
+    assert list(hits[0]) == ["rank", "book_id", "key", "title", "author", "score", "summary"]
+    assert (hits[0]["rank"], hits[0]["title"]) == (1, "Lighthouse")
+    args = ["storage=local", f"storage.path={project.books}", "storage.name=test-books"]
+    state = f"state.uri={project.state}"
+    report = json.loads(project.cli("verify", *args, *project.where(), state, "output=json"))
+    assert (report["good"], report["exit_code"]) == (2, 0)
+    assert project.left_at_home() == []

@@ -1,0 +1,114 @@
+"""Stops: one signal ends a run cleanly, two end it at once, and another run takes it from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.integration.running import (
+    Project,
+    check_balance,
+    project,
+    ray_here,
+    wait_for,
+    write_book,
+)
+
+__all__ = ["project", "ray_here"]
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+BOOKS = 12
+CLEANLY_S = 30.0
+AT_ONCE_S = 5.0
+
+
+@pytest.fixture
+def books(project: Project) -> Project:
+    for number in range(BOOKS):
+        write_book(project.books, f"Book_{number:02d}")
+    project.options += ["stages.summarize.books_per_task=4", "stages.summarize.workers=1"]
+    return project
+
+
+@contextmanager
+def held(project: Project, after: int) -> Iterator[subprocess.Popen[str]]:
+    """Yield a run that waits in the read of a book, some books after its first."""
+    project.notes.hold("read", after)
+    project.notes.take("reads")
+    process = project.start("run", *project.args())
+    wait_for(lambda: project.notes.is_waited("read") or process.poll() is not None)
+    assert process.poll() is None, project.stderr()
+    yield process
+
+
+def told(project: Project) -> None:
+    wait_for(lambda: "stopping: asked to stop" in project.stderr(), 15)
+
+
+def test_signals_stop_a_run_and_the_next_goes_on(books: Project, ray_here: None) -> None:
+    with held(books, 5) as run:  # the second parcel of four is begun, two of it are to come
+        second = books.start("run", *books.args(), log="-second")
+        assert second.wait(60) == 1
+        assert f"pid {run.pid}" in books.stderr("-second")
+        assert "Traceback" not in books.stderr("-second")
+        run.send_signal(signal.SIGTERM)
+        told(books)
+        books.notes.let_go("read")
+        began = time.monotonic()
+        books.ended(run, 4)
+        assert time.monotonic() - began < CLEANLY_S
+    record = json.loads(books.stdout())
+    check_balance(record)
+    assert len(books.notes.lines("reads")) == 6, "no new book was begun"
+    assert (record["status"], record["indexed"], record["left"]) == ("stopped", 6, 6)
+    assert len(books.ledger()) == books.client().count(index=books.index)["count"] == 6
+    assert json.loads(latest(books)) == record
+    assert len(books.verify(code=4)["pending"]) == 6
+    assert (books.processes(), books.left_at_home()) == ([], [])
+
+    processed = names_of(books)
+    with held(books, 2) as run:  # the first parcel of three; another is to come
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
+        told(books)
+        books.notes.let_go("read")
+        books.ended(run, 4)
+    record = json.loads(books.stdout())
+    check_balance(record)
+    assert record["left"] >= 3
+    assert record["indexed"] == len(books.notes.lines("reads"))
+    assert not processed & set(books.notes.lines("reads"))
+
+    processed = names_of(books)
+    with held(books, 0) as run:
+        run.send_signal(signal.SIGTERM)
+        told(books)
+        run.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        books.ended(run, 4)
+        assert time.monotonic() - began < AT_ONCE_S
+        wait_for(lambda: not books.processes(), 20)
+        books.notes.let_go("read")
+    books.notes.take("reads")
+    assert books.run()["left"] == 0
+    assert not processed & set(books.notes.lines("reads"))
+    assert books.verify()["good"] == BOOKS
+    assert len(books.ledger()) == len(set(books.ledger())) == BOOKS
+
+
+def latest(project: Project) -> str:
+    name = (project.state / "runs" / "latest").read_text()
+    return (project.state / "runs" / name / "run.json").read_text()
+
+
+def names_of(project: Project) -> set[str]:
+    """Return the keys of the books that the ledger calls processed."""
+    documents, ledger = project.documents(), set(project.ledger())
+    return {one["key"] for book_id, one in documents.items() if book_id in ledger}

@@ -1,0 +1,483 @@
+"""conf/ composes, instantiates, explains itself, and refuses what is wrong in one line."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import itertools
+import logging
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from raypipe import __main__ as cli
+from raypipe import config
+from raypipe.config_errors import missing
+from raypipe.embedded.services import Services
+from raypipe.errors import OptionError
+from raypipe.options import Stages
+from raypipe.pipeline import LISTING_CPUS, check_fits
+
+CONF = config.conf_dir()
+GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+SCALES = sorted(path.stem for path in (CONF / "scale").glob("*.yaml"))
+REQUIRED = {
+    ("storage", "s3"): ["storage.bucket=my-books"],
+    ("storage", "local"): ["storage.path=my-books"],
+    ("opensearch", "self_managed"): ["opensearch.endpoint=https://search.example:9200"],
+}
+"""What a person must give with a choice; an entry too many fails, see below."""
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Keep Hydra's global state, its logging and its exit code's variable to one test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr(sys, "argv", ["raypipe"])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    # Hydra composes once more just to read hydra.mode, which nobody sets here.
+    monkeypatch.setattr("hydra._internal.hydra.Hydra.get_mode", lambda *_, **__: None)
+    GlobalHydra.instance().clear()
+    loggers = [logging.getLogger(), logging.getLogger("raypipe")]
+    kept = [(one, one.level, one.handlers[:]) for one in loggers]
+    yield
+    GlobalHydra.instance().clear()
+    for one, level, handlers in kept:
+        one.setLevel(level)
+        one.handlers[:] = handlers
+
+
+@pytest.fixture(autouse=True)
+def _no_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a test that gets as far as starting a service: wrong options are found before."""
+
+    def start(*_: object) -> None:
+        raise AssertionError("a service was started")
+
+    for name in ("start_both", "opensearch", "s3", "up"):
+        monkeypatch.setattr(Services, name, start)
+
+
+def composed(command: str, *overrides: str) -> DictConfig:
+    return copy.deepcopy(_composed(command, *overrides))
+
+
+@functools.cache  # a composition takes a quarter of a second
+def _composed(command: str, *overrides: str) -> DictConfig:
+    config.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(command, overrides=list(overrides))
+
+
+def raypipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *args: str
+) -> tuple[int, str, str]:
+    """Run a command line in this process; returns its exit code, stdout and stderr."""
+    monkeypatch.setattr(sys, "argv", ["raypipe", *args])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    code = caught.value.code
+    assert isinstance(code, int)
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+# Every option file.
+
+
+def test_every_primary_config_is_a_command_and_the_other_way_round() -> None:
+    assert {path.stem for path in CONF.glob("*.yaml")} == set(cli.COMMANDS) == set(config.SCHEMAS)
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_a_primary_config_composes_and_its_options_are_typed(command: str) -> None:
+    cfg = composed(command, *(["query=whale"] if command == "search" else []))
+    assert isinstance(config.options(cfg), config.SCHEMAS[command])
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_an_option_file_composes_and_makes_its_part(group: str, choice: str) -> None:
+    cfg = composed("run", f"{group}={choice}", *REQUIRED.get((group, choice), []))
+    assert missing(cfg) == ""
+    config.options(cfg)
+    if group in config.PARTS and (group, choice) != ("opensearch", "none"):
+        OmegaConf.update(cfg, "opensearch.endpoint", "http://127.0.0.1:9200")
+        part = config.required(cfg, group)
+        assert dataclasses.is_dataclass(part)
+        assert type(part).__module__.startswith("raypipe.")
+
+
+@pytest.mark.parametrize(("group", "choice"), REQUIRED)
+def test_what_must_be_given_is_really_missing(group: str, choice: str) -> None:
+    cfg = composed("run", f"{group}={choice}")
+    given = [one.partition("=")[0] for one in REQUIRED[group, choice]]
+    assert missing(cfg) == f"give a value for {', '.join(f'{key}=...' for key in given)}"
+
+
+def test_every_group_of_a_primary_config_is_a_part_or_sizes() -> None:
+    assert {*config.PARTS, "scale", "ray"} == set(GROUPS)
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_key_of_a_primary_config_has_a_comment(command: str) -> None:
+    lines = (CONF / f"{command}.yaml").read_text().splitlines()
+    body = lines[lines.index("  - _self_") + 1 : lines.index("hydra:")]
+    bare = [
+        line
+        for above, line in itertools.pairwise(["", *body])
+        if re.match(r"\s*\w+:", line) and not above.strip().startswith("#")
+    ]
+    # A key that stands alone in a commented mapping is told by the mapping's comment.
+    assert [line for line in bare if not line.startswith("  ") or line.count(" ") > 9] == []
+    own = {line.strip().partition(":")[0] for line in body if re.match(r"\w+:", line)}
+    cfg = composed(command, *(["query=whale"] if command == "search" else []))
+    assert own == set(cfg) - {*config.PARTS, "ray", "stages"}
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=str)
+def test_every_option_file_begins_by_saying_what_it_is_for(path: Path) -> None:
+    first = path.read_text().removeprefix("# @package _global_\n").splitlines()[0]
+    assert re.match(r"# .{10,}", first)
+
+
+# The presets.
+
+
+def stages(scale: str) -> Stages:
+    typed: Stages = config.options(composed("run", f"scale={scale}")).stages
+    return typed
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_preset_fits_two_cpus_with_all_its_write_tasks(scale: str) -> None:
+    sizes = stages(scale)
+    check_fits(sizes, 2.0)
+    pools = (sizes.summarize, sizes.embed)
+    reserved = sum(pool.workers * pool.num_cpus for pool in pools) + LISTING_CPUS
+    assert reserved + sizes.write.tasks * sizes.write.num_cpus <= 2.0 + 1e-9
+
+
+def test_presets_grow_with_the_number_of_books() -> None:
+    rising = [stages(scale) for scale in ("small", "medium", "large", "very_large")]
+    assert len(rising) == len(SCALES)
+    for less, more in itertools.pairwise(rising):
+        assert less.summarize.books_per_task < more.summarize.books_per_task
+        assert less.summarize.bytes_per_task < more.summarize.bytes_per_task
+        assert less.write.tasks <= more.write.tasks
+
+
+# A person's own part.
+
+OWN = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Shelf:
+    label: str
+    boards: int = 3
+"""
+
+
+@pytest.fixture
+def own_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a config folder with `storage=shelf`, whose class is in an own module."""
+    (tmp_path / "own_shelf.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "mine" / "storage").mkdir(parents=True)
+    (tmp_path / "mine" / "storage" / "shelf.yaml").write_text(
+        "# My shelf.\n_target_: own_shelf.Shelf\nlabel: ???\nboards: 3\n"
+    )
+    return tmp_path / "mine"
+
+
+@pytest.mark.parametrize("flag_first", [True, False])
+def test_config_dir_brings_a_persons_own_part(
+    own_part: Path,
+    flag_first: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Any] = []
+
+    def main(cfg: DictConfig) -> int:
+        made.append(config.required(cfg, "storage"))
+        return 0
+
+    monkeypatch.setattr("raypipe.commands.run.main", main)
+    flag, overrides = ["--config-dir", own_part.name], ["storage=shelf", "storage.label=top"]
+    # A relative folder is relative to where the person stands.
+    args = [*flag, *overrides] if flag_first else [*overrides, *flag]
+    code, _, err = raypipe(capsys, monkeypatch, "run", *args, "storage.boards=5")
+    assert (code, err) == (0, "")
+    assert (made[0].label, made[0].boards) == ("top", 5)
+    assert type(made[0]).__module__ == "own_shelf"
+
+
+def test_an_own_part_is_checked_and_shown_like_any(
+    own_part: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = ("run", "--config-dir", str(own_part), "storage=shelf")
+    refused = [
+        ([], "give a value for storage.label=..."),
+        (["storage.label=a", "storage.boards=x"], "storage.boards=x must be a whole number"),
+        (["storage.label=a", "+storage.bords=2"], "did you mean boards?"),
+    ]
+    for more, said in refused:
+        code, _, err = raypipe(capsys, monkeypatch, *own, *more)
+        assert (code, said in err, err.count("\n")) == (2, True, 1), err
+    code, out, _ = raypipe(capsys, monkeypatch, *own, "--help")
+    assert code == 0
+    assert "local s3 samples [shelf]" in out
+    assert "label=??? boards=3" in out
+
+
+def test_a_class_that_is_not_there_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine" / "storage").mkdir(parents=True)
+    (tmp_path / "mine" / "storage" / "gone.yaml").write_text("_target_: nowhere.Store\n")
+    args = ("run", "--config-dir", "mine", "storage=gone")
+    code, _, err = raypipe(capsys, monkeypatch, *args)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "storage" in err
+    assert "nowhere" in err
+
+
+# Wrong options.
+
+WRONG = [
+    # no such option: its neighbors are named
+    (["run", "nosuch=1"], ["no option nosuch", "limit", "storage"]),
+    (["run", "storage.buckt=x"], ["storage.buckt", "did you mean bucket?"]),
+    (["run", "stages.summarize.worker=2"], ["stages.summarize.worker", "did you mean workers?"]),
+    (["run", "+foo=1"], ["no option foo", "limit"]),
+    (["run", "+stages.embed.foo=1"], ["stages.embed.foo", "num_cpus"]),
+    (["run", "+storage.foo=1"], ["storage.foo", "bucket"]),
+    (["up", "limit=2"], ["no option limit", "embedded"]),
+    (["verify", "summarizer=lead"], ["summarizer"]),
+    # no such choice: the choices are named
+    (["run", "storage=s4"], ["storage=s4", "local, s3, samples"]),
+    (["run", "scale=huge"], ["scale=huge", "large, medium, small, very_large"]),
+    (["run", "storage=null"], ["storage=null", "local, s3, samples"]),
+    (["run", "storage="], ["storage=", "local, s3, samples"]),
+    (["search", "x", "embedder=gpt"], ["embedder=gpt", "hash, wordllama"]),
+    (["run", "output=xml"], ["output=xml", "text or json"]),
+    (["search", "x", "output=xml"], ["output=xml", "text or json"]),
+    (["verify", "output=xml"], ["output=xml", "text or json"]),
+    (["run", "opensearch.engine=nmslib"], ["opensearch.engine=nmslib", "lucene, faiss"]),
+    # no value
+    (["run", "storage=s3"], ["storage.bucket=..."]),
+    (["run", "storage=local"], ["storage.path=..."]),
+    (["run", "opensearch=self_managed"], ["opensearch.endpoint=..."]),
+    (["search"], ["query=..."]),
+    (["run", "~storage"], ["storage"]),
+    (["run", "limit=${nosuch}"], ["limit", "nosuch"]),
+    # a value of another type
+    (["run", "limit=abc"], ["limit=abc", "Integer"]),
+    (["run", "stages=3"], ["stages=3"]),
+    (["run", "text.min_words=abc"], ["text.min_words=abc", "a whole number"]),
+    (["run", "text.min_words=1.5"], ["text.min_words=1.5", "a whole number"]),
+    (["run", "text.min_words=null"], ["text.min_words=null", "a whole number"]),
+    (["run", "storage=s3", "storage.bucket=2024"], ["storage.bucket=2024", "quotes"]),
+    (["run", "storage.suffixes=.txt"], ["storage.suffixes=.txt", "a list"]),
+    (["run", "checkpoint.skip=maybe"], ["checkpoint.skip=maybe", "true or false"]),
+    (
+        ["run", "opensearch.connection.timeout_s=soon"],
+        ["opensearch.connection.timeout_s=soon", "a number"],
+    ),
+    # a value out of its range
+    (["run", "limit=-1"], ["limit=-1", "at least 0"]),
+    (["run", "max_attempts=0"], ["max_attempts=0", "at least 1"]),
+    (["run", "stages.embed.workers=0"], ["stages.embed.workers=0", "at least 1"]),
+    (["run", "stages.write.num_cpus=-1"], ["stages.write.num_cpus=-1", "at least 0"]),
+    (["run", "breaker.max_share=2"], ["breaker.max_share=2", "between 0 and 1"]),
+    (["run", "ray.num_cpus=0"], ["ray.num_cpus=0", "at least 1"]),
+    (["run", "ray.object_store_mb=1"], ["ray.object_store_mb=1", "at least 75"]),
+    (["run", "summarizer=lead", "summarizer.words=0"], ["summarizer", "words", "1 or more"]),
+    (["run", "opensearch.shards=0"], ["opensearch.shards=0", "at least 1"]),
+    (["run", "opensearch.index=Books"], ["opensearch.index=Books", "lowercase"]),
+    (
+        ["run", "opensearch.connection.timeout_s=0"],
+        ["opensearch.connection.timeout_s=0", "more than 0"],
+    ),
+    (["run", "opensearch=self_managed", "opensearch.endpoint=x"], ["opensearch", "https://"]),
+    (["search", "x", "limit=0"], ["limit=0", "between 1 and"]),
+    # not a command line at all
+    (["serch", "x"], ["'serch'", "run, search, verify, up, down"]),
+    (["run", "limit"], ["'limit'", "option=value"]),
+    (["run", "limit=[1"], ["limit=[1"]),
+    (["run", "--bogus"], ["--bogus"]),
+    (["run", "--cfg", "jobs"], ["jobs", "job"]),
+    (["run", "--config-dir", "nowhere"], ["nowhere"]),
+]
+
+
+@pytest.mark.parametrize(("args", "named"), WRONG, ids=lambda value: " ".join(value)[:60])
+def test_a_wrong_option_is_one_line_and_exit_2(
+    args: list[str],
+    named: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    code, out, err = raypipe(capsys, monkeypatch, *args)
+    assert (code, out) == (2, "")
+    assert err.startswith("raypipe: ")
+    assert err.count("\n") == 1
+    assert [name for name in named if name not in err] == [], err
+    assert list(tmp_path.iterdir()) == []  # nothing was begun, no log is left
+
+
+def test_a_file_that_is_no_yaml_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine" / "storage").mkdir(parents=True)
+    (tmp_path / "mine" / "storage" / "bad.yaml").write_text("path: [1\n")
+    code, _, err = raypipe(capsys, monkeypatch, "run", "--config-dir", "mine", "storage=bad")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "bad.yaml" in err
+
+
+def test_a_multirun_runs_all_its_jobs_and_exits_with_the_highest_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[int] = []
+
+    def main(cfg: DictConfig) -> int:
+        limits.append(cfg.limit)
+        if cfg.limit == 2:
+            raise OptionError("limit=2: not today")
+        return 3 if cfg.limit == 1 else 0
+
+    monkeypatch.setattr("raypipe.commands.run.main", main)
+    code, _, err = raypipe(capsys, monkeypatch, "run", "-m", "limit=1,2,5")
+    assert code == 3
+    assert limits == [1, 2, 5]
+    assert err == "raypipe: limit=2: not today\n"
+
+
+# Help and --cfg job.
+
+
+def test_the_first_help_names_every_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = raypipe(capsys, monkeypatch, "--help")
+    assert (code, err) == (0, "")
+    assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in cli.COMMANDS)
+    assert len(out.splitlines()) <= 20
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_a_commands_help_is_short_and_true(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = raypipe(capsys, monkeypatch, command, "-h")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith(f"raypipe {command}: ")
+    assert len(lines) <= 60
+    assert "_target_" not in out
+    cfg = composed(command)
+    for name, choice in CHOICES:
+        used = name in cfg or (name == "scale" and command == "run")
+        row = next((line.split() for line in lines if line.startswith(f"  {name}  ")), [])
+        assert (choice in row or f"[{choice}]" in row) == used, name
+    # An option is found by its whole name, or by its part's name and the rest of it.
+    for key in _keys(cfg):
+        part, _, rest = key.partition(".")
+        assert f"  {key}=" in out or (f"  {part}." in out and f" {rest}=" in out), key
+
+
+def _keys(node: Any, path: str = "") -> Iterator[str]:
+    if not isinstance(node, DictConfig):
+        yield path
+        return
+    for name in node:
+        inner = f"{path}.{name}" if path else str(name)
+        if name != "_target_" and not OmegaConf.is_interpolation(node, str(name)):
+            yield from _keys(None if OmegaConf.is_missing(node, str(name)) else node[name], inner)
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_the_examples_in_a_commands_help_are_right(command: str) -> None:
+    lines = (CONF / f"{command}.yaml").read_text().splitlines()
+    examples = [
+        line for line in itertools.takewhile(lambda line: line.startswith("# raypipe"), lines)
+    ][1:]
+    assert examples
+    for line in examples:
+        assert line.startswith(f"# raypipe {command}")
+
+
+def test_help_shows_the_values_that_were_typed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, _ = raypipe(capsys, monkeypatch, "run", "storage=s3", "--help", "limit=7")
+    assert code == 0
+    assert "local [s3] samples" in out
+    assert "bucket=???" in out
+    assert "  limit=7 " in out
+
+
+def test_help_of_a_wrong_option_is_the_option(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = raypipe(capsys, monkeypatch, "run", "--help", "storage=s4")
+    assert (code, out) == (2, "")
+    assert "local, s3, samples" in err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["run", "--cfg", "job", "limit=7", "storage.bucket=b"],
+        ["run", "limit=7", "--cfg", "job", "storage.bucket=b"],
+        ["search", "two", "--cfg", "job", "friends", "limit=7"],
+    ],
+    ids=" ".join,
+)
+def test_cfg_job_prints_the_config_wherever_the_flag_stands(
+    args: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = raypipe(capsys, monkeypatch, *args)
+    assert (code, err) == (0, "")
+    shown = OmegaConf.create(out)
+    assert isinstance(shown, DictConfig)
+    assert shown.limit == 7
+    assert shown.query == "two friends" if args[0] == "search" else shown.storage.bucket == "b"
+
+
+def test_cfg_job_is_quick_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    times = []
+    for _ in range(3):
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "raypipe", "run", "--cfg", "job"],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(Path(config.__file__).parent.parent), "PATH": ""},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        times.append(time.monotonic() - began)
+    assert "bucket: sample-books" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    heavy = {"ray", "boto3", "opensearchpy", "wordllama", "numpy", "pyarrow", "moto"}
+    assert "hydra" in imported
+    assert imported & heavy == set()
+    # Well over what it takes, for a machine that is busy with other things.
+    assert min(times) <= 1.0
+    assert list(tmp_path.iterdir()) == []
