@@ -20,9 +20,9 @@ COMMANDS = {
     "down": "stop the embedded OpenSearch and S3",
 }
 _OVERRIDE = re.compile(r"(\+{1,2}|~)?[A-Za-z_][\w./@-]*=|~[A-Za-z_]")
-_TAKES_VALUE = frozenset(
-    "-c --cfg -p --package -cp --config-path -cn --config-name -cd --config-dir".split()
-    + ["--experimental-rerun"]
+_TAKES_VALUE = (
+    *("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name"),
+    *("-cd", "--config-dir", "--experimental-rerun"),
 )
 _HELP = ("-h", "--help")
 

@@ -153,9 +153,9 @@ def _has(path: str, names: Iterable[str]) -> str:
     return f"{path.rstrip('.') or 'there'} {'has' if path else 'are'} {', '.join(sorted(names))}"
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
+def plain(cfg: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
     """Return the configuration as plain mappings, for a run's record."""
-    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=resolve))
 
 
 def build(cfg: DictConfig, name: str) -> Any:

@@ -87,7 +87,7 @@ def _composition(error: Exception, command: str, args: Sequence[str]) -> str:
     if merging is not None and error.__cause__ is not None:
         return f"{merging[1]}: {_first_line(error.__cause__)}"
     found = re.search(r"Could not (?:override|delete|append to config)[^']*'([^']+)'", str(error))
-    if found is None or not isinstance(error.__cause__, Exception) and "group" in str(error):
+    if found is None or (not isinstance(error.__cause__, Exception) and "group" in str(error)):
         return _first_line(error)
     cause = error.__cause__
     if cause is not None and "is not in struct" not in str(cause) and "not in '" not in str(cause):

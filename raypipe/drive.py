@@ -66,7 +66,8 @@ def drive(
         monitor = RemoteMonitor(_actor(job))
         _preflight(job)
     stops = {SIGNAL: asked, LOST: lost}
-    with timer.step("graph"), watch(monitor, len(books), stops), every(COMPACT_EVERY_S, job.compact):
+    compaction = every(COMPACT_EVERY_S, job.compact)
+    with timer.step("graph"), watch(monitor, len(books), stops), compaction:
         _run(job, books, handle, run_seq, monitor)
     progress = monitor.progress()
     if progress.stop:

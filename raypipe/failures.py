@@ -28,9 +28,6 @@ KINDS: Mapping[str, str] = {
     "binary": "it is no plain text; convert it to text",
     "undecodable": "no encoding fits it; convert it to UTF-8",
     # summarize and embed
-    "refused": "the model refused or filtered it; use another model for it",
-    "bad_answer": "the model's answers did not pass the checks; run again, or use another model",
-    "model": "the model could not be asked; run again when the provider is well",
     "killed_worker": "its worker died each time; give workers more memory, or look at the book",
     "unexpected": "raypipe did not foresee this; the log has the traceback: please report it",
     # index

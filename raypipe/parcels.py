@@ -14,8 +14,9 @@ from ray.data.datasource import ReadTask
 from raypipe.book import Book, Row, pack
 from raypipe.monitor import Marks
 
-BOOKS_PER_READ_TASK = 50_000
-"""Keys that one read task carries: about 10 MB, so that a million keys are 20 objects."""
+BOOKS_PER_READ_TASK = 5_000
+"""Keys that one read task carries: under the 1 MB from which Ray warns, and a million keys are
+still only 200 objects."""
 
 
 @dataclass(frozen=True)

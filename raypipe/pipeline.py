@@ -61,15 +61,11 @@ def build(books: PendingBooks, parts: Parts, stages: Stages) -> Dataset:
     pending: Dataset = ray.data.read_datasource(
         books, num_cpus=LISTING_CPUS, override_num_blocks=books.tasks()
     )
-    finished: Dataset = (
-        pending
-        .map_batches(
-            Summarize,
-            fn_constructor_kwargs=parts.summarize(),
-            **pool(stages.summarize, stages, calls=stages.summarize.calls_per_worker),
-        )
-        .map_batches(Embed, fn_constructor_kwargs=parts.embed(), **pool(stages.embed, stages))
-    )
+    finished: Dataset = pending.map_batches(
+        Summarize,
+        fn_constructor_kwargs=parts.summarize(),
+        **pool(stages.summarize, stages, calls=stages.summarize.calls_per_worker),
+    ).map_batches(Embed, fn_constructor_kwargs=parts.embed(), **pool(stages.embed, stages))
     return finished
 
 

@@ -14,4 +14,4 @@ def full_jitter(attempt: int, *, base: float = 0.5, cap: float = 60.0) -> float:
     Uniform between 0 and the capped exponential, so that many workers spread out:
     "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
-    return random.uniform(0.0, min(cap, base * 2.0 ** min(attempt - 1, 30)))  # noqa: S311
+    return random.uniform(0.0, min(cap, base * 2.0 ** min(attempt - 1, 30)))

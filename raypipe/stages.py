@@ -7,6 +7,7 @@ left. What makes every book fail raises, and is found before the first book.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,7 @@ class Guard:
     marks: Marks
     stage: str
     _asked: float = 0.0
+    _stop: str = ""  # once a run stops, it does not begin again
 
     def admit(self, rows: list[Row]) -> tuple[list[Row], bool]:
         """Mark the open rows as begun; rows come back left if the run stops.
@@ -56,10 +58,9 @@ class Guard:
     def stopped(self) -> str:
         """Return why no further book of this parcel may begin, or an empty string."""
         now = time.monotonic()
-        if now - self._asked < ASK_EVERY_S:
-            return ""
-        self._asked = now
-        return self.marks.stopped()
+        if not self._stop and now - self._asked >= ASK_EVERY_S:
+            self._asked, self._stop = now, self.marks.stopped()
+        return self._stop
 
     def alone(self, row: Row) -> Row:
         """Mark one suspect as begun; one that killed its workers comes back failed."""
@@ -148,7 +149,9 @@ class Summarize:
 
     def _read(self, book: Book) -> bytes:
         if book.size > self.cleaner.max_bytes:
-            message = f"{book.key} has {book.size:,} bytes; text.max_bytes={self.cleaner.max_bytes:,}"
+            message = (
+                f"{book.key} has {book.size:,} bytes; text.max_bytes={self.cleaner.max_bytes:,}"
+            )
             raise BookError("too_large", message)
         return self.store.read(book)
 
@@ -159,7 +162,9 @@ class Summarize:
             return None
         part, book_id = known
         found = self.documents.read(part, [book_id])
-        return self._adapt(found[0], book, text) if found else None
+        if not found or found[0].text_sha256 != text.sha256:
+            return None  # the part was merged since, with a newer version of that book
+        return self._adapt(found[0], book, text)
 
     def _adapt(self, document: Document, book: Book, text: CleanText) -> Document:
         # The title is embedded with the summary: under another title the vector is another.
@@ -253,9 +258,10 @@ class Embed:
     def _together(self, rows: list[Row]) -> list[Row]:
         try:
             vectors = self.embedder.embed([_searchable(row) for row in rows])
+            pairs = zip(rows, vectors, strict=True)
+            return [self._with(row, vector.tolist()) for row, vector in pairs]
         except Exception:
             return self._singly(rows)  # find out which book it was
-        return [self._with(row, vector.tolist()) for row, vector in zip(rows, vectors, strict=True)]
 
     def _singly(self, rows: list[Row]) -> list[Row]:
         return [self._one(row) for row in rows]
@@ -274,6 +280,8 @@ class Embed:
 
     def _with(self, row: Row, vector: list[float]) -> Row:
         assert row.document is not None
+        if not all(map(math.isfinite, vector)):  # JSON, on the way to the sink, has no NaN
+            raise BookError("bad_vector", f"{row.book.key}: its embedding is not finite")
         document = replace(
             row.document,
             document_recipe=self.recipe.document,

@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from raypipe import config
 
@@ -38,15 +38,14 @@ def describe(command: str, cfg: DictConfig) -> str:
         lines += ["", "Groups, [chosen]:"]
         lines += [_group(group, choice) for group, choice in groups.items()]
     comments = _comments(primary)
-    values = OmegaConf.to_container(cfg)
-    assert isinstance(values, dict)
+    values = config.plain(cfg, resolve=False)
     own = [line for key in values if key in comments for line in _options(key, values, comments)]
     if own:
         lines += ["", "Options, =value now:", *own]
     parts = [line for key in values if key not in comments for line in _part(key, values[key])]
     if parts:
         lines += ["", "Options of what is chosen:", *parts]
-    lines += ["", "--cfg job prints it all as YAML and runs nothing; --config-dir DIR adds your groups."]
+    lines += ["", "--cfg job prints it all as YAML, no run; --config-dir DIR adds your files."]
     return "\n".join(lines)
 
 

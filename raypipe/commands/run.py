@@ -95,7 +95,7 @@ def _failures(record: RunRecord, job: Job) -> list[str]:
     for row in rows:
         by_kind.setdefault(row["kind"], []).append(row)
     lines = [
-        f"failed  {len(some):,} × {kind}: {explain(kind)} (e.g. {some[0]['message']})"
+        f"failed  {len(some):,} {kind}: {explain(kind)} (e.g. {some[0]['message']})"
         for kind, some in sorted(by_kind.items())
     ]
     if record.known_failures:

@@ -126,7 +126,7 @@ class OpenSearchNode:
         if found != self.version:
             raise EmbeddedError(
                 f"{self.home} was made by OpenSearch {found}, this raypipe brings {self.version}. "
-                "Move that folder away and run `raypipe index`: the finished documents are "
+                "Move that folder away and run `raypipe run` again: the finished documents are "
                 "indexed again from the state, without any model call."
             )
 

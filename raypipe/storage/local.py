@@ -52,7 +52,9 @@ class LocalBookStore:
         source, suffixes = self.identity, tuple(self.suffixes)
         for key, status in _files(root, root):
             if key.startswith(self.prefix) and (not suffixes or key.endswith(suffixes)):
-                yield Book(book_id(source, key), key, _etag(status), status.st_size, status.st_mtime)
+                yield Book(
+                    book_id(source, key), key, _etag(status), status.st_size, status.st_mtime
+                )
 
     def read(self, book: Book) -> bytes:
         """Return the book's bytes.

@@ -152,9 +152,7 @@ class Project:
         """Return the files that commands left in the person's home folder."""
         return [str(path) for path in (self.home / "home").rglob("*") if path.is_file()]
 
-    def run(
-        self, *more: str, code: int = 0, args: Sequence[str] | None = None
-    ) -> dict[str, Any]:
+    def run(self, *more: str, code: int = 0, args: Sequence[str] | None = None) -> dict[str, Any]:
         """Run in this process, on the Ray of the test session; returns the record."""
         args = self.args(*more) if args is None else [*args, *more]
         record: dict[str, Any] = json.loads(in_process("run", args, code))

@@ -65,7 +65,7 @@ def s3() -> Iterator[S3Here]:
     from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
-    class Quiet(MotoRequestHandler):  # type: ignore[misc]
+    class Quiet(MotoRequestHandler):
         def log(self, type: str, message: str, *args: Any) -> None:
             """Say nothing: a line for each of thousands of requests helps nobody."""
 

@@ -79,7 +79,7 @@ def test_knn_and_text_are_indexed_and_found(urls: tuple[str, str]) -> None:
     for number, vector in enumerate(([1, 0, 0], [0, 1, 0], [0, 0, 1])):
         document = {"text": f"{number} lighthouses", "vector": vector}
         ask(f"{index}/_doc/{number}?refresh=true", "PUT", document)
-    query = {"query": {"knn": {"vector": {"vector": [0.1, 0.9, 0.2], "k": 1}}}}
+    query: dict[str, Any] = {"query": {"knn": {"vector": {"vector": [0.1, 0.9, 0.2], "k": 1}}}}
     assert ask(f"{index}/_search", "POST", query)["hits"]["hits"][0]["_id"] == "1"
     query = {"query": {"match": {"text": "lighthouse"}}}
     assert ask(f"{index}/_search", "POST", query)["hits"]["total"]["value"] == 3

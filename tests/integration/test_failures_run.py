@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,9 +67,7 @@ def let_lucene_refuse_long_flags(project: Project, args: list[str]) -> None:
     made = project.run("limit=0", args=args)
     assert (made["left"], made["indexed"]) == (made["listed"], 0)
     flags = {"type": "keyword", "ignore_above": 2_000_000_000}
-    project.client().indices.put_mapping(
-        index=project.index, body={"properties": {"flags": flags}}
-    )
+    project.client().indices.put_mapping(index=project.index, body={"properties": {"flags": flags}})
 
 
 def test_one_bad_book_harms_nobody(project: Project, s3: S3Here, ray_here: None) -> None:
@@ -114,11 +111,11 @@ def test_one_bad_book_harms_nobody(project: Project, s3: S3Here, ray_here: None)
 
 
 @pytest.fixture
-def empty_books(project: Project) -> Iterator[Project]:
+def empty_books(project: Project) -> Project:
     for number in range(30):
         (project.books / f"{number:02d}.txt").write_text(" ")
     project.options += ["stages.summarize.books_per_task=1", "stages.summarize.workers=1"]
-    yield project
+    return project
 
 
 def test_stops_when_the_first_books_all_fail_alike(

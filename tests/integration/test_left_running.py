@@ -29,7 +29,7 @@ def test_nothing_lives_on_after_kill_9_of_a_run_with_embedded_services(tmp_path:
     try:
         wait_for(lambda: project.notes.is_waited("summarize") or process.poll() is not None)
         assert process.poll() is None, project.stderr()
-        names = " ".join(" ".join(one.cmdline()[:3]) for one in project.processes())
+        names = " ".join(" ".join(one.cmdline()[:6]) for one in project.processes())
         for part in ("java", "raylet", "guardian.py", "s3_server"):
             assert part in names
         process.send_signal(signal.SIGKILL)

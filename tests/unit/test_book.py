@@ -56,5 +56,5 @@ def test_the_boundary_between_store_and_key_counts() -> None:
 
 @pytest.mark.parametrize("retryable", [True, False])
 def test_a_book_error_survives_pickling(retryable: bool) -> None:
-    back = pickle.loads(pickle.dumps(BookError("gone", "it is gone", retryable=retryable)))  # noqa: TID251
+    back = pickle.loads(pickle.dumps(BookError("gone", "it is gone", retryable=retryable)))
     assert (back.kind, back.message, back.retryable) == ("gone", "it is gone", retryable)

@@ -17,7 +17,8 @@ _MODULE_PATH = Path(__file__).parents[1] / "benchmarks" / "descriptions.py"
 def _load_module() -> ModuleType:
     """Loads the benchmark's module by its path, wherever pytest was started."""
     spec = importlib.util.spec_from_file_location("benchmark_descriptions", _MODULE_PATH)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # a dataclass looks its own module up
     spec.loader.exec_module(module)

@@ -8,6 +8,13 @@ from raypipe.options import BreakerOptions
 from raypipe.parcels import BOOKS_PER_READ_TASK, ParcelSize, PendingBooks, cut
 
 
+class Here(Monitor):
+    """The monitor without its actor."""
+
+    def node_id(self) -> str:
+        return "here"
+
+
 def books(sizes: Sequence[int], part: str = "") -> list[Book]:
     return [Book(f"{i}", f"{i}.txt", "e", size, 0.0, part=part) for i, size in enumerate(sizes)]
 
@@ -37,7 +44,7 @@ def test_finished_books_travel_in_large_parcels_of_their_own() -> None:
 
 
 def test_read_tasks_are_few_and_yield_one_row_tables() -> None:
-    monitor = Monitor(BreakerOptions())
+    monitor = Here(BreakerOptions())
     source = PendingBooks(
         books([1] * (BOOKS_PER_READ_TASK + 1)), ParcelSize(20_000, 10**9), monitor
     )
@@ -49,7 +56,7 @@ def test_read_tasks_are_few_and_yield_one_row_tables() -> None:
 
 
 def test_hands_out_nothing_after_a_stop() -> None:
-    monitor = Monitor(BreakerOptions())
+    monitor = Here(BreakerOptions())
     source = PendingBooks(books([1] * 4), ParcelSize(2, 1000), monitor)
     tables = iter(source.get_read_tasks(1)[0].read_fn())
     next(tables)

@@ -92,7 +92,12 @@ def test_one_model_a_process_for_all_instances_and_threads(monkeypatch: pytest.M
     loads: list[int] = []
     load = module._load
     monkeypatch.setattr(module, "_loaded", [])
-    monkeypatch.setattr(module, "_load", lambda: (loads.append(1), load())[1])
+
+    def counted() -> object:
+        loads.append(1)
+        return load()
+
+    monkeypatch.setattr(module, "_load", counted)
     threads = [threading.Thread(target=WordLlamaEmbedder().embed, args=(TEXTS,)) for _ in range(4)]
     for thread in threads:
         thread.start()

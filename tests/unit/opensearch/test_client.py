@@ -37,7 +37,7 @@ def test_a_password_in_the_url_is_refused_and_not_repeated() -> None:
 @pytest.mark.parametrize(("setting", "value"), [("timeout_s", 0), ("threads", 0)])
 def test_settings_out_of_range_are_named(setting: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"connection.{setting}={value}"):
-        Connection("http://host", **{setting: value})
+        Connection("http://host", **{setting: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_a_limit_out_of_range_is_named(stub: Stub, limit: int) -> None:
 
 
 def test_an_error_in_one_of_the_two_searches_is_not_half_a_result(stub: Stub) -> None:
-    good = {"hits": {"hits": []}}
+    good: dict[str, Any] = {"hits": {"hits": []}}
     bad = {"error": {"type": "x_exception", "reason": "no [field] 'secret'"}, "status": 400}
     stub.paths["/_msearch"] = Reply(body={"responses": [good, bad]})
     with pytest.raises(SetupError, match=r"could not be searched: x_exception: no \[field\] …"):

@@ -167,7 +167,11 @@ def test_the_same_book_gives_the_same_summary() -> None:
 
 def test_every_setting_and_the_embedder_are_in_the_identity() -> None:
     summarizer = make_summarizer()
-    changed = {"embedder": HashEmbedder(32), "max_sentence_words": 59, "min_sentence_words": 9}
+    changed: dict[str, Any] = {
+        "embedder": HashEmbedder(32),
+        "max_sentence_words": 59,
+        "min_sentence_words": 9,
+    }
     for field in dataclasses.fields(summarizer):
         value = changed.get(field.name, getattr(summarizer, field.name))
         if field.name not in changed:

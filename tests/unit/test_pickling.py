@@ -1,0 +1,135 @@
+"""Parts travel to the workers: each survives pickle, small, also once the driver has used it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from raypipe import config
+from raypipe.checkpoint import Checkpoint
+from raypipe.embedders.hash import HashEmbedder
+from raypipe.embedders.wordllama import WordLlamaEmbedder
+from raypipe.opensearch.client import Connection
+from raypipe.opensearch.index import OpenSearchIndex
+from raypipe.state.local import LocalState
+from raypipe.storage.local import LocalBookStore
+from raypipe.storage.s3 import S3BookStore
+from raypipe.summarizers.extractive import ExtractiveSummarizer
+from raypipe.summarizers.passthrough import LeadSummarizer
+from raypipe.text import TextCleaner
+
+SMALL = 20_000
+"""Bytes: a part goes along with every actor, and with every write task."""
+
+CONF = config.conf_dir()
+OPTIONS = [
+    (group, path.stem)
+    for group in config.PARTS
+    for path in sorted((CONF / group).glob("*.yaml"))
+    if (group, path.stem) != ("opensearch", "none")  # stands for no part
+]
+REQUIRED = {
+    "storage=s3": ["storage.bucket=b"],
+    "storage=local": ["storage.path=p"],
+    "opensearch=self_managed": ["opensearch.endpoint=https://search.example:9200"],
+}
+PARAGRAPH = "The lamp on the point was lit at dusk by a keeper who had never once been late. "
+TEXT = (PARAGRAPH * 20).encode()
+
+
+def made(group: str, choice: str) -> Any:
+    """Return the part that an option file describes."""
+    config.register()
+    GlobalHydra.instance().clear()
+    option = f"{group}={choice}"
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("run", overrides=[option, *REQUIRED.get(option, [])])
+    if choice == "embedded":
+        OmegaConf.update(cfg, "opensearch.endpoint", "http://127.0.0.1:9200")
+    return config.required(cfg, group)
+
+
+def check(part: Any) -> Any:
+    """Return the part as a worker gets it."""
+    data = pickle.dumps(part)
+    assert len(data) < SMALL
+    copy = pickle.loads(data)
+    assert copy == part
+    assert type(copy) is type(part)
+    return copy
+
+
+@pytest.mark.parametrize(("group", "choice"), OPTIONS)
+def test_a_fresh_part_survives(group: str, choice: str) -> None:
+    part = made(group, choice)
+    assert check(part) == made(group, choice)
+
+
+def _use_local(part: LocalBookStore, folder: Path) -> Any:
+    if not (folder / "a.txt").exists():
+        (folder / "a.txt").write_bytes(TEXT)
+    (book,) = part.list_books()
+    return book, part.read(book)
+
+
+def _use_s3(part: S3BookStore, _: Path) -> Any:
+    part.connection.client()
+    return part.identity
+
+
+def _use_index(part: OpenSearchIndex, _: Path) -> Any:
+    # A client with its sockets and locks; no server is asked.
+    assert part.connection.client is part.connection.client
+    return part.connection.endpoint
+
+
+def _use_checkpoint(part: Checkpoint, _: Path) -> Any:
+    return part.history().num_rows
+
+
+def _clean(part: TextCleaner, _: Path) -> Any:
+    return part.clean(TEXT, "a.txt")
+
+
+def _embed(part: Any, _: Path) -> Any:
+    return part.embed(["a lamp", "a lighthouse"], input_type="query").tolist()
+
+
+def _summarize(part: Any, _: Path) -> Any:
+    return part.summarize(TextCleaner().clean(TEXT, "a.txt"))
+
+
+USES: list[tuple[Callable[[Path], Any], Callable[[Any, Path], Any]]] = [
+    (lambda folder: LocalBookStore(str(folder)), _use_local),
+    (lambda _: S3BookStore("b", endpoint_url="http://127.0.0.1:1", anonymous=True), _use_s3),
+    (lambda _: OpenSearchIndex(Connection("http://127.0.0.1:9200")), _use_index),
+    (lambda folder: Checkpoint(state=LocalState(str(folder))), _use_checkpoint),
+    (lambda _: TextCleaner(), _clean),
+    (lambda _: HashEmbedder(), _embed),
+    (lambda _: WordLlamaEmbedder(), _embed),
+    (lambda _: LeadSummarizer(), _summarize),
+    (lambda _: ExtractiveSummarizer(WordLlamaEmbedder()), _summarize),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "use"), USES, ids=lambda one: getattr(one, "__name__", "?").replace("<lambda>", "")
+)
+def test_a_used_part_survives_and_works_alike(
+    make: Callable[[Path], Any], use: Callable[[Any, Path], Any], tmp_path: Path
+) -> None:
+    part = make(tmp_path)
+    here = use(part, tmp_path)
+    assert use(check(part), tmp_path) == here
+
+
+def test_every_kind_of_part_is_used_above(tmp_path: Path) -> None:
+    used = {type(make(tmp_path)) for make, _ in USES}
+    assert {type(made(group, choice)) for group, choice in OPTIONS} <= used
