@@ -31,7 +31,8 @@ def main(cfg: DictConfig) -> int:
         index = config.required(cfg, "opensearch")
         hits = search(index, config.required(cfg, "embedder"), options.query, options.limit)
     if options.output == "json":
-        print(json.dumps([dataclasses.asdict(hit) for hit in hits], ensure_ascii=False))
+        found = {"query": options.query, "hits": [dataclasses.asdict(hit) for hit in hits]}
+        print(json.dumps(found, ensure_ascii=False))
     else:
         print(shown(hits))
     return 0

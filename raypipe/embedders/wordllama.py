@@ -23,6 +23,7 @@ _DIMENSION = 256
 _PIECE_CHARS = 4_000
 _BATCH_CHARS = 500_000
 """Characters embedded at once: about 10,000 different words, 10 MB of vectors."""
+_ENCODED = 512  # words encoded at once: an encoding holds ten times what we take from it
 _GATHERED = 1_024  # vectors summed at once: 1 MB
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -135,8 +136,11 @@ def _add_pieces(
 
 def _word_vectors(model: _Model, words: list[str]) -> NDArray[np.float32]:
     """Return the sum of each word's token vectors, shape (len(words), 256)."""
-    encoded = model.tokenizer.encode_batch_fast(words, add_special_tokens=False)
-    tokens = [code.ids for code in encoded]
+    tokens: list[list[int]] = []
+    for start in range(0, len(words), _ENCODED):
+        part = words[start : start + _ENCODED]
+        encoded = model.tokenizer.encode_batch_fast(part, add_special_tokens=False)
+        tokens += [code.ids for code in encoded]
     rows = [row for row, ids in enumerate(tokens) for _ in ids]
     sums = np.zeros((len(words), _DIMENSION), dtype=np.float32)
     _add_vectors(sums, rows, model.vectors, list(chain.from_iterable(tokens)))

@@ -96,7 +96,7 @@ def search_all(
                 [*command, "search", text, f"limit={TOP}", "output=json", *options],
                 cwd=folder, env=environment(), check=True, stdout=subprocess.PIPE, text=True,
             )  # fmt: skip
-            hits = json.loads(done.stdout)
+            hits = json.loads(done.stdout)["hits"]
             mine = [hit["rank"] for hit in hits if owners.get(hit["key"]) == entry.book]
             ranks[text] = min(mine, default=0)
             say(f"{ranks[text] or '-'}  {entry.book[:24]:<24} {text}")

@@ -111,7 +111,7 @@ def test_search_and_verify_print_json_and_nothing_else(project: Project, ray_her
     project.run()
     index = [*project.where(), "embedder=hash", "output=json"]
     query = 'two friends quarrel: why, and who\'s to blame? {lamp} [x] 50% $ \\ "so" = (a|b)'
-    hits = json.loads(project.cli("search", query, "limit=2", *index))
+    hits = json.loads(project.cli("search", query, "limit=2", *index))["hits"]
     assert list(hits[0]) == ["rank", "book_id", "key", "title", "author", "score", "summary"]
     assert (hits[0]["rank"], hits[0]["title"]) == (1, "Lighthouse")
     args = ["storage=local", f"storage.path={project.books}", "storage.name=test-books"]
