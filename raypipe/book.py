@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -163,7 +164,7 @@ def book_id(source: str, key: str) -> str:
 def pack(rows: Iterable[Row]) -> pa.Table:
     """Return the rows as one parcel: a table of one row."""
     parcel = list(rows)
-    return pa.table({"books": [len(parcel)], "rows": [orjson.dumps(parcel)]}, schema=PARCEL_SCHEMA)
+    return pa.table({"books": [len(parcel)], "rows": [_encoded(parcel)]}, schema=PARCEL_SCHEMA)
 
 
 def unpack(parcels: pa.Table) -> list[Row]:
@@ -184,6 +185,15 @@ def document_from(cell: dict[str, Any]) -> Document:
 
 def _flat(part: Document) -> dict[str, Any]:
     return {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+
+
+def _encoded(parcel: list[Row]) -> bytes:
+    try:
+        return orjson.dumps(parcel)
+    except orjson.JSONEncodeError:
+        # Half a surrogate pair is no text; one in a model's answer must not end the parcel.
+        cells = [dataclasses.asdict(row) for row in parcel]
+        return json.dumps(cells, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _row(cell: dict[str, Any]) -> Row:

@@ -210,17 +210,25 @@ class Summarize:
             summary_vector=(),
         )
 
+    @cached_property
+    def _source(self) -> str:
+        return self.store.identity
+
+    @cached_property
+    def _node_id(self) -> str:
+        return self.marks.node_id()
+
     def _provenance(self, book: Book) -> dict[str, Any]:
         return {
             "book_id": book.book_id,
             "key": book.key,
             "etag": book.etag,
-            "source": self.store.identity,
+            "source": self._source,
             "size": book.size,
             "modified": book.modified,
             "run_seq": self.run_seq,
             "finished_at": time.time(),
-            "node_id": self.marks.node_id(),
+            "node_id": self._node_id,
         }
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import pickle
 
 import pytest
@@ -38,6 +39,12 @@ def test_a_parcel_brings_back_what_was_packed() -> None:
     parcel = pack(rows)
     assert parcel.num_rows == 1
     assert unpack(parcel) == rows
+
+
+def test_half_a_surrogate_pair_costs_a_character_and_no_parcel() -> None:
+    broken = dataclasses.replace(document(), summary="a \ud800 b")
+    (row,) = unpack(pack([Row(Book("a", "a.txt", "e", 3, 1.5), document=broken)]))
+    assert row.document == dataclasses.replace(document(), summary="a ? b")
 
 
 def test_documents_survive_their_table() -> None:
