@@ -39,13 +39,14 @@ def watch(
         stops: What to say of the stop, and the event that asks for it.
         every: Seconds between two lines.
     """
-    over = threading.Event()
+    over, began = threading.Event(), time.monotonic()
     thread = threading.Thread(
         target=_watch, args=(monitor, total, dict(stops), every, over), daemon=True
     )
     thread.start()
     try:
         yield
+        log.info("%s", line(monitor.progress(), total, time.monotonic() - began))
     finally:
         over.set()
         thread.join(timeout=10)
@@ -100,7 +101,7 @@ def line(progress: Progress, total: int, seconds: float) -> str:
     over = progress.done + progress.failed
     left = max(total - over, 0)
     rate = over / seconds if seconds > 0 else 0.0
-    eta = duration(left / rate) if rate > 0 else "unknown"
+    eta = duration(left / rate) if rate > 0 else "unknown" if left else "0s"
     return (
         f"done {progress.done:,} · failed {progress.failed:,} · left {left:,} · "
         f"{rate:,.1f} books/s · ETA {eta}"
