@@ -6,7 +6,7 @@ import logging
 import platform
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -60,28 +60,34 @@ def run(job: Job, claim: Claim, config: Mapping[str, Any]) -> RunRecord:
     Raises:
         SetupError: Something makes every book fail, or the books do not balance.
     """
-    with ExitStack() as stack:
-        return _run(job, claim, config, stack)
+    record = RunRecord(runs.run_id(claim.run_seq), claim.run_seq, versions=_versions())
+    record.started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    try:
+        with ExitStack() as stack:
+            return _run(job, claim, config, record, stack)
+    except SetupError as error:
+        record.status, record.exit_code, record.reason = "error", 1, str(error)
+        with suppress(SetupError):  # a state that cannot be written is told by the first error
+            record.save(job.state)
+        raise
 
 
-def _run(job: Job, claim: Claim, config: Mapping[str, Any], stack: ExitStack) -> RunRecord:
-    began, started = time.monotonic(), time.time()
-    run_id, timer = runs.run_id(claim.run_seq, started), Timer()
+def _run(
+    job: Job, claim: Claim, config: Mapping[str, Any], record: RunRecord, stack: ExitStack
+) -> RunRecord:
+    began, timer = time.monotonic(), Timer()
     outcome = _execute(job, claim, timer, stack)
-    record = _record(outcome, run_id, claim.run_seq)
-    record.started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started))
+    _fill(record, outcome)
     if outcome.plan.todo:
         with timer.step("compaction"):
             job.compact()
-        runs.save_config(job.state, run_id, config)
+        runs.save_config(job.state, record.run_id, config)
     record.stage_seconds = timer.seconds
     record.seconds = round(time.monotonic() - began, 3)
     problems = _balance(outcome)
     if problems:
-        record.status, record.exit_code = "error", 1
+        raise SetupError(f"the books of run {record.run_id} do not balance: {'; '.join(problems)}")
     record.save(job.state)
-    if problems:
-        raise SetupError(f"the books of run {run_id} do not balance: {'; '.join(problems)}")
     return record
 
 
@@ -187,33 +193,20 @@ def _read_back(job: Job, run_seq: int, handle: IndexHandle | None) -> tuple[set[
     return set(acknowledged["book_id"].to_pylist()), set(failures["book_id"].to_pylist())
 
 
-def _record(outcome: Outcome, run_id: str, run_seq: int) -> RunRecord:
+def _fill(record: RunRecord, outcome: Outcome) -> None:
+    """Put a run's numbers into its record."""
     todo, progress, handle = outcome.plan, outcome.progress, outcome.handle
-    done, failed, left = len(outcome.done), len(outcome.failed), len(outcome.left)
-    status, code = "done", 0
-    if progress.stop:
-        status, code = "stopped", 4
-    elif failed:
-        code = 3
-    return RunRecord(
-        run_id=run_id,
-        run_seq=run_seq,
-        status=status,
-        exit_code=code,
-        listed=len(todo.listed),
-        skipped=len(todo.skipped),
-        indexed=done if handle is not None else 0,
-        finished=done if handle is None else 0,
-        failed=failed,
-        left=left,
-        known_failures=len(todo.known_failures),
-        model_calls=progress.model_calls,
-        input_tokens=progress.input_tokens,
-        output_tokens=progress.output_tokens,
-        index=handle.physical if handle else "",
-        generation=handle.generation if handle else "",
-        versions=_versions(),
-    )
+    done = len(outcome.done)
+    record.status, record.reason = ("stopped" if progress.stop else "done"), progress.stop
+    record.exit_code = 4 if progress.stop else 3 if outcome.failed else 0
+    record.listed, record.skipped = len(todo.listed), len(todo.skipped)
+    record.known_failures = len(todo.known_failures)
+    record.indexed, record.finished = (0, done) if handle is None else (done, 0)
+    record.failed, record.left = len(outcome.failed), len(outcome.left)
+    record.model_calls = progress.model_calls
+    record.input_tokens, record.output_tokens = progress.input_tokens, progress.output_tokens
+    if handle is not None:
+        record.index, record.generation = handle.physical, handle.generation
 
 
 def _balance(outcome: Outcome) -> list[str]:

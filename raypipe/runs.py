@@ -33,6 +33,7 @@ class RunRecord:
     run_seq: int
     status: str = "running"  # running | done | failed | stopped | error
     exit_code: int | None = None
+    reason: str = ""  # why it stopped or could not be done
     listed: int = 0
     skipped: int = 0
     indexed: int = 0

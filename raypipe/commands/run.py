@@ -78,6 +78,8 @@ def _report(record: RunRecord, job: Job) -> str:
         + f" + failed {record.failed:,} + left {record.left:,}"
         f"   in {record.seconds:.1f} s, {record.model_calls:,} model calls",
     ]
+    if record.reason:
+        lines.append(f"stopped {record.reason}; run again to go on")
     if record.failed or record.known_failures:
         lines += _failures(record, job)
     if job.index is not None:

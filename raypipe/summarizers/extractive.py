@@ -26,9 +26,9 @@ class ExtractiveSummarizer:
     """Picks the sentences whose mean vector comes closest to the mean of the whole book.
 
     Greedy, in slices of equal length from begin to end, so that no part of the book is left
-    out; the sum runs on through the slices. Of lead, random, tf-idf rank, centroid, LexRank
-    and variants of this, it had the best recall of held-out passages by dense, BM25 and fused
-    search, at 20 ms a book (68 pieces of eight novels).
+    out; the sum runs on through the slices. Measured on 68 pieces of 10,000 words of eight
+    books with 544 held-out passages, R@10 by dense / BM25 / both: .665 / .632 / .691; each
+    slice on its own .632 / .603 / .665; the first 280 words .403 / .423 / .441.
 
     Args:
         embedder: Gives the sentences' vectors.
