@@ -15,6 +15,10 @@ from raypipe.options import RayOptions
 
 log = logging.getLogger(__name__)
 
+IDLE_WORKERS = 8
+"""Ray ends idle workers beyond the number of cores after a second; write tasks of a small machine
+would start one anew, for a second of a core, again and again."""
+
 
 @contextmanager
 def cluster(options: RayOptions) -> Iterator[float]:
@@ -88,5 +92,6 @@ def _arguments(options: RayOptions) -> dict[str, Any]:
         "object_store_memory": store * megabyte if store else None,
         "_temp_dir": options.temp_dir,
         "_node_ip_address": "127.0.0.1",
+        "_system_config": {"num_workers_soft_limit": IDLE_WORKERS},
         **quiet,
     }

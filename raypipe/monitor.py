@@ -143,7 +143,7 @@ class Monitor:
 
 @dataclass(frozen=True)
 class RemoteMonitor:
-    """The monitor as workers see it: each call waits for the actor's answer.
+    """The monitor as workers see it; calls wait for the actor's answer, `end` excepted.
 
     Waiting matters: a mark that is still on its way when the worker dies would be lost.
     """
@@ -156,8 +156,8 @@ class RemoteMonitor:
         return verdict
 
     def end(self, stage: str, ids: Sequence[str], seconds: float = 0.0) -> None:
-        """Forget their marks."""
-        self._ask("end", stage, list(ids), seconds)
+        """Forget their marks; nobody waits: a mark too many costs its books only some care."""
+        self.actor.end.remote(stage, list(ids), seconds)
 
     def report(self, done: int, failures: Sequence[str], left: int, usage: Usage) -> None:
         """Count final outcomes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from raypipe.monitor import Marks
 BOOKS_PER_READ_TASK = 5_000
 """Keys that one read task carries: under the 1 MB from which Ray warns, and a million keys are
 still only 200 objects."""
+
+ASK_EVERY_S = 0.5
+"""Between two questions whether the run stops; each waits for the monitor."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,12 @@ class PendingBooks(Datasource):
         rows = [(b.book_id, b.key, b.etag, b.size, b.modified, b.attempts, b.part) for b in books]
 
         def read() -> Iterator[pa.Table]:
+            asked = 0.0
             for parcel in cut([Book(*row) for row in rows], size):
-                if marks.stopped():
-                    return  # what is not handed out is left: the balance counts it
+                if time.monotonic() - asked >= ASK_EVERY_S:
+                    if marks.stopped():
+                        return  # what is not handed out is left: the balance counts it
+                    asked = time.monotonic()
                 yield pack(Row(book) for book in parcel)
 
         return ReadTask(read, BlockMetadata(None, None, None, None))

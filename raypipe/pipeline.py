@@ -24,6 +24,9 @@ from raypipe.text import TextCleaner
 LISTING_CPUS = 0.1
 """The read task only hands out keys."""
 
+PARCELS_AHEAD = 32
+"""Parcels that the listing may be ahead of the summarizers: keys alone, a few kilobytes each."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -59,7 +62,7 @@ def run(books: PendingBooks, parts: Parts, sink: OpenSearchDatasink, stages: Sta
 def build(books: PendingBooks, parts: Parts, stages: Stages) -> Dataset:
     """Return the graph up to the sink."""
     pending: Dataset = ray.data.read_datasource(
-        books, num_cpus=LISTING_CPUS, override_num_blocks=books.tasks()
+        books, num_cpus=LISTING_CPUS, override_num_blocks=books.tasks(), concurrency=1
     )
     finished: Dataset = pending.map_batches(
         Summarize,
@@ -79,7 +82,7 @@ def pool(stage: StageOptions, stages: Stages, calls: int = 1) -> dict[str, Any]:
             size=stage.workers,
             max_concurrent_calls_per_actor=calls,
             # Twice the calls, so that an actor never waits for its next parcel.
-            max_tasks_in_flight_per_actor=2 * calls,
+            max_tasks_in_flight_per_actor=4 * calls,
             enable_true_multi_threading=calls > 1,
         ),
         "num_cpus": stage.num_cpus,
@@ -97,6 +100,8 @@ def configure() -> None:
     # One byte, so that each one-row parcel stays a block, and so a task, of its own.
     context.target_max_block_size = 1
     context.target_min_block_size = 1
+    # Two blocks a task, the default, are two parcels of keys each turn of Ray's loop (0.1 s).
+    context._max_num_blocks_in_streaming_gen_buffer = PARCELS_AHEAD
     # A block that fails must fail the run, not vanish: books fail inside the stages.
     context.max_errored_blocks = 0
     context.actor_task_retry_on_errors = False

@@ -10,7 +10,7 @@ UNKNOWN = "und"
 """ISO 639's code for undetermined."""
 
 _NO_LANGUAGE = "zxx"  # the model's word for numbers, tables, code
-_SAMPLE_CHARS = 1_500
+_SAMPLE_CHARS = 600  # the model walks byte by byte, in Python: 0.2 ms a sample
 _SURE = 0.6
 _LANGUAGE_CODES = {
     "english": "en", "french": "fr", "german": "de", "spanish": "es", "italian": "it",
@@ -21,6 +21,14 @@ _LANGUAGE_CODES = {
     "chinese": "zh", "japanese": "ja", "korean": "ko", "arabic": "ar", "hebrew": "he",
     "welsh": "cy", "irish": "ga", "afrikaans": "af", "turkish": "tr", "ukrainian": "uk",
 }  # fmt: skip
+
+# None of them is a frequent word of another language; in English prose they are 25 to 35 %.
+_ENGLISH = frozenset({
+    "the", "of", "and", "to", "that", "it", "with", "his", "her", "which", "they", "from", "this",
+    "there", "would", "their", "been", "were", "had", "have", "but", "for", "not", "you", "she",
+    "him", "them", "what", "when", "who", "by", "my",
+})  # fmt: skip
+_PLAIN, _ENOUGH = 0.2, 20
 
 
 def detect_language(text: str, declared: str = "") -> str:
@@ -34,8 +42,10 @@ def detect_language(text: str, declared: str = "") -> str:
         declared: What the header says, as a name or a code; asked when the vote is unsure,
             because headers name one language of several, or a wrong one.
     """
-    votes: defaultdict[str, float] = defaultdict(float)
     samples = _samples(text)
+    if samples and all(map(_plainly_english, samples)):
+        return "en"
+    votes: defaultdict[str, float] = defaultdict(float)
     for sample in samples:
         language, confidence = _identifier().classify(sample)
         if language != _NO_LANGUAGE:
@@ -44,6 +54,12 @@ def detect_language(text: str, declared: str = "") -> str:
     if votes.get(best, 0.0) >= _SURE:
         return best
     return language_code(declared) or UNKNOWN
+
+
+def _plainly_english(sample: str) -> bool:
+    """Return whether so many words are English function words that no model need be asked."""
+    words = sample.lower().split()
+    return len(words) >= _ENOUGH and sum(map(_ENGLISH.__contains__, words)) > _PLAIN * len(words)
 
 
 def language_code(name: str) -> str:
@@ -58,7 +74,9 @@ def language_code(name: str) -> str:
 def _samples(text: str) -> list[str]:
     """Return up to three parts that do not overlap, from begin, middle and end."""
     if len(text) <= 3 * _SAMPLE_CHARS:
-        return [text] if any(map(str.isalpha, text)) else []
+        middle = max(0, (len(text) - _SAMPLE_CHARS) // 2)
+        part = text[middle : middle + _SAMPLE_CHARS]
+        return [part] if any(map(str.isalpha, part)) else []
     # 5 % in at both ends: past title pages, contents, indexes and errata.
     places = (0.05, 0.5, 0.95)
     starts = (int(place * (len(text) - _SAMPLE_CHARS)) for place in places)

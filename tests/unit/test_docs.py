@@ -114,7 +114,7 @@ PASSED_ON = {
     "opensearch.bulk._settled",
     "opensearch.bulk_item.encoded",
     "opensearch.datasink._refusal",
-    "stages.failed",
+    "guard.failed",
     "storage.s3._book_error",
 }
 """Functions that pass on a kind made elsewhere: one of BookError, `kind_of` or a table."""

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from raypipe.book import Book, unpack
 from raypipe.monitor import Monitor
 from raypipe.options import BreakerOptions
@@ -55,7 +57,8 @@ def test_read_tasks_are_few_and_yield_one_row_tables() -> None:
     assert sum(len(unpack(table)) for table in tables) == BOOKS_PER_READ_TASK + 1
 
 
-def test_hands_out_nothing_after_a_stop() -> None:
+def test_hands_out_nothing_after_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raypipe.parcels.ASK_EVERY_S", 0.0)
     monitor = Here(BreakerOptions())
     source = PendingBooks(books([1] * 4), ParcelSize(2, 1000), monitor)
     tables = iter(source.get_read_tasks(1)[0].read_fn())
