@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -126,6 +127,27 @@ def start_lock(data: Path, service: str) -> Any:
     )
 
 
+@contextmanager
+def one_at_a_time(service: str) -> Iterator[None]:
+    """Let one process of this machine start a service, from choosing its port to its listening.
+
+    Two nodes that start at the same moment would choose the same free port, and one would end.
+    The lock is an abstract socket: it leaves no file and goes with its process. Nobody waits for
+    ever: after `LOCK_S` the ports are worth a try.
+    """
+
+    def held(lock: socket.socket) -> bool:
+        try:
+            lock.bind(f"\0raypipe-starts-{service}")
+        except OSError:
+            return False
+        return True
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
+        wait_for(lambda: held(lock), LOCK_S)
+        yield
+
+
 def ensure(data: Path, service: Service) -> str:
     """The URL of the service: one that runs is shared, else it is started.
 
@@ -141,10 +163,13 @@ def ensure(data: Path, service: Service) -> str:
                 f"{service.name} {running.version} runs in {data}, this raypipe brings "
                 f"{service.version}. Stop the one that runs first: `raypipe down`."
             )
-        if running is None:
-            launch(data, service.name, service.version, service.command())
         started = time.monotonic()
-        url = _wait_ready(data, service)
+        if running is None:
+            with one_at_a_time(service.name):
+                launch(data, service.name, service.version, service.command())
+                url = _wait_ready(data, service)
+        else:
+            url = _wait_ready(data, service)
         log.debug("%s answers at %s after %.1f s", service.name, url, time.monotonic() - started)
         _note_url(data, service.name, url)
         return url

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -269,3 +270,21 @@ def test_nothing_starts_after_the_use_was_given_up(data: Path) -> None:
     user.close()
     with pytest.raises(EmbeddedError, match="given up"):
         user.opensearch()
+
+
+def test_only_one_process_at_a_time_chooses_a_port() -> None:
+    inside, order = threading.Event(), []
+
+    def second() -> None:
+        inside.wait(10)
+        with supervise.one_at_a_time("a-test"):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with supervise.one_at_a_time("a-test"):
+        inside.set()
+        time.sleep(0.3)
+        order.append("first")
+    thread.join(20)
+    assert order == ["first", "second"]
