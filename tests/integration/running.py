@@ -148,6 +148,17 @@ class Project:
                     found.append(process)
         return found
 
+    def wait_until_ended(self) -> None:
+        """Wait until nothing lives that these command lines started.
+
+        A worker of Ray's that was only booting when its driver was killed looks for it for some
+        25 s, and longer on busy cores; it has no book.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while left := self.processes():
+            assert time.monotonic() < deadline, [_named(process) for process in left]
+            time.sleep(0.05)
+
     def left_at_home(self) -> list[str]:
         """Return the files that commands left in the person's home folder."""
         return [str(path) for path in (self.home / "home").rglob("*") if path.is_file()]
@@ -202,6 +213,12 @@ class Project:
         """End what still runs and delete the index."""
         self.end_processes()
         self.client().indices.delete(index=f"{self.index}*", ignore=[404])
+
+
+def _named(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return f"{process.pid} {process.status()} {' '.join(process.cmdline()[:4])}"
+    return f"{process.pid} gone"
 
 
 def in_process(command: str, args: Sequence[str], code: int = 0) -> str:

@@ -11,8 +11,6 @@ from tests.integration.running import PARTS, Project, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
-GONE_S = 20.0
-
 
 def test_nothing_lives_on_after_kill_9_of_a_run_with_embedded_services(tmp_path: Path) -> None:
     project = Project(tmp_path, "")
@@ -34,7 +32,7 @@ def test_nothing_lives_on_after_kill_9_of_a_run_with_embedded_services(tmp_path:
             assert part in names
         process.send_signal(signal.SIGKILL)
         process.wait()
-        wait_for(lambda: not project.processes(), GONE_S)
+        project.wait_until_ended()
     finally:
         process.kill()
         process.wait()

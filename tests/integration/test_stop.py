@@ -72,7 +72,7 @@ def test_signals_stop_a_run_and_the_next_goes_on(books: Project, ray_here: None)
     assert len(books.ledger()) == books.client().count(index=books.index)["count"] == 6
     assert json.loads(latest(books)) == record
     assert len(books.verify(code=4)["pending"]) == 6
-    wait_for(lambda: not books.processes(), 20)  # Ray's workers may end a moment after it
+    books.wait_until_ended()  # Ray's workers may end a moment after it
     assert books.left_at_home() == []
 
     processed = names_of(books)
@@ -95,7 +95,7 @@ def test_signals_stop_a_run_and_the_next_goes_on(books: Project, ray_here: None)
         began = time.monotonic()
         books.ended(run, 4)
         assert time.monotonic() - began < AT_ONCE_S
-        wait_for(lambda: not books.processes(), 20)
+        books.wait_until_ended()
         books.notes.let_go("read")
     books.notes.take("reads")
     assert books.run()["left"] == 0
