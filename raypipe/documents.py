@@ -27,6 +27,16 @@ _COLUMNS = ("book_id", "etag", "text_sha256", "run_seq", "finished_at")
 
 
 @dataclass(frozen=True)
+class Kept:
+    """How many books are finished by a document recipe, and what made it."""
+
+    recipe: str
+    summarizer: str
+    embedder: str
+    books: int
+
+
+@dataclass(frozen=True)
 class DocumentStore:
     """Documents by their document recipe, a folder each.
 
@@ -77,6 +87,32 @@ class DocumentStore:
         """
         recipes = [one for one in self._recipes(summary_recipe) if one not in besides]
         return VersionParts(_last_versions(self._heads(recipes)))
+
+    def newest(self, document_recipe: str) -> pa.Table:
+        """Return the newest finished version of each book: the columns that make a `Book`."""
+        columns = ["book_id", "key", "etag", "size", "modified"]
+        # Two versions of a book may be finished in one run: the later one counts.
+        rows = self._parts(document_recipe).read([*columns, *_ORDER])
+        return latest(rows, ["book_id"], _ORDER).select(columns)
+
+    def newest_of_all(self) -> pa.Table:
+        """Return key, title, author and summary of each book's newest document of any recipe."""
+        columns = ["book_id", "key", "title", "author", "summary"]
+        tables = [self._parts(one).read([*columns, *_ORDER]) for one in self._by_recipe()]
+        if not tables:
+            return pa.schema([DOCUMENT_SCHEMA.field(name) for name in columns]).empty_table()
+        return latest(pa.concat_tables(tables), ["book_id"], _ORDER).select(columns)
+
+    def kept(self) -> list[Kept]:
+        """Return what is finished of each document recipe, most books first."""
+        kept = []
+        for recipe in self._by_recipe():
+            table = self._parts(recipe).read(["book_id", "summarizer", "embedder"])
+            if len(table):
+                last = table.slice(len(table) - 1).to_pylist()[0]
+                books = pc.count_distinct(table["book_id"]).as_py()
+                kept.append(Kept(recipe, last["summarizer"], last["embedder"], books))
+        return sorted(kept, key=lambda one: -one.books)
 
     def by_text(self, summary_recipe: str) -> Texts:
         """Return the part and the book id that hold the document of each text, the newest one.
@@ -141,12 +177,17 @@ class DocumentStore:
             tables.append(table.set_column(len(_COLUMNS), "part", parts))
         return pa.concat_tables(tables)
 
-    def _recipes(self, summary_recipe: str) -> list[str]:
-        """Return the document recipes that contain a summary recipe."""
-        samples: dict[str, list[str]] = {}
+    def _by_recipe(self) -> dict[str, list[str]]:
+        """Return the names of the parts of each document recipe."""
+        names: dict[str, list[str]] = {}
         for name in self.state.list(f"{FOLDER}/"):
             recipe, _, part = name.removeprefix(f"{FOLDER}/").partition("/")
-            samples.setdefault(recipe, []).append(part)
+            names.setdefault(recipe, []).append(part)
+        return names
+
+    def _recipes(self, summary_recipe: str) -> list[str]:
+        """Return the document recipes that contain a summary recipe."""
+        samples = self._by_recipe()
         return [one for one in samples if self._contains(one, samples[one], summary_recipe)]
 
     def _contains(self, recipe: str, names: Sequence[str], summary_recipe: str) -> bool:

@@ -31,6 +31,7 @@ KINDS: Mapping[str, str] = {
     "killed_worker": "its worker died each time; give workers more memory, or look at the book",
     "unexpected": "raypipe did not foresee this; the log has the traceback: please report it",
     # index
+    "lost": "its finished document is gone from the state; `raypipe run` makes it anew",
     "bad_vector": "its embedding is not finite or has another dimension; check the embedder",
     "mapper_parsing": "the index's mapping does not take a field of it; see the message",
     "rejected": "OpenSearch refused the document for good; see the message",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from raypipe.checkpoint import Checkpoint
 from raypipe.documents import DocumentStore
@@ -23,9 +24,35 @@ COMPACT_AT = 500
 """Parts of a kind from which they are merged (DESIGN, section 4)."""
 
 
+class Checked(Protocol):
+    """A part that can say, before the first book, that it would make every book fail."""
+
+    def check(self) -> None:
+        """Raise `SetupError` with the way out if it cannot work here."""
+
+
 @dataclass(frozen=True)
 class Job:
-    """Everything a run needs."""
+    """Everything a run needs.
+
+    Args:
+        store: Where the books are listed and read.
+        cleaner: Bytes to clean text.
+        summarizer: Clean text to a summary.
+        embedder: Summaries to vectors.
+        index: Where documents are indexed; None stops at finished documents.
+        checkpoint: Which books are processed, and whether they are skipped.
+        state: Where the ledger and the documents are kept.
+        stages: The sizes of the graph.
+        breaker: When the run stops because the books fail.
+        ray: Where Ray runs.
+        limit: Most books that are taken; None = all.
+        purge: Delete the index and make it anew.
+        adopt: Take over an index of another state.
+        max_attempts: Failures that may pass are tried in so many runs.
+        only: Ids of the books that the run is about; None = every listed book.
+        lasting: Also try failures that do not pass by themselves.
+    """
 
     store: BookStore
     cleaner: TextCleaner
@@ -41,6 +68,8 @@ class Job:
     purge: bool = False
     adopt: bool = False
     max_attempts: int = MAX_ATTEMPTS
+    only: Set[str] | None = None
+    lasting: bool = False
 
     @property
     def recipe(self) -> Recipe:

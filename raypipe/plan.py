@@ -72,6 +72,7 @@ def plan(
     skip: bool = True,
     limit: int | None = None,
     max_attempts: int = 3,
+    lasting: bool = False,
 ) -> Plan:
     """Take the listing apart.
 
@@ -82,6 +83,7 @@ def plan(
         skip: False takes every book anew, whatever the ledger says.
         limit: Most books that are taken; the others are left.
         max_attempts: Failures that may pass are tried so often.
+        lasting: Take the other failures too.
     """
     result = Plan()
     for book in books:
@@ -91,7 +93,7 @@ def plan(
         attempts = failure.attempts if failure is not None and same else 0
         if skip and version in known.processed:
             result.processed.append(book.book_id)
-        elif skip and failure is not None and same and _lasting(failure, max_attempts):
+        elif not lasting and skip and failure and same and _is_lasting(failure, max_attempts):
             result.known_failures.append(book.book_id)
         elif limit is not None and len(result.ready) + len(result.new) >= limit:
             result.over_limit.append(book.book_id)
@@ -104,5 +106,5 @@ def plan(
     return result
 
 
-def _lasting(failure: KnownFailure, max_attempts: int) -> bool:
+def _is_lasting(failure: KnownFailure, max_attempts: int) -> bool:
     return not failure.retryable or failure.attempts >= max_attempts

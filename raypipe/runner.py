@@ -12,12 +12,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from raypipe import __version__, runs
+from raypipe.book import Book
 from raypipe.claim import Claim
 from raypipe.errors import SetupError
 from raypipe.failures import standing
-from raypipe.job import Job, Timer
+from raypipe.job import Checked, Job, Timer
 from raypipe.monitor import Progress
-from raypipe.opensearch.index import ensure, purge
+from raypipe.opensearch.index import ensure, find, purge
 from raypipe.opensearch.scan import refresh
 from raypipe.opensearch.settings import Contents, IndexHandle
 from raypipe.plan import Known, KnownFailure, Plan, plan
@@ -94,9 +95,15 @@ def _run(
 def _execute(job: Job, claim: Claim, timer: Timer, stack: ExitStack) -> Outcome:
     """List, plan, run the graph, and read back what the ledger says of it."""
     with timer.step("index"):
-        handle = _index(job)
+        # An index is not deleted before the books that are to fill it are known.
+        handle = None if job.purge else _index(job)
+        if job.purge and job.index is not None:
+            find(job.index)  # a server that cannot be used is told before a long listing
     with timer.step("listing"):
-        books = list(job.store.list_books())
+        books = _listed(job)
+    if job.purge:
+        with timer.step("index"):
+            handle = _index(job)
     with timer.step("planning"):
         todo = plan(
             books,
@@ -105,6 +112,7 @@ def _execute(job: Job, claim: Claim, timer: Timer, stack: ExitStack) -> Outcome:
             skip=job.checkpoint.skip,
             limit=job.limit,
             max_attempts=job.max_attempts,
+            lasting=job.lasting,
         )
     _say(todo)
     progress = Progress()
@@ -115,6 +123,14 @@ def _execute(job: Job, claim: Claim, timer: Timer, stack: ExitStack) -> Outcome:
         if handle is not None and job.index is not None and done:
             refresh(job.index, handle)
     return Outcome(todo, done, failed, progress, handle)
+
+
+def _listed(job: Job) -> list[Book]:
+    if job.only is None:
+        return list(job.store.list_books())
+    if not job.only:
+        return []
+    return [book for book in job.store.list_books() if book.book_id in job.only]
 
 
 def _index(job: Job) -> IndexHandle | None:
@@ -172,15 +188,25 @@ def _graph(
     stack: ExitStack,
 ) -> Progress:
     """Check what every book needs, then start Ray and bring the books through."""
+    needed = _needed(job, todo)
     with timer.step("checks"):
-        if todo.new:
-            job.store.check()
-            job.summarizer.check()
-        job.embedder.check()
+        for part in needed:
+            part.check()
     # Ray takes a second to import: a run with nothing to do must not pay for it.
     from raypipe.drive import drive
 
-    return drive(job, todo.todo, handle, claim.run_seq, claim.lost, timer, stack)
+    return drive(job, todo.todo, needed, handle, claim.run_seq, claim.lost, timer, stack)
+
+
+def _needed(job: Job, todo: Plan) -> list[Checked]:
+    """Return the parts without which every book of the plan would fail."""
+    needed: list[Checked] = [job.state]
+    if todo.new:
+        needed += [job.store, job.summarizer]
+    whole = f"{job.recipe.document}/"
+    if not all(book.part.startswith(whole) for book in todo.todo):
+        needed.append(job.embedder)
+    return needed
 
 
 def _read_back(job: Job, run_seq: int, handle: IndexHandle | None) -> tuple[set[str], set[str]]:

@@ -13,7 +13,9 @@ from omegaconf import DictConfig
 from raypipe import config
 from raypipe.audit import Audit, audit
 from raypipe.checkpoint import Checkpoint
+from raypipe.commands.against import MEANING, compare_with
 from raypipe.commands.endpoints import fill_endpoints
+from raypipe.compare import Comparison
 from raypipe.embedded.services import Services
 from raypipe.errors import SetupError
 from raypipe.failures import FailureLog, standing
@@ -37,7 +39,8 @@ def main(cfg: DictConfig) -> int:
     """Compare, print what was found, and return 0 only if all books agree.
 
     Returns:
-        0 all agree; 1 ledger and index disagree; 3 books failed; 4 books are pending.
+        0 all agree; 1 ledger and index disagree, or `against` has results that the new ones
+        lack or are unlike; 3 books failed; 4 books are pending.
 
     Raises:
         SetupError: There is no index, or one of the three cannot be read.
@@ -51,9 +54,17 @@ def main(cfg: DictConfig) -> int:
         handle = _found(index)
         refresh(index, handle)
         indexed = {one.book_id: one.etag for one in scan_ids(index, handle)}
-        found = audit(store.list_books(), _ledger(state, handle), indexed, _failed(state))
-    print(_json(found) if options.output == "json" else _text(found, handle))
-    return found.exit_code
+        listing = list(store.list_books())
+        found = audit(listing, _ledger(state, handle), indexed, _failed(state))
+        old = None
+        if options.against:
+            embedder = config.required(cfg, "embedder")
+            old = compare_with(
+                options.against, listing, store, state, embedder, options.most_nearer
+            )
+    print(_json(found, old) if options.output == "json" else _text(found, old, handle))
+    codes = [found.exit_code, old.exit_code if old else 0]
+    return 1 if 1 in codes else max(codes)
 
 
 def _found(index: OpenSearchIndex) -> IndexHandle:
@@ -76,25 +87,35 @@ def _failed(state: State) -> set[str]:
     return set(failures["book_id"].to_pylist())
 
 
-def _counts(found: Audit) -> dict[str, int]:
-    return {name: len(books) for name, books in dataclasses.asdict(found).items()}
+def _report(found: Audit | Comparison) -> dict[str, Any]:
+    """Return all that was found, the good ones as a number."""
+    return {**dataclasses.asdict(found), "good": len(found.good), "exit_code": found.exit_code}
 
 
-def _json(found: Audit) -> str:
-    named = {name: books for name, books in dataclasses.asdict(found).items() if name != "good"}
-    report: dict[str, Any] = {"good": len(found.good), **named, "exit_code": found.exit_code}
+def _json(found: Audit, old: Comparison | None) -> str:
+    report = _report(found)
+    if old is not None:
+        report["against"] = _report(old)
     return json.dumps(report, ensure_ascii=False)
 
 
-def _text(found: Audit, handle: IndexHandle) -> str:
-    counts = _counts(found)
+def _text(found: Audit, old: Comparison | None, handle: IndexHandle) -> str:
     lines = [f"{handle.alias} -> {handle.physical} at {handle.endpoint}"]
-    lines.append(" · ".join(f"{name} {count:,}" for name, count in counts.items()))
-    for name, meaning in _MEANING.items():
-        books: list[str] = getattr(found, name)
+    lines += _lines(found, _MEANING)
+    if old is not None:
+        lines += ["", "against the old results", *_lines(old, MEANING)]
+    return "\n".join(lines)
+
+
+def _lines(found: Audit | Comparison, meanings: Mapping[str, str]) -> list[str]:
+    cells = dataclasses.asdict(found)
+    counts = {name: len(one) if isinstance(one, list) else one for name, one in cells.items()}
+    lines = [" · ".join(f"{name} {count:,}" for name, count in counts.items())]
+    for name, meaning in meanings.items():
+        books: list[str] = cells[name]
         if books:
             lines.append(f"{name}: {meaning}")
             lines += [f"  {book}" for book in books[:_SHOWN]]
             if len(books) > _SHOWN:
                 lines.append(f"  and {len(books) - _SHOWN:,} more (output=json names all)")
-    return "\n".join(lines)
+    return lines

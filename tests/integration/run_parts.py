@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from raypipe.book import Book
+from raypipe.book import Book, BookError
 from raypipe.checkpoint import Checkpoint, Processed
 from raypipe.embedders import InputType
 from raypipe.embedders.hash import HashEmbedder
@@ -89,6 +89,8 @@ class NotingLocalStore(LocalBookStore):
         notes = Notes(self.notes)
         notes.add("reads", book.key)
         notes.pass_by("read")
+        if book.key in notes.lines("unreadable"):
+            raise BookError("read", f"{book.key}: the source is not well", retryable=True)
         return super().read(book)
 
 

@@ -1,0 +1,70 @@
+"""Index what is finished already: no book is listed or read, no model is called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, open_dict
+
+from raypipe import config
+from raypipe.commands.endpoints import fill_endpoints
+from raypipe.commands.jobs import carry_out, job_of, state_of
+from raypipe.documents import DocumentStore
+from raypipe.embedded.services import Services
+from raypipe.errors import SetupError
+from raypipe.finished import FinishedBooks
+from raypipe.job import Job
+
+
+def main(cfg: DictConfig) -> int:
+    """Index the newest finished document of each book, and return the exit code.
+
+    Raises:
+        SetupError: Nothing is finished by this recipe, or the index cannot be written.
+        OptionError: A value is out of its range.
+    """
+    options = config.options(cfg)
+    if "://" not in options.state.uri:
+        with open_dict(cfg):
+            del cfg.storage  # all that it is good for here is the way to a state on S3
+    with Services(Path(options.embedded.data)) as services:
+        fill_endpoints(cfg, services)
+        config.required(cfg, "opensearch")
+        job = _job(cfg, options)
+        _check_finished(job)
+        record = carry_out(job, cfg, options.output)
+    return record.exit_code or 0
+
+
+def _job(cfg: DictConfig, options: Any) -> Job:
+    state = state_of(cfg, options)
+    documents = DocumentStore(state)
+    job = job_of(
+        cfg,
+        options,
+        store=FinishedBooks(documents, ""),
+        state=state,
+        purge=options.purge,
+        max_attempts=options.max_attempts,
+    )
+    return replace(job, store=FinishedBooks(documents, job.recipe.document))
+
+
+def _check_finished(job: Job) -> None:
+    """Raise before an index is touched if there is nothing to put into it."""
+    kept = job.documents.kept()
+    if any(one.recipe == job.recipe.document for one in kept):
+        return
+    if not kept:
+        raise SetupError(
+            f"nothing is finished in {job.state.uri} yet; `raypipe run` does that, with"
+            " opensearch=none if it is to stop there"
+        )
+    there = "; ".join(f"{one.books:,} by {one.summarizer} and {one.embedder}" for one in kept)
+    raise SetupError(
+        f"{job.state.uri} has no document of this recipe ({job.summarizer.name} and"
+        f" {job.embedder.name}); finished are {there}. Give the text, summarizer and embedder"
+        " options of the run that made them, or run `raypipe run` with these"
+    )

@@ -1,0 +1,113 @@
+"""What `run`, `index` and `retry` share: a job from a config, carried out and reported."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from raypipe import config
+from raypipe.claim import Claim
+from raypipe.failures import explain
+from raypipe.job import Job
+from raypipe.runner import run
+from raypipe.runs import RunRecord
+from raypipe.state import State, open_state
+
+
+def job_of(cfg: DictConfig, options: Any, **more: Any) -> Job:
+    """Return the job that a config describes.
+
+    Args:
+        cfg: The config, its endpoints filled in.
+        options: Its typed options.
+        more: Fields of `Job` that only one command sets.
+
+    Raises:
+        OptionError: A part refused its settings.
+    """
+    store = more.pop("store", None) or config.required(cfg, "storage")
+    state = more.pop("state", None) or open_state(
+        options.state.uri, getattr(store, "connection", None)
+    )
+    return Job(
+        store=store,
+        cleaner=config.required(cfg, "text"),
+        summarizer=config.required(cfg, "summarizer"),
+        embedder=config.required(cfg, "embedder"),
+        index=config.build(cfg, "opensearch"),
+        checkpoint=config.required(cfg, "checkpoint").at(state),
+        state=state,
+        stages=options.stages,
+        breaker=options.breaker,
+        ray=options.ray,
+        limit=options.limit,
+        adopt=options.adopt,
+        **more,
+    )
+
+
+def state_of(cfg: DictConfig, options: Any) -> State:
+    """Return the state alone; the storage is made only where it says how S3 is reached."""
+    store = config.required(cfg, "storage") if "storage" in cfg else None
+    return open_state(options.state.uri, getattr(store, "connection", None))
+
+
+def carry_out(job: Job, cfg: DictConfig, output: str) -> RunRecord:
+    """Run a job under its claim and print its numbers.
+
+    Raises:
+        SetupError: Something makes every book fail; nothing was begun.
+    """
+    job.state.check()
+    # Ray tells of workers that died on stdout; that is for what this command was asked for.
+    with Claim.take(job.state) as claim, redirect_stdout(sys.stderr):
+        record = run(job, claim, config.plain(cfg))
+    if output == "json":
+        print(json.dumps(dataclasses.asdict(record), ensure_ascii=False))
+    else:
+        print(_report(record, job))
+    return record
+
+
+def _report(record: RunRecord, job: Job) -> str:
+    """Return the counts and where things are."""
+    lines = [
+        f"listed {record.listed:,} = skipped {record.skipped:,} + indexed {record.indexed:,}"
+        + (f" (finished {record.finished:,})" if job.index is None else "")
+        + f" + failed {record.failed:,} + left {record.left:,}"
+        f"   in {record.seconds:.1f} s, {record.model_calls:,} model calls",
+    ]
+    if record.reason:
+        lines.append(f"stopped {record.reason}; run again to go on")
+    if record.failed or record.known_failures:
+        lines += _failures(record, job)
+    if job.index is not None:
+        where = f"{job.index.index} -> {record.index} at {job.index.connection.endpoint}"
+        lines.append(f"index   {where}")
+    lines.append(f"state   {job.state.uri} (runs/{record.run_id}/run.json)")
+    lines.append(f"log     {Path('processing.log').absolute()}")
+    return "\n".join(lines)
+
+
+def _failures(record: RunRecord, job: Job) -> list[str]:
+    """Return what failed in this run, kind by kind, with an example and the way out."""
+    rows = job.failures.of_run(record.run_seq).to_pylist()
+    by_kind: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_kind.setdefault(row["kind"], []).append(row)
+    lines = [
+        f"failed  {len(some):,} {kind}: {explain(kind)} (e.g. {some[0]['message']})"
+        for kind, some in sorted(by_kind.items())
+    ]
+    if record.known_failures:
+        lines.append(
+            f"        {record.known_failures:,} known failures were not tried again"
+            " (`raypipe retry all=true` tries them)"
+        )
+    return lines

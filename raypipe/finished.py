@@ -1,0 +1,43 @@
+"""Finished documents as the source of a run: what `index` lists instead of a bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from raypipe.book import Book, BookError
+from raypipe.documents import DocumentStore
+
+
+@dataclass(frozen=True)
+class FinishedBooks:
+    """A `BookStore` that lists the newest finished document of each book, and reads none.
+
+    Args:
+        documents: The finished documents.
+        recipe: The document recipe whose documents count.
+    """
+
+    documents: DocumentStore
+    recipe: str
+
+    @property
+    def identity(self) -> str:
+        """Name the place: no book gets an id from it, documents bring theirs."""
+        return f"documents/{self.recipe}"
+
+    def check(self) -> None:
+        """Do nothing: that the documents can be read was seen when they were listed."""
+
+    def list_books(self) -> Iterator[Book]:
+        """Yield each book as its newest finished document describes it, in no order."""
+        for cell in self.documents.newest(self.recipe).to_pylist():
+            yield Book(**cell)
+
+    def read(self, book: Book) -> bytes:
+        """Raise `BookError` `lost`: its document was there a moment ago."""
+        raise BookError(
+            "lost",
+            f"{book.key}: its finished document is not in the state any more",
+            retryable=True,
+        )
