@@ -6,8 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-MUCH = 0.3
-"""Share of the characters above which a trim is worth a look (`trimmed_much`)."""
+from raypipe.text.notes import without_notes
 
 # The rest of a marker: up to its closing stars, on the next line too, else to the line's end.
 _REST = r"(?:(?:(?!\n[ \t]*\n)[^*]){0,400}?\*{2,3}[^\n\w]{0,80}|[^\n]{0,200})"
@@ -21,7 +20,10 @@ _FULL_LICENSE = re.compile(r"^[ \t*]*START: FULL LICENSE", re.I | re.M)
 _CREDIT = re.compile(
     r"\s*(?:_|\[)?(?:Produced by|E-?text (?:prepared|produced|scanned)|Transcribed (?:from|by)"
     r"|(?:This )?e-?(?:book|text) (?:was )?(?:produced|prepared|transcribed|scanned)"
-    r"|Scanned (?:and|by)|Prepared by|This file was produced from)\b",
+    r"|Scanned (?:and|by)|Prepared by|This file was produced from|HTML version by|Credits:"
+    r"|(?:Note: )?(?:Project Gutenberg (?:also )?has|Images of the original pages)"
+    r"|(?:Updated|Proofread(?:ing)?|Corrected|Edited|Digitized) by"
+    r"|Distributed Proofread(?:ing|ers))(?!\w)",
     re.I,
 )
 _GAP = re.compile(r"\n[ \t]*\n\s*")
@@ -35,25 +37,27 @@ class Stripped:
     Attributes:
         header: What stood before the start marker; empty if there was none.
         body: The book.
-        trimmed: Share of the characters taken away, 0 to 1.
     """
 
     header: str
     body: str
-    trimmed: float
 
 
 def strip_boilerplate(text: str) -> Stripped:
-    """Take away what Project Gutenberg added; keep everything where no marker says it did.
+    """Take away what Project Gutenberg and its transcribers put around a book.
+
+    Licence and credits go only where a marker says that they are there; notes and errata are
+    known by their own form.
 
     Args:
         text: The whole text, lines ended by LF.
     """
     header, body = _cut_start(text)
     body, ended = _cut_end(body)
+    body = without_notes(body)
     if header or ended:
         body = _without_credits(body)
-    return Stripped(header, body, 1 - len(body) / len(text) if text else 0.0)
+    return Stripped(header, body)
 
 
 def _cut_start(text: str) -> tuple[str, str]:

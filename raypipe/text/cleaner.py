@@ -8,15 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from raypipe.book import BookError
-from raypipe.text.boilerplate import MUCH, strip_boilerplate
+from raypipe.text.boilerplate import strip_boilerplate
+from raypipe.text.chapters import Chapter, find_chapters
+from raypipe.text.contents import without_contents
 from raypipe.text.decode import decode
 from raypipe.text.language import detect_language
 from raypipe.text.metadata import read_metadata
+from raypipe.text.mojibake import repair_mojibake, repairer
 from raypipe.text.normalize import normalize_characters, unwrap
 from raypipe.text.sentences import SPLITTER_VERSION, count_words
 
-CLEANER_VERSION = 1
+CLEANER_VERSION = 2
 """Raise it when the same bytes give another clean text: finished books are then done again."""
+
+_LITTLE = 0.7
+"""A book of which less is left is worth a look (`trimmed_much`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +37,10 @@ class CleanText:
         language: ISO 639-1 code, `und` if it cannot be told.
         encoding: Python's name of the encoding the bytes were in.
         words: Number of words in `text`.
-        flags: What a person may want to look at: `bad_bytes`, `trimmed_much`.
+        flags: What a person may want to look at: `bad_bytes`, `mojibake_repaired`,
+            `trimmed_much` (licence, notes and contents were more than 30 % of the file).
         sha256: Hex hash of `text` in UTF-8: the content's identity, whatever the key.
+        chapters: Spans that cover `text` from begin to end; empty if the book has none.
     """
 
     text: str
@@ -43,6 +51,7 @@ class CleanText:
     words: int
     flags: tuple[str, ...]
     sha256: str
+    chapters: tuple[Chapter, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,11 @@ class TextCleaner:
         The limits are left out: they decide which books fail, not what a clean text is, and
         a wider limit must not make anyone pay again for the books that passed.
         """
-        return {"cleaner": CLEANER_VERSION, "splitter": SPLITTER_VERSION}
+        return {
+            "cleaner": CLEANER_VERSION,
+            "splitter": SPLITTER_VERSION,
+            "mojibake": repairer(),
+        }
 
     def clean(self, data: bytes, key: str) -> CleanText:
         """Return the clean text of one book.
@@ -85,11 +98,17 @@ class TextCleaner:
         """
         self._check_bytes(data)
         decoded = decode(data)
-        stripped = strip_boilerplate(normalize_characters(decoded.text))
-        text = unwrap(stripped.body)
+        repaired, was_mojibake = repair_mojibake(decoded.text)
+        whole = normalize_characters(repaired)
+        stripped = strip_boilerplate(whole)
+        contents = without_contents(stripped.body)
+        text = unwrap(contents.body)
         words = self._check_words(text)
         metadata = read_metadata(stripped.header, stripped.body, key)
-        flags = decoded.flags + (("trimmed_much",) if stripped.trimmed > MUCH else ())
+        flags = {
+            "mojibake_repaired": was_mojibake,
+            "trimmed_much": len(contents.body) < _LITTLE * len(whole),
+        }
         return CleanText(
             text=text,
             title=metadata.title,
@@ -97,8 +116,9 @@ class TextCleaner:
             language=detect_language(text, metadata.language),
             encoding=decoded.encoding,
             words=words,
-            flags=flags,
+            flags=(*decoded.flags, *(flag for flag, seen in flags.items() if seen)),
             sha256=hashlib.sha256(text.encode()).hexdigest(),
+            chapters=find_chapters(text, contents.titles),
         )
 
     def _check_bytes(self, data: bytes) -> None:

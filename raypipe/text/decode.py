@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import codecs
 import re
+import string
 from dataclasses import dataclass
 
 from raypipe.book import BookError
+from raypipe.text.language import detect_language
 
 _BOMS = (  # UTF-32 first: its little-endian BOM begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -41,9 +43,13 @@ _PLAIN_CODECS = frozenset({"ascii", "utf-8", "iso8859-1", "cp1252"})
 # Punctuation of cp1252's C1 range that never stands between two small letters, while the
 # letters that DOS and Mac code pages keep there do. The apostrophe and dashes are not in it.
 _MISPLACED = re.compile(rb"[a-z][\x80\x82-\x89\x8b\x91\x93-\x95\x98\x99\x9b](?=[a-z])")
-_HIGH = re.compile(rb"[\x80-\xff]")
-_HIGH_LETTERS = re.compile(rb"[\xc0-\xff]")
-_LETTERS = re.compile(rb"[A-Za-z\xc0-\xff]")
+_HIGH = bytes(range(0x80, 0x100))
+_HIGH_LETTERS = bytes(range(0xC0, 0x100))
+_LETTERS = string.ascii_letters.encode() + _HIGH_LETTERS
+_CENTRAL_EUROPEAN = frozenset({"pl", "cs", "sk", "hu", "ro", "hr", "sl", "sr", "bs"})
+"""Languages written in cp1250 or Latin-2; told even from letters that were read wrong."""
+_C1 = re.compile(rb"[\x80-\x9f]")
+_IN_WORDS = re.compile(r"(?<=[a-z])[^\x00-\x7f\u2010-\u2019](?=[a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,9 @@ def decode(data: bytes) -> Decoded:
     """Return the characters of a book's bytes.
 
     Tried in the order that did best on real Gutenberg files: byte order mark, strict UTF-8,
-    UTF-16 without a mark, an encoding that the header declares, Windows-1252, and guessing
-    last, because charset-normalizer takes cp1252 for its neighbors (cp1250).
+    UTF-16 without a mark, an encoding that the header declares, Windows-1250 or Latin-2 for
+    the languages that need them, Windows-1252, and guessing last, because charset-normalizer
+    takes cp1252 for its neighbors (cp1250).
 
     Args:
         data: The whole file.
@@ -78,7 +85,13 @@ def decode(data: bytes) -> Decoded:
     if decoded is None:
         if what := binary_kind(data):
             raise BookError("binary", f"not a text: this is {what}; raypipe reads plain text")
-        decoded = _utf8(data) or _declared(data) or _cp1252(data) or _guessed(data)
+        decoded = (
+            _utf8(data)
+            or _declared(data)
+            or _central_european(data)
+            or _cp1252(data)
+            or _guessed(data)
+        )
     if decoded is None:
         raise BookError(
             "undecodable",
@@ -95,7 +108,7 @@ def binary_kind(data: bytes) -> str:
             return what
     if data[60:68] == b"BOOKMOBI":
         return "a Kindle (MOBI) book"
-    share = (len(data) - len(data.translate(None, _CONTROLS))) / max(len(data), 1)
+    share = _count(data, _CONTROLS) / max(len(data), 1)
     if share > _MAX_CONTROL_SHARE:
         return f"data with {share:.0%} control characters (at most {_MAX_CONTROL_SHARE:.0%})"
     return ""
@@ -151,17 +164,37 @@ def _declared(data: bytes) -> Decoded | None:
     return None if encoding in _PLAIN_CODECS else _strict(data, encoding)
 
 
+def _central_european(data: bytes) -> Decoded | None:
+    """Read Polish, Czech, Hungarian … as what it is: as cp1252 it would pass, ³ódka for łódka."""
+    if data.isascii():
+        return None
+    language = detect_language(data.decode("cp1252", "replace"))
+    if language not in _CENTRAL_EUROPEAN:
+        return None
+    # Latin-2 has controls where cp1250 has quotation marks and š, ž, ť, ś; its ą is 0xB1.
+    windows = _C1.search(data) or (language == "pl" and b"\xb1" not in data)
+    decoded = _mended(data, "cp1250" if windows else "iso8859-2")
+    if decoded is None:
+        return None
+    in_words = _IN_WORDS.findall(decoded.text)
+    odd = sum(not char.islower() for char in in_words)  # a DOS or Mac code page
+    return decoded if odd <= _MAX_MISPLACED_SHARE * len(in_words) else None
+
+
 def _cp1252(data: bytes) -> Decoded | None:
     decoded = _strict(data, "cp1252")  # fails on the five C1 bytes that it leaves undefined
     if decoded is None:
         return None
-    high = len(_HIGH.findall(data))
-    if len(_MISPLACED.findall(data)) > _MAX_MISPLACED_SHARE * high:
+    if len(_MISPLACED.findall(data)) > _MAX_MISPLACED_SHARE * _count(data, _HIGH):
         return None
-    letters = len(_LETTERS.findall(data))
-    if len(_HIGH_LETTERS.findall(data)) > _MAX_HIGH_LETTER_SHARE * letters:
+    if _count(data, _HIGH_LETTERS) > _MAX_HIGH_LETTER_SHARE * _count(data, _LETTERS):
         return None  # Cyrillic, Greek, CJK …: all but every letter is above ASCII
     return decoded
+
+
+def _count(data: bytes, which: bytes) -> int:
+    """Return how many of the data's bytes are among `which`."""
+    return len(data) - len(data.translate(None, which))
 
 
 def _guessed(data: bytes) -> Decoded | None:

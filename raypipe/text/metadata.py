@@ -14,9 +14,23 @@ _FIELD = re.compile(
 # "The Project Gutenberg EBook of Dracula, by Bram Stoker", "Project Gutenberg's Emma, by …"
 _GUTENBERG_LINE = re.compile(
     r"^[ \t*]*(?:The )?Project Gutenberg(?:['’]s)?(?: e-?(?:book|text))?(?: of|,)?[ \t]+"
-    r"([^\n]{2,200}?),? by ([^\n*]{2,100})$",
+    r"((?:[^\n]|\n(?=[^\n])){2,200}?),?\s(?:by|von|par|por)\s"
+    r"((?:[^\n*]|\n(?=[^\n#*])){2,100})\**$",
     re.M | re.I,
 )
+_DATES = re.compile(
+    r",? *[(\[]?(?:ca?\. ?|b\. ?)?\d{3,4}\??(?: ?BCE?)? ?[-–] ?(?:\d{3,4}\??)?[)\]]?\s*$"
+)
+_ALIAS = re.compile(r"\s*[(\[](?:aka|pseud|pen name|psued)[^)\]]*[)\]]", re.I)
+_DEGREES = re.compile(r",\s*(?!Jr|Sr|Jun|Sen)(?:(?:[A-Z]{1,3}[a-z]?\.\s*){1,5}|Esq\.?|[A-Z]{2,4})$")
+_LAST_STOP = re.compile(r"(?<=\w\w\w)[.,;]+$")  # not that of an initial
+_OTHERS_WORK = re.compile(
+    r"(?:.*\b)?(?:edit|translat|illustrat|arrang|annotat|select|revis|introduc|print|publish)"
+    r"(?:ed|ted|tion|tions|or)?(?: and .*)?$|(?:.*\b)?(?:illustrations|pictures|drawings|notes"
+    r"|preface|foreword|sidelights|frontispiece)$",
+    re.I,
+)
+_FOREIGN_BY = re.compile(r"(?:von|par|por|di|door|af|av)\s+(.+)", re.I)
 _BY = re.compile(r"(?:(.+?)[,.;:]?\s+)?(?:written )?by[:\s]*(.*)", re.I)
 _PERSON = re.compile(r"[^\W\d_][\w.'’ \-]*(?: [\w.'’\-]+){0,6}")
 _NOT_A_TITLE = re.compile(
@@ -70,12 +84,31 @@ def from_header(header: str) -> Metadata:
     """Read `Title:`, `Author:` and `Language:` lines, else Gutenberg's first line."""
     fields: dict[str, str] = {}
     for found in _FIELD.finditer(header):
-        fields.setdefault(found[1].lower(), _joined(found[2]))
+        name = found[1].lower()
+        read = person if name == "author" else _joined
+        fields.setdefault(name, read(found[2]))
     if "title" not in fields:
         fields.pop("author", None)
         if line := _GUTENBERG_LINE.search(header):
-            fields.update(title=line[1].strip(), author=line[2].strip(" ."))
+            fields.update(title=" ".join(line[1].split()), author=person(" ".join(line[2].split())))
     return Metadata(**fields)
+
+
+def person(name: str) -> str:
+    """Return a name as a title page has it: no years, degrees or pseudonym, given name first.
+
+    A catalog's order is known by the years behind it: `Austen, Jane, 1775-1817`. Names on
+    lines of their own are several persons'.
+    """
+    lines = [_ALIAS.sub("", " ".join(line.split())) for line in name.split("\n")]
+    if len(lines) > 1:
+        return ", ".join(filter(None, map(person, lines)))
+    bare = _DATES.sub("", lines[0])
+    family, comma, given = bare.partition(", ")
+    if comma and bare != lines[0]:
+        given = given.split(",")[0]  # what follows is a rank
+        bare = family if " " in family else f"{given} {family}"
+    return _LAST_STOP.sub("", _DEGREES.sub("", bare)).strip(" ,;") or lines[0]
 
 
 def from_key(key: str) -> Metadata:
@@ -110,14 +143,19 @@ def from_first_lines(body: str) -> Metadata:
 def _title_page(before: list[str], line: str, after: list[str]) -> Metadata | None:
     """Read `line` as the one with the word "by"; None if it is not."""
     found = _BY.fullmatch(line)
-    if found is None:
+    foreign = _FOREIGN_BY.fullmatch(line)
+    if found is None and foreign is None:
         return None
-    author = (found[2] or "".join(after)).strip(" ,.;")
-    title_lines = [*before, found[1]] if found[1] else before
+    own = found[1] or "" if found else ""
+    if own and _OTHERS_WORK.match(own):
+        return None
+    name = foreign[1] if foreign else (found and found[2]) or "".join(after)
+    author = person(name.strip(" ,;"))
+    title_lines = [*before, own] if own else before
     # Title pages repeat the title, shouted, and add lines of small matter: the first counts.
     title = title_lines[0].strip(" ,.;") if title_lines else ""
-    person = _PERSON.fullmatch(author) and author[0].isupper() and len(author.split()) <= 7
-    if not person or not _is_title(title):
+    is_person = _PERSON.fullmatch(author) and author[0].isupper() and len(author.split()) <= 7
+    if not is_person or not _is_title(title):
         return None
     return Metadata(title=_calm(title), author=_calm(author))
 

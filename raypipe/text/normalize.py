@@ -12,6 +12,7 @@ from typing import NamedTuple
 _NEWLINES = re.compile("\r\n?|[\x85\u2028\u2029\v]")
 _DROPPED = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_BROKEN_WORD = re.compile("(?<=[^\\W\\d_])[\u00ad\u2010\u00ac][ \\t]*\n")
 _BLANK = re.compile(r"\n(?:[ \t]*\n)+")
 _ILLUSTRATION = re.compile(r"\[(?:Illustration|Frontispiece)(?::\s*([^\[\]]*))?\]", re.I)
 # Transcribers mark italics as _so_ and bold as =so=.
@@ -31,9 +32,11 @@ def normalize_characters(text: str) -> str:
     """Return the text in NFC with LF line ends and without characters that say nothing.
 
     Lone surrogates, which UTF-8 cannot hold, become U+FFFD; NULs, controls, soft hyphens and
-    zero-width marks are dropped; a form feed becomes a paragraph break.
+    zero-width marks are dropped; a form feed becomes a paragraph break; a hyphen at a line's
+    end becomes the plain one, which `unwrap` knows.
     """
     text = _NEWLINES.sub("\n", text).replace("\f", "\n\n")
+    text = _BROKEN_WORD.sub("-\n", text)  # before soft hyphens are dropped
     text = _SURROGATES.sub("\ufffd", _DROPPED.sub("", text))
     return unicodedata.normalize("NFC", text)
 

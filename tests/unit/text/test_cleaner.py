@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raypipe.book import BookError
-from raypipe.text import TextCleaner
+from raypipe.text import TextCleaner, sentences
 
 STORY = "The keeper lit the lamp and went down the stairs to look at the sea.\n\n" * 30
 BOOK = (
@@ -74,7 +76,7 @@ def test_a_book_of_characters_without_spaces_is_not_too_short() -> None:
 
 def test_limits_are_no_part_of_the_recipe() -> None:
     assert TextCleaner().identity() == TextCleaner(min_words=1, max_bytes=9).identity()
-    assert set(TextCleaner().identity()) == {"cleaner", "splitter"}
+    assert set(TextCleaner().identity()) == {"cleaner", "splitter", "mojibake"}
 
 
 def test_wrong_limits_are_refused() -> None:
@@ -94,3 +96,109 @@ def test_any_bytes_give_a_book_or_a_book_error(data: bytes) -> None:
     assert book.text.encode()
     assert book.title
     assert book.words >= 1
+
+
+def chaptered(note: str = "", table: str = "") -> bytes:
+    body = "".join(f"CHAPTER {numeral}\n\n{STORY}\n\n\n" for numeral in ("I", "II", "III"))
+    return f"THE LIGHTHOUSE\n\nby Ada Keeper\n\n\n\n{table}{body}{note}".encode()
+
+
+def test_chapters_cover_the_text() -> None:
+    book = TextCleaner().clean(chaptered(), "x.txt")
+    assert [chapter.title for chapter in book.chapters] == [
+        "CHAPTER I",
+        "CHAPTER II",
+        "CHAPTER III",
+    ]
+    assert "".join(book.text[one.start : one.end] for one in book.chapters) == book.text
+    assert TextCleaner().clean(BOOK.encode(), "x.txt").chapters == ()
+
+
+def test_the_same_book_with_notes_and_contents_is_the_same_text() -> None:
+    note = "Transcriber's Note\n\nObvious errors have been corrected.\n"
+    table = "CONTENTS\n\nCHAPTER I\nCHAPTER II\nCHAPTER III\n\n\n\n"
+    plain = TextCleaner().clean(chaptered(), "x.txt")
+    assert "CONTENTS" not in plain.text
+    assert TextCleaner().clean(chaptered(note, table), "x.txt") == plain
+
+
+def test_an_anthologys_works_are_its_chapters() -> None:
+    names = ["The Boat", "The Lamp", "The Storm"]
+    works = "\n\n\n".join(f"{name.upper()}\n\n{STORY}" for name in names)
+    table = "CONTENTS\n\n" + "\n".join(f"{name} ..... {at}" for at, name in enumerate(names))
+    book = TextCleaner().clean(f"{table}\n\n\n\n{works}".encode(), "x.txt")
+    assert [chapter.title for chapter in book.chapters] == ["THE BOAT", "THE LAMP", "THE STORM"]
+
+
+def test_mojibake_is_repaired_and_flagged() -> None:
+    accented = BOOK.replace("stairs", "café’s stairs")
+    good = TextCleaner().clean(accented.encode(), "x.txt")
+    broken = TextCleaner().clean(accented.encode().decode("cp1252").encode(), "x.txt")
+    assert (broken.sha256, broken.flags) == (good.sha256, ("mojibake_repaired",))
+
+
+def test_a_long_table_counts_as_trimmed() -> None:
+    table = "CONTENTS\n\n" + "".join(f"The rock number {at}     {at}\n" for at in range(1, 41))
+    licence = "Long licence text that nobody reads to the end.\n" * 14
+    assert TextCleaner().clean((BOOK + licence).encode(), "x").flags == ()
+    both = BOOK.replace(STORY, f"{table}\n\n\n\n{STORY}") + licence
+    assert TextCleaner().clean(both.encode(), "x").flags == ("trimmed_much",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "THE LAMP\n\nA Play\n\nACT I\n\n" + "KEEPER.\nWho is there?\n\nSAILOR.\nA friend.\n\n" * 30,
+        "A\n\n" + "ADDLE, n. A bank undermined by water.\n\n" * 30 + "B\n\nBANTLE, v. To push.\n\n",
+        "".join(f"{at}\n\nThe lamp is lit,\nThe night is long.\n\n" for at in range(1, 40)),
+    ],
+)
+def test_plays_verse_and_dictionaries_stay_whole(text: str) -> None:
+    book = TextCleaner().clean(text.encode(), "x.txt")
+    assert book.text == text.strip()
+    assert (book.chapters, book.flags) == ((), ())
+    assert max(map(len, sentences(book.text, book.language))) < 200
+
+
+_PIECES = """\
+CONTENTS|LIST OF ILLUSTRATIONS|CHAPTER I|CHAPTER II|I|II|III|PART ONE|The Boat|THE BOAT|ERRATA
+The Boat    12|The Lamp ..... 14|PREFACE|Transcriber's Note|[Transcriber's Note: sic]|A|12||-
+Page 9: teh corrected|* * * * *|For lamp read camp.|Produced by Ada|Notes by the transcriber
+The keeper lit the lamp and went down the stairs to look at the sea and the boats on it.
+"""
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.sampled_from(re.split(r"[|\n]", _PIECES)), max_size=40),
+    st.sampled_from(["\n", "\n\n", "\n\n\n\n\n"]),
+)
+def test_whatever_stands_where_only_cuts_are_made_and_chapters_cover(
+    pieces: list[str], glue: str
+) -> None:
+    text = glue.join([*pieces, STORY])
+    rest = iter(text.split())
+    book = TextCleaner(min_words=1).clean(text.encode(), "x.txt")
+    assert all(word in rest for word in book.text.split())
+    if book.chapters:
+        assert "".join(book.text[one.start : one.end] for one in book.chapters) == book.text
+
+
+@pytest.mark.parametrize(
+    "hard",
+    [
+        "CONTENTS\n\n" + " " * 200_000 + "x\n\n",
+        "CONTENTS\n\nx" + " ." * 100_000 + "x\n\n",
+        "ERRATA\n\n" + "for lamp " * 30_000 + "\n\n",
+        "Transcriber's Note\n\n" + "for lamp on page " * 20_000 + "\n\n",
+        "[Transcriber's Note: " * 2_000 + "\n\n",
+        "CHAPTER " + "-" * 150 + "\n\n" * 2_000,
+        "-" * 200_000 + "\n\n",
+        "\n" * 200_000,
+        "â€" * 100_000 + "\n\n",
+    ],
+)
+def test_no_text_is_slow(hard: str) -> None:
+    start = time.process_time()
+    TextCleaner().clean((hard + STORY).encode(), "x.txt")
+    assert time.process_time() - start < 3

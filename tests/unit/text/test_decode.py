@@ -109,3 +109,95 @@ def test_any_bytes_end_in_text_or_a_lasting_failure(data: bytes) -> None:
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1))
 def test_utf8_comes_back_as_it_was(text: str) -> None:
     assert decode(("Once upon a time " + text).encode()).text == "Once upon a time " + text
+
+
+LIGHTHOUSE = {
+    "pl": (
+        "Latarnik zszedł po schodach i długo patrzył na morze. Wiatr był słaby, a łodzie "
+        "rybackie wracały powoli do brzegu. Nikt się nie odzywał, bo każdy wiedział, że tej "
+        "nocy przyjdzie sztorm. Stary człowiek zapalił lampę, usiadł przy oknie i zaczął "
+        "pisać list do córki, której nie widział od dziesięciu lat."
+    ),
+    "cs": (
+        "Strážce majáku sešel po schodech a dlouho se díval na moře. Vítr byl slabý a "
+        "rybářské lodě se pomalu vracely ke břehu. Nikdo nemluvil, protože každý věděl, že té "
+        "noci přijde bouře. Starý muž rozsvítil lampu, posadil se k oknu a začal psát dopis "
+        "dceři, kterou neviděl deset let, neboť žila daleko."
+    ),
+    "hu": (
+        "A világítótorony őre lement a lépcsőn, és sokáig nézte a tengert. Gyenge szél fújt, "
+        "a halászhajók lassan tértek vissza a partra. Senki sem szólt egy szót sem, mert "
+        "mindenki tudta, hogy éjjel vihar jön. Az öreg ember meggyújtotta a lámpát, leült az "
+        "ablakhoz, és levelet kezdett írni a lányának, akit tíz éve nem látott, és akinek "
+        "hűtlensége őt bántotta."
+    ),
+    "ro": (
+        "Paznicul farului a coborât scările şi a privit îndelung marea. Vântul era slab, iar "
+        "bărcile pescarilor se întorceau încet spre ţărm. Nimeni nu vorbea, căci fiecare ştia "
+        "că în noaptea aceea va veni furtuna. Bătrânul a aprins lampa, s-a aşezat la "
+        "fereastră şi a început să scrie o scrisoare fiicei sale, pe care nu o văzuse de zece "
+        "ani."
+    ),
+    "hr": (
+        "Čuvar svjetionika sišao je niz stepenice i dugo gledao more. Vjetar je bio slab, a "
+        "ribarski čamci polako su se vraćali prema obali. Nitko nije govorio jer je svatko "
+        "znao da će te noći doći oluja. Starac je upalio svjetiljku, sjeo kraj prozora i "
+        "počeo pisati pismo kćeri koju nije vidio deset godina."
+    ),
+    "fr": (
+        "Le gardien du phare descendit l'escalier et regarda longtemps la mer. Le vent était "
+        "faible et les barques de pêche rentraient lentement vers la côte. Personne ne "
+        "parlait, car chacun savait que la tempête viendrait cette nuit-là. Le vieil homme "
+        "alluma la lampe, s'assit près de la fenêtre et commença une lettre à sa fille, qu'il "
+        "n'avait pas vue depuis dix ans; où était-elle? Son cœur le savait déjà."
+    ),
+    "pt": (
+        "O faroleiro desceu a escada e olhou longamente para o mar. O vento era fraco e os "
+        "barcos de pesca voltavam devagar para a praia. Ninguém falava, porque todos sabiam "
+        "que naquela noite viria a tempestade. O velho acendeu a lâmpada, sentou-se à janela "
+        "e começou a escrever uma carta à filha, que não via há dez anos; as estações, os "
+        "corações e as ilusões não mudam."
+    ),
+    "et": (
+        "Majakavaht läks trepist alla ja vaatas kaua merd. Tuul oli nõrk ja kalapaadid tulid "
+        "aeglaselt randa tagasi. Keegi ei rääkinud, sest igaüks teadis, et sel ööl tuleb "
+        "torm. Vana mees süütas lambi, istus akna äärde ja hakkas kirjutama kirja tütrele, "
+        "keda ta polnud kümme aastat näinud; õhtu jõudis kätte."
+    ),
+    "is": (
+        "Vitavörðurinn gekk niður stigann og horfði lengi á hafið. Vindurinn var hægur og "
+        "fiskibátarnir sneru hægt til lands. Enginn talaði, því að allir vissu að þá nótt "
+        "kæmi stormur. Gamli maðurinn kveikti á lampanum, settist við gluggann og byrjaði að "
+        "skrifa bréf til dóttur sinnar, sem hann hafði ekki séð í tíu ár."
+    ),
+}
+"""The same few sentences in languages whose letters share their bytes."""
+
+
+@pytest.mark.parametrize("language", ["pl", "cs", "hu", "ro", "hr"])
+def test_central_europe_is_not_taken_for_cp1252(language: str) -> None:
+    text = (LIGHTHOUSE[language] + "\n\n") * 9
+    decoded = decode(f"„{text}”".encode("cp1250"))
+    assert (decoded.encoding, decoded.text) == ("cp1250", f"„{text}”")
+    decoded = decode(text.encode("iso8859-2"))
+    assert (decoded.encoding, decoded.text) == ("iso8859-2", text)
+
+
+def test_polish_in_cp1250_without_any_of_its_quotation_marks() -> None:
+    text = (LIGHTHOUSE["pl"].replace("ś", "s") + "\n\n") * 9
+    assert decode(text.encode("cp1250")).text == text
+
+
+@pytest.mark.parametrize("language", ["fr", "pt", "et", "is"])
+def test_western_letters_stay_cp1252(language: str) -> None:
+    text = (LIGHTHOUSE[language] + "\n\n") * 9
+    decoded = decode(text.encode("cp1252"))
+    assert (decoded.encoding, decoded.text) == ("cp1252", text)
+
+
+@pytest.mark.parametrize(
+    ("language", "encoding"), [("pl", "cp852"), ("hr", "cp852"), ("hr", "mac_latin2")]
+)
+def test_a_dos_or_mac_code_page_is_not_read_as_cp1250(language: str, encoding: str) -> None:
+    text = (LIGHTHOUSE[language] + "\n\n") * 9
+    assert decode(text.encode(encoding)).text == text

@@ -8,6 +8,7 @@ from raypipe.text.metadata import (
     from_first_lines,
     from_header,
     from_key,
+    person,
     read_metadata,
 )
 
@@ -39,6 +40,11 @@ def test_titles_over_two_lines(field: str, title: str) -> None:
         "The Project Gutenberg eBook, The Lighthouse, by Ada Keeper",
         "Project Gutenberg’s The Lighthouse, by Ada Keeper",
         "The Project Gutenberg Etext of The Lighthouse by Ada Keeper",
+        "**The Project Gutenberg Etext of The Lighthouse, by Ada Keeper**",
+        "The Project Gutenberg EBook of The\nLighthouse, by Ada Keeper",
+        "The Project Gutenberg EBook of The Lighthouse, by Ada\nKeeper",
+        "The Project Gutenberg EBook of The Lighthouse, von Ada Keeper",
+        "Project Gutenberg Etext The Lighthouse, by Ada Keeper\n#5 in our series by Ada Keeper",
     ],
 )
 def test_the_first_line_of_old_headers(line: str) -> None:
@@ -60,6 +66,20 @@ def test_key_with_title_and_author() -> None:
         ("THE KEEPER'S ROCK\nby A. B. Keeper", "The Keeper's Rock", "A. B. Keeper"),
         ("The Lighthouse, by Ada Keeper", "The Lighthouse", "Ada Keeper"),
         ("THE LIGHTHOUSE", "The Lighthouse", ""),
+        ("The Lighthouse\n\nvon Ada Keeper", "The Lighthouse", "Ada Keeper"),
+        ("The Lighthouse\n\npar Ada Keeper", "The Lighthouse", "Ada Keeper"),
+        ("THE LIGHTHOUSE\n\nA NOVEL BY\n\nADA KEEPER, D.D.", "The Lighthouse", "Ada Keeper"),
+        ("THE LIGHTHOUSE\n\nEdited by Bo Lamp", "The Lighthouse", ""),
+        (
+            "THE LIGHTHOUSE\n\nTRANSLATED BY BO LAMP\n\nBY ADA KEEPER",
+            "The Lighthouse",
+            "Ada Keeper",
+        ),
+        (
+            "THE LIGHTHOUSE\n\nWITH SIDELIGHTS BY\nBO LAMP\n\nby Ada Keeper",
+            "The Lighthouse",
+            "Ada Keeper",
+        ),
         ("CHAPTER I", "", ""),
         ("It was night. He stood by the sea.", "", ""),
         ("The keeper was standing by the sea\nand nothing moved.", "", ""),
@@ -104,3 +124,26 @@ def test_the_text_fills_a_missing_author_of_the_same_book_only() -> None:
 def test_there_is_always_a_title() -> None:
     assert read_metadata("", STORY, "raw/pg-1342.txt").title == "pg"
     assert read_metadata("", STORY, "raw/my-book.txt").title == "my book"
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("Keeper, Ada, 1775-1817", "Ada Keeper"),
+        ("Keeper, Ada, Lady, 1775-1817", "Ada Keeper"),
+        ("Ada Keeper (1832-1898)", "Ada Keeper"),
+        ("Ada Keeper, graf, 1828-1910", "Ada Keeper"),
+        ("Ada Keeper [AKA Bo Lamp]", "Ada Keeper"),
+        ("Ada Keeper, M.D.", "Ada Keeper"),
+        ("A. Keeper, Jr.", "A. Keeper, Jr."),
+        ("Ada Keeper.", "Ada Keeper"),
+        ("Ada K.", "Ada K."),
+        ("H. G. Keeper", "H. G. Keeper"),
+        ("Ada Keeper\n       Bo Lamp", "Ada Keeper, Bo Lamp"),
+        ("1234", "1234"),
+        ("1775-1817", "1775-1817"),
+        ("Various", "Various"),
+    ],
+)
+def test_names_of_persons(written: str, name: str) -> None:
+    assert person(written) == name

@@ -105,3 +105,10 @@ def test_marks_of_emphasis_go_and_names_with_underscores_stay() -> None:
 def test_emphasis_over_a_line_end() -> None:
     wrapped = textwrap.fill(PROSE.replace("kindly, and", "_kindly, and").replace("word.", "word._"))
     assert unwrap(wrapped) == PROSE
+
+
+@pytest.mark.parametrize("hyphen", ["\u00ad", "\u2010", "\u00ac", "-"])
+def test_other_hyphens_at_a_line_end(hyphen: str) -> None:
+    text = wrapped_between(f"light{hyphen}", "house") * 3 + "The lighthouse stood."
+    assert unwrap(normalize_characters(text)).count(" lighthouse ") == 4
+    assert normalize_characters("light\u00adhouse") == "lighthouse"
