@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 export RAY_USAGE_STATS_ENABLED := 0
 
 help:  ## Show what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 23
 
 run: $(VENV)/run  ## Run the whole job on the sample books and search them
 	@$(BIN)/python -m raypipe
@@ -22,6 +22,32 @@ test-unit: $(VENV)/dev  ## Run the fast tests alone
 bench: $(VENV)/dev  ## Run every benchmark; each prints one JSON line
 	@set -e; for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
 
+# What people typed at the scripts that raypipe replaces; README says what became of each flag.
+BUCKET ?=
+PROFILE ?=
+MAX_WORKERS ?= 4
+BATCH_SIZE ?= 100
+OPENSEARCH_ENDPOINT ?=
+INDEX_NAME ?= book-summaries
+MAX_BOOKS ?=
+NO_CHECKPOINT ?=
+PURGE ?=
+ARGS ?=
+source = $(if $(BUCKET),storage=s3 storage.bucket=$(BUCKET)) $(if $(PROFILE),storage.profile=$(PROFILE))
+target = $(if $(OPENSEARCH_ENDPOINT),opensearch=self_managed opensearch.endpoint=$(OPENSEARCH_ENDPOINT)) \
+	opensearch.index=$(INDEX_NAME) opensearch.max_docs=$(BATCH_SIZE)
+index = $(if $(OPENSEARCH_ENDPOINT),$(target),opensearch=none)
+options = $(if $(MAX_BOOKS),limit=$(MAX_BOOKS)) $(if $(NO_CHECKPOINT),checkpoint=none) $(if $(PURGE),purge=true)
+
+generate-summaries: $(VENV)/run  ## Summarize a bucket's books (BUCKET=...), index them if OPENSEARCH_ENDPOINT is given
+	@$(BIN)/python -m raypipe run $(source) $(index) stages.summarize.workers=$(MAX_WORKERS) $(options) $(ARGS)
+
+bulk-index-summaries: $(VENV)/run  ## Index what is summarized (OPENSEARCH_ENDPOINT=..., else the embedded node)
+	@$(BIN)/python -m raypipe index $(target) $(options) $(ARGS)
+
+test-processing: $(VENV)/run  ## Try it: three books, two workers
+	@$(BIN)/python -m raypipe run $(source) $(index) stages.summarize.workers=2 limit=3 $(ARGS)
+
 lint: $(VENV)/dev  ## Check style and that imports go down only
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -33,6 +59,9 @@ format: $(VENV)/dev  ## Format the code
 
 typecheck: $(VENV)/dev  ## Check types strictly
 	@$(BIN)/mypy
+
+docs: $(VENV)/dev  ## Write docs/options.md from conf/
+	@$(BIN)/python -m tests.options_page docs/options.md
 
 install: $(VENV)/dev  ## Set up everything without running anything
 
@@ -62,4 +91,4 @@ define install
 	touch $(VENV)/$(1) $(VENV)/run
 endef
 
-.PHONY: help run test test-unit bench lint format typecheck install build clean
+.PHONY: help run generate-summaries bulk-index-summaries test-processing test test-unit bench lint format typecheck docs install build clean

@@ -6,7 +6,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -14,6 +15,8 @@ from raypipe import __version__
 
 COMMANDS = {
     "run": "list the books, summarize and embed the new ones, index them (the default)",
+    "index": "index what is finished already: nothing is read, no model is called",
+    "retry": "try failed books again; all=true: also those that do not pass by themselves",
     "search": 'find a book by describing it: raypipe search "two friends quarrel" limit=5',
     "verify": "hold the listing, the ledger and the index against each other, book by book",
     "up": "start the embedded OpenSearch and S3 and leave them running",
@@ -25,6 +28,8 @@ _TAKES_VALUE = (
     *("-cd", "--config-dir", "--experimental-rerun"),
 )
 _HELP = ("-h", "--help")
+_COMPLETE = ("-sc", "--shell-completion")
+_MULTIRUN = ("-m", "--multirun")
 
 
 def main() -> None:
@@ -36,6 +41,8 @@ def main() -> None:
     if args and args[0] == "--version":
         print(f"raypipe {__version__}")
         raise SystemExit(0)
+    if any(flag in args for flag in _COMPLETE):
+        raise SystemExit(_complete(args))
     raise SystemExit(_dispatch(*_command(args)))
 
 
@@ -59,25 +66,54 @@ def _dispatch(command: str, args: list[str]) -> int:
     asks_help = any(arg in _HELP for arg in args)
     args = _flags_last([arg for arg in args if arg not in _HELP])
     _check_flags(args)
-    sys.argv = [f"raypipe {command}", *args]
     config.register()
     codes: list[int] = []
     decorate: Any = hydra.main(
         version_base="1.3", config_path=str(config.conf_dir()), config_name=command
     )
     from raypipe.config_errors import CONFIG_ERRORS, explain, unset_group
+    from raypipe.signals import ASKED
 
     if wrong := unset_group(args):
         _stop(wrong)
+    ASKED.clear()
     # Until the graph runs, when stopping takes more care, SIGTERM ends a command as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        decorate(_describe(command) if asks_help else _job(command, codes))()
+        with _sweep_folder(args) as line:
+            sys.argv = [f"raypipe {command}", *_flags_last(line)]
+            decorate(_describe(command) if asks_help else _job(command, codes))()
     except CONFIG_ERRORS as error:
         _stop(explain(error, command, args))
     except KeyboardInterrupt:
         _stop("stopped before any book was begun", code=4)
     return max(codes, default=0)
+
+
+def _complete(args: list[str]) -> int:
+    from raypipe.commands.completion import complete
+    from raypipe.errors import OptionError
+
+    try:
+        print(complete(args, list(COMMANDS)))
+    except OptionError as error:
+        return _say(error, 2)
+    return 0
+
+
+@contextmanager
+def _sweep_folder(args: list[str]) -> Iterator[list[str]]:
+    """Yield the arguments with a folder for what Hydra writes of a multirun: nobody reads it.
+
+    Without one it leaves `multirun/` where the person stands.
+    """
+    if not any(flag in args for flag in _MULTIRUN) or any("hydra.sweep.dir=" in a for a in args):
+        yield args
+        return
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="raypipe-multirun-") as folder:
+        yield [*args, f"hydra.sweep.dir={_quoted(folder)}", "hydra.sweep.subdir=."]
 
 
 def _job(command: str, codes: list[int]) -> Callable[[Any], None]:
@@ -88,7 +124,11 @@ def _job(command: str, codes: list[int]) -> Callable[[Any], None]:
 
         from raypipe.config_errors import explain, missing
         from raypipe.errors import OptionError, SetupError
+        from raypipe.signals import ASKED, EXIT_STOPPED
 
+        if ASKED.is_set():  # the person stopped an earlier job of this multirun
+            codes.append(EXIT_STOPPED)
+            return
         try:
             if lacking := missing(cfg):
                 raise OptionError(lacking)
@@ -129,6 +169,10 @@ def _check_flags(args: list[str]) -> None:
     """Refuse a flag that Hydra does not know in one line, without its page of usage."""
     from hydra._internal.utils import get_args_parser
 
+    from raypipe.commands.old_flags import old_flag
+
+    if old := old_flag(args):
+        _stop(old)
     parser: Any = get_args_parser()
     parser.error = lambda message: _stop(f"{message}; see raypipe --help")
     parser.parse_args(args)
@@ -178,6 +222,7 @@ def _help() -> str:
             *lines,
             "",
             "raypipe COMMAND --help shows its options; --cfg job shows their values.",
+            'Tab completion: eval "$(raypipe -sc install=bash)"',
         ]
     )
 

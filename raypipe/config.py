@@ -31,8 +31,8 @@ PARTS = ("storage", "text", "summarizer", "embedder", "opensearch", "checkpoint"
 
 
 @dataclass
-class RunConfig:
-    """Schema of `run`: what is typed here is checked by Hydra; parts check themselves."""
+class JobConfig:
+    """What `run`, `index` and `retry` share; typed here, so that Hydra checks it."""
 
     storage: Any = None
     text: Any = None
@@ -41,11 +41,8 @@ class RunConfig:
     opensearch: Any = None
     checkpoint: Any = None
     limit: int | None = None
-    purge: bool = False
     adopt: bool = False
-    max_attempts: int = 3
     output: str = "text"
-    examples: list[str] = field(default_factory=list)
     state: StateOptions = field(default_factory=StateOptions)
     embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
     ray: RayOptions = field(default_factory=RayOptions)
@@ -56,8 +53,34 @@ class RunConfig:
         """Check the ranges."""
         if self.limit is not None:
             at_least("limit", self.limit, 0)
-        at_least("max_attempts", self.max_attempts, 1)
         check_output(self.output)
+
+
+@dataclass
+class IndexConfig(JobConfig):
+    """Schema of `index`."""
+
+    purge: bool = False
+    max_attempts: int = 3
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        at_least("max_attempts", self.max_attempts, 1)
+
+
+@dataclass
+class RunConfig(IndexConfig):
+    """Schema of `run`."""
+
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass
+class RetryConfig(JobConfig):
+    """Schema of `retry`."""
+
+    all: bool = False
 
 
 @dataclass
@@ -80,8 +103,11 @@ class SearchConfig:
 class VerifyConfig:
     """Schema of `verify`."""
 
+    against: str | None = None
+    most_nearer: float = 0.1
     output: str = "text"
     storage: Any = None
+    embedder: Any = None
     opensearch: Any = None
     state: StateOptions = field(default_factory=StateOptions)
     embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
@@ -100,6 +126,8 @@ class ServicesConfig:
 
 SCHEMAS: Mapping[str, type] = {
     "run": RunConfig,
+    "index": IndexConfig,
+    "retry": RetryConfig,
     "search": SearchConfig,
     "verify": VerifyConfig,
     "up": ServicesConfig,

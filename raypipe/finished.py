@@ -26,6 +26,11 @@ class FinishedBooks:
         """Name the place: no book gets an id from it, documents bring theirs."""
         return f"documents/{self.recipe}"
 
+    @property
+    def selection(self) -> str:
+        """Say which documents are meant, for a person."""
+        return f"the finished documents of the recipe {self.recipe} in {self.documents.state.uri}"
+
     def check(self) -> None:
         """Do nothing: that the documents can be read was seen when they were listed."""
 

@@ -8,6 +8,15 @@ LEAST_OBJECT_STORE_MB = 75
 """Ray starts with no less shared memory (`ray_constants.OBJECT_STORE_MINIMUM_MEMORY_BYTES`)."""
 
 
+SCALES: dict[str, int | None] = {
+    "small": 100,
+    "medium": 1_000,
+    "large": 10_000,
+    "very_large": None,
+}
+"""The presets of conf/scale/, and for how many books each is meant at most."""
+
+
 @dataclass
 class StageOptions:
     """One pool of actors.
@@ -15,35 +24,48 @@ class StageOptions:
     Args:
         workers: Actors in the pool.
         num_cpus: Share of a core that each actor reserves; at most 0.1 for one that only waits.
+        memory_mb: Memory that each actor takes, for the check at the start.
     """
 
     workers: int = 1
-    num_cpus: float = 0.5
+    num_cpus: float = 0.3
+    memory_mb: int = 180
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         at_least("workers", self.workers, 1)
         at_least("num_cpus", self.num_cpus, 0)
+        at_least("memory_mb", self.memory_mb, 0)
 
 
 @dataclass
-class SummarizeOptions(StageOptions):
+class SummarizeOptions:
     """The pool that reads and summarizes.
 
     Args:
+        workers: Actors in the pool; None = one a core, as far as cores and memory hold them.
+        num_cpus: Share of a core that each reserves; None = an even share of what the other
+            stages leave, at most 0.6.
+        memory_mb: Memory that each actor takes, for the check at the start.
         calls_per_worker: Parcels that one actor works on at once; 1 where it computes.
         books_per_task: Most books in a parcel, the unit of Ray's work and retries.
         bytes_per_task: Most source bytes in a parcel, so that large books wait for few others.
     """
 
+    workers: int | None = None
+    num_cpus: float | None = None
+    memory_mb: int = 300
     calls_per_worker: int = 1
     books_per_task: int = 64
     bytes_per_task: int = 4_000_000
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        # A dataclass with slots would lose super(); this one has none.
-        super().__post_init__()
+        if self.workers is not None:
+            at_least("workers", self.workers, 1)
+        if self.num_cpus is not None:
+            at_least("num_cpus", self.num_cpus, 0)
+        at_least("memory_mb", self.memory_mb, 0)
         at_least("calls_per_worker", self.calls_per_worker, 1)
         at_least("books_per_task", self.books_per_task, 1)
         at_least("bytes_per_task", self.bytes_per_task, 1)
@@ -56,21 +78,34 @@ class WriteOptions:
     Args:
         tasks: Write tasks at once.
         num_cpus: Share of a core that each reserves.
+        memory_mb: Memory that each takes, for the check at the start.
     """
 
     tasks: int = 2
     num_cpus: float = 0.2
+    memory_mb: int = 180
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         at_least("tasks", self.tasks, 1)
         at_least("num_cpus", self.num_cpus, 0)
+        at_least("memory_mb", self.memory_mb, 0)
 
 
 @dataclass
 class Stages:
-    """The sizes of the graph; presets stand in conf/scale/."""
+    """The sizes of the graph; presets stand in conf/scale/.
 
+    Args:
+        preset: The name of the preset, for a hint when another suits the listing; '' = none.
+        check_memory: Whether a local run is refused that this machine's memory cannot hold.
+        summarize: The pool that reads and summarizes.
+        embed: The pool that embeds.
+        write: The write tasks.
+    """
+
+    preset: str = ""
+    check_memory: bool = True
     summarize: SummarizeOptions = field(default_factory=SummarizeOptions)
     embed: StageOptions = field(default_factory=StageOptions)
     write: WriteOptions = field(default_factory=WriteOptions)
@@ -104,7 +139,8 @@ class RayOptions:
 
     Args:
         address: `local` starts one here; `auto` or an address joins a running cluster.
-        num_cpus: Cores for a local Ray; None = all.
+        num_cpus: Cores for a local Ray, None = all; of a cluster, what it can grow to where Ray
+            does not know it.
         dashboard: Whether a local Ray has its dashboard (about two seconds of start).
         object_store_mb: Shared memory of a local Ray; None = Ray's own choice.
         temp_dir: Where a local Ray keeps its session; None = Ray's own choice.

@@ -10,19 +10,16 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset
 
 from raypipe.documents import DocumentStore
 from raypipe.embedders import Embedder
-from raypipe.errors import SetupError
+from raypipe.machine import LISTING_CPUS
 from raypipe.monitor import DEADLY, Marks
 from raypipe.opensearch.datasink import OpenSearchDatasink
-from raypipe.options import StageOptions, Stages
+from raypipe.options import StageOptions, Stages, SummarizeOptions
 from raypipe.parcels import PendingBooks
 from raypipe.recipe import Recipe
 from raypipe.stages import Embed, Summarize
 from raypipe.storage import BookStore
 from raypipe.summarizers import Summarizer
 from raypipe.text import TextCleaner
-
-LISTING_CPUS = 0.1
-"""The read task only hands out keys."""
 
 PARCELS_AHEAD = 32
 """Parcels that the listing may be ahead of the summarizers: keys alone, a few kilobytes each."""
@@ -72,10 +69,12 @@ def build(books: PendingBooks, parts: Parts, stages: Stages) -> Dataset:
     return finished
 
 
-def pool(stage: StageOptions, stages: Stages, calls: int = 1) -> dict[str, Any]:
+def pool(stage: StageOptions | SummarizeOptions, stages: Stages, calls: int = 1) -> dict[str, Any]:
     """Return map_batches' arguments for one actor pool: a parcel a call."""
     # A worker's death costs its parcel at most one try for each of its books: the guilty one is
     # found by its marks and comes out as a failure. More deaths than that are not a book's fault.
+    assert stage.workers is not None, "raypipe.machine.fitted() puts numbers for nulls"
+    assert stage.num_cpus is not None
     deaths = stages.summarize.books_per_task + DEADLY
     return {
         "compute": ActorPoolStrategy(
@@ -90,7 +89,9 @@ def pool(stage: StageOptions, stages: Stages, calls: int = 1) -> dict[str, Any]:
         "batch_format": "pyarrow",
         "udf_modifying_row_count": False,
         "max_restarts": deaths,
-        "max_task_retries": deaths,
+        # While a node that died is not yet called dead, Ray tries its tasks anew every moment: only
+        # an actor's own deaths are a measure, and they are bounded above.
+        "max_task_retries": -1,
     }
 
 
@@ -112,23 +113,3 @@ def configure() -> None:
     context.enable_progress_bars = False
     context.issue_detectors_config.detectors = []
     context.print_on_execution_start = False
-
-
-def check_fits(stages: Stages, cpus: float) -> None:
-    """Raise `SetupError` unless all pools and one write task fit the cluster at once.
-
-    Ray waits for ever for an actor that fits nowhere.
-    """
-    asked = {
-        "listing": LISTING_CPUS,
-        "stages.summarize": stages.summarize.workers * stages.summarize.num_cpus,
-        "stages.embed": stages.embed.workers * stages.embed.num_cpus,
-        "one write task": stages.write.num_cpus,
-    }
-    total = sum(asked.values())
-    if total > cpus + 1e-9:
-        shares = ", ".join(f"{name} {share:g}" for name, share in asked.items())
-        raise SetupError(
-            f"the graph reserves {total:g} CPUs ({shares}) and Ray has {cpus:g}; "
-            "lower workers or num_cpus of a stage, or choose a smaller scale"
-        )

@@ -94,16 +94,7 @@ def _run(
 
 def _execute(job: Job, claim: Claim, timer: Timer, stack: ExitStack) -> Outcome:
     """List, plan, run the graph, and read back what the ledger says of it."""
-    with timer.step("index"):
-        # An index is not deleted before the books that are to fill it are known.
-        handle = None if job.purge else _index(job)
-        if job.purge and job.index is not None:
-            find(job.index)  # a server that cannot be used is told before a long listing
-    with timer.step("listing"):
-        books = _listed(job)
-    if job.purge:
-        with timer.step("index"):
-            handle = _index(job)
+    handle, books = _prepared(job, timer)
     with timer.step("planning"):
         todo = plan(
             books,
@@ -125,12 +116,29 @@ def _execute(job: Job, claim: Claim, timer: Timer, stack: ExitStack) -> Outcome:
     return Outcome(todo, done, failed, progress, handle)
 
 
+def _prepared(job: Job, timer: Timer) -> tuple[IndexHandle | None, list[Book]]:
+    """Return the index and the books; nothing is deleted before the books are known."""
+    with timer.step("index"):
+        handle = None if job.purge else _index(job)
+        if job.purge and job.index is not None:
+            find(job.index)  # a server that cannot be used is told before a long listing
+    with timer.step("listing"):
+        books = _listed(job)
+    if job.purge:
+        with timer.step("index"):
+            handle = _index(job)
+    return handle, books
+
+
 def _listed(job: Job) -> list[Book]:
-    if job.only is None:
-        return list(job.store.list_books())
-    if not job.only:
+    if job.only is not None and not job.only:
         return []
-    return [book for book in job.store.list_books() if book.book_id in job.only]
+    books = list(job.store.list_books())
+    if not books:
+        raise SetupError(
+            f"no book is there: {job.store.selection}; check storage's prefix and suffixes"
+        )
+    return books if job.only is None else [book for book in books if book.book_id in job.only]
 
 
 def _index(job: Job) -> IndexHandle | None:

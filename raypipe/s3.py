@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -52,16 +53,32 @@ def _client(connection: S3Connection, attempts: int, timeout: float) -> Any:
         **unsigned,
     )
     region = connection.region or ("us-east-1" if connection.anonymous else None)
-    if connection.anonymous:
-        import botocore.session
+    import botocore.session
 
-        # An anonymous client must not stumble over a person's broken AWS_PROFILE.
-        unread = {name: (None, None, None, None) for name in ("profile", "config_file")}
-        core = botocore.session.Session(session_vars=unread)
-        session = boto3.Session(botocore_session=core, region_name=region)
-    else:
-        session = boto3.Session(profile_name=connection.profile, region_name=region)
+    # An anonymous client must not stumble over a person's broken AWS_PROFILE.
+    unread = {name: (None, None, None, None) for name in ("profile", "config_file")}
+    core = botocore.session.Session(session_vars=unread if connection.anonymous else None)
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=timestamp)
+    profile = None if connection.anonymous else connection.profile
+    session = boto3.Session(botocore_session=core, profile_name=profile, region_name=region)
     return session.client("s3", endpoint_url=connection.endpoint_url, config=config)
+
+
+def timestamp(value: Any) -> datetime:
+    """Return what S3 writes as a time, aware of its zone.
+
+    botocore guesses the format of each; in a listing, that is half of all the work. S3's own
+    form, like 2026-11-07T08:05:11.000Z, needs no guess; whatever else comes is left to botocore.
+    """
+    if isinstance(value, str) and value[10:11] == "T" and value.endswith("Z"):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass
+    from botocore.utils import parse_timestamp
+
+    parsed: datetime = parse_timestamp(value)
+    return parsed
 
 
 _WAYS_OUT = {

@@ -13,6 +13,8 @@ from types import FrameType
 log = logging.getLogger(__name__)
 
 EXIT_STOPPED = 4
+ASKED = threading.Event()
+"""Set by the first signal: of a multirun, no other job is begun."""
 
 
 @contextmanager
@@ -27,6 +29,7 @@ def stop_on_signal() -> Iterator[threading.Event]:
         if asked.is_set():
             os._exit(EXIT_STOPPED)  # children end with us; the ledger is right as it stands
         asked.set()
+        ASKED.set()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -7,6 +7,7 @@ import logging
 from omegaconf import DictConfig, OmegaConf
 
 from raypipe import config
+from raypipe.cluster import check_places
 from raypipe.embedded.services import Services
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ def fill_endpoints(cfg: DictConfig, services: Services) -> None:
         SetupError: A service cannot be had; the message says what to do.
     """
     wanted = [place for place in _PLACES if OmegaConf.select(cfg, place) == EMBEDDED]
+    if "ray" in cfg:
+        check_places(cfg.ray.address, cfg.state.uri, wanted)
     _check_parts(cfg, wanted)
     if len(wanted) == len(_PLACES):
         opensearch, s3 = services.start_both()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -13,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from raypipe import config
+from raypipe.commands.conf_text import comments, header, leaves, ordered, shown, sources
 
 _WIDTH = 100
 _COLUMN = 34
@@ -26,68 +25,46 @@ def describe(command: str, cfg: DictConfig) -> str:
         cfg: Its config as composed from what was typed, inside a Hydra job.
     """
     primary = config.conf_dir() / f"{command}.yaml"
-    about, *examples = _header(primary)
-    lines = [about, "", f"Usage: raypipe {command} [GROUP=CHOICE ...] [OPTION=VALUE ...]"]
-    lines += [f"  {example}" for example in examples]
+    about, *examples = header(primary)
     groups = {
         group: choice
         for group, choice in reversed(HydraConfig.get().runtime.choices.items())
         if not group.startswith("hydra/")
     }
+    choose = " [GROUP=CHOICE ...]" if groups else ""
+    lines = [about, "", f"Usage: raypipe {command}{choose} [OPTION=VALUE ...]"]
+    lines += [f"  {example}" for example in examples]
     if groups:
         lines += ["", "Groups, [chosen]:"]
         lines += [_group(group, choice) for group, choice in groups.items()]
-    comments = _comments(primary)
+    said = {name: text for path in sources(command) for name, text in comments(path).items()}
     values = config.plain(cfg, resolve=False)
-    own = [line for key in values if key in comments for line in _options(key, values, comments)]
+    own = [line for key in values if key in said for line in _options(key, values, said)]
     if own:
         lines += ["", "Options, =value now:", *own]
-    parts = [line for key in values if key not in comments for line in _part(key, values[key])]
+    parts = [line for key in values if key not in said for line in _part(key, values[key])]
     if parts:
         lines += ["", "Options of what is chosen:", *parts]
-    lines += ["", "--cfg job prints it all as YAML, no run; --config-dir DIR adds your files."]
+    lines += [
+        "",
+        "--cfg job prints it all as YAML, no run; --config-dir DIR adds your files;",
+        "-m option=a,b runs one job for each value, one after another.",
+    ]
     return "\n".join(lines)
-
-
-def _header(path: Path) -> list[str]:
-    """Return the comment that a primary config begins with: what it does, then examples."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    end = next(at for at, line in enumerate(lines) if not line.startswith("#"))
-    return [line.removeprefix("#").strip() for line in lines[:end]]
 
 
 def _group(group: str, choice: object) -> str:
     names = GlobalHydra.instance().config_loader().get_group_options(group)
-    shown = " ".join(f"[{name}]" if name == choice else name for name in names)
-    return f"  {group:<{_COLUMN - 2}}{shown}"
+    marked = " ".join(f"[{name}]" if name == choice else name for name in ordered(names))
+    return f"  {group:<{_COLUMN - 2}}{marked}"
 
 
-def _comments(path: Path) -> dict[str, str]:
-    """Return the comment above each key of a YAML file, by the key's whole name."""
-    comments: dict[str, str] = {}
-    parents: list[tuple[int, str]] = []
-    above: list[str] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        text = line.strip()
-        key, colon, _ = text.partition(":")
-        if text.startswith("#"):
-            above.append(text.removeprefix("#").strip())
-            continue
-        if colon and not text.startswith("-"):
-            depth = len(line) - len(line.lstrip())
-            parents = [parent for parent in parents if parent[0] < depth] + [(depth, key)]
-            if above:
-                comments[".".join(name for _, name in parents)] = " ".join(above)
-        above = []
-    return comments
-
-
-def _options(key: str, values: Mapping[Any, Any], comments: Mapping[str, str]) -> Iterator[str]:
-    for name, value in _leaves(key, values[key]):
-        set_now = textwrap.shorten(f"{name}={_shown(value)}", 60, placeholder=" ...")
+def _options(key: str, values: Mapping[Any, Any], said: Mapping[str, str]) -> Iterator[str]:
+    for name, value in leaves(key, values[key]):
+        set_now = textwrap.shorten(f"{name}={shown(value)}", 60, placeholder=" ...")
         indent = " " * _COLUMN
         about = textwrap.wrap(
-            comments.get(name, comments[key]),
+            said.get(name, said[key]),
             _WIDTH,
             initial_indent=indent,
             subsequent_indent=indent,
@@ -102,8 +79,8 @@ def _options(key: str, values: Mapping[Any, Any], comments: Mapping[str, str]) -
 
 def _part(name: str, settings: object) -> list[str]:
     pairs = [
-        f"{key.removeprefix(name).lstrip('.')}={_shown(value)}"
-        for key, value in _leaves(name, settings)
+        f"{key.removeprefix(name).lstrip('.')}={shown(value)}"
+        for key, value in leaves(name, settings)
         if not key.endswith("_target_") and not str(value).startswith("${")
     ]
     return textwrap.wrap(
@@ -114,20 +91,3 @@ def _part(name: str, settings: object) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def _leaves(name: str, value: object) -> Iterator[tuple[str, object]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _leaves(f"{name}.{key}", inner)
-    else:
-        yield name, value
-
-
-def _shown(value: object) -> str:
-    """Return a value as a person would type it."""
-    if isinstance(value, list):
-        return f"[{','.join(map(_shown, value))}]"
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    return str(value) if value != "" else "''"

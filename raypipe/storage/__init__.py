@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from raypipe.book import Book
@@ -14,6 +14,10 @@ class BookStore(Protocol):
     @property
     def identity(self) -> str:
         """Name this store the same wherever the run happens, e.g. `s3://bucket`."""
+
+    @property
+    def selection(self) -> str:
+        """Say for a person which books are meant: the place, the prefix, the suffixes."""
 
     def check(self) -> None:
         """Raise `SetupError` if no book of this store could be read."""
@@ -31,3 +35,8 @@ class BookStore(Protocol):
         Raises:
             BookError: This book cannot be read (kind `changed`, `gone`, `denied`, `read`).
         """
+
+
+def endings(suffixes: Sequence[str]) -> str:
+    """Return ` with keys that end with .txt`, or nothing where every key is meant."""
+    return f" with keys that end with {' or '.join(suffixes)}" if suffixes else ""

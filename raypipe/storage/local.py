@@ -10,6 +10,7 @@ from pathlib import Path
 
 from raypipe.book import Book, BookError, book_id
 from raypipe.errors import SetupError
+from raypipe.storage import endings
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class LocalBookStore:
     def identity(self) -> str:
         """Return the given name, or the folder's own path as a URL."""
         return self.name or Path(self.path).resolve().as_uri()
+
+    @property
+    def selection(self) -> str:
+        """Return the files that are meant, for a person."""
+        return f"{Path(self.path).resolve()}/{self.prefix}*{endings(self.suffixes)}"
 
     def check(self) -> None:
         """Raise `SetupError` if the folder is not there or cannot be read."""

@@ -9,6 +9,7 @@ from typing import Any
 from raypipe.book import Book, BookError, book_id
 from raypipe.errors import SetupError
 from raypipe.s3 import S3Connection, explain
+from raypipe.storage import endings
 
 _FIRST_PAGE = 1
 
@@ -44,6 +45,11 @@ class S3BookStore:
     def identity(self) -> str:
         """Return `s3://bucket`: bucket names are unique, the endpoint may change."""
         return f"s3://{self.bucket}"
+
+    @property
+    def selection(self) -> str:
+        """Return the objects that are meant, for a person."""
+        return f"s3://{self.bucket}/{self.prefix}*{endings(self.suffixes)}"
 
     def check(self) -> None:
         """Ask for one key.

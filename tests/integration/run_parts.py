@@ -6,12 +6,14 @@ time something was done, `hold-<place>` makes who comes to a place wait there.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ from raypipe.book import Book, BookError
 from raypipe.checkpoint import Checkpoint, Processed
 from raypipe.embedders import InputType
 from raypipe.embedders.hash import HashEmbedder
+from raypipe.state.local import LocalState
 from raypipe.storage.local import LocalBookStore
 from raypipe.storage.s3 import S3BookStore
 from raypipe.summarizers import Summary
@@ -128,6 +131,16 @@ class SometimesZeroEmbedder(HashEmbedder):
             if NO_VECTOR in text:
                 vector[:] = 0.0
         return vectors
+
+
+@dataclass(frozen=True)
+class FullDiskCheckpoint(Checkpoint):
+    """A checkpoint whose disk is full from the first part on."""
+
+    def append(self, rows: Iterable[Processed], run_seq: int, task: int | str, seq: int) -> str:
+        assert isinstance(self.state, LocalState)
+        with patch("os.fsync", side_effect=OSError(errno.ENOSPC, "No space left on device")):
+            return super().append(rows, run_seq, task, seq)
 
 
 @dataclass(frozen=True)

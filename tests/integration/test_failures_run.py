@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from pathlib import Path
 
 import pytest
 
+from raypipe.errors import SetupError
 from tests.integration.run_parts import KILLS, NO_VECTOR, REFUSED
 from tests.integration.running import PARTS, Project, project, ray_here, wait_for, write_book
 from tests.integration.s3_here import S3Here, s3
@@ -156,3 +158,21 @@ def test_a_name_that_is_not_utf8_harms_nobody(project: Project, ray_here: None) 
     write_book(project.books, "not\\xe9")
     assert project.run()["indexed"] == 3
     assert r"caf\xe9.txt" in {one["key"] for one in project.documents().values()}
+
+
+def test_a_disk_that_fills_up_is_one_line_and_loses_nothing(
+    project: Project, ray_here: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        write_book(project.books, f"Book_{number}")
+    full = f"checkpoint._target_={PARTS}.FullDiskCheckpoint"
+    with pytest.raises(SetupError) as raised:
+        project.run(full)
+    assert re.fullmatch(
+        r"the state at .*/processed/part-\S+: the disk is full; free some space, or set .*",
+        str(raised.value),
+    )
+    assert "Traceback" not in capfd.readouterr().err
+    project.notes.take("reads")
+    assert project.run()["indexed"] == 4
+    assert len(project.notes.lines("reads")) < 4, "what was finished is indexed, not read again"

@@ -75,6 +75,14 @@ def test_index_takes_the_newest_version_of_a_book(books: Project) -> None:
     assert work(books) == (0, 0)
 
 
+def test_nothing_is_deleted_before_the_books_are_known(books: Project) -> None:
+    books.run("limit=3")
+    before = latest_generation(books)
+    with pytest.raises(SetupError, match=r"no book is there: .*/Nothing\* with keys that"):
+        books.run("purge=true", "storage.prefix=Nothing")
+    assert latest_generation(books) == before
+
+
 def test_index_says_what_is_finished_by_another_recipe(books: Project) -> None:
     with pytest.raises(SetupError, match="nothing is finished"):
         books.run(command="index")
@@ -158,6 +166,7 @@ def test_an_index_that_was_killed_goes_on(books: Project) -> None:
     assert process.poll() is None, books.stderr()
     process.send_signal(signal.SIGKILL)
     process.wait()
+    books.wait_until_ended()
     books.notes.let_go("ledger")
     work(books)
     assert books.ledger() == []

@@ -79,22 +79,46 @@ WRONG = {
         ["storage=s3", "storage.bucket=b", "storage.endpoint_url={nobody}"],
         "no server answers",
     ),
+    "prefix": (
+        [
+            "storage=s3",
+            "storage.bucket=bad-input",
+            "storage.prefix=nothing/",
+            "storage.endpoint_url={s3}",
+        ],
+        "no book is there: s3://bad-input/nothing/* with keys that end with .txt",
+    ),
+    "credentials": (["storage=s3", "storage.bucket=b"], "no AWS credentials found"),
+    "profile": (
+        ["storage=s3", "storage.bucket=b", "storage.profile=unheard-of"],
+        "no such profile",
+    ),
     "opensearch": (["storage=local", "storage.path=.", "opensearch.endpoint={nobody}"], "{nobody}"),
+    "scheme": (["storage=local", "storage.path=.", "opensearch.endpoint={tls}"], "{tls}"),
     "folder": (["storage=local", "storage.path=nothing-there"], "nothing-there is not a folder"),
+    "state": (["storage=local", "storage.path=.", "state.uri=old-state"], "has version 99"),
 }
 
 
 def test_what_stops_a_run_is_one_clear_line(
-    tmp_path: Path, opensearch_url: str, s3: S3Here
+    tmp_path: Path, opensearch_url: str, s3: S3Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nobody = "http://127.0.0.1:9"
+    places = {"s3": s3.url, "nobody": "http://127.0.0.1:9"}
+    places["tls"] = opensearch_url.replace("http:", "https:")
+    s3.bucket("bad-input")
+    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     runs = {}
     for name, (options, said) in WRONG.items():
         project = Project(tmp_path / name, opensearch_url)
-        filled = [one.format(s3=s3.url, nobody=nobody) for one in options]
-        anonymous = ["storage.anonymous=true"] if "storage=s3" in filled else []
+        (project.home / "old-state").mkdir()
+        (project.home / "old-state" / "state.json").write_text('{"id": "x", "version": 99}')
+        filled = [one.format(**places) for one in options]
+        reached = any("storage.endpoint_url" in one for one in options)
+        anonymous = ["storage.anonymous=true"] if reached else []
         process = project.start("run", *project.parts(*filled, *anonymous))
-        runs[name] = (project, process, said.format(nobody=nobody))
+        runs[name] = (project, process, said.format(**places))
     for project, process, said in runs.values():
         project.ended(process, 1)
         lines = [line for line in project.stderr().splitlines() if line.startswith("raypipe: ")]

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -99,3 +102,68 @@ def test_an_anonymous_client_ignores_a_broken_profile(
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
     S3BookStore("books", endpoint_url=endpoint, anonymous=True, region="eu-north-1").check()
+
+
+NASTY = ["a b/ü & <c>.txt", "100%25.txt", "plus+sign.txt", "书/七.txt", "tab\tkey.txt"]
+
+
+@pytest.fixture
+def pages() -> Iterator[tuple[str, list[str]]]:
+    """Serve two ready pages of encoded keys; the second is refused once. Yields what was asked."""
+    asked: list[str] = []
+
+    def body(keys: list[str], more: str) -> bytes:
+        entries = "".join(
+            f"<Contents><Key>{quote(key)}</Key><LastModified>2026-11-07T08:05:11.250Z"
+            f"</LastModified><ETag>&quot;e&quot;</ETag><Size>{len(key)}</Size></Contents>"
+            for key in keys
+        )
+        return (
+            '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+            f"<EncodingType>url</EncodingType>{more}{entries}</ListBucketResult>"
+        ).encode()
+
+    first = body(
+        NASTY[:2],
+        "<IsTruncated>true</IsTruncated><NextContinuationToken>n+e/x=t</NextContinuationToken>",
+    )
+    second = body(NASTY[2:], "<IsTruncated>false</IsTruncated>")
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            query = parse_qs(urlsplit(self.path).query)
+            token = query.get("continuation-token", [""])[0]
+            asked.append(token)
+            refused = token != "" and asked.count(token) == 1
+            self.send_response(503 if refused else 200)
+            said = b"" if refused else second if token else first
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_encoded_keys_times_and_a_page_that_was_refused_once(
+    pages: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint, asked = pages
+
+    def guess(text: str, **_: object) -> None:
+        raise AssertionError(f"{text} was guessed: half of what a long listing costs")
+
+    monkeypatch.setattr("dateutil.parser.parse", guess)
+    listed = list(S3BookStore("books", endpoint_url=endpoint, anonymous=True).list_books())
+    assert [book.key for book in listed] == NASTY
+    assert [book.size for book in listed] == [len(key) for key in NASTY]
+    assert {(book.etag, book.modified) for book in listed} == {("e", 1794038711.25)}
+    assert asked == ["", "n+e/x=t", "n+e/x=t"]

@@ -9,8 +9,10 @@ import itertools
 import logging
 import re
 import resource
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,15 +23,19 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from raypipe import __main__ as cli
-from raypipe import config
+from raypipe import config, options
+from raypipe.commands.conf_text import sources
 from raypipe.config_errors import missing
 from raypipe.embedded.services import Services
 from raypipe.errors import OptionError
+from raypipe.machine import LISTING_CPUS, Machine, fitted, look
 from raypipe.options import Stages
-from raypipe.pipeline import LISTING_CPUS, check_fits
+from raypipe.signals import stop_on_signal
 
 CONF = config.conf_dir()
-GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+GROUPS = sorted(
+    path.name for path in CONF.iterdir() if path.is_dir() and path.name not in ("hydra", "base")
+)
 CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 SCALES = sorted(path.stem for path in (CONF / "scale").glob("*.yaml"))
 REQUIRED = {
@@ -132,8 +138,7 @@ def test_every_group_of_a_primary_config_is_a_part_or_sizes() -> None:
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_key_of_a_primary_config_has_a_comment(command: str) -> None:
-    lines = (CONF / f"{command}.yaml").read_text().splitlines()
-    body = lines[lines.index("  - _self_") + 1 : lines.index("hydra:")]
+    body = [line for path in sources(command) for line in _body(path)]
     bare = [
         line
         for above, line in itertools.pairwise(["", *body])
@@ -144,6 +149,13 @@ def test_every_key_of_a_primary_config_has_a_comment(command: str) -> None:
     own = {line.strip().partition(":")[0] for line in body if re.match(r"\w+:", line)}
     cfg = composed(command, *(["query=whale"] if command == "search" else []))
     assert own == set(cfg) - {*config.PARTS, "ray", "stages"}
+
+
+def _body(path: Path) -> list[str]:
+    """Return the lines of a primary config's own options, without its defaults and Hydra's."""
+    lines = path.read_text().splitlines()
+    end = lines.index("hydra:") if "hydra:" in lines else len(lines)
+    return lines[lines.index("  - _self_") + 1 : end]
 
 
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=str)
@@ -162,11 +174,31 @@ def stages(scale: str) -> Stages:
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_a_preset_fits_two_cpus_with_all_its_write_tasks(scale: str) -> None:
-    sizes = stages(scale)
-    check_fits(sizes, 2.0)
-    pools = (sizes.summarize, sizes.embed)
-    reserved = sum(pool.workers * pool.num_cpus for pool in pools) + LISTING_CPUS
+    sizes = fitted(stages(scale), 2.0)
+    summarize, embed = sizes.summarize, sizes.embed
+    assert summarize.workers == 2
+    assert summarize.num_cpus == 0.6
+    reserved = LISTING_CPUS + 2 * 0.6 + embed.workers * embed.num_cpus
     assert reserved + sizes.write.tasks * sizes.write.num_cpus <= 2.0 + 1e-9
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_preset_fits_two_cpus_and_4_gib_beside_an_opensearch(scale: str) -> None:
+    sizes, most = stages(scale), options.SCALES[scale]
+    machine = Machine(2.0, 4 * 1024**3, 4 * 1024**3)
+    fits = look(sizes, options.RayOptions(), most or 100_000, "http://127.0.0.1:9200", machine)
+    assert fits.summarize.workers == 2
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_preset_knows_its_name_and_tells_for_how_many_books_it_is(scale: str) -> None:
+    assert stages(scale).preset == scale
+    names = list(options.SCALES)
+    below = names[: names.index(scale)]
+    least = options.SCALES[below[-1]] if below else 1
+    most = options.SCALES[scale]
+    told = f"{least:,} to {most:,} books" if most else f"{least:,} books and more"
+    assert f"# For {told}. " in (CONF / "scale" / f"{scale}.yaml").read_text()
 
 
 def test_presets_grow_with_the_number_of_books() -> None:
@@ -315,7 +347,7 @@ WRONG = [
     (["run", "opensearch=self_managed", "opensearch.endpoint=x"], ["opensearch", "https://"]),
     (["search", "x", "limit=0"], ["limit=0", "between 1 and"]),
     # not a command line at all
-    (["serch", "x"], ["'serch'", "run, search, verify, up, down"]),
+    (["serch", "x"], ["'serch'", "run, index, retry, search, verify, up, down"]),
     (["run", "limit"], ["'limit'", "option=value"]),
     (["run", "limit=[1"], ["limit=[1"]),
     (["run", "--bogus"], ["--bogus"]),
@@ -351,7 +383,7 @@ def test_a_file_that_is_no_yaml_is_named(
 
 
 def test_a_multirun_runs_all_its_jobs_and_exits_with_the_highest_code(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     limits: list[int] = []
 
@@ -366,6 +398,31 @@ def test_a_multirun_runs_all_its_jobs_and_exits_with_the_highest_code(
     assert code == 3
     assert limits == [1, 2, 5]
     assert err == "raypipe: limit=2: not today\n"
+    # Hydra's own record of a multirun is not left where the person stands, nor anywhere else.
+    assert list(tmp_path.iterdir()) == []
+    assert list(Path(tempfile.gettempdir()).glob("raypipe-multirun-*")) == []
+
+
+def test_a_multirun_goes_over_choices_and_ends_where_a_person_stops_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedders: list[str] = []
+
+    def main(cfg: DictConfig) -> int:
+        embedders.append(cfg.embedder["_target_"].rpartition(".")[2])
+        if len(embedders) == 2:
+            with stop_on_signal():
+                signal.raise_signal(signal.SIGINT)
+            return 4
+        return 0
+
+    monkeypatch.setattr("raypipe.commands.run.main", main)
+    code, _, _ = raypipe(capsys, monkeypatch, "run", "-m", "embedder=hash,wordllama", "limit=1,2")
+    assert code == 4
+    assert embedders == ["HashEmbedder", "HashEmbedder"]
+    code, _, _ = raypipe(capsys, monkeypatch, "run", "-m", "embedder=hash,wordllama")
+    assert code == 0  # the next command line begins anew
+    assert embedders[2:] == ["HashEmbedder", "WordLlamaEmbedder"]
 
 
 # Help and --cfg job.
@@ -392,7 +449,7 @@ def test_a_commands_help_is_short_and_true(
     assert "_target_" not in out
     cfg = composed(command)
     for name, choice in CHOICES:
-        used = name in cfg or (name == "scale" and command == "run")
+        used = name in cfg or (name == "scale" and command in ("run", "index", "retry"))
         row = next((line.split() for line in lines if line.startswith(f"  {name}  ")), [])
         assert (choice in row or f"[{choice}]" in row) == used, name
     # An option is found by its whole name, or by its part's name and the rest of it.

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.book import Document
-from raypipe.documents import DocumentStore
+from raypipe.book import BookError, Document
+from raypipe.documents import DocumentStore, Kept
 from raypipe.errors import SetupError
+from raypipe.finished import FinishedBooks
 from raypipe.state.local import LocalState
 
 
@@ -142,3 +143,41 @@ def test_foreign_parts_are_named(store: DocumentStore) -> None:
         store.finished("d1")
     with pytest.raises(SetupError, match=r"documents/d1/part-foreign\.parquet"):
         store.read("d1/part-foreign.parquet", ["a"])
+
+
+def test_the_newest_version_of_each_book(store: DocumentStore) -> None:
+    first = [document("a"), document("b", document_recipe="d1")]
+    store.append(first, 1, 0, 0)
+    store.append([document("a", etag="e2", size=20, run_seq=2)], 2, 0, 0)
+    store.append([document("a", etag="e3", document_recipe="d2")], 3, 0, 0)
+    rows = {row["book_id"]: row for row in store.newest("d1").to_pylist()}
+    assert {name: row["etag"] for name, row in rows.items()} == {"a": "e2", "b": "e1"}
+    assert rows["a"] == {
+        "book_id": "a",
+        "key": "a.txt",
+        "etag": "e2",
+        "size": 20,
+        "modified": 1.0,
+    }
+    assert store.newest("d3").num_rows == 0
+
+
+def test_what_is_kept_of_each_recipe(store: DocumentStore) -> None:
+    assert store.kept() == []
+    assert store.newest_of_all().num_rows == 0
+    store.append([document("a"), document("b")], 1, 0, 0)
+    store.append([document("a", etag="e2")], 2, 0, 0)
+    store.append([document("a", document_recipe="d2", embedder="f", title="New")], 3, 0, 0)
+    assert store.kept() == [Kept("d1", "s", "e", 2), Kept("d2", "s", "f", 1)]
+    titles = {row["book_id"]: row["title"] for row in store.newest_of_all().to_pylist()}
+    assert titles == {"a": "New", "b": "T"}
+
+
+def test_a_run_over_finished_documents_reads_none(store: DocumentStore) -> None:
+    store.append([document("a")], 1, 0, 0)
+    books = FinishedBooks(store, "d1")
+    [book] = books.list_books()
+    assert (book.book_id, book.key, book.etag, book.size) == ("a", "a.txt", "e1", 10)
+    with pytest.raises(BookError) as raised:
+        books.read(book)
+    assert (raised.value.kind, raised.value.retryable) == ("lost", True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,11 @@ from omegaconf import OmegaConf
 
 from raypipe import config
 from raypipe.checkpoint import Checkpoint
-from raypipe.embedders.hash import HashEmbedder
-from raypipe.embedders.wordllama import WordLlamaEmbedder
 from raypipe.opensearch.client import Connection
 from raypipe.opensearch.index import OpenSearchIndex
 from raypipe.state.local import LocalState
 from raypipe.storage.local import LocalBookStore
 from raypipe.storage.s3 import S3BookStore
-from raypipe.summarizers.extractive import ExtractiveSummarizer
-from raypipe.summarizers.passthrough import LeadSummarizer
 from raypipe.text import TextCleaner
 
 SMALL = 20_000
@@ -106,22 +103,26 @@ def _summarize(part: Any, _: Path) -> Any:
     return part.summarize(TextCleaner().clean(TEXT, "a.txt"))
 
 
+def _made(group: str, choice: str, _: Path) -> Any:
+    return made(group, choice)
+
+
 USES: list[tuple[Callable[[Path], Any], Callable[[Any, Path], Any]]] = [
     (lambda folder: LocalBookStore(str(folder)), _use_local),
     (lambda _: S3BookStore("b", endpoint_url="http://127.0.0.1:1", anonymous=True), _use_s3),
     (lambda _: OpenSearchIndex(Connection("http://127.0.0.1:9200")), _use_index),
     (lambda folder: Checkpoint(state=LocalState(str(folder))), _use_checkpoint),
-    (lambda _: TextCleaner(), _clean),
-    (lambda _: HashEmbedder(), _embed),
-    (lambda _: WordLlamaEmbedder(), _embed),
-    (lambda _: LeadSummarizer(), _summarize),
-    (lambda _: ExtractiveSummarizer(WordLlamaEmbedder()), _summarize),
 ]
+USE = {"text": _clean, "embedder": _embed, "summarizer": _summarize}
+"""How an option of these groups is used, whichever it is; the others need a place of their own."""
+USES += [(partial(_made, group, choice), USE[group]) for group, choice in OPTIONS if group in USE]
 
 
-@pytest.mark.parametrize(
-    ("make", "use"), USES, ids=lambda one: getattr(one, "__name__", "?").replace("<lambda>", "")
-)
+def _named(one: Any) -> str:
+    return "-".join(one.args) if isinstance(one, partial) else one.__name__.strip("<>")
+
+
+@pytest.mark.parametrize(("make", "use"), USES, ids=_named)
 def test_a_used_part_survives_and_works_alike(
     make: Callable[[Path], Any], use: Callable[[Any, Path], Any], tmp_path: Path
 ) -> None:

@@ -39,6 +39,12 @@ def test_failures_that_may_pass_are_tried_until_the_cap() -> None:
     assert result.known_failures == ["b", "c"]
 
 
+def test_lasting_failures_are_tried_too_if_asked_for() -> None:
+    failures = {"a": KnownFailure("v1", "r", retryable=False, attempts=7)}
+    result = plan([book("a")], Known(failures=failures), recipe="r", lasting=True)
+    assert [(one.book_id, one.attempts) for one in result.new] == [("a", 7)]
+
+
 def test_a_lasting_failure_is_tried_again_when_the_book_or_the_recipe_changed() -> None:
     failures = {"a": KnownFailure("v1", "r", retryable=False, attempts=1)}
     changed = plan([book("a", "v2")], Known(failures=failures), recipe="r")

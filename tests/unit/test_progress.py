@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 
 from raypipe.monitor import Progress
-from raypipe.progress import duration, line, watch
+from raypipe.progress import InUse, Meter, duration, line, watch
 
 
 class Told:
@@ -31,6 +37,63 @@ def test_a_line_tells_done_failed_left_rate_and_time_to_go() -> None:
 
 def test_without_a_rate_the_time_to_go_is_unknown() -> None:
     assert line(Progress(), total=5, seconds=1.0).endswith("ETA unknown")
+
+
+def test_a_line_tells_memory_and_cpu_in_use() -> None:
+    told = line(Progress(done=25), 25, 15.0, InUse(1_440_000_000, 1.804))
+    assert told == "done 25 · failed 0 · left 0 · 1.7 books/s · ETA 0s · 1.4 GB · CPU 180 %"
+
+
+CHILD = """
+import os, sys, time
+held = bytearray(100_000_000)
+end = time.process_time() + 1.0
+while time.process_time() < end:
+    pass
+if os.fork() == 0:
+    sys.stdin.read()
+    os._exit(0)
+print("done", flush=True)
+sys.stdin.read()
+os.wait()
+"""
+
+
+@pytest.fixture
+def raylet(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a child that Ray's node process is named after, with memory and CPU of its own."""
+    name = tmp_path / "raylet"
+    name.symlink_to(Path(sys.executable).resolve())
+    with subprocess.Popen(
+        [str(name), "-c", CHILD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        yield child
+        assert child.stdin is not None
+        child.stdin.close()
+
+
+def test_memory_and_cpu_of_children_count(raylet: subprocess.Popen[str]) -> None:
+    meter, began = Meter(), time.monotonic()
+    before = psutil.Process().memory_info()
+    assert raylet.stdout is not None
+    assert raylet.stdout.readline() == "done\n"
+    used = meter.read()
+    seconds = time.monotonic() - began
+    assert used is not None
+    # 100 MB stand in a process and in its fork, but only once in memory.
+    ours = used.memory - (before.rss - before.shared)
+    assert 100_000_000 <= ours <= 180_000_000
+    # It burned a second; a slow machine stretches the time, not the work.
+    assert used.cpu * seconds == pytest.approx(1.0, abs=0.5)
+    assert (idle := meter.read()) is not None
+    assert idle.memory == pytest.approx(used.memory, rel=0.1)
+
+
+def test_on_a_cluster_nothing_is_claimed_of_other_nodes() -> None:
+    assert Meter().read() is None  # no raylet of ours
 
 
 @pytest.mark.parametrize(

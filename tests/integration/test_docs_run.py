@@ -1,0 +1,142 @@
+"""Every command line in README is typed, on real parts, with a test's bucket and node."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from raypipe.__main__ import _command, _query_as_override
+from raypipe.embedded.services import Services
+from tests.integration.running import ROOT, in_process, ray_here, write_book
+from tests.integration.s3_here import S3Here, s3
+
+__all__ = ["ray_here", "s3"]
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NODE = "https://search.example.org:9200"
+FOLDER = "/data/books"
+BUCKET = "my-books"
+BOOKS = 6
+WELL = (0, 4)
+"""Exit codes of a command that did what it says; 4: books are left, by a limit or a prefix."""
+
+
+def typed() -> list[str]:
+    """Return what README tells a person to type, line by line."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+RAYPIPE = [line for line in typed() if line.startswith("raypipe ") and "ray=cluster" not in line]
+MAKE = [line for line in typed() if re.match(r"make [a-z-]+ \w+=", line)]
+ELSEWHERE = ("make ", "pip install", "export ", "ray ", "eval ")
+"""Typed by other tests (test_wheel, test_ray_up, test_completion) or by who runs these."""
+
+
+def test_no_line_is_forgotten() -> None:
+    others = [line for line in typed() if line not in RAYPIPE + MAKE]
+    known = (*ELSEWHERE, "python -c", "raypipe run ray=cluster")
+    assert [line for line in others if not line.startswith(known)] == []
+    assert len(RAYPIPE) >= 10
+    assert len(MAKE) == 3
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the lines are typed."""
+
+    folder: Path
+    node: str
+    s3: list[str]
+
+    def args(self, command: str, args: list[str]) -> list[str]:
+        """Return the arguments with what stands for the reader's own places."""
+        words = [
+            one.replace(NODE, self.node).replace(FOLDER, f"{self.folder}/books") for one in args
+        ]
+        words = _query_as_override(words) if command == "search" else words
+        return [*words, *(self.s3 if "storage=s3" in words else [])]
+
+
+@pytest.fixture(scope="module")
+def place(s3: S3Here, tmp_path_factory: pytest.TempPathFactory, ray_here: None) -> Iterator[Place]:
+    """Stand in an empty folder beside a bucket `my-books`, with an embedded node that is up."""
+    s3.bucket(BUCKET)
+    tmp_path = tmp_path_factory.mktemp("reader")
+    books = tmp_path / "books"
+    books.mkdir()
+    for number in range(BOOKS):
+        path = write_book(books, f"Book_{number:02d}")
+        s3.put(BUCKET, f"novels/{path.name}", path.read_bytes())
+    (tmp_path / "old-summaries").mkdir()
+    old = {"title": "Book 01", "summary": path.read_text()[:200]}
+    (tmp_path / "old-summaries" / "Book_01__by__Author_Book_01.json").write_text(json.dumps(old))
+    keys = {f"novels/{path.name}" for path in books.iterdir()}
+    (tmp_path / "processed_books.pkl").write_bytes(pickle.dumps(keys))
+    with contextlib.chdir(tmp_path):
+        try:
+            in_process("up", [])
+            with Services(Path("raypipe-data")) as services:
+                node = services.opensearch()
+            reached = [f"storage.endpoint_url={s3.url}", "storage.anonymous=true"]
+            yield Place(tmp_path, node, reached)
+        finally:
+            in_process("down", [])
+
+
+def test_readmes_lines_do_what_they_say(place: Place) -> None:
+    for line in RAYPIPE:
+        command, args = _command(shlex.split(line, comments=True)[1:])
+        if command in ("up", "down") or "--help" in args:
+            continue
+        args = place.args(command, args)
+        if "-m" in args:
+            subprocess.run([sys.executable, "-m", "raypipe", command, *args], check=True)
+        else:
+            in_process(command, args, WELL)
+
+
+def test_the_old_make_targets_do_what_they_say(place: Place) -> None:
+    indexed = []
+    for line in sorted(MAKE, reverse=True):  # the trial with three books first
+        [call] = [one for one in expanded(line, place).splitlines() if "-m raypipe" in one]
+        command, args = _command(shlex.split(call.partition("-m raypipe ")[2]))
+        record = json.loads(in_process(command, [*place.args(command, args), "output=json"], WELL))
+        indexed.append((line.split()[1], record["finished"], record["indexed"]))
+    assert indexed == [
+        ("test-processing", 3, 0),
+        ("generate-summaries", BOOKS - 3, 0),
+        ("bulk-index-summaries", 0, BOOKS),
+    ]
+
+
+def expanded(line: str, place: Place) -> str:
+    """Return the commands that make would run for a line, on a ledger and an index of its own."""
+    return subprocess.run(
+        [*shlex.split(line, comments=True), "--dry-run", "-C", str(ROOT)],
+        env={**os.environ, "INDEX_NAME": "made", "ARGS": f"state.uri={place.folder}/made"},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+def test_the_pickle_is_converted_as_readme_says(tmp_path: Path) -> None:
+    (tmp_path / "processed_books.pkl").write_bytes(pickle.dumps({"b.txt", "a.txt"}))
+    [line] = [one for one in typed() if one.startswith("python -c")]
+    subprocess.run([sys.executable, *shlex.split(line)[1:]], cwd=tmp_path, check=True)
+    assert json.loads((tmp_path / "processed_books.json").read_text()) == ["a.txt", "b.txt"]
