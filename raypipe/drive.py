@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -14,9 +16,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raypipe import pipeline
 from raypipe.book import Book
-from raypipe.cluster import cluster
+from raypipe.cluster import check_reach, cluster
 from raypipe.errors import SetupError
-from raypipe.job import Job, Timer
+from raypipe.job import Checked, Job, Timer
+from raypipe.machine import fitted, look
 from raypipe.monitor import Monitor, Progress, RemoteMonitor
 from raypipe.opensearch.bulk_policy import SinkError
 from raypipe.opensearch.datasink import Ledger, OpenSearchDatasink, Target
@@ -35,6 +38,7 @@ SIGNAL = "asked to stop"
 def drive(
     job: Job,
     books: Sequence[Book],
+    needed: Sequence[Checked],
     handle: IndexHandle | None,
     run_seq: int,
     lost: Event,
@@ -46,6 +50,7 @@ def drive(
     Args:
         job: What the run is made of.
         books: What it takes, in order.
+        needed: Parts that are checked on a worker before the first book.
         handle: The index; None stops at finished documents.
         run_seq: The run's number.
         lost: Set when another run takes the claim.
@@ -59,12 +64,16 @@ def drive(
         SetupError: The graph does not fit the cluster, or something makes every book fail.
     """
     with timer.step("ray_start"):
+        endpoint = job.index.connection.endpoint if job.index is not None else ""
+        stages = look(job.stages, job.ray, len(books), endpoint)
         cpus = stack.enter_context(cluster(job.ray))
-        pipeline.check_fits(job.stages, cpus)
+        job = replace(job, stages=fitted(stages, cpus))
+        if job.ray.address != "local":
+            check_reach(_places(job))
         # After Ray's own start, which puts its handlers in place.
         asked = stack.enter_context(stop_on_signal())
         monitor = RemoteMonitor(_actor(job))
-        _preflight(job)
+        _preflight(needed)
     stops = {SIGNAL: asked, LOST: lost}
     compaction = every(COMPACT_EVERY_S, job.compact)
     with timer.step("graph"), watch(monitor, len(books), stops), compaction:
@@ -85,6 +94,7 @@ def _run(
     monitor: RemoteMonitor,
 ) -> None:
     pipeline.configure()
+    _keep_to_files()
     parts = pipeline.Parts(
         job.store,
         job.cleaner,
@@ -105,10 +115,20 @@ def _run(
         raise _explained(error) from error
 
 
+def _keep_to_files() -> None:
+    """Keep Ray Data's tracebacks in its session's log: a person gets one line, from us."""
+    for handler in logging.getLogger("ray.data").handlers:
+        ray_made = type(handler).__module__.startswith("ray.")
+        if ray_made and isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.CRITICAL + 1)
+    # A run with fewer parcels than workers is nothing to warn of.
+    warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")
+
+
 def _parcel_size(job: Job, books: int) -> ParcelSize:
     """Return parcels within the options, small enough that every worker gets some."""
     options = job.stages.summarize
-    at_once = options.workers * options.calls_per_worker
+    at_once = (options.workers or 1) * options.calls_per_worker
     return ParcelSize(
         books=max(1, min(options.books_per_task, books // (2 * at_once))),
         source_bytes=options.bytes_per_task,
@@ -123,17 +143,28 @@ def _actor(job: Job) -> Any:
     return actor.remote(job.breaker)
 
 
-def _preflight(job: Job) -> None:
+def _places(job: Job) -> dict[str, str]:
+    """Return what the workers reach for, by the options that say where it is."""
+    endpoint = getattr(job.store, "endpoint_url", None)
+    places = {
+        "storage.path": getattr(job.store, "path", ""),
+        "storage.endpoint_url": endpoint or "",
+        "opensearch.endpoint": job.index.connection.endpoint if job.index is not None else "",
+    }
+    return {option: place for option, place in places.items() if place}
+
+
+def _preflight(parts: Sequence[Checked]) -> None:
     """Check on one worker what the driver checked: credentials, models, a writable state."""
     check: Any = ray.remote(num_cpus=0.1, max_retries=1)(_check_worker)
     try:
-        ray.get(check.remote(job))
+        ray.get(check.remote(list(parts)))
     except RayTaskError as error:
         raise _explained(error) from error
 
 
-def _check_worker(job: Job) -> None:
-    for part in (job.state, job.store, job.summarizer, job.embedder):
+def _check_worker(parts: Sequence[Checked]) -> None:
+    for part in parts:
         part.check()
 
 
@@ -142,10 +173,12 @@ def _explained(error: BaseException) -> Exception:
     cause: BaseException | None = error
     while cause is not None:
         inner = getattr(cause, "cause", None)
-        for one in (cause, inner):
-            if isinstance(one, (SetupError, SinkError)):
-                return SetupError(str(one).strip().splitlines()[-1])
+        # What Ray wraps is of its cause's class too, but has pages of tracebacks for a text.
+        if isinstance(inner, (SetupError, SinkError)):
+            return SetupError(str(inner).strip().splitlines()[0])
+        if isinstance(cause, (SetupError, SinkError)):
+            return SetupError(str(cause).strip().splitlines()[-1])
         cause = cause.__cause__
-    log.debug("the graph failed", exc_info=error)
+    log.error("Ray stopped the run; processing.log has the whole story", exc_info=error)
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return SetupError(f"Ray stopped the run: {type(error).__name__}: {lines[-1] if lines else ''}")

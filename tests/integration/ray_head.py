@@ -1,0 +1,112 @@
+"""A Ray head node that a test starts by `ray start`, as a person does; it asks for a token."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sysconfig
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tests.integration.running import MARK, ROOT, wait_for
+
+AWS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+"""moto takes any, but takes no writing without one."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@dataclass
+class Head:
+    """A cluster of one node that asks for a token."""
+
+    folder: Path
+    cpus: int = 2
+    token: str = field(default_factory=lambda: uuid.uuid4().hex * 2)
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    port: int = field(default_factory=free_port)
+    dashboard: int = field(default_factory=free_port)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def env(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        path = f"{sysconfig.get_path('scripts')}:/usr/bin:/bin"
+        own = {"HOME": str(self.folder), "PATH": path, MARK: self.mark, "PYTHONPATH": str(ROOT)}
+        return {**kept, **own, **AWS, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+
+    def start(self, more: Mapping[str, object], env: Mapping[str, str]) -> None:
+        (self.folder / ".ray").mkdir()
+        (self.folder / ".ray" / "auth_token").write_text(self.token)
+        options = {
+            "port": self.port,
+            "dashboard-port": self.dashboard,
+            "ray-client-server-port": free_port(),
+            "temp-dir": self.folder / "ray",
+            "node-ip-address": "127.0.0.1",
+            "num-cpus": self.cpus,
+            "object-store-memory": 100 * 1024 * 1024,
+            **more,
+        }
+        args = [f"--{name}={value}" for name, value in options.items()]
+        command = ["ray", "start", "--head", "--disable-usage-stats", *args]
+        log = (self.folder / "start.log").open("w")
+        subprocess.run(command, env={**self.env(), **env}, check=True, stdout=log, stderr=log)
+
+    def processes(self) -> list[psutil.Process]:
+        """Return what lives of it; some of Ray's agents write over their environment."""
+        found: dict[int, psutil.Process] = {}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(MARK) == self.mark:
+                    both = [process, *process.children(recursive=True)]
+                    found.update({one.pid: one for one in both})
+        return [one for one in found.values() if _lives(one)]
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+@contextmanager
+def ray_head(
+    cpus: int = 2, more: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[Head]:
+    """Yield a head node; nothing of it, nor of the nodes it started, is left afterwards.
+
+    Args:
+        cpus: Its cores, as Ray counts them.
+        more: Options of `ray start`, and their values.
+        env: Variables for it alone.
+    """
+    made = Head(Path(tempfile.mkdtemp(prefix="ray-head-")), cpus)
+    try:
+        made.start(more or {}, env or {})
+        yield made
+    finally:
+        ending = made.processes()
+        for process in ending:
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(signal.SIGKILL)
+        wait_for(lambda: not any(map(_lives, ending)) and not made.processes(), 30)
+        shutil.rmtree(made.folder, ignore_errors=True)

@@ -1,0 +1,90 @@
+"""Whole runs on a Ray cluster of two nodes, books and state on S3, a real OpenSearch."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.ray_head import AWS
+from tests.integration.running import PARTS, Project, check_balance, project, wait_for
+from tests.integration.s3_here import S3Here, s3
+from tests.integration.two_nodes import TwoNodes, two_nodes
+
+__all__ = ["project", "s3"]
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+
+BOOKS = 200
+LEAST_SHARE = 0.2
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[TwoNodes]:
+    """Start a cluster for all tests here; the last one may remove a node."""
+    with two_nodes() as started:
+        yield started
+
+
+@pytest.fixture
+def args(
+    project: Project, s3: S3Here, nodes: TwoNodes, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """Return the options of a run over 200 books in a bucket, on the cluster."""
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+    s3.bucket(project.index)
+    for number in range(BOOKS):
+        text = f"The tale of number {number} begins. It goes on for a while. It ends here. " * 20
+        s3.put(project.index, f"books/Tale_{number:03d}__by__Author.txt", text.encode())
+    store = [
+        *s3.options(project.index),
+        "storage.anonymous=false",
+        "storage.prefix=books/",
+        f"storage._target_={PARTS}.NotingS3Store",
+        f"+storage.notes={project.notes.folder}",
+    ]
+    return project.parts(
+        *store,
+        "ray=cluster",
+        f"ray.address={nodes.address}",
+        f"state.uri=s3://{project.index}/state",
+        "stages.summarize.books_per_task=4",
+        "stages.summarize.workers=4",
+    )
+
+
+def documents(project: Project) -> list[dict[str, Any]]:
+    client = project.client()
+    client.indices.refresh(index=project.index)
+    hits = client.search(index=project.index, size=1000)["hits"]["hits"]
+    return [hit["_source"] for hit in hits]
+
+
+def test_both_nodes_do_their_share(project: Project, args: list[str], nodes: TwoNodes) -> None:
+    record = json.loads(project.cli("run", *args))
+    check_balance(record)
+    assert (record["indexed"], record["failed"], record["left"]) == (BOOKS, 0, 0)
+    done = Counter(one["node_id"] for one in documents(project))
+    assert set(done) == set(nodes.node_ids)
+    assert min(done.values()) >= LEAST_SHARE * BOOKS, done
+    assert sum(done.values()) == BOOKS
+
+
+def test_a_node_is_lost_half_way(project: Project, args: list[str], nodes: TwoNodes) -> None:
+    project.notes.hold("summarize", BOOKS // 2)
+    process = project.start("run", *args)
+    wait_for(lambda: project.notes.is_waited("summarize") or process.poll() is not None)
+    assert process.poll() is None, project.stderr()
+    nodes.remove_second()
+    project.notes.let_go("summarize")
+    project.ended(process, 0)
+    record = json.loads(project.stdout())
+    check_balance(record)
+    assert (record["indexed"], record["failed"], record["left"]) == (BOOKS, 0, 0)
+    kept = documents(project)
+    assert len({one["key"] for one in kept}) == len(kept) == BOOKS
+    assert {one["node_id"] for one in kept} == set(nodes.node_ids), "what was done stays"

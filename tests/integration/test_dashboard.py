@@ -1,0 +1,63 @@
+"""What Ray's dashboard shows of a run: the stages by name, and how far each is."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.running import Project, wait_for, write_book
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+BOOKS = 24
+DONE_BEFORE = 8
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    made = Project(tmp_path, "no index")
+    yield made
+    made.end_processes()
+
+
+def ask(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return json.load(answer)
+
+
+def operators(url: str) -> dict[str, dict[str, Any]]:
+    """Return the operators of the one dataset of the one job, as the dashboard's page asks."""
+    (job,) = {job["job_id"] for job in ask(f"{url}/api/jobs/") if job["job_id"]}
+    datasets = ask(f"{url}/api/data/datasets/{job}")["datasets"]
+    return {one["name"]: one for dataset in datasets for one in dataset["operators"]}
+
+
+def test_the_dashboard_names_the_stages_and_their_progress(project: Project) -> None:
+    for number in range(BOOKS):
+        write_book(project.books, f"Book_{number:02d}")
+    project.notes.hold("summarize", DONE_BEFORE)
+    options = ["opensearch=none", "ray.dashboard=true", "stages.summarize.books_per_task=1"]
+    process = project.start("run", *project.args(*options))
+    wait_for(lambda: project.notes.is_waited("summarize") or process.poll() is not None)
+    assert process.poll() is None, project.stderr()
+    url = re.findall(r"dashboard is at (http://\S+)", project.stderr())[0]
+
+    def half_way() -> bool:
+        shown = operators(url)
+        return 0 < shown.get("MapBatches(Summarize)", {}).get("progress", 0) < BOOKS
+
+    wait_for(half_way)
+    shown = operators(url)
+    assert {"MapBatches(Summarize)", "MapBatches(Embed)", "Write"} <= set(shown)
+    for name in ("MapBatches(Summarize)", "MapBatches(Embed)", "Write"):
+        assert shown[name]["state"] == "RUNNING"
+        assert shown[name]["progress"] <= shown[name]["total"] == BOOKS
+    assert shown["MapBatches(Summarize)"]["progress"] == DONE_BEFORE
+    project.notes.let_go("summarize")
+    project.ended(process, 0)

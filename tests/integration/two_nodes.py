@@ -1,0 +1,88 @@
+"""A Ray cluster of two nodes on this machine, in a process of its own: `python -m` runs it.
+
+It prints its address, removes its second node when it reads a line, and ends with its input. A
+test session may have a Ray of its own in its process, which this leaves alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.integration.ray_head import AWS
+
+ROOT = Path(__file__).parents[2]
+CPUS = 4
+
+
+@dataclass
+class TwoNodes:
+    """The cluster as a test uses it."""
+
+    process: subprocess.Popen[str]
+    address: str
+    node_ids: tuple[str, str]
+
+    def remove_second(self) -> None:
+        """Kill the node that is not the head; returns when it is gone."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("remove\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "removed\n"
+
+
+@contextmanager
+def two_nodes() -> Iterator[TwoNodes]:
+    """Yield a running cluster; nothing of it is left afterwards."""
+    folder = tempfile.mkdtemp(prefix="ray-two-")  # short, for sockets are in it
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+    env |= {"RAY_AUTH_MODE": "disabled", "TOKENIZERS_PARALLELISM": "false", **AWS}
+    env.pop("RAY_ADDRESS", None)
+    command = [sys.executable, "-m", "tests.integration.two_nodes", folder]
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=env,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        address, *ids = process.stdout.readline().split()
+        yield TwoNodes(process, address, (ids[0], ids[1]))
+    finally:
+        process.communicate()  # the end of its input
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(folder: str) -> None:
+    """Serve one cluster until the input ends."""
+    from ray.cluster_utils import Cluster
+
+    print_to = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # Ray prints, too
+    node: dict[str, Any] = {"num_cpus": CPUS, "object_store_memory": 100 * 1024 * 1024}
+    head = {**node, "include_dashboard": False, "temp_dir": folder}
+    cluster = Cluster(initialize_head=True, connect=False, head_node_args=head)
+    first, second = cluster.head_node, cluster.add_node(**node)
+    assert first is not None
+    print(cluster.address, first.node_id, second.node_id, file=print_to)
+    for _ in sys.stdin:
+        cluster.remove_node(second, allow_graceful=False)
+        print("removed", file=print_to)
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
