@@ -22,6 +22,9 @@ IDLE_WORKERS = 8
 """Ray ends idle workers beyond the number of cores after a second; write tasks of a small machine
 would start one anew, for a second of a core, again and again."""
 
+ONE_MACHINE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's switch that lets a node be of this machine alone, whatever the system."""
+
 ANSWER_S = 5.0
 """A cluster that is there takes a connection at once; Ray itself would try for minutes."""
 
@@ -123,8 +126,11 @@ def _start(options: RayOptions) -> Any:
     from ray._private import ray_constants
 
     # Ray's own switch for laptops: 127.0.0.1 is this node's address then, and its servers listen
-    # there alone; as `_node_ip_address` it would be turned into the address of the network.
+    # there alone; as `_node_ip_address` it would be turned into the address of the network. The
+    # variable tells the same to what Ray starts, the constant was read from it at the import.
     several, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    before = os.environ.get(ONE_MACHINE)
+    os.environ[ONE_MACHINE] = "0"
     try:
         with _quiet_stderr():
             return ray.init(**_arguments(options))
@@ -133,6 +139,9 @@ def _start(options: RayOptions) -> Any:
         raise SetupError(f"Ray at ray.address={options.address} did not start: {reason}") from None
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = several
+        os.environ.pop(ONE_MACHINE)
+        if before is not None:
+            os.environ[ONE_MACHINE] = before
 
 
 def _join(options: RayOptions) -> Any:

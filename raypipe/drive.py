@@ -72,7 +72,10 @@ def drive(
             check_reach(_places(job))
         # After Ray's own start, which puts its handlers in place.
         asked = stack.enter_context(stop_on_signal())
-        monitor = RemoteMonitor(_actor(job))
+        actor = _actor(job)
+        # Of a multirun, or after an exception that keeps its frames, it would live on.
+        stack.callback(ray.kill, actor)
+        monitor = RemoteMonitor(actor)
         _preflight(needed)
     stops = {SIGNAL: asked, LOST: lost}
     compaction = every(COMPACT_EVERY_S, job.compact)

@@ -25,6 +25,8 @@ from tests.integration.run_parts import Notes
 ROOT = Path(__file__).parents[2]
 PARTS = "tests.integration.run_parts"
 MARK = "RAYPIPE_TEST_MARK"
+WORKERS_END_S = 6.0
+"""Seconds in which Ray's workers with a book end when their driver was killed."""
 PATIENCE = 150.0
 """Seconds after which a test gives up on a run; other work may share the cores."""
 
@@ -81,6 +83,7 @@ class Project:
             f"+summarizer.notes={self.notes.folder}",
             "embedder=hash",
             *([] if "opensearch=none" in more else self.where()),
+            "stages.summarize.workers=1",  # each actor is a process to start: seconds of a core
             f"state.uri={self.state}",
             "ray.dashboard=false",
             "output=json",
@@ -148,14 +151,18 @@ class Project:
                     found.append(process)
         return found
 
-    def wait_until_ended(self) -> None:
+    def wait_until_ended(self, *, killed: bool = False) -> None:
         """Wait until nothing lives that these command lines started.
 
-        A worker of Ray's that was only booting when its driver was killed looks for it for some
-        25 s, and longer on busy cores; it has no book.
+        Args:
+            killed: The driver was killed. A worker of Ray's that was only booting then looks for
+                it for some 25 s, and longer on busy cores; it has no book, and is ended here.
         """
-        deadline = time.monotonic() + PATIENCE
+        began = time.monotonic()
+        deadline = began + PATIENCE
         while left := self.processes():
+            if killed and time.monotonic() - began > WORKERS_END_S:
+                self.end_processes()
             assert time.monotonic() < deadline, [_named(process) for process in left]
             time.sleep(0.05)
 

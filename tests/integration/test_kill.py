@@ -68,5 +68,5 @@ def kill_while_it_waits(project: Project, place: str) -> None:
     assert process.poll() is None, project.stderr()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    project.wait_until_ended()  # no worker goes on after its driver
+    project.wait_until_ended(killed=True)  # no worker goes on after its driver
     project.notes.let_go(place)

@@ -62,6 +62,6 @@ def test_a_run_that_this_machine_cannot_hold_is_refused_before_ray_starts(projec
         code=1,
     )
     said = project.stderr().splitlines()[-1]
-    assert re.match(r"raypipe: the run needs 200,00\d,\d+ MB of memory \(2 x 100000000 for", said)
+    assert re.match(r"raypipe: the run needs 100,00\d,\d+ MB of memory \(1 x 100000000 for", said)
     assert "stages.check_memory=false" in said
     assert project.notes.lines("reads") == []

@@ -95,7 +95,7 @@ def test_signals_stop_a_run_and_the_next_goes_on(books: Project, ray_here: None)
         began = time.monotonic()
         books.ended(run, 4)
         assert time.monotonic() - began < AT_ONCE_S
-        books.wait_until_ended()
+        books.wait_until_ended(killed=True)
         books.notes.let_go("read")
     books.notes.take("reads")
     assert books.run()["left"] == 0
