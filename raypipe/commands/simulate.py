@@ -9,12 +9,17 @@ from omegaconf import DictConfig
 
 from raypipe import config
 from raypipe.embedded.model_server import ModelServer
+from raypipe.errors import OptionError
 
 
 def main(cfg: DictConfig) -> int:
     """Serve until the person stops it."""
     try:
-        with ModelServer(config.options(cfg)) as server:
+        model_server = ModelServer(config.options(cfg))
+    except ValueError as error:
+        raise OptionError(str(error)) from None
+    try:
+        with model_server as server:
             print(_told(server.url), flush=True)
             threading.Event().wait()
     except KeyboardInterrupt:

@@ -32,6 +32,7 @@ class ModelServer:
         options: What it is like; None = no latency, no limits, no faults, any free port.
 
     Raises:
+        ValueError: A step of the script sets what cannot be set.
         EmbeddedError: On entering: the port is taken, or the log cannot be written.
     """
 

@@ -19,7 +19,7 @@ from raypipe.embedded.model_server.faults import Fault
 from raypipe.embedded.model_server.quota import Clock, Quota
 from raypipe.embedded.model_server.schemas import Filler
 from raypipe.embedded.model_server.stats import Stats
-from raypipe.simulation import FAULTS, ServerOptions
+from raypipe.simulation import FAULTS, FaultOptions, ServerOptions
 
 CHANGEABLE = ("latency", "quota", "concurrency", "faults", "model")
 _TOO_LONG = (
@@ -34,9 +34,13 @@ class Engine:
     Args:
         options: What they are like.
         clock: Seconds, monotonic.
+
+    Raises:
+        ValueError: A step of the script sets what cannot be set.
     """
 
     def __init__(self, options: ServerOptions, clock: Clock = time.monotonic) -> None:
+        _check_script(options, options.faults)
         self.options = options
         self._clock = clock
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -63,6 +67,8 @@ class Engine:
             ValueError: There is no such option, or the value is out of its range; nothing changed.
         """
         new = dict(_changed(self.options, wanted))
+        if "faults" in new:
+            _check_script(self.options, new["faults"])
         self.options = dataclasses.replace(self.options, **new)
         if "quota" in new:
             for quota in self._quotas.values():
@@ -218,6 +224,14 @@ class Engine:
 
 
 _LATER = frozenset(FAULTS) - faults.AT_ONCE
+
+
+def _check_script(options: ServerOptions, wanted: FaultOptions) -> None:
+    for number, step in enumerate(wanted.script):
+        try:
+            dict(_changed(options, step.get("set", {})))
+        except ValueError as error:
+            raise ValueError(f"faults.script[{number}]: {error}") from None
 
 
 def _changed(options: ServerOptions, wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

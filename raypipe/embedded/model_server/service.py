@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable
 from typing import Any, TextIO
 
 import orjson
@@ -139,9 +138,15 @@ class Service:
 
 
 def _hash(call: Call, body: bytes) -> bytes:
-    """Hash operation, model and body; the same for every region prefix of a model."""
-    key: Callable[[str], bytes] = str.encode
-    return hashlib.blake2b(key(f"{call.operation} {call.model}\n") + body, digest_size=16).digest()
+    """Hash operation, model and body; the same for every region prefix of a model.
+
+    Metadata that a client attaches to a call is no part of the prompt.
+    """
+    if b'"requestMetadata"' in body:
+        kept = {key: one for key, one in orjson.loads(body).items() if key != "requestMetadata"}
+        body = orjson.dumps(kept)
+    named = f"{call.operation} {call.model}\n".encode("utf-8", "replace")
+    return hashlib.blake2b(named + body, digest_size=16).digest()
 
 
 def _json(status: int, said: Any) -> Response:
