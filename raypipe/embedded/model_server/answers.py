@@ -16,8 +16,9 @@ REFUSAL = "I'm sorry, but I can't help with summarizing this text."
 _TAGGED = re.compile(r"<(\w+)[^<>]*>(.+)</\1>", re.DOTALL)
 _WORDS_ASKED = re.compile(r"\b(?:most|under|about|within|up to|than|exactly) (\d{1,5}) words", re.I)
 _END = re.compile(r"[.!?][\"'\u201d\u2019)]*\s+")
-_NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})?")
-_NAMES_LOOK = 2_000
+# The capital stands first, so that the search can skip to one; what is before it is looked at then.
+_NAME = re.compile(r"[A-Z](?<=[a-z,;] [A-Z])[a-z]{2,}(?: [A-Z][a-z]{2,})?")
+_NAMES_LOOK = 1_500
 _SHORTEST_SENTENCE, _LONGEST_SENTENCE = 40, 600
 _SHORT_ONES = 8
 """Short sentences in a row, as in a dialogue, that are passed over."""
