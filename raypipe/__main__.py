@@ -21,6 +21,7 @@ COMMANDS = {
     "verify": "hold the listing, the ledger and the index against each other, book by book",
     "up": "start the embedded OpenSearch and S3 and leave them running",
     "down": "stop the embedded OpenSearch and S3",
+    "simulate": "start a model server to test against: Bedrock and OpenAI, quotas, faults",
 }
 _OVERRIDE = re.compile(r"(\+{1,2}|~)?[A-Za-z_][\w./@-]*=|~[A-Za-z_]")
 _TAKES_VALUE = (

@@ -26,6 +26,7 @@ from raypipe.options import (
     check_output,
 )
 from raypipe.settings import wrong_setting
+from raypipe.simulation import ServerOptions
 
 PARTS = ("storage", "text", "summarizer", "embedder", "opensearch", "checkpoint")
 
@@ -132,6 +133,7 @@ SCHEMAS: Mapping[str, type] = {
     "verify": VerifyConfig,
     "up": ServicesConfig,
     "down": ServicesConfig,
+    "simulate": ServerOptions,
 }
 
 

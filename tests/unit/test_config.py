@@ -298,6 +298,11 @@ WRONG = [
     (["run", "+stages.embed.foo=1"], ["stages.embed.foo", "num_cpus"]),
     (["run", "+storage.foo=1"], ["storage.foo", "bucket"]),
     (["up", "limit=2"], ["no option limit", "embedded"]),
+    (["simulate", "quota.tpm=2"], ["no option quota.tpm", "tokens_per_minute"]),
+    (["simulate", "faults.throttle=2"], ["faults.throttle=2", "between 0 and 1"]),
+    (["simulate", "faults.script=[{fault:gone}]"], ["faults.script[0]", "choose one of throttle"]),
+    (["simulate", "faults.script=[{set:{quotas:{}}}]"], ["faults.script[0]", "concurrency"]),
+    (["simulate", "concurrency.over_limit=wait"], ["over_limit=wait", "throttle or queue"]),
     (["verify", "summarizer=lead"], ["summarizer"]),
     # no such choice: the choices are named
     (["run", "storage=s4"], ["storage=s4", "local, s3, samples"]),

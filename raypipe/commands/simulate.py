@@ -1,0 +1,44 @@
+"""Start a model server to test against, and leave it running until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from omegaconf import DictConfig
+
+from raypipe import config
+from raypipe.embedded.model_server import ModelServer
+from raypipe.errors import OptionError
+
+
+def main(cfg: DictConfig) -> int:
+    """Serve until the person stops it."""
+    try:
+        model_server = ModelServer(config.options(cfg))
+    except ValueError as error:
+        raise OptionError(str(error)) from None
+    try:
+        with model_server as server:
+            print(_told(server.url), flush=True)
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        # A second Ctrl-C while the interpreter ends would print a traceback for nothing.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return 0
+
+
+def _told(url: str) -> str:
+    return "\n".join(
+        [
+            f"Model server  {url}  (Bedrock and OpenAI; Ctrl-C ends it)",
+            "",
+            f"  export AWS_ENDPOINT_URL_BEDROCK_RUNTIME={url} AWS_REGION=us-east-1",
+            "  export AWS_ACCESS_KEY_ID=simulated AWS_SECRET_ACCESS_KEY=simulated",
+            f"  export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=simulated",
+            "",
+            f"  curl {url}/stats",
+            f'  curl {url}/control -d \'{{"quota": {{"tokens_per_minute": 500000}}}}\'',
+            f"  curl -X POST {url}/reset",
+        ]
+    )
