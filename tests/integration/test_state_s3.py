@@ -126,8 +126,8 @@ def rough(state: S3State, *script: Any) -> Rough:
 
 
 def client_error(status: int, code: str) -> ClientError:
-    response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(response, "PutObject")  # type: ignore[arg-type]
+    response: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "PutObject")
 
 
 CONFLICT = client_error(409, "ConditionalRequestConflict")
