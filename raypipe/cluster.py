@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from raypipe.errors import OptionError, SetupError
+from raypipe.hosts import is_loopback
 from raypipe.options import RayOptions
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,6 @@ _ELSEWHERE = {
     "storage.endpoint_url": "storage=s3 storage.bucket=...",
     "opensearch.endpoint": "opensearch=self_managed opensearch.endpoint=..., or opensearch=none",
 }
-_LOOPBACK = ("127.", "localhost", "::1", "[::1]")
 
 
 def check_places(address: str, state_uri: str, embedded: Sequence[str]) -> None:
@@ -80,7 +80,7 @@ def check_reach(places: Mapping[str, str]) -> None:
         return
     for option, place in places.items():
         host = (urlsplit(place).hostname or "") if "://" in place else ""
-        if host.startswith(_LOOPBACK):
+        if is_loopback(host):
             raise SetupError(
                 f"{option}={place} is each machine's own address and the cluster has "
                 f"{len(hosts)} machines: give one that all of them reach"

@@ -103,6 +103,10 @@ class DocumentStore:
             return pa.schema([DOCUMENT_SCHEMA.field(name) for name in columns]).empty_table()
         return latest(pa.concat_tables(tables), ["book_id"], _ORDER).select(columns)
 
+    def has(self, document_recipe: str) -> bool:
+        """Whether any document of a recipe is finished, told by the names of the parts alone."""
+        return bool(self._parts(document_recipe).names())
+
     def kept(self) -> list[Kept]:
         """Return what is finished of each document recipe, most books first."""
         kept = []

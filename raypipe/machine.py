@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from raypipe.errors import SetupError
+from raypipe.hosts import is_loopback
 from raypipe.options import SCALES, RayOptions, Stages
 
 log = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ def look(
     machine = machine or this_machine()
     # Ray takes whole cores, and one at least; more than there are if a person says so.
     cpus = ray.num_cpus or max(math.floor(machine.cpus), 1)
-    node = NODE_MB if _is_here(endpoint) else 0
+    node = NODE_MB if is_loopback(urlsplit(endpoint).hostname or "") else 0
     free = machine.memory // MB - node - _besides(stages, ray, books)
     fits = max(free // max(stages.summarize.memory_mb, 1), 1)
     sizes = fitted(stages, cpus, most=fits)
@@ -195,11 +196,6 @@ def _besides(stages: Stages, ray: RayOptions, books: int) -> int:
     base = RAY_MB - (0 if ray.dashboard else DASHBOARD_MB) + store
     embed = stages.embed.workers * stages.embed.memory_mb
     return base + embed + stages.write.tasks * stages.write.memory_mb + books // BOOKS_PER_MB
-
-
-def _is_here(endpoint: str) -> bool:
-    host = urlsplit(endpoint).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def better_scale(preset: str, books: int) -> str:

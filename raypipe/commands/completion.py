@@ -14,7 +14,7 @@ from raypipe import config
 from raypipe.commands.conf_text import groups
 from raypipe.errors import OptionError
 
-FLAGS = ("-sc", "--shell-completion")
+_ASK = "-sc"
 _PROGRAM = "raypipe"
 _OFFERED = ("--cfg", "--config-dir", "--help", "--info", "--multirun", "--package", "--resolve")
 _OVERRIDE = re.compile(r"(\+{1,2}|~)?[\w./@-]+=")
@@ -40,7 +40,7 @@ def complete(args: Sequence[str], commands: Sequence[str]) -> str:
             "for fish: raypipe -sc install=fish | source"
         )
     if verb != "query":
-        return _hydra(commands[0], [FLAGS[0], asked])
+        return _hydra(commands[0], [_ASK, asked])
     line = os.environ.get("COMP_LINE", "")
     try:
         found = candidates(line[: _cursor(line)], commands, shell)
@@ -74,7 +74,7 @@ def candidates(line: str, commands: Sequence[str], shell: str = "bash") -> list[
     # The plain words of a search, and half of what stands in quotes, are no options.
     before = [one for one in words if one in ("-m", "--multirun") or _OVERRIDE.match(one)]
     os.environ["COMP_LINE"] = " ".join([_PROGRAM, *before, word])
-    said = _hydra(command, [FLAGS[0], f"query={shell}"]).split()
+    said = _hydra(command, [_ASK, f"query={shell}"]).split()
     return [*found, *_of(command, word, said)]
 
 

@@ -39,7 +39,8 @@ def main(cfg: DictConfig) -> int:
 
 
 def _job(cfg: DictConfig, options: Any) -> Job:
-    state = state_of(cfg, options)
+    storage = config.required(cfg, "storage") if "storage" in cfg else None
+    state = state_of(options, storage)
     documents = DocumentStore(state)
     job = job_of(
         cfg,
@@ -54,9 +55,9 @@ def _job(cfg: DictConfig, options: Any) -> Job:
 
 def _check_finished(job: Job) -> None:
     """Raise before an index is touched if there is nothing to put into it."""
-    kept = job.documents.kept()
-    if any(one.recipe == job.recipe.document for one in kept):
+    if job.documents.has(job.recipe.document):
         return
+    kept = job.documents.kept()
     if not kept:
         raise SetupError(
             f"nothing is finished in {job.state.uri} yet; `raypipe run` does that, with"

@@ -18,6 +18,7 @@ from raypipe.job import Job
 from raypipe.runner import run
 from raypipe.runs import RunRecord
 from raypipe.state import State, open_state
+from raypipe.storage import BookStore
 
 
 def job_of(cfg: DictConfig, options: Any, **more: Any) -> Job:
@@ -32,9 +33,7 @@ def job_of(cfg: DictConfig, options: Any, **more: Any) -> Job:
         OptionError: A part refused its settings.
     """
     store = more.pop("store", None) or config.required(cfg, "storage")
-    state = more.pop("state", None) or open_state(
-        options.state.uri, getattr(store, "connection", None)
-    )
+    state = more.pop("state", None) or state_of(options, store)
     return Job(
         store=store,
         cleaner=config.required(cfg, "text"),
@@ -52,9 +51,8 @@ def job_of(cfg: DictConfig, options: Any, **more: Any) -> Job:
     )
 
 
-def state_of(cfg: DictConfig, options: Any) -> State:
-    """Return the state alone; the storage is made only where it says how S3 is reached."""
-    store = config.required(cfg, "storage") if "storage" in cfg else None
+def state_of(options: Any, store: BookStore | None) -> State:
+    """Return the state; on S3 it is reached as the books are, where those are on S3 too."""
     return open_state(options.state.uri, getattr(store, "connection", None))
 
 

@@ -15,6 +15,7 @@ from raypipe.audit import Audit, audit
 from raypipe.checkpoint import Checkpoint
 from raypipe.commands.against import MEANING, compare_with
 from raypipe.commands.endpoints import fill_endpoints
+from raypipe.commands.jobs import state_of
 from raypipe.compare import Comparison
 from raypipe.embedded.services import Services
 from raypipe.errors import SetupError
@@ -22,7 +23,7 @@ from raypipe.failures import FailureLog, standing
 from raypipe.opensearch.index import find
 from raypipe.opensearch.scan import refresh, scan_ids
 from raypipe.opensearch.settings import IndexHandle, OpenSearchIndex
-from raypipe.state import State, open_state
+from raypipe.state import State
 
 _SHOWN = 10
 _MEANING: Mapping[str, str] = {
@@ -50,7 +51,7 @@ def main(cfg: DictConfig) -> int:
         fill_endpoints(cfg, services)
         store = config.required(cfg, "storage")
         index: OpenSearchIndex = config.required(cfg, "opensearch")
-        state = open_state(options.state.uri, getattr(store, "connection", None))
+        state = state_of(options, store)
         handle = _found(index)
         refresh(index, handle)
         indexed = {one.book_id: one.etag for one in scan_ids(index, handle)}

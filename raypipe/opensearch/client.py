@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import logging
 import os
 import time
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from raypipe.errors import SetupError
+from raypipe.hosts import is_loopback
 from raypipe.opensearch.bulk_policy import reason_of
 from raypipe.retry import TRANSIENT_STATUS, full_jitter
 
@@ -82,11 +82,7 @@ class Connection:
     @property
     def loopback(self) -> bool:
         """Whether the endpoint is this very machine."""
-        host = _split(self.endpoint).hostname or ""
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
+        return is_loopback(_split(self.endpoint).hostname or "")
 
     @property
     def client(self) -> OpenSearch:

@@ -20,12 +20,12 @@ from raypipe.__main__ import _command, _query_as_override
 from raypipe.embedded.services import Services
 from tests.integration.running import ROOT, in_process, ray_here, write_book
 from tests.integration.s3_here import S3Here, s3
+from tests.unit.test_docs import README, fenced
 
 __all__ = ["ray_here", "s3"]
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 NODE = "https://search.example.org:9200"
 FOLDER = "/data/books"
 BUCKET = "my-books"
@@ -36,9 +36,7 @@ WELL = (0, 4)
 
 def typed() -> list[str]:
     """Return what README tells a person to type, line by line."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    return [line for line in lines if line and not line.startswith("#")]
+    return [line for line in fenced(README, "sh") if line and not line.startswith("#")]
 
 
 RAYPIPE = [line for line in typed() if line.startswith("raypipe ") and "ray=cluster" not in line]

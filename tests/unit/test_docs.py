@@ -28,9 +28,9 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 SUBCOMMAND = re.compile(r"(?:\.venv/bin/)?(?:python -m )?raypipe(?: |$)")
 
 
-def fenced(text: str) -> Iterator[str]:
-    """Yield the lines of fenced sh and console blocks, without prompts; `\\` joins lines."""
-    for block in re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+def fenced(text: str, kinds: str = "sh|console") -> Iterator[str]:
+    """Yield the lines of fenced blocks of these kinds, without prompts; `\\` joins lines."""
+    for block in re.findall(rf"^```(?:{kinds})\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
             yield line.strip().removeprefix("$ ")
 

@@ -169,6 +169,7 @@ def test_what_is_kept_of_each_recipe(store: DocumentStore) -> None:
     store.append([document("a", etag="e2")], 2, 0, 0)
     store.append([document("a", document_recipe="d2", embedder="f", title="New")], 3, 0, 0)
     assert store.kept() == [Kept("d1", "s", "e", 2), Kept("d2", "s", "f", 1)]
+    assert (store.has("d2"), store.has("d3")) == (True, False)
     titles = {row["book_id"]: row["title"] for row in store.newest_of_all().to_pylist()}
     assert titles == {"a": "New", "b": "T"}
 
