@@ -41,6 +41,28 @@ def _book_error(kind: str, message: str, retryable: bool) -> BookError:
     return BookError(kind, message, retryable=retryable)
 
 
+class LeftError(Exception):
+    """A book is left for another run: a stop or the budget came first.
+
+    Args:
+        reason: Why, for a person.
+        stops: Nothing else may begin either (the budget is used up); the run stops.
+    """
+
+    def __init__(self, reason: str, *, stops: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.stops = stops
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by keyword: Exception's own way loses `stops`."""
+        return (_left_error, (self.reason, self.stops))
+
+
+def _left_error(reason: str, stops: bool) -> LeftError:
+    return LeftError(reason, stops=stops)
+
+
 @dataclass(frozen=True, slots=True)
 class Book:
     """A source object as the listing shows it, before any GET."""

@@ -134,6 +134,61 @@ class BreakerOptions:
 
 
 @dataclass
+class QuotaOptions:
+    """What the models' account may take, over all workers.
+
+    Args:
+        managed: Whether tokens and requests are counted and throttling is learned from; False
+            where the server has no quota, only a limit of calls in flight.
+        tokens_per_minute: Quota tokens a minute; None = not known, found out by throttling.
+        requests_per_minute: Requests a minute; None = no limit.
+        tokens_per_day: Quota tokens in 24 hours; None = no limit.
+        max_in_flight: Most calls in flight.
+        account: Tells accounts apart on one cluster, where one profile does not.
+    """
+
+    managed: bool = True
+    tokens_per_minute: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    max_in_flight: int = 64
+    account: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("tokens_per_minute", "requests_per_minute", "tokens_per_day"):
+            if getattr(self, name) is not None:
+                at_least(name, getattr(self, name), 1)
+        at_least("max_in_flight", self.max_in_flight, 1)
+
+
+BUDGET_SCOPES = ("state", "run")
+
+
+@dataclass
+class BudgetOptions:
+    """What models may cost.
+
+    Args:
+        max_usd: Most dollars; None = no limit.
+        max_tokens: Most tokens, input and output together; None = no limit.
+        scope: `state` counts all that this state ever paid for, `run` this run alone.
+    """
+
+    max_usd: float | None = None
+    max_tokens: int | None = None
+    scope: str = "state"
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("max_usd", "max_tokens"):
+            if getattr(self, name) is not None:
+                at_least(name, getattr(self, name), 0)
+        if self.scope not in BUDGET_SCOPES:
+            raise ValueError(f"scope={self.scope}: choose {' or '.join(BUDGET_SCOPES)}")
+
+
+@dataclass
 class RayOptions:
     """Where Ray runs.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-InputType = Literal["document", "query"]
+from raypipe.models import InputType
+
+__all__ = ["Embedder", "InputType"]
 
 
 class Embedder(Protocol):

@@ -1,0 +1,1 @@
+"""Paid answers of models, kept as they arrive, so that nothing is paid for twice."""
