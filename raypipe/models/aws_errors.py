@@ -55,7 +55,7 @@ def translated(error: Exception, texts: Sequence[str] = ()) -> ModelError:
     """Return what boto3 raised as a `ModelError`, without what was sent.
 
     Args:
-        error: A BotoCoreError, ClientError or ResponseParserError.
+        error: Any; what boto3 does not know of either was an answer that cannot be read.
         texts: Texts of the request.
     """
     # A ReadTimeoutError has a response, too, and it is None.
@@ -85,7 +85,6 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 def _unanswered(error: Exception) -> ModelError:
     import botocore.exceptions as known
-    import botocore.parsers
 
     kwargs = getattr(error, "kwargs", {})
     place = urlsplit(str(kwargs.get("endpoint_url") or "")).netloc
@@ -96,8 +95,9 @@ def _unanswered(error: Exception) -> ModelError:
         return ModelError("ConnectTimeout", f"no connection in time{at}")
     if isinstance(error, known.ResponseStreamingError | known.IncompleteReadError):
         return ModelError("BadResponse", _SPLIT, status=200, maybe_paid=True)
-    if isinstance(error, botocore.parsers.ResponseParserError):
-        return ModelError("BadResponse", "the answer cannot be read", maybe_paid=True)
+    if not isinstance(error, known.BotoCoreError):
+        message = f"the answer cannot be read ({type(error).__name__})"
+        return ModelError("BadResponse", message, status=200, maybe_paid=True)
     never_sent = (known.EndpointConnectionError, known.ProxyConnectionError, known.SSLError)
     if isinstance(error, never_sent):
         return ModelError("ConnectionError", f"no connection{at} ({type(error).__name__})")
