@@ -14,6 +14,7 @@ from raypipe.book import Book, BookError, Row, pack, unpack
 from raypipe.documents import DocumentStore
 from raypipe.embedders import InputType
 from raypipe.embedders.hash import HashEmbedder
+from raypipe.models import Stopped, never_stopped
 from raypipe.monitor import Monitor
 from raypipe.options import BreakerOptions
 from raypipe.recipe import Recipe
@@ -35,12 +36,12 @@ class Here(Monitor):
 
 @dataclass(frozen=True)
 class Fussy(LeadSummarizer):
-    def summarize(self, book: CleanText) -> Summary:
+    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
         if "refuse" in book.title:
             raise BookError("refused", "not this one", retryable=True)
         if "crash" in book.title:
             raise ZeroDivisionError
-        return super().summarize(book)
+        return super().summarize(book, stopped)
 
 
 @dataclass(frozen=True)
