@@ -144,6 +144,11 @@ class Row:
         return self.failure is None and not self.left
 
 
+BY_MODEL = (
+    *("genre", "setting", "period", "plot", "themes", "characters", "sections", "degraded"),
+)
+"""Fields of a document that only a model fills."""
+
 DOCUMENT_SCHEMA = pa.schema(
     [
         ("book_id", pa.string()),

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from raypipe.book import Book, BookError, Document, LeftError, Row, pack, unpack
+from raypipe.book import BY_MODEL, Book, BookError, Document, LeftError, Row, pack, unpack
 from raypipe.documents import DocumentStore
 from raypipe.embedders import Embedder
 from raypipe.errors import SetupError
@@ -146,7 +146,7 @@ class Summarize:
         summary: Summary = self.summarizer.summarize(text, self._guard.stopped)
         return Document(
             **self._provenance(book),
-            **{name: getattr(summary, name) for name in _BY_MODEL},
+            **{name: getattr(summary, name) for name in BY_MODEL},
             title=summary.title or text.title,
             author=summary.author or text.author,
             language=text.language,
@@ -187,11 +187,6 @@ class Summarize:
             "finished_at": time.time(),
             "node_id": self._node_id,
         }
-
-
-_BY_MODEL = (
-    *("genre", "setting", "period", "plot", "themes", "characters", "sections", "degraded"),
-)
 
 
 @dataclass

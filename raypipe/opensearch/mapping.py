@@ -12,7 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from raypipe import __version__
-from raypipe.book import BookError, Document
+from raypipe.book import BY_MODEL, BookError, Document
 from raypipe.errors import SetupError
 
 DOCUMENT_SCHEMA_VERSION = 1
@@ -73,10 +73,6 @@ _TEXTS = tuple(
     name
     for name, kind in _FIELDS.items()
     if kind["type"] in ("keyword", "text") and name != "about"
-)
-_BY_MODEL = (
-    *(name for name, kind in _FIELDS.items() if kind.get("copy_to") == "about"),
-    "degraded",
 )
 _NUMBERS = tuple(name for name, kind in _FIELDS.items() if kind is _LONG)
 
@@ -187,7 +183,7 @@ def body_of(document: Document, dimension: int) -> dict[str, Any]:
         name: _clean(value)
         for name in _TEXTS
         # What only a model tells is left out of other documents: it would cost each of them.
-        if (value := getattr(document, name)) or name not in _BY_MODEL
+        if (value := getattr(document, name)) or name not in BY_MODEL
     }
     body.update((name, getattr(document, name)) for name in _NUMBERS)
     body["modified"] = _millis(document.modified)
