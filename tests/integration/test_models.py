@@ -8,6 +8,7 @@ import pickle
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -359,10 +360,10 @@ def test_how_long_the_server_asks_to_wait() -> None:
         headers = f"x-amzn-ErrorType: ThrottlingException\r\n{header}\r\n"
         with answering(body, "429 Too Many Requests", headers) as url:
             model = bedrock(url)
-            error = refused(model, lambda model=model: model.call(QUESTION))  # type: ignore[misc]
+            error = refused(model, partial(model.call, QUESTION))
             assert error.retry_after_s == seconds
             other = openai(url)
-            error = refused(other, lambda other=other: other.call(QUESTION))  # type: ignore[misc]
+            error = refused(other, partial(other.call, QUESTION))
             assert error.retry_after_s == (None if "amz" in header else seconds)
 
 
@@ -371,7 +372,7 @@ def test_a_server_that_quotes_the_request_is_not_quoted() -> None:
     with answering(json.dumps(said).encode(), "400 Bad Request") as url:
         for made in CHATS:
             model = made(url)
-            assert refused(model, lambda model=model: model.call(QUESTION)).status == 400
+            assert refused(model, partial(model.call, QUESTION)).status == 400
 
 
 STOPPED = {"output": {"message": {"content": [{"text": "x"}]}}, "usage": {}}
@@ -454,7 +455,7 @@ def test_a_context_that_is_too_small_and_a_model_that_is_not_there() -> None:
         for made in CHATS:
             model = made(server.url)
             model.check()
-            error = refused(model, lambda model=model: model.call(QUESTION))
+            error = refused(model, partial(model.call, QUESTION))
             assert (error.status, "too long" in error.message) == (400, True)
         with pytest.raises(SetupError, match="no such model there; check model_id and region"):
             bedrock(server.url, model_id="amazon.nova-max-v9:0").check()
