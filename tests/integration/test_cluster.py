@@ -17,7 +17,7 @@ from tests.integration.two_nodes import TwoNodes, two_nodes
 
 __all__ = ["project", "s3"]
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.integration
 
 BOOKS = 200
 LEAST_SHARE = 0.2
