@@ -27,7 +27,7 @@ _ROOM = 1.25
 _WIDEST_CHAR = 4  # bytes in UTF-8
 
 _PARAGRAPH = re.compile(r"\n\n+")
-# Three letters or a digit before the stop: not `Mr. Smith` or `J. R.`; no space in Chinese, Japanese.
+# Three letters or a digit before the stop: not `Mr. Smith` or `J. R.`. Japanese has no spaces.
 _SENTENCE = re.compile(r"(?:(?<=[^\W_]{3})|(?<=\d))[.!?…]+[\"'”’»)\]]*\s+|[。！？]+[」』”’）]*\s*")
 _SPACE = re.compile(r"\s+")
 _BREAKS = (_PARAGRAPH, _SENTENCE, _SPACE)
