@@ -27,8 +27,12 @@ _ROOM = 1.25
 _WIDEST_CHAR = 4  # bytes in UTF-8
 
 _PARAGRAPH = re.compile(r"\n\n+")
-# Three letters or a digit before the stop: not `Mr. Smith` or `J. R.`. Japanese has no spaces.
-_SENTENCE = re.compile(r"(?:(?<=[^\W_]{3})|(?<=\d))[.!?…]+[\"'”’»)\]]*\s+|[。！？]+[」』”’）]*\s*")
+# Three letters or a digit before the stop, no title: not `Mr. Ash`, `J. R.`, `Mrs. Lee`. Chinese
+# and Japanese have no space behind it.
+_TITLES = "".join(rf"(?<!\b{title})" for title in ("Mrs", "Rev", "Gen", "Col", "Hon", "Mme"))
+_SENTENCE = re.compile(
+    rf"(?:(?<=[^\W_]{{3}})|(?<=\d)){_TITLES}[.!?…]+[\"'”’»)\]]*\s+|[。！？]+[」』”’）]*\s*"
+)
 _SPACE = re.compile(r"\s+")
 _BREAKS = (_PARAGRAPH, _SENTENCE, _SPACE)
 
