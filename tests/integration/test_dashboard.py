@@ -44,7 +44,7 @@ def test_the_dashboard_names_the_stages_and_their_progress(project: Project) -> 
     project.notes.hold("summarize", DONE_BEFORE)
     options = ["opensearch=none", "ray.dashboard=true", "stages.summarize.books_per_task=1"]
     process = project.start("run", *project.args(*options))
-    wait_for(lambda: project.notes.is_waited("summarize") or process.poll() is not None)
+    wait_for(lambda: project.notes.waiting("summarize") or process.poll() is not None)
     assert process.poll() is None, project.stderr()
     url = re.findall(r"dashboard is at (http://\S+)", project.stderr())[0]
 

@@ -161,7 +161,7 @@ def test_an_index_that_was_killed_goes_on(books: Project) -> None:
     ]
     books.notes.hold("ledger", 0)
     process = books.start("index", *books.args())
-    wait_for(lambda: books.notes.is_waited("ledger") or process.poll() is not None)
+    wait_for(lambda: books.notes.waiting("ledger") or process.poll() is not None)
     assert process.poll() is None, books.stderr()
     process.send_signal(signal.SIGKILL)
     process.wait()

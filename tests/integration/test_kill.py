@@ -64,7 +64,7 @@ def test_after_kills_the_rerun_equals_a_clean_run(
 
 def kill_while_it_waits(project: Project, place: str) -> None:
     process = project.start("run", *project.args())
-    wait_for(lambda: project.notes.is_waited(place) or process.poll() is not None)
+    wait_for(lambda: project.notes.waiting(place) or process.poll() is not None)
     assert process.poll() is None, project.stderr()
     process.send_signal(signal.SIGKILL)
     process.wait()

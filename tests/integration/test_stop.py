@@ -44,7 +44,7 @@ def held(project: Project, after: int) -> Iterator[subprocess.Popen[str]]:
     project.notes.hold("read", after)
     project.notes.take("reads")
     process = project.start("run", *project.args())
-    wait_for(lambda: project.notes.is_waited("read") or process.poll() is not None)
+    wait_for(lambda: project.notes.waiting("read") or process.poll() is not None)
     assert process.poll() is None, project.stderr()
     yield process
 
