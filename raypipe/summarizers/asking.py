@@ -10,7 +10,7 @@ from typing import Protocol
 
 from raypipe.book import BookError
 from raypipe.models import Answer, Question, TooLongError
-from raypipe.summarizers.checks import Checks, Verdict
+from raypipe.summarizers.checks import SAID, Checks, Verdict
 from raypipe.summarizers.fields import Fields, clean, parse
 from raypipe.summarizers.questions import Questions, Task
 
@@ -170,16 +170,16 @@ class Asking:
                 future.cancel()
 
     def _send(self, one: _Open) -> None:
-        def keep(answer: Answer) -> bool:
-            judged = self.judge(one.task, answer)
-            # An answer that would be asked again today must not be found tomorrow; after the
-            # second time it is taken as it is, as long as it is whole.
-            return judged.verdict.usable and (
-                judged.verdict.problem in ("", "form")
-                or (one.first is not None and answer.stop == "end")
-            )
+        task, last = one.task, one.first is not None
 
-        future = self.ask(self.questions.question(one.task), one.task, keep)
+        def keep(answer: Answer) -> bool:
+            verdict = self.judge(task, answer).verdict
+            if answer.stop != "end" or not verdict.usable:
+                return False
+            # What would be asked again must not be kept; the last time it is taken as it is.
+            return last or verdict.problem in ("", "form")
+
+        future = self.ask(self.questions.question(task), task, keep)
         self._waiting[future] = None
         future.add_done_callback(lambda landed: self._landed.put((landed, one)))
 
@@ -207,7 +207,7 @@ class Asking:
             if problem == "form" and judged.verdict.usable:
                 one.task = self.questions.repair(one.task, judged.verdict.text)
             else:
-                one.task = self.questions.tighter(one.task, SAID_OF(problem))
+                one.task = self.questions.tighter(one.task, SAID[problem])
             self._send(one)
         else:
             self._best(one, one.first, judged)
@@ -224,13 +224,7 @@ class Asking:
         one.instead(
             BookError(
                 kind,
-                f"{self.model}: no usable answer about {one.where}, asked twice:"
-                f" {SAID_OF(problem)}",
+                f"{self.model}: no usable answer about {one.where}, asked twice: {SAID[problem]}",
                 retryable=kind == "bad_answer",
             )
         )
-
-
-def SAID_OF(problem: str) -> str:
-    """."""
-    return problem
