@@ -30,7 +30,16 @@ from raypipe.options import (
 from raypipe.settings import wrong_setting
 from raypipe.simulation import ServerOptions
 
-PARTS = ("storage", "text", "summarizer", "embedder", "opensearch", "checkpoint", "prices")
+PARTS = (
+    "storage",
+    "text",
+    "summarizer",
+    "embedder",
+    "opensearch",
+    "checkpoint",
+    "prices",
+    "prompts",
+)
 
 
 @dataclass
@@ -52,6 +61,7 @@ class JobConfig:
     stages: Stages = field(default_factory=Stages)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
     prices: Any = None
+    prompts: Any = None
     quota: QuotaOptions = field(default_factory=QuotaOptions)
     budget: BudgetOptions = field(default_factory=BudgetOptions)
 
