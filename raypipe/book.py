@@ -118,6 +118,15 @@ class Document:
     finished_at: float
     node_id: str
     summary_vector: tuple[float, ...]  # shape (dimension,), float32
+    # What only a model tells.
+    genre: str = ""
+    setting: str = ""
+    period: str = ""
+    plot: str = ""
+    themes: tuple[str, ...] = ()
+    characters: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()  # of each part of the book, its heading first
+    degraded: str = ""  # why the summary is the fallback's and not the model's
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +143,11 @@ class Row:
         """Whether the next stage has work to do on this row."""
         return self.failure is None and not self.left
 
+
+BY_MODEL = (
+    *("genre", "setting", "period", "plot", "themes", "characters", "sections", "degraded"),
+)
+"""Fields of a document that only a model fills."""
 
 DOCUMENT_SCHEMA = pa.schema(
     [
@@ -157,6 +171,14 @@ DOCUMENT_SCHEMA = pa.schema(
         ("embedder", pa.string()),
         ("summary", pa.string()),
         ("keywords", pa.list_(pa.string())),
+        ("genre", pa.string()),
+        ("setting", pa.string()),
+        ("period", pa.string()),
+        ("plot", pa.string()),
+        ("themes", pa.list_(pa.string())),
+        ("characters", pa.list_(pa.string())),
+        ("sections", pa.list_(pa.string())),
+        ("degraded", pa.string()),
         ("model_calls", pa.int32()),
         ("input_tokens", pa.int64()),
         ("output_tokens", pa.int64()),
@@ -166,6 +188,8 @@ DOCUMENT_SCHEMA = pa.schema(
         ("summary_vector", pa.list_(pa.float32())),
     ]
 )
+_LISTS = tuple(one.name for one in DOCUMENT_SCHEMA if pa.types.is_list(one.type))
+_TEXTS = tuple(one.name for one in DOCUMENT_SCHEMA if pa.types.is_string(one.type))
 PARCEL_SCHEMA = pa.schema([("books", pa.int32()), ("rows", pa.binary())])
 """One row: how many books, and their rows as JSON (building nested Arrow took 20 times longer)."""
 
@@ -200,9 +224,10 @@ def documents_table(documents: Iterable[Document]) -> pa.Table:
 
 
 def document_from(cell: dict[str, Any]) -> Document:
-    """Return a document from a row of `DOCUMENT_SCHEMA` as a dict."""
-    lists = {name: tuple(cell[name] or ()) for name in ("flags", "keywords", "summary_vector")}
-    return Document(**{**cell, **lists})
+    """Return a document from a row of `DOCUMENT_SCHEMA` as a dict; older ones lack some cells."""
+    lists = {name: tuple(cell[name] or ()) for name in _LISTS}
+    texts = {name: cell[name] or "" for name in _TEXTS}
+    return Document(**{**cell, **lists, **texts})
 
 
 def _flat(part: Document) -> dict[str, Any]:

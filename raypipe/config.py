@@ -18,7 +18,9 @@ from omegaconf.errors import OmegaConfBaseException
 from raypipe.errors import OptionError, SetupError
 from raypipe.options import (
     BreakerOptions,
+    BudgetOptions,
     EmbeddedOptions,
+    QuotaOptions,
     RayOptions,
     Stages,
     StateOptions,
@@ -28,7 +30,7 @@ from raypipe.options import (
 from raypipe.settings import wrong_setting
 from raypipe.simulation import ServerOptions
 
-PARTS = ("storage", "text", "summarizer", "embedder", "opensearch", "checkpoint")
+PARTS = ("storage", "text", "summarizer", "embedder", "opensearch", "checkpoint", "prices")
 
 
 @dataclass
@@ -49,6 +51,9 @@ class JobConfig:
     ray: RayOptions = field(default_factory=RayOptions)
     stages: Stages = field(default_factory=Stages)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
+    prices: Any = None
+    quota: QuotaOptions = field(default_factory=QuotaOptions)
+    budget: BudgetOptions = field(default_factory=BudgetOptions)
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,9 +22,9 @@ from raypipe.state.parts import Parts, latest
 FOLDER = "documents"
 _ORDER = ("run_seq", "finished_at")
 # Workers take few documents of a large part: they read the row groups that hold them.
-_FORM = Form(DOCUMENT_SCHEMA, kind=FOLDER, version=1, row_group=1_000)
+_FORM = Form(DOCUMENT_SCHEMA, kind=FOLDER, version=2, row_group=1_000)
 _MAX_ROWS = 50_000
-_COLUMNS = ("book_id", "etag", "text_sha256", "run_seq", "finished_at")
+_COLUMNS = ("book_id", "etag", "text_sha256", "degraded", "run_seq", "finished_at")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class DocumentStore:
             besides: Document recipes to leave out, usually the one of this run.
         """
         recipes = [one for one in self._recipes(summary_recipe) if one not in besides]
-        return VersionParts(_last_versions(self._heads(recipes)))
+        return VersionParts(_last_versions(_undegraded(self._heads(recipes))))
 
     def newest(self, document_recipe: str) -> pa.Table:
         """Return the newest finished version of each book: the columns that make a `Book`."""
@@ -126,7 +127,7 @@ class DocumentStore:
         Returns:
             A mapping of `text_sha256` to (part, book id).
         """
-        table = self._heads(self._recipes(summary_recipe))
+        table = _undegraded(self._heads(self._recipes(summary_recipe)))
         return Texts(latest(table, ["text_sha256"], _ORDER))
 
     def read(
@@ -161,6 +162,12 @@ class DocumentStore:
         """Return the versions that a run finished: columns `book_id`, `etag` and `run_seq`."""
         parts = self._parts(document_recipe)
         return parts.read(["book_id", "etag", "run_seq"], {"run_seq": run_seq})
+
+    def degraded(self, document_recipe: str) -> set[str]:
+        """Return the books whose newest document has a fallback's summary, not the model's."""
+        rows = self._parts(document_recipe).read(["book_id", "degraded", *_ORDER])
+        newest = latest(rows, ["book_id"], _ORDER)
+        return set(newest.filter(_is_degraded(newest))["book_id"].to_pylist())
 
     def compact(self, document_recipe: str, threshold: int = 500) -> int:
         """Merge parts of a recipe if there are too many; see `Parts.compact`."""
@@ -201,6 +208,15 @@ class DocumentStore:
             if recipes:
                 return bool(recipes[0] == summary_recipe)
         return False
+
+
+def _is_degraded(table: pa.Table) -> Any:
+    return pc.fill_null(pc.not_equal(table["degraded"], ""), False)
+
+
+def _undegraded(heads: pa.Table) -> pa.Table:
+    """Leave out what a fallback made: a model may do better the next time."""
+    return heads.filter(pc.invert(_is_degraded(heads)))
 
 
 def _last_versions(heads: pa.Table) -> pa.Table:

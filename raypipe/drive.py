@@ -131,7 +131,7 @@ def _keep_to_files() -> None:
 def _parcel_size(job: Job, books: int) -> ParcelSize:
     """Return parcels within the options, small enough that every worker gets some."""
     options = job.stages.summarize
-    at_once = (options.workers or 1) * options.calls_per_worker
+    at_once = (options.workers or 1) * (options.calls_per_worker or 1)
     return ParcelSize(
         books=max(1, min(options.books_per_task, books // (2 * at_once))),
         source_bytes=options.bytes_per_task,

@@ -28,6 +28,7 @@ KINDS: Mapping[str, str] = {
     "binary": "it is no plain text; convert it to text",
     "undecodable": "no encoding fits it; convert it to UTF-8",
     # summarize and embed
+    "degraded": "it is indexed with the fallback's summary; `raypipe retry` asks the model again",
     "killed_worker": "its worker died each time; give workers more memory, or look at the book",
     "unexpected": "raypipe did not foresee this; the log has the traceback: please report it",
     # index
@@ -39,6 +40,9 @@ KINDS: Mapping[str, str] = {
     "unavailable": "OpenSearch did not take it in time; run again when the cluster is well",
 }
 """Kinds of failure: what happened and what to do about it."""
+
+DEGRADED = "degraded"
+"""The one kind of failure whose book is indexed all the same."""
 
 MAX_ATTEMPTS = 3
 """A failure that may pass is tried in this many runs; then it counts as lasting."""

@@ -13,7 +13,8 @@ from raypipe.documents import DocumentStore
 from raypipe.embedders import Embedder
 from raypipe.failures import MAX_ATTEMPTS, FailureLog
 from raypipe.opensearch.settings import OpenSearchIndex
-from raypipe.options import BreakerOptions, RayOptions, Stages
+from raypipe.options import BreakerOptions, BudgetOptions, QuotaOptions, RayOptions, Stages
+from raypipe.prices import Prices
 from raypipe.recipe import Recipe, recipe_of
 from raypipe.state import State
 from raypipe.storage import BookStore
@@ -52,6 +53,10 @@ class Job:
         max_attempts: Failures that may pass are tried in so many runs.
         only: Ids of the books that the run is about; None = every listed book.
         lasting: Also try failures that do not pass by themselves.
+        again: Ids of books that are read again, whatever is finished of them.
+        quota: What the models' account may take.
+        budget: What models may cost.
+        prices: What models cost.
     """
 
     store: BookStore
@@ -70,6 +75,10 @@ class Job:
     max_attempts: int = MAX_ATTEMPTS
     only: Set[str] | None = None
     lasting: bool = False
+    again: Set[str] = frozenset()
+    quota: QuotaOptions = field(default_factory=QuotaOptions)
+    budget: BudgetOptions = field(default_factory=BudgetOptions)
+    prices: Prices = field(default_factory=Prices)
 
     @property
     def recipe(self) -> Recipe:

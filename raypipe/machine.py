@@ -26,6 +26,12 @@ LISTING_CPUS = 0.1
 COMPUTING = 0.6
 """Share of a core that is enough for an actor that computes: it also waits, for S3 and for work."""
 
+WAITING = 0.1
+"""The same for one that waits for a model (DESIGN, rule 9)."""
+
+MOST_BOOKS_AT_ONCE = 64
+"""Books that one worker holds at once while models work on them: about a megabyte each."""
+
 RAY_MB = 1_150
 """Ray 2.60 on one machine and this process, without actors and write tasks: measured 1,150 MB of
 PSS on 2 cores while 40 real books of 0.5 MB went through."""
@@ -208,6 +214,34 @@ def better_scale(preset: str, books: int) -> str:
         return ""
     suits = next(name for name, most in SCALES.items() if most is None or books <= most)
     return f"scale={suits} suits {books:,} books; scale={preset} is for up to {SCALES[preset]:,}"
+
+
+def suited(stages: Stages, in_flight: int) -> Stages:
+    """Return the sizes that suit a summarizer which waits for models; others as they are.
+
+    Args:
+        stages: The sizes of the graph.
+        in_flight: Model calls that may be in flight, over all workers; 0 = it computes.
+    """
+    pool = stages.summarize
+    if not in_flight:
+        return stages
+    share = WAITING if pool.num_cpus is None else pool.num_cpus
+    pool = dataclasses.replace(pool, books_per_task=1, num_cpus=share)
+    return dataclasses.replace(stages, summarize=pool)
+
+
+def with_calls(stages: Stages, in_flight: int) -> Stages:
+    """Return the sizes with a number of books that each summarizer works on at once.
+
+    Args:
+        stages: The sizes of the graph, with a number of workers.
+        in_flight: As `suited`; one call a book keeps them filled even where books are short.
+    """
+    pool = stages.summarize
+    calls = min(math.ceil(in_flight / (pool.workers or 1)), MOST_BOOKS_AT_ONCE)
+    pool = dataclasses.replace(pool, calls_per_worker=pool.calls_per_worker or max(calls, 1))
+    return dataclasses.replace(stages, summarize=pool)
 
 
 def fitted(stages: Stages, cpus: float, most: int | None = None) -> Stages:

@@ -35,6 +35,8 @@ class Progress:
     model_calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_calls: int = 0
+    usd: float = 0.0
     busy: tuple[tuple[str, float], ...] = ()  # seconds that each stage's workers worked
     stop: str = ""
 
@@ -53,6 +55,9 @@ class Marks(Protocol):
 
     def stopped(self) -> str:
         """Return why nothing new may begin, or an empty string."""
+
+    def stop(self, reason: str) -> None:
+        """Let nothing new begin."""
 
     def node_id(self) -> str:
         """Return the id of the node this worker runs on."""

@@ -45,17 +45,19 @@ class SummarizeOptions:
     Args:
         workers: Actors in the pool; None = one a core, as far as cores and memory hold them.
         num_cpus: Share of a core that each reserves; None = an even share of what the other
-            stages leave, at most 0.6.
+            stages leave, at most 0.6, or 0.1 where it waits for a model.
         memory_mb: Memory that each actor takes, for the check at the start.
-        calls_per_worker: Parcels that one actor works on at once; 1 where it computes.
-        books_per_task: Most books in a parcel, the unit of Ray's work and retries.
+        calls_per_worker: Parcels that one actor works on at once; None = 1 where it computes, as
+            many as keep the models' calls in flight where it waits for them.
+        books_per_task: Most books in a parcel, the unit of Ray's work and retries; one where a
+            model is called, for a parcel ends with its slowest book.
         bytes_per_task: Most source bytes in a parcel, so that large books wait for few others.
     """
 
     workers: int | None = None
     num_cpus: float | None = None
     memory_mb: int = 300
-    calls_per_worker: int = 1
+    calls_per_worker: int | None = None
     books_per_task: int = 64
     bytes_per_task: int = 4_000_000
 
@@ -66,7 +68,8 @@ class SummarizeOptions:
         if self.num_cpus is not None:
             at_least("num_cpus", self.num_cpus, 0)
         at_least("memory_mb", self.memory_mb, 0)
-        at_least("calls_per_worker", self.calls_per_worker, 1)
+        if self.calls_per_worker is not None:
+            at_least("calls_per_worker", self.calls_per_worker, 1)
         at_least("books_per_task", self.books_per_task, 1)
         at_least("bytes_per_task", self.bytes_per_task, 1)
 

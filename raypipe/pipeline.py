@@ -64,7 +64,7 @@ def build(books: PendingBooks, parts: Parts, stages: Stages) -> Dataset:
     finished: Dataset = pending.map_batches(
         Summarize,
         fn_constructor_kwargs=parts.summarize(),
-        **pool(stages.summarize, stages, calls=stages.summarize.calls_per_worker),
+        **pool(stages.summarize, stages, calls=stages.summarize.calls_per_worker or 1),
     ).map_batches(Embed, fn_constructor_kwargs=parts.embed(), **pool(stages.embed, stages))
     return finished
 
@@ -80,8 +80,8 @@ def pool(stage: StageOptions | SummarizeOptions, stages: Stages, calls: int = 1)
         "compute": ActorPoolStrategy(
             size=stage.workers,
             max_concurrent_calls_per_actor=calls,
-            # Twice the calls, so that an actor never waits for its next parcel.
-            max_tasks_in_flight_per_actor=4 * calls,
+            # More than the calls, so that an actor never waits for its next parcel.
+            max_tasks_in_flight_per_actor=max(4, calls + calls // 4),
             enable_true_multi_threading=calls > 1,
         ),
         "num_cpus": stage.num_cpus,

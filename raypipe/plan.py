@@ -73,6 +73,7 @@ def plan(
     limit: int | None = None,
     max_attempts: int = 3,
     lasting: bool = False,
+    again: Container[str] = frozenset(),
 ) -> Plan:
     """Take the listing apart.
 
@@ -84,6 +85,7 @@ def plan(
         limit: Most books that are taken; the others are left.
         max_attempts: Failures that may pass are tried so often.
         lasting: Take the other failures too.
+        again: Ids of books that are read again, whatever is finished of them.
     """
     result = Plan()
     for book in books:
@@ -91,14 +93,15 @@ def plan(
         failure = known.failures.get(book.book_id)
         same = failure is not None and (failure.etag, failure.recipe) == (book.etag, recipe)
         attempts = failure.attempts if failure is not None and same else 0
-        if skip and version in known.processed:
+        anew = not skip or book.book_id in again
+        if not anew and version in known.processed:
             result.processed.append(book.book_id)
-        elif not lasting and skip and failure and same and _is_lasting(failure, max_attempts):
+        elif not lasting and not anew and failure and same and _is_lasting(failure, max_attempts):
             result.known_failures.append(book.book_id)
         elif limit is not None and len(result.ready) + len(result.new) >= limit:
             result.over_limit.append(book.book_id)
         else:
-            part = known.finished.get(version) or known.summarized.get(version) if skip else None
+            part = None if anew else known.finished.get(version) or known.summarized.get(version)
             target = result.ready if part else result.new
             target.append(replace(book, attempts=attempts, part=part or ""))
     # Parcels of finished books are cut by part, so that each part is opened once.

@@ -11,17 +11,20 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import pyarrow.compute as pc
+
 from raypipe import __version__, runs
 from raypipe.book import Book
 from raypipe.claim import Claim
 from raypipe.errors import SetupError
-from raypipe.failures import standing
+from raypipe.failures import DEGRADED, standing
 from raypipe.job import Checked, Job, Timer
 from raypipe.monitor import Progress
 from raypipe.opensearch.index import ensure, find, purge
 from raypipe.opensearch.scan import refresh
 from raypipe.opensearch.settings import Contents, IndexHandle
-from raypipe.plan import Known, KnownFailure, Plan, plan
+from raypipe.pending import listed, pending
+from raypipe.plan import Plan
 from raypipe.runs import RunRecord
 from raypipe.state import state_id
 
@@ -35,6 +38,7 @@ class Outcome:
     plan: Plan
     done: set[str]
     failed: set[str]
+    degraded: int
     progress: Progress
     handle: IndexHandle | None
 
@@ -96,24 +100,17 @@ def _execute(job: Job, claim: Claim, timer: Timer, stack: ExitStack) -> Outcome:
     """List, plan, run the graph, and read back what the ledger says of it."""
     handle, books = _prepared(job, timer)
     with timer.step("planning"):
-        todo = plan(
-            books,
-            _known(job, handle),
-            recipe=job.recipe.document,
-            skip=job.checkpoint.skip,
-            limit=job.limit,
-            max_attempts=job.max_attempts,
-            lasting=job.lasting,
-        )
+        todo = pending(job, books, handle.generation if handle else None)
     _say(todo)
     progress = Progress()
     if todo.todo:
         progress = _graph(job, claim, todo, handle, timer, stack)
     with timer.step("closing"):
         done, failed = _read_back(job, claim.run_seq, handle) if todo.todo else (set(), set())
+        degraded = _degraded(job, claim.run_seq) if todo.todo else 0
         if handle is not None and job.index is not None and done:
             refresh(job.index, handle)
-    return Outcome(todo, done, failed, progress, handle)
+    return Outcome(todo, done, failed, degraded, progress, handle)
 
 
 def _prepared(job: Job, timer: Timer) -> tuple[IndexHandle | None, list[Book]]:
@@ -123,22 +120,11 @@ def _prepared(job: Job, timer: Timer) -> tuple[IndexHandle | None, list[Book]]:
         if job.purge and job.index is not None:
             find(job.index)  # a server that cannot be used is told before a long listing
     with timer.step("listing"):
-        books = _listed(job)
+        books = listed(job)
     if job.purge:
         with timer.step("index"):
             handle = _index(job)
     return handle, books
-
-
-def _listed(job: Job) -> list[Book]:
-    if job.only is not None and not job.only:
-        return []
-    books = list(job.store.list_books())
-    if not books:
-        raise SetupError(
-            f"no book is there: {job.store.selection}; check storage's prefix and suffixes"
-        )
-    return books if job.only is None else [book for book in books if book.book_id in job.only]
 
 
 def _index(job: Job) -> IndexHandle | None:
@@ -155,22 +141,6 @@ def _index(job: Job) -> IndexHandle | None:
     if not handle.require_alias:
         log.info("%s is a concrete index, not an alias: used in place", handle.physical)
     return handle
-
-
-def _known(job: Job, handle: IndexHandle | None) -> Known:
-    """Return what the ledger says; without an index, finished is as far as a book gets."""
-    recipe = job.recipe
-    failures = standing(job.failures.known(), job.checkpoint.history())
-    last = {
-        row["book_id"]: KnownFailure(row["etag"], row["recipe"], row["retryable"], row["attempts"])
-        for row in failures.to_pylist()
-    }
-    finished = job.documents.finished(recipe.document)
-    summarized = job.documents.summarized(recipe.summary, besides=[recipe.document])
-    if handle is None:
-        return Known(set(finished), {}, summarized, last)
-    processed = job.checkpoint.versions(handle.generation, recipe.document)
-    return Known(processed, finished, summarized, last)
 
 
 def _say(todo: Plan) -> None:
@@ -227,17 +197,25 @@ def _read_back(job: Job, run_seq: int, handle: IndexHandle | None) -> tuple[set[
     return set(acknowledged["book_id"].to_pylist()), set(failures["book_id"].to_pylist())
 
 
+def _degraded(job: Job, run_seq: int) -> int:
+    """Return how many of this run's books have a fallback's summary."""
+    kinds = job.failures.of_run(run_seq)["kind"]
+    return int(pc.sum(pc.equal(kinds, DEGRADED)).as_py() or 0)
+
+
 def _fill(record: RunRecord, outcome: Outcome) -> None:
     """Put a run's numbers into its record."""
     todo, progress, handle = outcome.plan, outcome.progress, outcome.handle
     done = len(outcome.done)
     record.status, record.reason = ("stopped" if progress.stop else "done"), progress.stop
-    record.exit_code = 4 if progress.stop else 3 if outcome.failed else 0
+    record.exit_code = 4 if progress.stop else 3 if outcome.failed or outcome.degraded else 0
     record.listed, record.skipped = len(todo.listed), len(todo.skipped)
     record.known_failures = len(todo.known_failures)
     record.indexed, record.finished = (0, done) if handle is None else (done, 0)
     record.failed, record.left = len(outcome.failed), len(outcome.left)
-    record.model_calls = progress.model_calls
+    record.degraded = outcome.degraded
+    record.model_calls, record.cached_calls = progress.model_calls, progress.cached_calls
+    record.usd = round(progress.usd, 6)
     record.input_tokens, record.output_tokens = progress.input_tokens, progress.output_tokens
     if handle is not None:
         record.index, record.generation = handle.physical, handle.generation

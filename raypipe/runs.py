@@ -41,6 +41,7 @@ class RunRecord:
     failed: int = 0
     left: int = 0
     known_failures: int = 0
+    degraded: int = 0  # indexed, but with a fallback's summary
     model_calls: int = 0
     cached_calls: int = 0
     input_tokens: int = 0

@@ -16,9 +16,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from raypipe.book import Book, BookError, Document, Row, pack, unpack
+from raypipe.book import BY_MODEL, Book, BookError, Document, LeftError, Row, pack, unpack
 from raypipe.documents import DocumentStore
 from raypipe.embedders import Embedder
+from raypipe.errors import SetupError
 from raypipe.guard import Guard, failed
 from raypipe.monitor import Marks
 from raypipe.recipe import Recipe
@@ -89,9 +90,18 @@ class Summarize:
             document = self._again(row.book, text) or self._document(row.book, text)
         except BookError as error:
             return failed(row, stage, error)
+        except LeftError as left:
+            return self._left(row, left)
+        except SetupError:
+            raise  # every book would fail
         except Exception as error:
             return failed(row, stage, _unexpected(row.book, error))
         return replace(row, document=document, book=replace(row.book, part=""))
+
+    def _left(self, row: Row, left: LeftError) -> Row:
+        if left.stops:
+            self.marks.stop(left.reason)
+        return replace(row, left=left.reason)
 
     def _read(self, book: Book) -> bytes:
         if book.size > self.cleaner.max_bytes:
@@ -133,11 +143,12 @@ class Summarize:
         return self.documents.by_text(self.recipe.summary)
 
     def _document(self, book: Book, text: CleanText) -> Document:
-        summary: Summary = self.summarizer.summarize(text)
+        summary: Summary = self.summarizer.summarize(text, self._guard.stopped)
         return Document(
             **self._provenance(book),
-            title=text.title,
-            author=text.author,
+            **{name: getattr(summary, name) for name in BY_MODEL},
+            title=summary.title or text.title,
+            author=summary.author or text.author,
             language=text.language,
             words=text.words,
             encoding=text.encoding,
@@ -214,6 +225,8 @@ class Embed:
             vectors = self.embedder.embed([_searchable(row) for row in rows])
             pairs = zip(rows, vectors, strict=True)
             return [self._with(row, vector.tolist()) for row, vector in pairs]
+        except SetupError:
+            raise  # every book would fail
         except Exception:
             return self._singly(rows)  # find out which book it was
 
@@ -229,6 +242,8 @@ class Embed:
             return self._with(row, self.embedder.embed([_searchable(row)])[0].tolist())
         except BookError as error:
             return failed(row, "embed", error)
+        except SetupError:
+            raise
         except Exception as error:
             return failed(row, "embed", _unexpected(row.book, error))
 

@@ -98,8 +98,13 @@ def _defaults(path: Path) -> list[Any]:
 
 
 def leaves(name: str, value: object) -> Iterator[tuple[str, object]]:
-    """Yield each option below a name with its value."""
-    if isinstance(value, Mapping):
+    """Yield each option below a name with its value.
+
+    A table, whose keys are no option names (ids of models), is one option.
+    """
+    if isinstance(value, Mapping) and not all(str(key).isidentifier() for key in value):
+        yield name, f"{len(value)} entries"
+    elif isinstance(value, Mapping):
         for key, inner in value.items():
             yield from leaves(f"{name}.{key}" if name else str(key), inner)
     else:

@@ -47,6 +47,9 @@ def job_of(cfg: DictConfig, options: Any, **more: Any) -> Job:
         ray=options.ray,
         limit=options.limit,
         adopt=options.adopt,
+        quota=options.quota,
+        budget=options.budget,
+        prices=config.required(cfg, "prices"),
         **more,
     )
 
@@ -81,9 +84,14 @@ def _report(record: RunRecord, job: Job) -> str:
         + f" + failed {record.failed:,} + left {record.left:,}"
         f"   in {record.seconds:.1f} s, {record.model_calls:,} model calls",
     ]
+    if record.model_calls + record.cached_calls and record.input_tokens + record.output_tokens:
+        lines.append(
+            f"models  {record.input_tokens:,} tokens in, {record.output_tokens:,} out, "
+            f"${record.usd:,.2f}; {record.cached_calls:,} answers came from the cache"
+        )
     if record.reason:
         lines.append(f"stopped {record.reason}; run again to go on")
-    if record.failed or record.known_failures:
+    if record.failed or record.known_failures or record.degraded:
         lines += _failures(record, job)
     if job.index is not None:
         where = f"{job.index.index} -> {record.index} at {job.index.connection.endpoint}"

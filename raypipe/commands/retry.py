@@ -33,18 +33,27 @@ def main(cfg: DictConfig) -> int:
         fill_endpoints(cfg, services)
         # A person who asks for it has put something right: the cap on attempts is for `run`.
         job = job_of(cfg, options, max_attempts=sys.maxsize, lasting=options.all)
-        record = carry_out(replace(job, only=_chosen(job)), cfg, options.output)
+        degraded = job.documents.degraded(job.recipe.document)
+        chosen = _chosen(job, degraded)
+        record = carry_out(replace(job, only=chosen, again=degraded), cfg, options.output)
     return record.exit_code or 0
 
 
-def _chosen(job: Job) -> set[str]:
-    """Return the ids of the failed books to try, and say how many there are."""
+def _chosen(job: Job, degraded: set[str]) -> set[str]:
+    """Return the ids of the books to try, and say how many there are.
+
+    Args:
+        job: The job.
+        degraded: Books that are indexed, but not with the model's summary.
+    """
     failed = standing(job.failures.known(), job.checkpoint.history())
     failed = equal(failed, "recipe", job.recipe.document)
     passing = failed.filter(failed["retryable"])
     lasting = len(failed) - len(passing)
     chosen = failed if job.lasting else passing
     log.info("retrying %s failed books", f"{len(chosen):,}")
+    if degraded:
+        log.info("and %s that have a fallback's summary", f"{len(degraded):,}")
     if lasting and not job.lasting:
         kinds = pc.unique(failed.filter(pc.invert(failed["retryable"]))["kind"]).to_pylist()
         log.info(
@@ -52,4 +61,4 @@ def _chosen(job: Job) -> set[str]:
             f"{lasting:,}",
             ", ".join(sorted(kinds)),
         )
-    return set(chosen["book_id"].to_pylist())
+    return set(chosen["book_id"].to_pylist()) | degraded

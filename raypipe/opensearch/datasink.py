@@ -90,8 +90,13 @@ class OpenSearchDatasink(Datasink[Counters]):
             for one in rejected.values()
         ]
         stages = [self._failed(row.book, row.failure) for row in rows if row.failure]
+        degraded = [
+            self._failed(finished[doc.book_id].book, _degraded(doc, finished[doc.book_id].book))
+            for doc in fresh
+            if doc.degraded and doc.book_id not in rejected
+        ]
         acknowledged = [doc for doc in documents if doc.book_id not in rejected]
-        self._record(acknowledged, [*stages, *refused], ctx.task_idx)
+        self._record(acknowledged, [*stages, *refused, *degraded], ctx.task_idx)
         failures = [one.kind for one in (*stages, *refused)]
         left = sum(bool(row.left) for row in rows)
         self._marks.report(len(acknowledged), failures, left, _usage(fresh))
@@ -149,6 +154,11 @@ class OpenSearchDatasink(Datasink[Counters]):
 def _refusal(rejected: Rejected, book: Book) -> Failure:
     message = f"{book.key}: {rejected.message}"[:500]
     return Failure("index", rejected.kind, message, rejected.retryable, book.attempts + 1)
+
+
+def _degraded(document: Document, book: Book) -> Failure:
+    message = f"{book.key}: {document.degraded}"[:500]
+    return Failure("summarize", "degraded", message, True, book.attempts + 1)
 
 
 def _usage(documents: list[Document]) -> Usage:

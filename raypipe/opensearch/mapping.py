@@ -12,7 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from raypipe import __version__
-from raypipe.book import BookError, Document
+from raypipe.book import BY_MODEL, BookError, Document
 from raypipe.errors import SetupError
 
 DOCUMENT_SCHEMA_VERSION = 1
@@ -29,6 +29,8 @@ _TIME = {"type": "date", "format": "epoch_millis"}
 # texts in other languages pass through it, words and query alike. A second analysis of the same
 # words, as they are written, was measured to double the node's work for a document.
 _TEXT = {"type": "text", "analyzer": "english"}
+# Kept to be shown; `about` is what is searched of them.
+_TOLD = {"type": "text", "index": False, "copy_to": "about"}
 _RAW = {"fields": {"raw": _KEYWORD}}  # to sort and to group by
 _FIELDS: dict[str, dict[str, Any]] = {
     "book_id": _KEYWORD,  # `_id` again, because `_id` can be neither sorted nor paged by
@@ -51,6 +53,15 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "embedder": _KEYWORD,
     "summary": _TEXT,
     "keywords": _TEXT,  # searched as text too: the words that a summary left out
+    "about": _TEXT,  # all of the following at once, so that a search has one field more, not six
+    "genre": {**_KEYWORD, "copy_to": "about"},
+    "setting": _TOLD,
+    "period": _TOLD,
+    "plot": _TOLD,
+    "themes": _TOLD,
+    "characters": _TOLD,
+    "sections": _TOLD,
+    "degraded": _KEYWORD,
     "model_calls": _LONG,
     "input_tokens": _LONG,
     "output_tokens": _LONG,
@@ -58,7 +69,11 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "finished_at": _TIME,
     "node_id": _KEYWORD,
 }
-_TEXTS = tuple(name for name, kind in _FIELDS.items() if kind["type"] in ("keyword", "text"))
+_TEXTS = tuple(
+    name
+    for name, kind in _FIELDS.items()
+    if kind["type"] in ("keyword", "text") and name != "about"
+)
 _NUMBERS = tuple(name for name, kind in _FIELDS.items() if kind is _LONG)
 
 
@@ -164,7 +179,12 @@ def body_of(document: Document, dimension: int) -> dict[str, Any]:
         BookError: `bad_vector`: wrong dimension, a value that is not finite, or no length, which
             cosine similarity cannot take (k-NN's SpaceType refuses it for the whole item).
     """
-    body: dict[str, Any] = {name: _clean(getattr(document, name)) for name in _TEXTS}
+    body: dict[str, Any] = {
+        name: _clean(value)
+        for name in _TEXTS
+        # What only a model tells is left out of other documents: it would cost each of them.
+        if (value := getattr(document, name)) or name not in BY_MODEL
+    }
     body.update((name, getattr(document, name)) for name in _NUMBERS)
     body["modified"] = _millis(document.modified)
     body["finished_at"] = _millis(document.finished_at)

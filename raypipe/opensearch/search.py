@@ -18,7 +18,7 @@ from raypipe.opensearch.index import find
 from raypipe.opensearch.mapping import VECTOR, embedder_differences
 from raypipe.opensearch.settings import IndexHandle, OpenSearchIndex
 
-FIELDS = ("title^3", "author^2", "summary", "keywords")
+FIELDS = ("title^3", "author^2", "summary", "keywords", "about")
 WINDOW = 100
 """Hits of each kind that are fused."""
 RANK_CONSTANT = 60

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raypipe.embedders import Embedder
+from raypipe.models import Stopped, never_stopped
 from raypipe.summarizers import Summary
 from raypipe.summarizers.keywords import keywords
 from raypipe.text import CleanText, count_words, sentences
@@ -63,6 +64,11 @@ class ExtractiveSummarizer:
         """Name the summarizer in documents and messages."""
         return "extractive"
 
+    @property
+    def in_flight(self) -> int:
+        """Return 0: it computes."""
+        return 0
+
     def identity(self) -> Mapping[str, Any]:
         """Return what changes its summaries."""
         return {
@@ -80,7 +86,7 @@ class ExtractiveSummarizer:
         """Raise `SetupError` if its embedder could embed nothing."""
         self.embedder.check()
 
-    def summarize(self, book: CleanText) -> Summary:
+    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
         """Return a book's summary, in reading order; never empty for a book with words."""
         found = sentences(book.text, book.language)
         counts = np.array([count_words(sentence) for sentence in found], dtype=np.int64)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raypipe.models import Stopped, never_stopped
 from raypipe.summarizers import Summary
 from raypipe.text import CleanText
 
@@ -32,6 +33,11 @@ class LeadSummarizer:
         """Name the summarizer in documents and messages."""
         return "lead"
 
+    @property
+    def in_flight(self) -> int:
+        """Return 0: it computes."""
+        return 0
+
     def identity(self) -> Mapping[str, Any]:
         """Return what changes its summaries."""
         return {"model": "lead", "version": 1, "words": self.words}
@@ -39,7 +45,7 @@ class LeadSummarizer:
     def check(self) -> None:
         """Do nothing: it needs nothing."""
 
-    def summarize(self, book: CleanText) -> Summary:
+    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
         """Return the book's first words and no keywords."""
         head = book.text[: self.words * _LONGEST_WORD]  # a long book is not split for its top
         return Summary(" ".join(head.split()[: self.words]), ())

@@ -22,6 +22,7 @@ from raypipe.book import Book, BookError
 from raypipe.checkpoint import Checkpoint, Processed
 from raypipe.embedders import InputType
 from raypipe.embedders.hash import HashEmbedder
+from raypipe.models import Stopped, never_stopped
 from raypipe.state.local import LocalState
 from raypipe.storage.local import LocalBookStore
 from raypipe.storage.s3 import S3BookStore
@@ -110,14 +111,14 @@ class NotingS3Store(S3BookStore):
 class NotingSummarizer(LeadSummarizer):
     notes: str = ""
 
-    def summarize(self, book: CleanText) -> Summary:
+    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
         notes = Notes(self.notes)
         notes.add("summaries", book.title)
         notes.pass_by("summarize")
         if KILLS in book.title and notes.lines("deadly"):
             notes.add("deaths", book.title)
             os.kill(os.getpid(), signal.SIGKILL)
-        summary = super().summarize(book)
+        summary = super().summarize(book, stopped)
         return replace(summary, flags=("x" * 40_000,)) if REFUSED in book.title else summary
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.book import BookError, Document
+from raypipe.book import BY_MODEL, DOCUMENT_SCHEMA, BookError, Document, documents_table
 from raypipe.documents import DocumentStore, Kept
 from raypipe.errors import SetupError
 from raypipe.finished import FinishedBooks
 from raypipe.state.local import LocalState
+from raypipe.state.parquet import Form
 
 
 @pytest.fixture
@@ -182,3 +183,23 @@ def test_a_run_over_finished_documents_reads_none(store: DocumentStore) -> None:
     with pytest.raises(BookError) as raised:
         books.read(book)
     assert (raised.value.kind, raised.value.retryable) == ("lost", True)
+
+
+def test_degraded_documents_are_known_and_stand_for_no_model(store: DocumentStore) -> None:
+    store.append([document("a", degraded="no answer"), document("b")], 1, 0, 0)
+    assert store.degraded("d1") == {"a"}
+    assert set(store.summarized("s1")) == {("b", "e1")}
+    assert store.by_text("s1").get("text of a") is None
+    store.append([document("a", run_seq=2)], 2, 0, 0)
+    assert store.degraded("d1") == set()
+    assert set(store.summarized("s1")) == {("a", "e1"), ("b", "e1")}
+
+
+def test_documents_of_an_older_version_lack_what_models_tell(store: DocumentStore) -> None:
+    new = [name for name in DOCUMENT_SCHEMA.names if name in BY_MODEL]
+    table = documents_table([document("a")]).drop_columns(new)
+    old = Form(table.schema, kind="documents", version=1)
+    store.state.put("documents/d1/part-00000001-000000-000000.parquet", old.encode(table))
+    assert store.read("d1/part-00000001-000000-000000.parquet", ["a"]) == [document("a")]
+    assert set(store.summarized("s1")) == {("a", "e1")}
+    assert store.degraded("d1") == set()

@@ -10,7 +10,17 @@ import psutil
 import pytest
 
 from raypipe.errors import SetupError
-from raypipe.machine import MB, Machine, better_scale, check_fits, fitted, look, this_machine
+from raypipe.machine import (
+    MB,
+    Machine,
+    better_scale,
+    check_fits,
+    fitted,
+    look,
+    suited,
+    this_machine,
+    with_calls,
+)
 from raypipe.options import RayOptions, StageOptions, Stages, SummarizeOptions, WriteOptions
 
 GIB = 1024**3
@@ -201,3 +211,29 @@ def test_the_hint_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="raypipe"):
         look(replace(stages(), preset="small"), RayOptions(), 5_000, "", SMALL)
     assert caplog.messages == ["scale=large suits 5,000 books; scale=small is for up to 100"]
+
+
+# Summarizers that wait for models.
+
+
+def test_a_summarizer_that_waits_takes_a_tenth_of_a_core_and_one_book_a_task() -> None:
+    sizes = with_calls(fitted(suited(stages(2), 64), 2.0), 64)
+    pool = sizes.summarize
+    assert (pool.num_cpus, pool.books_per_task, pool.calls_per_worker) == (0.1, 1, 32)
+
+
+def test_one_that_computes_stays_as_it_is() -> None:
+    plain = fitted(stages(2), 2.0)
+    sizes = with_calls(fitted(suited(stages(2), 0), 2.0), 0)
+    assert sizes.summarize == replace(plain.summarize, calls_per_worker=1)
+
+
+def test_what_a_person_set_stays() -> None:
+    own = replace(stages(2), summarize=SummarizeOptions(2, 0.3, calls_per_worker=7))
+    sizes = with_calls(fitted(suited(own, 64), 2.0), 64)
+    assert (sizes.summarize.num_cpus, sizes.summarize.calls_per_worker) == (0.3, 7)
+
+
+def test_no_worker_holds_more_books_than_fit_its_memory() -> None:
+    assert with_calls(stages(1), 1_000).summarize.calls_per_worker == 64
+    assert with_calls(stages(4), 2).summarize.calls_per_worker == 1

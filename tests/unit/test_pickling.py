@@ -113,7 +113,13 @@ USES: list[tuple[Callable[[Path], Any], Callable[[Any, Path], Any]]] = [
     (lambda _: OpenSearchIndex(Connection("http://127.0.0.1:9200")), _use_index),
     (lambda folder: Checkpoint(state=LocalState(str(folder))), _use_checkpoint),
 ]
-USE = {"text": _clean, "embedder": _embed, "summarizer": _summarize}
+
+
+def _price(prices: Any, _: Path) -> Any:
+    return prices.of("amazon.nova-lite-v1:0")
+
+
+USE = {"prices": _price, "text": _clean, "embedder": _embed, "summarizer": _summarize}
 """How an option of these groups is used, whichever it is; the others need a place of their own."""
 USES += [(partial(_made, group, choice), USE[group]) for group, choice in OPTIONS if group in USE]
 

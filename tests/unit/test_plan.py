@@ -65,3 +65,11 @@ def test_without_a_checkpoint_every_book_is_taken_anew() -> None:
     result = plan([book("a"), book("b")], known, recipe="r", skip=False)
     assert [one.book_id for one in result.new] == ["a", "b"]
     assert not result.ready
+
+
+def test_a_book_that_is_asked_for_again_is_read_whatever_is_finished_of_it() -> None:
+    version = ("a", "v1")
+    known = Known(processed={version}, finished={version: "r/part-1"})
+    result = plan([book("a"), book("b")], known, recipe="r", again={"a"})
+    assert [(one.book_id, one.part) for one in result.new] == [("a", ""), ("b", "")]
+    assert (result.processed, result.ready) == ([], [])

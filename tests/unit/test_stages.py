@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from raypipe.book import Book, BookError, Row, pack, unpack
+from raypipe.book import Book, BookError, LeftError, Row, pack, unpack
 from raypipe.documents import DocumentStore
 from raypipe.embedders import InputType
 from raypipe.embedders.hash import HashEmbedder
+from raypipe.errors import SetupError
+from raypipe.models import Stopped, never_stopped
 from raypipe.monitor import Monitor
 from raypipe.options import BreakerOptions
 from raypipe.recipe import Recipe
@@ -35,12 +38,12 @@ class Here(Monitor):
 
 @dataclass(frozen=True)
 class Fussy(LeadSummarizer):
-    def summarize(self, book: CleanText) -> Summary:
+    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
         if "refuse" in book.title:
             raise BookError("refused", "not this one", retryable=True)
         if "crash" in book.title:
             raise ZeroDivisionError
-        return super().summarize(book)
+        return super().summarize(book, stopped)
 
 
 @dataclass(frozen=True)
@@ -135,3 +138,65 @@ def test_a_document_of_this_recipe_keeps_its_vector(summarize: Summarize, monito
     first = unpack(Embed(HashEmbedder(8), RECIPE, monitor)(pack(parcel(summarize, "fine"))))
     again = unpack(Embed(Picky(16), RECIPE, monitor)(pack(first)))
     assert again == first
+
+
+@dataclass(frozen=True)
+class Waiting(LeadSummarizer):
+    """Raises what a summarizer raises that calls models."""
+
+    error: Exception | None = None
+    told: Summary | None = None
+
+    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
+        if why := stopped():
+            raise LeftError(why)
+        if self.error is not None:
+            raise self.error
+        return self.told or super().summarize(book)
+
+
+def waiting(stage: Summarize, **more: Any) -> Summarize:
+    return replace(stage, summarizer=Waiting(**more))
+
+
+def test_a_book_that_is_left_is_not_failed(summarize: Summarize, monitor: Here) -> None:
+    (row,) = parcel(waiting(summarize, error=LeftError("asked to stop")), "fine")
+    assert (row.left, row.failure, row.document) == ("asked to stop", None, None)
+    assert monitor.stopped() == ""
+
+
+def test_a_used_up_budget_stops_the_run(summarize: Summarize, monitor: Here) -> None:
+    rows = parcel(waiting(summarize, error=LeftError("no money", stops=True)), "a", "b")
+    assert [row.left for row in rows] == ["no money"] * 2
+    assert monitor.stopped() == "no money"
+
+
+def test_what_makes_every_book_fail_ends_the_stage(summarize: Summarize) -> None:
+    with pytest.raises(SetupError, match="no such model"):
+        parcel(waiting(summarize, error=SetupError("no such model")), "fine")
+
+
+def test_the_models_words_reach_the_document(summarize: Summarize) -> None:
+    told = Summary(
+        "Sum", ("k",), genre="novel", plot="P", themes=("t",), characters=("A: b",),
+        sections=("I: s",), setting="S", period="1890s", degraded="no answer", author="Ann",
+    )  # fmt: skip
+    (row,) = parcel(waiting(summarize, told=told), "fine")
+    document = row.document
+    assert document is not None
+    for name in ("genre", "plot", "themes", "characters", "sections", "setting", "period"):
+        assert getattr(document, name) == getattr(told, name)
+    assert (document.degraded, document.author, document.title) == ("no answer", "Ann", "fine")
+
+
+def test_a_degraded_document_stands_for_no_other_book(summarize: Summarize) -> None:
+    stage = waiting(summarize, told=Summary("Fallback", (), degraded="no answer"))
+    (first,) = parcel(stage, "fine")
+    assert first.document is not None
+    embedded = replace(first.document, document_recipe="d")
+    summarize.documents.append([embedded], 1, 0, 0)
+    store = summarize.store
+    assert isinstance(store, LocalBookStore)
+    (Path(store.path) / "fine.txt").rename(Path(store.path) / "renamed.txt")
+    again = unpack(summarize(pack(Row(book) for book in store.list_books())))
+    assert [row.document and row.document.degraded for row in again] == [""]

@@ -39,9 +39,17 @@ def served(**changes: Any) -> dict[str, Any]:
 def test_every_field_of_a_document_is_mapped_and_sent_and_no_other() -> None:
     fields = {field.name for field in dataclasses.fields(Document)}
     body = index_body(4, META)["mappings"]
-    assert set(body["properties"]) == fields
+    assert set(body["properties"]) == fields | {"about"}  # what is copied there is searched
     assert body["dynamic"] == "strict"
-    assert set(body_of(document("a"), 4)) == fields
+    full = {name: "told" for name in ("genre", "setting", "period", "plot", "degraded")}
+    lists = {name: ("told",) for name in ("themes", "characters", "sections")}
+    assert set(body_of(document("a", **full, **lists), 4)) == fields
+
+
+def test_what_only_a_model_tells_is_left_out_where_no_model_told_it() -> None:
+    body = body_of(document("a", genre="novel"), 4)
+    assert body["genre"] == "novel"
+    assert not set(body) & {"setting", "plot", "themes", "sections", "degraded"}
 
 
 def test_a_body_is_json_with_short_floats() -> None:
