@@ -30,7 +30,16 @@ from raypipe.options import (
 from raypipe.settings import wrong_setting
 from raypipe.simulation import ServerOptions
 
-PARTS = ("storage", "text", "summarizer", "embedder", "opensearch", "checkpoint", "prices")
+PARTS = (
+    "storage",
+    "text",
+    "summarizer",
+    "embedder",
+    "opensearch",
+    "checkpoint",
+    "prices",
+    "prompts",
+)
 
 
 @dataclass
@@ -52,6 +61,7 @@ class JobConfig:
     stages: Stages = field(default_factory=Stages)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
     prices: Any = None
+    prompts: Any = None
     quota: QuotaOptions = field(default_factory=QuotaOptions)
     budget: BudgetOptions = field(default_factory=BudgetOptions)
 
@@ -80,6 +90,18 @@ class RunConfig(IndexConfig):
     """Schema of `run`."""
 
     examples: list[str] = field(default_factory=list)
+
+
+@dataclass
+class PlanConfig(IndexConfig):
+    """Schema of `plan`."""
+
+    sample: int = 50
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        at_least("sample", self.sample, 1)
 
 
 @dataclass
@@ -133,6 +155,7 @@ class ServicesConfig:
 SCHEMAS: Mapping[str, type] = {
     "run": RunConfig,
     "index": IndexConfig,
+    "plan": PlanConfig,
     "retry": RetryConfig,
     "search": SearchConfig,
     "verify": VerifyConfig,

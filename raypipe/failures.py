@@ -29,6 +29,14 @@ KINDS: Mapping[str, str] = {
     "undecodable": "no encoding fits it; convert it to UTF-8",
     # summarize and embed
     "degraded": "it is indexed with the fallback's summary; `raypipe retry` asks the model again",
+    "model": "the model did not answer in several tries; run again when the service is well",
+    "bad_request": "the model does not take such a request; see the message, or take another model",
+    "service_quota": "a quota of the account is used up; have it raised, then run again",
+    "filtered": "the provider's content filter stopped it; take another model, or leave it out",
+    "too_long": "even a small piece of it is too long for the model; set smaller chunks",
+    "refused": "the model declined to summarize it; take another model, or leave it out",
+    "cut": "the answer was cut off at max_tokens each time; raise it, or ask for fewer words",
+    "bad_answer": "the model's answer was of no use, also when asked again; take another model",
     "killed_worker": "its worker died each time; give workers more memory, or look at the book",
     "unexpected": "raypipe did not foresee this; the log has the traceback: please report it",
     # index

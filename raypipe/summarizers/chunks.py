@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 
 from raypipe.book import BookError
@@ -27,8 +27,12 @@ _ROOM = 1.25
 _WIDEST_CHAR = 4  # bytes in UTF-8
 
 _PARAGRAPH = re.compile(r"\n\n+")
-# Three letters or a digit before the stop: not `Mr. Smith` or `J. R.`; no space in Chinese, Japanese.
-_SENTENCE = re.compile(r"(?:(?<=[^\W_]{3})|(?<=\d))[.!?…]+[\"'”’»)\]]*\s+|[。！？]+[」』”’）]*\s*")
+# Three letters or a digit before the stop, no title: not `Mr. Ash`, `J. R.`, `Mrs. Lee`. Chinese
+# and Japanese have no space behind it.
+_TITLES = "".join(rf"(?<!\b{title})" for title in ("Mrs", "Rev", "Gen", "Col", "Hon", "Mme"))
+_SENTENCE = re.compile(
+    rf"(?:(?<=[^\W_]{{3}})|(?<=\d)){_TITLES}[.!?…]+[\"'”’»)\]]*\s+|[。！？]+[」』”’）]*\s*"
+)
 _SPACE = re.compile(r"\s+")
 _BREAKS = (_PARAGRAPH, _SENTENCE, _SPACE)
 
@@ -40,7 +44,7 @@ class Chunk:
     Attributes:
         text: What stands there, white space included: all chunks together are the book.
         heading: The headings of the chapters that begin in it or reach into it.
-        start: Position of its first byte in the book's UTF-8.
+        start: Position of its first character in the book.
     """
 
     text: str
@@ -49,8 +53,8 @@ class Chunk:
 
     @property
     def end(self) -> int:
-        """Position behind its last byte in the book's UTF-8."""
-        return self.start + len(self.text.encode())
+        """Position behind its last character in the book."""
+        return self.start + len(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ def split(book: CleanText, target: int, most: int, max_chunks: int) -> tuple[Chu
             part for section in _sections(book, wanted) for part in _cut(data, section, wanted)
         ]
         if len(spans) <= max_chunks:
-            return tuple(_chunk(data, span) for span in spans)
+            return tuple(_chunks(data, spans))
         if wanted >= widest:
             raise BookError(
                 "too_large",
@@ -107,11 +111,8 @@ def halves(chunk: Chunk) -> tuple[Chunk, Chunk] | None:
         return None
     whole = _Span(0, len(data), (chunk.heading,))
     target = max(math.ceil(len(data) / 2), 1)
-    parts = [_chunk(data, span) for span in _cut(data, whole, target)]
-    if len(parts) != 2:
-        return None
-    first, second = (replace(part, start=chunk.start + part.start) for part in parts)
-    return first, second
+    parts = list(_chunks(data, list(_cut(data, whole, target)), chunk.start))
+    return (parts[0], parts[1]) if len(parts) == 2 else None
 
 
 def _sections(book: CleanText, target: int) -> list[_Span]:
@@ -199,12 +200,14 @@ def _char_start(data: bytes, at: int) -> int:
     return at
 
 
-def _chunk(data: bytes, span: _Span) -> Chunk:
-    text = data[span.start : span.end].decode()
-    return Chunk(text, heading_of(span.titles), span.start)
+def _chunks(data: bytes, spans: list[_Span], start: int = 0) -> Iterator[Chunk]:
+    for span in spans:
+        text = data[span.start : span.end].decode()
+        yield Chunk(text, _heading(span.titles), start)
+        start += len(text)
 
 
-def heading_of(titles: tuple[str, ...]) -> str:
+def _heading(titles: tuple[str, ...]) -> str:
     """Return one heading for the chapters of a chunk: `CHAPTER I – CHAPTER IV` for several."""
     named = [title for title in titles if title]
     if len(named) > 1:

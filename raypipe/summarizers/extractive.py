@@ -97,7 +97,7 @@ class ExtractiveSummarizer:
         chosen: list[int] = []
         if len(candidates):
             vectors = self.embedder.embed([found[at] for at in candidates])
-            picked = _greedy(vectors, counts[candidates], self.max_words, self.slices)
+            picked = greedy(vectors, counts[candidates], self.max_words, self.slices)
             chosen = sorted(candidates[picked].tolist())
         text = " ".join(found[at] for at in chosen) or _first_words(book.text, self.max_words)
         return Summary(text, keywords(book.text, book.language, self.keywords))
@@ -114,7 +114,7 @@ class ExtractiveSummarizer:
         words = counts[first]
         fits = first[(words > 0) & (words <= self.max_words)]
         good = first[(words >= self.min_sentence_words) & (words <= self.max_sentence_words)]
-        prose = good[np.array([_is_prose(found[at]) for at in good], dtype=bool)]
+        prose = good[np.array([is_prose(found[at]) for at in good], dtype=bool)]
         enough = min(self.max_words, int(counts.sum()) // 2)
         for tier in (prose, good):
             if counts[tier].sum() >= enough:
@@ -122,7 +122,7 @@ class ExtractiveSummarizer:
         return fits
 
 
-def _is_prose(sentence: str) -> bool:
+def is_prose(sentence: str) -> bool:
     """Tell a whole sentence from a heading, a table's row or a piece of one."""
     if not _PROSE.match(sentence) or sentence.isupper():
         return False
@@ -131,7 +131,7 @@ def _is_prose(sentence: str) -> bool:
     return not start.islower() and letters > 0.6 * len(sentence)
 
 
-def _greedy(
+def greedy(
     vectors: NDArray[np.float32], counts: NDArray[np.int64], max_words: int, slices: int
 ) -> list[int]:
     """Return positions of the sentences, picked slice by slice.

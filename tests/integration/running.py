@@ -27,7 +27,7 @@ PARTS = "tests.integration.run_parts"
 MARK = "RAYPIPE_TEST_MARK"
 WORKERS_END_S = 6.0
 """Seconds in which Ray's workers with a book end when their driver was killed."""
-PATIENCE = 150.0
+PATIENCE = 300.0
 """Seconds after which a test gives up on a run; other work may share the cores."""
 
 

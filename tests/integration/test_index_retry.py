@@ -152,7 +152,6 @@ def take_step(books: Project, step: str) -> None:
     check_balance(json.loads(in_process(command, books.args(*STEPS[step]), code=None)))
 
 
-@pytest.mark.timeout(300)
 def test_an_index_that_was_killed_goes_on(books: Project) -> None:
     books.run("opensearch=none")
     books.options += [
@@ -161,7 +160,7 @@ def test_an_index_that_was_killed_goes_on(books: Project) -> None:
     ]
     books.notes.hold("ledger", 0)
     process = books.start("index", *books.args())
-    wait_for(lambda: books.notes.is_waited("ledger") or process.poll() is not None)
+    wait_for(lambda: books.notes.waiting("ledger") or process.poll() is not None)
     assert process.poll() is None, books.stderr()
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -33,7 +33,6 @@ def project_at(home: Path, endpoint: str, index: str) -> Project:
     return made
 
 
-@pytest.mark.timeout(600)
 def test_after_kills_the_rerun_equals_a_clean_run(
     tmp_path: Path, opensearch_url: str, ray_here: None
 ) -> None:
@@ -64,7 +63,7 @@ def test_after_kills_the_rerun_equals_a_clean_run(
 
 def kill_while_it_waits(project: Project, place: str) -> None:
     process = project.start("run", *project.args())
-    wait_for(lambda: project.notes.is_waited(place) or process.poll() is not None)
+    wait_for(lambda: project.notes.waiting(place) or process.poll() is not None)
     assert process.poll() is None, project.stderr()
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.running import PARTS, Project, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.integration
 
 
 def test_nothing_lives_on_after_kill_9_of_a_run_with_embedded_services(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_nothing_lives_on_after_kill_9_of_a_run_with_embedded_services(tmp_path:
         own_home=False,  # the downloads of the embedded node are in the person's cache
     )
     try:
-        wait_for(lambda: project.notes.is_waited("summarize") or process.poll() is not None)
+        wait_for(lambda: project.notes.waiting("summarize") or process.poll() is not None)
         assert process.poll() is None, project.stderr()
         names = " ".join(" ".join(one.cmdline()[:6]) for one in project.processes())
         for part in ("java", "raylet", "guardian.py", "s3_server"):

@@ -46,8 +46,11 @@ def two_nodes() -> Iterator[TwoNodes]:
     folder = tempfile.mkdtemp(prefix="ray-two-")  # short, for sockets are in it
     env = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
     env |= {"RAY_AUTH_MODE": "disabled", "TOKENIZERS_PARALLELISM": "false", **AWS}
+    # Ray's Cluster writes its address where a person's Ray would look, and that folder is missing
+    # where no Ray ever ran: this makes it the one that is removed afterwards.
+    env["RAY_TMPDIR"] = folder
     env.pop("RAY_ADDRESS", None)
-    command = [sys.executable, "-m", "tests.integration.two_nodes", folder]
+    command = [sys.executable, "-m", "tests.integration.two_nodes"]
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -66,14 +69,14 @@ def two_nodes() -> Iterator[TwoNodes]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def main(folder: str) -> None:
+def main() -> None:
     """Serve one cluster until the input ends."""
     from ray.cluster_utils import Cluster
 
     print_to = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # Ray prints, too
     node: dict[str, Any] = {"num_cpus": CPUS, "object_store_memory": 100 * 1024 * 1024}
-    head = {**node, "include_dashboard": False, "temp_dir": folder}
+    head = {**node, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, connect=False, head_node_args=head)
     first, second = cluster.head_node, cluster.add_node(**node)
     assert first is not None
@@ -85,4 +88,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from raypipe import config
 from raypipe.checkpoint import Checkpoint
+from raypipe.models.account import Paid
 from raypipe.opensearch.client import Connection
 from raypipe.opensearch.index import OpenSearchIndex
 from raypipe.state.local import LocalState
@@ -100,7 +101,9 @@ def _embed(part: Any, _: Path) -> Any:
 
 
 def _summarize(part: Any, _: Path) -> Any:
-    return part.summarize(TextCleaner().clean(TEXT, "a.txt"))
+    book = TextCleaner().clean(TEXT, "a.txt")
+    # Without its model, a summarizer can only say what it would ask.
+    return part.calls_of(book) if isinstance(part, Paid) else part.summarize(book)
 
 
 def _made(group: str, choice: str, _: Path) -> Any:
@@ -119,7 +122,17 @@ def _price(prices: Any, _: Path) -> Any:
     return prices.of("amazon.nova-lite-v1:0")
 
 
-USE = {"prices": _price, "text": _clean, "embedder": _embed, "summarizer": _summarize}
+def _write(prompts: Any, _: Path) -> Any:
+    return prompts.written("chunk", text="a lamp", words="20")
+
+
+USE = {
+    "prices": _price,
+    "prompts": _write,
+    "text": _clean,
+    "embedder": _embed,
+    "summarizer": _summarize,
+}
 """How an option of these groups is used, whichever it is; the others need a place of their own."""
 USES += [(partial(_made, group, choice), USE[group]) for group, choice in OPTIONS if group in USE]
 
