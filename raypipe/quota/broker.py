@@ -18,6 +18,8 @@ from raypipe.quota.clients import DEAD_S, Client, Workers
 from raypipe.quota.limits import Limits
 from raypipe.quota.needs import check_need
 
+LEAST_WAIT_S = 0.001
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -147,7 +149,8 @@ class Broker:
         self._bury(now)
         waits = self._grant(now)
         self._refuse_unaffordable()
-        return min([waits, *self._workers.next_death_s(now)])
+        # A clock may not resolve less than this.
+        return max(LEAST_WAIT_S, min([waits, *self._workers.next_death_s(now)]))
 
     def _grant(self, now: float) -> float:
         self.paused = ""

@@ -8,6 +8,9 @@ DEPTH_S = 3.0
 """Seconds of quota that a bucket holds. Bedrock refills continuously and does not say how much it
 keeps (the model server's holds 5 s), so what is saved up for longer may not be there."""
 
+_NOTHING = 1e-3
+"""Sums of fractions must not keep out a call that fits exactly."""
+
 
 class Bucket:
     """What may be taken now; it starts empty, and its level falls below 0 where a need was larger.
@@ -45,7 +48,7 @@ class Bucket:
         if self._per_s == inf:
             return 0.0
         lacking = min(need, self.depth) - self.level
-        return max(0.0, lacking / self._per_s)
+        return lacking / self._per_s if lacking > _NOTHING else 0.0
 
     def take(self, amount: float) -> None:
         """Take out (or, below 0, put back)."""
