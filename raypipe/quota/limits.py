@@ -17,6 +17,10 @@ by it: what flows into the server's bucket meanwhile is granted afterwards."""
 LOOK_S = 0.25
 """How often a rate that grows is looked at again while a call waits for tokens."""
 
+LATE_S = 0.25
+"""A full bucket loses what flows in until a call arrives, and a call that is larger than the bucket
+is let in only when it is full: each such call is given this much time for its way."""
+
 
 class Limits:
     """When a call may go, and what is learned from what became of it.
@@ -78,8 +82,10 @@ class Limits:
 
     def take(self, reserved: float) -> None:
         """Charge a call that goes now."""
-        self._tokens.take(reserved)
+        late = self._tokens.per_s * LATE_S if reserved > self._tokens.depth else 0.0
+        self._tokens.take(reserved + late)
         self._requests.take(1)
+        self._rate.granted()
         self._count(reserved)
 
     def settle(self, need: Need, reserved: float, granted: float, spent: Spent, now: float) -> None:
@@ -116,7 +122,8 @@ class Limits:
             self._day.refused(now, wait)
         elif self._managed:
             self._requests.take(-1)
-            self._rate.refused(now, granted, self._net, reserved)
+            debt = max(0.0, reserved - self._tokens.depth)
+            self._rate.refused(now, granted, self._net, reserved, debt)
             self._tokens.flow(now, self._rate.per_s)
             self._tokens.refused(reserved, waits=wait is not None)
             self._requests.refused(1, waits=wait is not None)
