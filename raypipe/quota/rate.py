@@ -8,6 +8,7 @@ the shape of CUBIC (RFC 9438, section 4), which fills a known limit and yet find
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from math import inf
@@ -73,7 +74,7 @@ class Rate:
         if not self._cut:
             if self.ceiling != inf or self._base == inf:
                 return self.ceiling
-            return self._base * 2.0 ** min(64.0, self._grown_s / START_DOUBLES_S)
+            return self._base * math.pow(2.0, min(64.0, self._grown_s / START_DOUBLES_S))
         return min(self.ceiling, self._base * (BELOW + (self._grown_s / DOUBLES_S) ** 3))
 
     @property

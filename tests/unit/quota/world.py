@@ -182,5 +182,8 @@ class World:
 
     def rate(self) -> float:
         """Return the rate that is tried, as a share of the server's."""
-        rate, most = self.broker.totals(self.client).tokens_per_minute, self.server.tokens_per_minute
+        rate, most = (
+            self.broker.totals(self.client).tokens_per_minute,
+            self.server.tokens_per_minute,
+        )
         return (rate or inf) / (most or inf)
