@@ -169,7 +169,7 @@ class Broker:
 
     def _lease(self, waiter: _Waiter, reserved: float, now: float) -> None:
         client = waiter.client
-        self._limits.take(reserved)
+        self._limits.take(waiter.need, reserved)
         client.purse.hold(client.worst(waiter.need))
         client.in_flight += 1
         self._in_flight += 1
@@ -205,6 +205,7 @@ class Broker:
     def _end(self, held: _Held, spent: Spent) -> None:
         client = held.client
         client.purse.settle(client.worst(held.need), client.cost(held.need, spent))
+        self._limits.ended(held.need, held.reserved)
         client.in_flight -= 1
         self._in_flight -= 1
 

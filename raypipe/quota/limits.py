@@ -43,7 +43,8 @@ class Limits:
         self._requests = Bucket(inf if requests is None else requests / 60, now, least=1.0)
         self._day = Day(options.tokens_per_day if options.managed else None, now)
         self._frozen_until = now
-        self._net = 0.0
+        self._net = 0.0  # let through so far
+        self._ahead = 0.0  # charged to calls in flight, and not yet by the server
 
     @property
     def tokens_per_minute(self) -> float | None:
@@ -64,8 +65,7 @@ class Limits:
         if not self._managed:
             return 0.0
         self._rate.begin(reserved)
-        self._tokens.flow(now, self._rate.per_s)
-        self._requests.flow(now, self._requests.per_s)
+        self._flow(now)
         tokens, requests = self._tokens.lacking_s(reserved), self._requests.lacking_s(1)
         self._rate.tick(now, limited=tokens > requests)
         if tokens > 0 and self._rate.changes:
@@ -80,13 +80,14 @@ class Limits:
         """Nobody waits: the rate is not what holds calls back."""
         self._rate.tick(now, limited=False)
 
-    def take(self, reserved: float) -> None:
+    def take(self, need: Need, reserved: float) -> None:
         """Charge a call that goes now."""
-        late = self._tokens.per_s * LATE_S if reserved > self._tokens.depth else 0.0
-        self._tokens.take(reserved + late)
+        if reserved > self._tokens.depth:
+            self._tokens.take(self._tokens.per_s * LATE_S)
+        self._charge(reserved)
         self._requests.take(1)
         self._rate.granted()
-        self._count(reserved)
+        self._ahead += self._beyond(need, reserved)
 
     def settle(self, need: Need, reserved: float, granted: float, spent: Spent, now: float) -> None:
         """Put back what a call did not take, and learn from it.
@@ -101,15 +102,27 @@ class Limits:
         if spent.unknown:
             return
         used = spent.input_tokens + self._burndown * spent.output_tokens
-        self._tokens.flow(now, self._rate.per_s)
-        self._tokens.take(used - reserved if self._managed else 0.0)
-        self._count(used - reserved if self._managed else 0.0)
+        self._flow(now)
+        self._charge(used - reserved if self._managed else 0.0)
         if spent.throttled:
             self._refused(reserved, granted, spent, now)
         elif spent.output_tokens:
             self._answers.add(need, spent.output_tokens)
 
-    def _count(self, tokens: float) -> None:
+    def ended(self, need: Need, reserved: float) -> None:
+        """Note that a call is no longer in flight, settled or given up."""
+        self._ahead -= self._beyond(need, reserved)
+
+    def _beyond(self, need: Need, reserved: float) -> float:
+        """Return what a call may take at its end beyond what the server reserves at its start."""
+        return max(0.0, reserved - need.input_tokens - need.max_tokens)
+
+    def _flow(self, now: float) -> None:
+        self._tokens.flow(now, self._rate.per_s)
+        self._requests.flow(now, self._requests.per_s)
+
+    def _charge(self, tokens: float) -> None:
+        self._tokens.take(tokens)
         self._net += tokens
         self._day.take(tokens)
 
@@ -122,7 +135,7 @@ class Limits:
             self._day.refused(now, wait)
         elif self._managed:
             self._requests.take(-1)
-            debt = max(0.0, reserved - self._tokens.depth)
+            debt = max(0.0, reserved - self._tokens.depth) + self._ahead
             self._rate.refused(now, granted, self._net, reserved, debt)
             self._tokens.flow(now, self._rate.per_s)
             self._tokens.refused(reserved, waits=wait is not None)

@@ -112,8 +112,8 @@ class Rate:
                 are refused for the same reason: one round trip, one lesson.
             net: Tokens that the server let through so far, by our count.
             need: Tokens of the refused call.
-            debt: How far below 0 the server's bucket may have been, since it takes needs that are
-                larger than itself.
+            debt: How far below 0 the server's bucket may have been: it takes needs that are larger
+                than itself, and charges burndown at the end.
 
         Returns:
             Whether it is a lesson of its own.
