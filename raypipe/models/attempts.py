@@ -22,9 +22,6 @@ log = logging.getLogger(__name__)
 _LOOK_S = 0.5
 """A stop is seen within this many seconds."""
 
-_STEP_BACK_S, _LONGEST_STEP_S = 0.25, 15.0
-"""Of one refused call, where nobody holds all of them back: a server without a known quota."""
-
 _LONGEST_MESSAGE = 500  # characters of what a server says
 
 T = TypeVar("T")
@@ -53,7 +50,6 @@ class Attempts(Generic[T]):
     name: str = ""
     sleep: Sleep = time.sleep
     _failed: Counter[Rule] = field(default_factory=Counter, init=False)  # throttles not counted
-    _throttles: int = field(default=0, init=False)
 
     def answer(self, paid: Callable[[T, TokenUsage], T]) -> T:
         """Return the answer, whatever `paid`, told of it at once, makes of it.
@@ -123,10 +119,7 @@ class Attempts(Generic[T]):
             self.lost()
         rule = rule_for(error)
         if rule.do == "throttled":
-            self._throttles += 1  # no try: the quota decides when, and this call steps back
-            wait_s = full_jitter(self._throttles, base=_STEP_BACK_S)
-            self._pause(min(wait_s, _LONGEST_STEP_S))
-            return
+            return  # the quota decides when
         self._failed[rule] += 1
         if rule.do not in ("retry", "unknown"):
             self._raise(rule.do, rule, error)

@@ -128,8 +128,6 @@ class Limits:
 
     def _refused(self, reserved: float, granted: float, spent: Spent, now: float) -> None:
         wait = spent.retry_after_s
-        if not self._managed and wait is None:
-            return
         self._frozen_until = max(self._frozen_until, now + (FREEZE_S if wait is None else wait))
         if spent.daily:
             self._day.refused(now, wait)
