@@ -15,6 +15,7 @@ from raypipe import __version__
 
 COMMANDS = {
     "run": "list the books, summarize and embed the new ones, index them (the default)",
+    "plan": "what a run would do, and what it would cost, before it begins",
     "index": "index what is finished already: nothing is read, no model is called",
     "retry": "try failed books again; all=true: also those that do not pass by themselves",
     "search": 'find a book by describing it: raypipe search "two friends quarrel" limit=5',

@@ -14,7 +14,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -166,24 +166,36 @@ class AnswerGroup:
             return None
 
 
-def spent(state: State, known: Collection[str] = ()) -> Iterator[tuple[str, Bill]]:
-    """Yield name and bill of everything that was ever paid for, to rebuild a budget.
+def paid(state: State) -> list[str]:
+    """Return the names of everything that was ever paid for, `cache/<group>/...`, sorted.
+
+    Raises:
+        StateError: The state could not be listed.
+    """
+    return [name for name in state.list(f"{FOLDER}/") if _KEPT.fullmatch(name)]
+
+
+def bills(state: State, names: Iterable[str]) -> Iterator[tuple[str, Bill]]:
+    """Yield name and bill of what was paid for; a damaged one is passed over, and logged.
 
     Args:
         state: Where.
-        known: Names that need not be read; give a set if they are many.
+        names: Of `paid`.
 
     Raises:
         StateError: The state could not be read.
     """
-    names = (
-        name for name in state.list(f"{FOLDER}/") if name not in known and _KEPT.fullmatch(name)
-    )
+    names = iter(names)
     with ThreadPoolExecutor(_READERS, "cache") as pool:
         while batch := list(islice(names, _READ_AT_ONCE)):
             for name, bill in zip(batch, pool.map(partial(_bill, state), batch), strict=True):
                 if bill is not None:
                     yield name, bill
+
+
+def spent(state: State, known: Collection[str] = ()) -> Iterator[tuple[str, Bill]]:
+    """Yield name and bill of everything that was ever paid for, names in `known` left out."""
+    return bills(state, (name for name in paid(state) if name not in known))
 
 
 def _bill(state: State, name: str) -> Bill | None:

@@ -93,6 +93,18 @@ class RunConfig(IndexConfig):
 
 
 @dataclass
+class PlanConfig(IndexConfig):
+    """Schema of `plan`."""
+
+    sample: int = 50
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        at_least("sample", self.sample, 1)
+
+
+@dataclass
 class RetryConfig(JobConfig):
     """Schema of `retry`."""
 
@@ -143,6 +155,7 @@ class ServicesConfig:
 SCHEMAS: Mapping[str, type] = {
     "run": RunConfig,
     "index": IndexConfig,
+    "plan": PlanConfig,
     "retry": RetryConfig,
     "search": SearchConfig,
     "verify": VerifyConfig,

@@ -163,6 +163,11 @@ class DocumentStore:
         parts = self._parts(document_recipe)
         return parts.read(["book_id", "etag", "run_seq"], {"run_seq": run_seq})
 
+    def books(self) -> set[str]:
+        """Return the books that have a finished document of any recipe."""
+        tables = [self._parts(one).read(["book_id"]) for one in self._by_recipe()]
+        return {book for table in tables for book in table["book_id"].to_pylist()}
+
     def degraded(self, document_recipe: str) -> set[str]:
         """Return the books whose newest document has a fallback's summary, not the model's."""
         rows = self._parts(document_recipe).read(["book_id", "degraded", *_ORDER])

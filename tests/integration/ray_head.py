@@ -68,7 +68,15 @@ class Head:
         args = [f"--{name}={value}" for name, value in options.items()]
         command = ["ray", "start", "--head", "--disable-usage-stats", *args]
         log = (self.folder / "start.log").open("w")
-        subprocess.run(command, env={**self.env(), **env}, check=True, stdout=log, stderr=log)
+        # Jobs that are sent there begin where it was started, and write their log.
+        subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**self.env(), **env},
+            check=True,
+            stdout=log,
+            stderr=log,
+        )
 
     def processes(self) -> list[psutil.Process]:
         """Return what lives of it; some of Ray's agents write over their environment."""
@@ -108,5 +116,5 @@ def ray_head(
         for process in ending:
             with contextlib.suppress(psutil.Error):
                 process.send_signal(signal.SIGKILL)
-        wait_for(lambda: not any(map(_lives, ending)) and not made.processes(), 30)
+        wait_for(lambda: not any(map(_lives, ending)) and not made.processes())
         shutil.rmtree(made.folder, ignore_errors=True)

@@ -16,7 +16,7 @@ from tests.integration.test_cluster_attach import BOOKS, keep_token, on_s3, proj
 
 __all__ = ["project", "s3"]
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 WORKERS, CORES = 2, 2
 

@@ -24,7 +24,7 @@ from tests.unit.test_docs import README, fenced
 
 __all__ = ["ray_here", "s3"]
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.integration
 
 NODE = "https://search.example.org:9200"
 FOLDER = "/data/books"

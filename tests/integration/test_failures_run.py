@@ -16,7 +16,7 @@ from tests.integration.s3_here import S3Here, s3
 
 __all__ = ["project", "ray_here", "s3"]
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.integration
 
 GOOD = [f"good_{number}" for number in range(6)]
 MOST_BYTES = 50_000

@@ -152,7 +152,6 @@ def take_step(books: Project, step: str) -> None:
     check_balance(json.loads(in_process(command, books.args(*STEPS[step]), code=None)))
 
 
-@pytest.mark.timeout(300)
 def test_an_index_that_was_killed_goes_on(books: Project) -> None:
     books.run("opensearch=none")
     books.options += [

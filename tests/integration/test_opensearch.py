@@ -231,7 +231,7 @@ def test_faiss_is_refused_before_the_node_hangs_on_it(index: OpenSearchIndex) ->
     began = time.monotonic()
     with pytest.raises(SetupError, match=r"opensearch\.engine=faiss needs native libraries"):
         ensure(dataclasses.replace(index, engine="faiss"), CONTENTS)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert find(index) is None
 
 

@@ -23,7 +23,7 @@ from raypipe.cluster import most_cpus
 from tests.unit.test_docs import README, fenced
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.integration
 
 RUN = (
     "run ray=cluster storage=s3 storage.bucket=my-books state.uri=s3://my-books/raypipe-state"
@@ -86,7 +86,7 @@ class Launcher:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=600,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -23,7 +23,7 @@ from tests.integration.s3_here import S3Here, s3
 
 __all__ = ["project", "ray_here", "s3"]
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.integration
 
 MANY = 2_500
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.integration.running import (
+    PATIENCE,
     Project,
     check_balance,
     project,
@@ -23,11 +24,12 @@ from tests.integration.running import (
 
 __all__ = ["project", "ray_here"]
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.integration
 
 BOOKS = 12
-CLEANLY_S = 30.0
-AT_ONCE_S = 5.0
+CLEANLY_S = 90.0
+AT_ONCE_S = 30.0
+"""Far less than the book is held for; a quiet machine needs a tenth of both."""
 
 
 @pytest.fixture
@@ -50,13 +52,13 @@ def held(project: Project, after: int) -> Iterator[subprocess.Popen[str]]:
 
 
 def told(project: Project) -> None:
-    wait_for(lambda: "stopping: asked to stop" in project.stderr(), 15)
+    wait_for(lambda: "stopping: asked to stop" in project.stderr())
 
 
 def test_signals_stop_a_run_and_the_next_goes_on(books: Project, ray_here: None) -> None:
     with held(books, 5) as run:  # the second parcel of four is begun, two of it are to come
         second = books.start("run", *books.args(), log="-second")
-        assert second.wait(60) == 1
+        assert second.wait(PATIENCE) == 1
         assert f"pid {run.pid}" in books.stderr("-second")
         assert "Traceback" not in books.stderr("-second")
         run.send_signal(signal.SIGTERM)

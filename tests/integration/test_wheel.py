@@ -60,7 +60,7 @@ def call(program: Path, *args: str, cwd: Path) -> subprocess.CompletedProcess[st
     kept = {name: os.environ[name] for name in ("HOME", "TMPDIR", "LANG") if name in os.environ}
     environment = {**kept, "PATH": f"{program.parent}:/usr/bin:/bin"}
     return subprocess.run(
-        [str(program), *args], cwd=cwd, env=environment, capture_output=True, text=True, timeout=200
+        [str(program), *args], cwd=cwd, env=environment, capture_output=True, text=True, timeout=600
     )
 
 

@@ -17,6 +17,7 @@ from raypipe import __version__, config
 from raypipe.book import Book
 from raypipe.config_errors import missing
 from raypipe.failures import KINDS
+from raypipe.models import policy
 from raypipe.opensearch import bulk_policy
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +123,7 @@ PASSED_ON = {
     "opensearch.bulk_item.encoded",
     "opensearch.datasink._refusal",
     "guard.failed",
+    "models.attempts._raise",
     "storage.s3._book_error",
 }
 """Functions that pass on a kind made elsewhere: one of BookError, `kind_of` or a table."""
@@ -168,7 +170,8 @@ def test_every_kind_that_is_made_is_explained_and_the_other_way_round() -> None:
 
     table = {kind for kind, _, _ in s3._BOOK_ERRORS.values()} | {s3._book_error(_book(), "?").kind}
     by_type = {bulk_policy.kind_of(name) for name in ("mapper_parsing_exception", "other")}
-    assert found().made | table | by_type == set(KINDS)
+    asked = {rule.kind for rule in policy.CODES.values()}
+    assert found().made | table | by_type | asked == set(KINDS)
 
 
 def test_no_kind_comes_from_where_this_test_does_not_look() -> None:

@@ -77,7 +77,7 @@ def running(data: Path) -> supervise.Running:
     return found
 
 
-def gone(pid: int, seconds: float = 10.0) -> bool:
+def gone(pid: int, seconds: float = 60.0) -> bool:
     return supervise.wait_for(lambda: guardian.start_time(pid) is None, seconds)
 
 
@@ -90,7 +90,7 @@ def other_user(data: Path) -> subprocess.Popen[bytes]:
         user = Services(pathlib.Path({str(data)!r}))
         user._use()
         print("using", flush=True)
-        time.sleep(60)
+        time.sleep(300)
     """)
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -140,7 +140,7 @@ def test_kill_9_of_the_last_user_ends_the_service(data: Path) -> None:
     assert user.stdout is not None
     user.stdout.close()
     assert gone(child)
-    assert supervise.wait_for(lambda: supervise.is_stopped(data, "toy"), 5)
+    assert supervise.wait_for(lambda: supervise.is_stopped(data, "toy"), 60)
 
 
 def test_kill_9_of_the_guardian_ends_the_child(data: Path) -> None:
@@ -257,11 +257,11 @@ def test_a_newcomer_waits_for_a_guardian_that_is_shutting_down(data: Path) -> No
     fd = guardian.open_lock(data / guardian.USERS_LOCK)
     assert guardian.try_lock(fd, fcntl.LOCK_EX)
     code = f"import time; time.sleep(1); {fd}"
+    started = time.monotonic()
     holder = subprocess.Popen([sys.executable, "-c", code], pass_fds=[fd])
     os.close(fd)
-    started = time.monotonic()
     with use(data):
-        assert time.monotonic() - started > 0.5
+        assert time.monotonic() - started > 1
     holder.wait()
 
 
@@ -276,7 +276,7 @@ def test_only_one_process_at_a_time_chooses_a_port() -> None:
     inside, order = threading.Event(), []
 
     def second() -> None:
-        inside.wait(10)
+        inside.wait(60)
         with supervise.one_at_a_time("a-test"):
             order.append("second")
 
@@ -286,5 +286,5 @@ def test_only_one_process_at_a_time_chooses_a_port() -> None:
         inside.set()
         time.sleep(0.3)
         order.append("first")
-    thread.join(20)
+    thread.join(60)
     assert order == ["first", "second"]

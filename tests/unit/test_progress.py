@@ -107,7 +107,7 @@ def test_a_stop_reaches_the_monitor_with_its_reason() -> None:
     monitor, asked = Told(), threading.Event()
     with watch(monitor, 10, {"asked to stop": asked}):
         asked.set()
-        assert monitor.stopped.wait(10)
+        assert monitor.stopped.wait(60)
     assert monitor.reason == "asked to stop"
 
 
