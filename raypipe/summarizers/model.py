@@ -173,6 +173,10 @@ class ModelSummarizer:
         """
         return calls_of(self._questions(book), self._strategy)
 
+    def count_tokens(self, text: str) -> int | None:
+        """Return a text's tokens as the server counts them, for nothing; None = it cannot say."""
+        return self.model.count_tokens(Question("", text, max_tokens=1))
+
     def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
         """Return the summary of one book; safe for many threads.
 
@@ -215,11 +219,13 @@ class ModelSummarizer:
     def _with_fields(self, book: CleanText, said: Said) -> Summary:
         fields = said.fields or Fields(said.text)
         own = keywords(book.text, book.language, self.keywords)
-        words = {word.casefold(): word for word in reversed((*fields.keywords, *own))}
+        words: dict[str, str] = {}
+        for word in (*fields.keywords, *own):
+            words.setdefault(word.casefold(), word)
         title, author = better_names(book, fields)
         return Summary(
             said.text,
-            tuple(reversed(words.values()))[: self.keywords],
+            tuple(words.values())[: self.keywords],
             title=title,
             author=author,
             genre=fields.genre,
