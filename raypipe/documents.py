@@ -6,7 +6,7 @@ need not know of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -163,10 +163,10 @@ class DocumentStore:
         parts = self._parts(document_recipe)
         return parts.read(["book_id", "etag", "run_seq"], {"run_seq": run_seq})
 
-    def books(self) -> set[str]:
-        """Return the books that have a finished document of any recipe."""
-        tables = [self._parts(one).read(["book_id"]) for one in self._by_recipe()]
-        return {book for table in tables for book in table["book_id"].to_pylist()}
+    def versions(self) -> set[tuple[str, str]]:
+        """Return (book id, ETag) of all that has a finished document of any recipe."""
+        tables = [self._parts(one).read(["book_id", "etag"]) for one in self._by_recipe()]
+        return {version for table in tables for version in _versions(table)}
 
     def degraded(self, document_recipe: str) -> set[str]:
         """Return the books whose newest document has a fallback's summary, not the model's."""
@@ -222,6 +222,10 @@ def _is_degraded(table: pa.Table) -> Any:
 def _undegraded(heads: pa.Table) -> pa.Table:
     """Leave out what a fallback made: a model may do better the next time."""
     return heads.filter(pc.invert(_is_degraded(heads)))
+
+
+def _versions(table: pa.Table) -> Iterator[tuple[str, str]]:
+    return zip(table["book_id"].to_pylist(), table["etag"].to_pylist(), strict=True)
 
 
 def _last_versions(heads: pa.Table) -> pa.Table:

@@ -49,7 +49,7 @@ class Forecast:
         listed: Books of the listing.
         new: To be read, never seen before by this state.
         changed: To be read, since they changed after they were finished or processed.
-        again: To be read again: failures that may pass.
+        again: To be read again: failures that may pass, or all with `checkpoint=none`.
         ready: Finished or summarized: no GET.
         done: Processed; nothing is done for them.
         known_failures: Lasting failures, left alone.
@@ -101,11 +101,17 @@ def forecast(job: Job, sample: int = 50) -> Forecast:
         handle = None if job.purge else find(job.index)
         generation = handle.generation if handle else ""
     plan = pending(job, listed(job), generation)
-    seen = set(job.checkpoint.history()["book_id"].to_pylist()) | job.documents.books()
+    history = job.checkpoint.history()
+    seen = job.documents.versions() | set(
+        zip(history["book_id"].to_pylist(), history["etag"].to_pylist(), strict=True)
+    )
+    ids = {book_id for book_id, _ in seen}
+    old = [book for book in plan.new if book.book_id in ids]
+    same = sum((book.book_id, book.etag) in seen for book in old)
     told = Forecast(
         listed=len(plan.listed),
-        changed=sum(book.book_id in seen for book in plan.new),
-        again=sum(book.attempts > 0 and book.book_id not in seen for book in plan.new),
+        changed=len(old) - same,
+        again=same + sum(book.attempts > 0 and book.book_id not in ids for book in plan.new),
         ready=len(plan.ready),
         done=len(plan.processed),
         known_failures=len(plan.known_failures),

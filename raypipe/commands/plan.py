@@ -39,7 +39,7 @@ def _text(told: Forecast, job: Job) -> str:
     lines = [
         f"listed {told.listed:,} = done {told.done:,} + known failures {told.known_failures:,} + "
         f"finished, to index {told.ready:,} + new {told.new:,} + changed {told.changed:,} + "
-        f"failed, to try again {told.again:,} + over the limit {told.over_limit:,}"
+        f"to do again {told.again:,} + over the limit {told.over_limit:,}"
     ]
     if not told.model:
         lines.append(f"models  none: summarizer={told.summarizer} computes on this side")

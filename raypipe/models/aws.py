@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -172,4 +173,7 @@ def _client(
         tcp_keepalive=True,
     )
     session = boto3.Session(profile_name=profile, region_name=region)
+    if session.region_name is None and (named := os.environ.get("AWS_REGION")):
+        # Other SDKs, containers and Lambda set this; botocore looks at AWS_DEFAULT_REGION alone.
+        session = boto3.Session(profile_name=profile, region_name=named)
     return session.client("bedrock-runtime", endpoint_url=endpoint_url, config=config)

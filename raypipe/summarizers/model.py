@@ -175,7 +175,7 @@ class ModelSummarizer:
 
     def count_tokens(self, text: str) -> int | None:
         """Return a text's tokens as the server counts them, for nothing; None = it cannot say."""
-        return self.model.count_tokens(Question("", text, max_tokens=1))
+        return self.model.count_tokens(Question("", text, max_tokens=16))
 
     def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
         """Return the summary of one book; safe for many threads.

@@ -12,6 +12,9 @@ _HEADROOM = 0.9
 """Share of the window that is used: tokens are estimated, and the server adds its own."""
 _SPARE = 1.3
 """Tokens of an answer beyond the words asked for; unset, a quota reserves the model's most."""
+_LIKELY = 0.75
+"""Answers stay a fifth below "at most so many words", and English has fewer tokens a word (1.5)
+than `tokens_per_word` allows for."""
 _LIST_WORDS = 250
 """Words of all the answer's fields but summary and plot, and of its JSON."""
 _PLOT = 0.6  # words of the plot for each of the summary
@@ -102,7 +105,7 @@ class Sizes:
 
     def likely_tokens(self, max_tokens: int) -> int:
         """Return the tokens that an answer is likely to have."""
-        return math.ceil(max_tokens / _SPARE)
+        return math.ceil(max_tokens / _SPARE * _LIKELY)
 
     def plot_words(self, words: int) -> int:
         """Return the words of the plot beside a summary of so many words."""
