@@ -22,7 +22,7 @@ from raypipe.summarizers.checks import CHECKS_VERSION, Checks
 from raypipe.summarizers.chunks import CHUNKS_VERSION
 from raypipe.summarizers.climb import Climb, Strategy
 from raypipe.summarizers.extractive import ExtractiveSummarizer
-from raypipe.summarizers.extracts import Extracts
+from raypipe.summarizers.extracts import COMPUTING, Extracts
 from raypipe.summarizers.fields import SCHEMA, Fields
 from raypipe.summarizers.keywords import keywords
 from raypipe.summarizers.planned import PlannedCall, calls_of
@@ -238,9 +238,11 @@ class ModelSummarizer:
 
     def _extractive(self, book: CleanText) -> Summary:
         words = max(self.words, _LONGEST_SENTENCE)
-        return ExtractiveSummarizer(
+        made = ExtractiveSummarizer(
             self.embedder, words, keywords=self.keywords, max_sentence_words=_LONGEST_SENTENCE
-        ).summarize(book)
+        )
+        with COMPUTING:
+            return made.summarize(book)
 
     def _questions(self, book: CleanText) -> Questions:
         return Questions(self.prompts, self.sizes, book)
