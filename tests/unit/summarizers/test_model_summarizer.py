@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -349,20 +350,18 @@ def test_a_stop_leaves_the_book() -> None:
 
 
 def test_one_failure_cancels_what_waits() -> None:
-    begun = threading.Event()
-
     def rule(question: Question, _: int) -> Answer | str:
         if "On day 5 " in question.prompt:
-            begun.set()
             return Answer("", "filtered")
-        begun.wait(10)
+        time.sleep(0.3)  # one at a time: long enough for the failure to be seen
         return well(question)
 
     summarizer, model = made(rule)
     summarizer = summarizer.bound(Account(max_in_flight=1))
     with pytest.raises(BookError):
         summarizer.summarize(BOOK)
-    assert len(model.asked) < 12
+    time.sleep(0.7)
+    assert len(model.asked) < 6
 
 
 # Money.
