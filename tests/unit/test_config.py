@@ -309,7 +309,7 @@ WRONG = [
     (["run", "scale=huge"], ["scale=huge", "large, medium, small, very_large"]),
     (["run", "storage=null"], ["storage=null", "local, s3, samples"]),
     (["run", "storage="], ["storage=", "local, s3, samples"]),
-    (["search", "x", "embedder=gpt"], ["embedder=gpt", "hash, wordllama"]),
+    (["search", "x", "embedder=gpt"], ["embedder=gpt", "bedrock_titan, hash, openai"]),
     (["run", "output=xml"], ["output=xml", "text or json"]),
     (["search", "x", "output=xml"], ["output=xml", "text or json"]),
     (["verify", "output=xml"], ["output=xml", "text or json"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from raypipe.storage.local import LocalBookStore
 from raypipe.storage.s3 import S3BookStore
 from raypipe.summarizers.model import ModelSummarizer
 from raypipe.text import TextCleaner
+from tests.models_here import models_here, stand_in
 
 SMALL = 20_000
 """Bytes: a part goes along with every actor, and with every write task."""
@@ -40,6 +41,13 @@ REQUIRED = {
 }
 PARAGRAPH = "The lamp on the point was lit at dusk by a keeper who had never once been late. "
 TEXT = (PARAGRAPH * 20).encode()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _models() -> Iterator[None]:
+    """Let the parts that call models find one."""
+    with models_here(), stand_in():
+        yield
 
 
 def made(group: str, choice: str) -> Any:
