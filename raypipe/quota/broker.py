@@ -64,20 +64,38 @@ class Broker:
         burndown: Quota tokens that one output token costs.
         now: Seconds, monotonic.
         dead_s: Seconds without a sign of life after which a worker is dead.
+        last_lease: Leases are numbered from here on, so that those of a broker that is no more
+            are not mistaken for new ones.
     """
 
     def __init__(
-        self, options: QuotaOptions, burndown: float, now: float, dead_s: float = DEAD_S
+        self,
+        options: QuotaOptions,
+        burndown: float,
+        now: float,
+        dead_s: float = DEAD_S,
+        last_lease: int = 0,
     ) -> None:
-        self._options = options
+        self._options, self._burndown = options, burndown
         self._limits = Limits(options, burndown, now)
         self._first: deque[_Waiter] = deque()
         self._queue: deque[_Waiter] = deque()
         self._held: dict[int, _Held] = {}
         self._workers = Workers(dead_s)
         self._in_flight = 0
-        self._number = 0
+        self._number = last_lease
         self.paused = ""  # why nothing goes on today
+
+    @property
+    def idle(self) -> bool:
+        """Whether no call waits or is in flight."""
+        return not (self._first or self._queue or self._in_flight)
+
+    def configure(self, options: QuotaOptions, burndown: float, now: float) -> None:
+        """Go on with another quota, with empty buckets; the same changes nothing."""
+        if (options, burndown) != (self._options, self._burndown):
+            self._options, self._burndown = options, burndown
+            self._limits = Limits(options, burndown, now)
 
     def ask(self, client: Client, worker: str, need: Need, give: Give, now: float) -> None:
         """Put a call in the queue.
@@ -89,6 +107,9 @@ class Broker:
             give: Gets the lease or the refusal, in this call or in a later `turn`.
             now: Seconds.
         """
+        if client.stop:
+            give(Refusal("left", client.stop))
+            return
         try:
             check_need(self._options, need)
         except SetupError as error:
@@ -109,13 +130,13 @@ class Broker:
             return False
         client, worst = held.client, held.client.worst(held.need)
         if held.given_up:  # the worker lives after all
-            client.count(Spent(unknown=True), worst, -1)
+            client.tally.count(Spent(unknown=True), worst, -1)
             client.purse.correct(worst, client.cost(held.need, spent))
         else:
             self._workers.seen(held.worker, now)
             self._workers.busy(held.worker, -1)
             self._end(held, spent)
-        client.count(spent, client.cost(held.need, spent))
+        client.tally.count(spent, client.cost(held.need, spent))
         self._limits.settle(held.need, held.reserved, held.at, spent, now)
         return True
 
@@ -133,8 +154,8 @@ class Broker:
     def totals(self, client: Client) -> Totals:
         """Return a run's numbers with this pool."""
         return Totals(
-            **client.counts,
-            usd=client.usd,
+            **client.tally.counts,
+            usd=client.tally.usd,
             in_flight=client.in_flight,
             tokens_per_minute=self._limits.tokens_per_minute,
             paused=self.paused,
@@ -197,7 +218,7 @@ class Broker:
             if held.worker in dead and not held.given_up:
                 held.given_up = True
                 self._end(held, Spent(unknown=True))
-                held.client.count(Spent(unknown=True), held.client.worst(held.need))
+                held.client.tally.count(Spent(unknown=True), held.client.worst(held.need))
         for waiter in [*self._first, *self._queue]:
             if waiter.worker in dead:
                 self._answer(waiter, Refusal("again", "no sign of life for too long"))

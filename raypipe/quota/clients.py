@@ -17,37 +17,14 @@ DOUBT_S = 8.0
 
 
 @dataclass
-class Client:
-    """One run's account with one pool.
+class Tally:
+    """Calls and what they came to, by the names of `raypipe.quota.Totals`."""
 
-    Args:
-        run: The run's id.
-        purse: Its budget, shared by all models it calls.
-        price: What this pool's tokens cost.
-    """
-
-    run: str
-    purse: Purse
-    price: Price
-    in_flight: int = 0
-    stop: str = ""  # why nothing new may begin
     counts: Counter[str] = field(default_factory=Counter)
     usd: float = 0.0
 
-    def worst(self, need: Need) -> Cost:
-        """Return the most that a call may cost."""
-        usd = self.price.usd(need.input_tokens, need.max_tokens)
-        return Cost(usd, need.input_tokens + need.max_tokens)
-
-    def cost(self, need: Need, spent: Spent) -> Cost:
-        """Return what a call cost; where that is unknown, it may be the most."""
-        if spent.unknown:
-            return self.worst(need)
-        usd = self.price.usd(spent.input_tokens, spent.output_tokens)
-        return Cost(usd, spent.input_tokens + spent.output_tokens)
-
     def count(self, spent: Spent, cost: Cost, sign: int = 1) -> None:
-        """Count a call in the totals, or, with sign -1, take it out again."""
+        """Count a call, or, with sign -1, take it out again."""
         self.usd += sign * cost.usd
         answered = spent.input_tokens + spent.output_tokens > 0
         self.counts["calls"] += sign * answered
@@ -55,6 +32,48 @@ class Client:
         self.counts["unknown"] += sign * spent.unknown
         self.counts["input_tokens"] += sign * spent.input_tokens
         self.counts["output_tokens"] += sign * spent.output_tokens
+
+    def add(self, other: Tally) -> None:
+        """Count all that another counted."""
+        self.counts.update(other.counts)
+        self.usd += other.usd
+
+    @property
+    def cost(self) -> Cost:
+        """What the calls cost."""
+        return Cost(self.usd, self.counts["input_tokens"] + self.counts["output_tokens"])
+
+
+@dataclass
+class Client:
+    """One run's account with one pool.
+
+    Args:
+        purse: The run's budget.
+        price: What the pool's tokens cost.
+    """
+
+    purse: Purse
+    price: Price
+    in_flight: int = 0
+    stop: str = ""  # why nothing new may begin
+    tally: Tally = field(default_factory=Tally)
+
+    def worst(self, need: Need) -> Cost:
+        """Return the most that a call may cost."""
+        return cost_of(self.price, need, Spent(unknown=True))
+
+    def cost(self, need: Need, spent: Spent) -> Cost:
+        """Return what a call cost; where that is unknown, it may be the most."""
+        return cost_of(self.price, need, spent)
+
+
+def cost_of(price: Price, need: Need, spent: Spent) -> Cost:
+    """Return what a call cost, at most where that is unknown."""
+    given, taken = spent.input_tokens, spent.output_tokens
+    if spent.unknown:
+        given, taken = need.input_tokens, need.max_tokens
+    return Cost(price.usd(given, taken), given + taken)
 
 
 @dataclass(slots=True)

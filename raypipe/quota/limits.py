@@ -17,6 +17,8 @@ by it: what flows into the server's bucket meanwhile is granted afterwards."""
 LOOK_S = 0.25
 """How often a rate that grows is looked at again while a call waits for tokens."""
 
+LONG_S = 90.0
+"""A pause longer than this is told."""
 LATE_S = 0.25
 """A full bucket loses what flows in until a call arrives, and a call that is larger than the bucket
 is let in only when it is full: each such call is given this much time for its way."""
@@ -62,18 +64,22 @@ class Limits:
         """Return the seconds until a call may go; 0 = now."""
         if now < self._frozen_until:
             return self._frozen_until - now
+        day = self._day.lacking_s(reserved, now)
         if not self._managed:
-            return 0.0
+            return day
         self._rate.begin(reserved)
         self._flow(now)
         tokens, requests = self._tokens.lacking_s(reserved), self._requests.lacking_s(1)
         self._rate.tick(now, limited=tokens > requests)
         if tokens > 0 and self._rate.changes:
             tokens = min(tokens, LOOK_S)
-        return max(tokens, requests, self._day.lacking_s(reserved, now))
+        return max(tokens, requests, day)
 
-    def paused(self, now: float, reserved: float) -> str:
-        """Say for a person that the day's quota is used up, or nothing."""
+    def paused(self, reserved: float, now: float) -> str:
+        """Say for a person why no call goes for minutes; an empty string where some do."""
+        wait = self._frozen_until - now
+        if wait > LONG_S:
+            return f"the server asked to wait; the next call is tried in {round(wait / 60)} min"
         return self._day.says(reserved, now)
 
     def idle(self, now: float) -> None:
@@ -128,10 +134,11 @@ class Limits:
 
     def _refused(self, reserved: float, granted: float, spent: Spent, now: float) -> None:
         wait = spent.retry_after_s
-        self._frozen_until = max(self._frozen_until, now + (FREEZE_S if wait is None else wait))
         if spent.daily:
             self._day.refused(now, wait)
-        elif self._managed:
+            return
+        self._frozen_until = max(self._frozen_until, now + (FREEZE_S if wait is None else wait))
+        if self._managed:
             self._requests.take(-1)
             debt = max(0.0, reserved - self._tokens.depth) + self._ahead
             self._rate.refused(now, granted, self._net, reserved, debt)

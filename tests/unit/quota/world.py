@@ -8,6 +8,7 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from math import inf, log
 
@@ -76,7 +77,7 @@ class World:
         self._order = count()
         self._wake = inf
         self.broker = Broker(self.quota, self.server.burndown, self.now)
-        self.client = Client("run", Purse(BudgetOptions(), Cost()), Price(0.0, 0.0))
+        self.client = Client(Purse(BudgetOptions(), Cost()), Price(0.0, 0.0))
         # As the engine does: the bucket is made at the first call.
         self._quota: Quota | None = None
         self.began = self.now
@@ -88,9 +89,9 @@ class World:
         """Let each of the callers make one call after another until the clock has run."""
         for number in range(callers):
             worker = f"worker-{number % workers}"
-            self.at(self.random.uniform(0, 0.5), lambda worker=worker: self._next(worker))
+            self.at(self.random.uniform(0, 0.5), partial(self._next, worker))
         for number in range(workers):
-            self.at(2.0, lambda worker=f"worker-{number}": self._ping(worker))
+            self.at(2.0, partial(self._ping, f"worker-{number}"))
         end = self.now + seconds
         while self._events and self._events[0][0] <= end:
             self.now, _, what = heapq.heappop(self._events)
@@ -108,7 +109,7 @@ class World:
 
         self.at(seconds, now)
 
-    def integral(self, until: float) -> float:
+    def integral(self) -> float:
         assert self._quota is not None
         return self._quota.integral() or 0.0
 
