@@ -16,7 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raypipe import pipeline
 from raypipe.book import Book
-from raypipe.cluster import check_reach, cluster
+from raypipe.cluster import check_gpus, check_reach, cluster
 from raypipe.errors import SetupError
 from raypipe.job import Checked, Job, Timer
 from raypipe.machine import fitted, look
@@ -68,6 +68,7 @@ def drive(
         stages = look(job.stages, job.ray, len(books), endpoint)
         cpus = stack.enter_context(cluster(job.ray))
         job = replace(job, stages=fitted(stages, cpus))
+        check_gpus(job.stages.embed.workers, job.stages.embed.num_gpus, job.ray)
         if job.ray.address != "local":
             check_reach(_places(job))
         # After Ray's own start, which puts its handlers in place.

@@ -67,7 +67,7 @@ EXPIRED = replace(
     then="stop",
     way_out="the credentials have expired; log in again, then run again",
 )
-API_KEY = Rule("stop", way_out="look at the API key in the environment variable that api_key names")
+API_KEY = Rule("stop", way_out="look at the API key in the environment variable OPENAI_API_KEY")
 NO_MODEL = Rule("stop", way_out="look at the model's id, the region and the endpoint")
 NO_FUNDS = Rule("stop", way_out="the account's credit is used up; add some, then run again")
 
@@ -94,7 +94,21 @@ CODES: Mapping[str, Rule] = {
     "IncompleteSignature": CREDENTIALS,
     "MissingAuthenticationTokenException": CREDENTIALS,
     "MissingAuthenticationToken": CREDENTIALS,
+    # boto3's own, before anything is sent: another try finds the same
     "NoCredentialsError": CREDENTIALS,
+    "PartialCredentialsError": CREDENTIALS,
+    "CredentialRetrievalError": EXPIRED,
+    "NoAuthTokenError": CREDENTIALS,
+    "ProfileNotFound": CREDENTIALS,
+    "UnauthorizedSSOTokenError": EXPIRED,
+    "SSOTokenLoadError": EXPIRED,
+    "SSOError": EXPIRED,
+    "TokenRetrievalError": EXPIRED,
+    "LoginRefreshRequired": EXPIRED,
+    "NoRegionError": NO_MODEL,
+    "InvalidRegionError": NO_MODEL,
+    "InvalidEndpointConfigurationError": NO_MODEL,
+    "ParamValidation": BAD_REQUEST,
     "ExpiredTokenException": EXPIRED,
     "ExpiredToken": EXPIRED,
     # OpenAI; `server_error` and `invalid_request_error` are judged by their status
