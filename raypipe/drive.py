@@ -19,7 +19,7 @@ from raypipe.book import Book
 from raypipe.cluster import check_gpus, check_reach, cluster
 from raypipe.errors import SetupError
 from raypipe.job import Checked, Job, Timer
-from raypipe.machine import fitted, look
+from raypipe.machine import fitted, look, suited, with_calls
 from raypipe.monitor import Monitor, Progress, RemoteMonitor
 from raypipe.opensearch.bulk_policy import SinkError
 from raypipe.opensearch.datasink import Ledger, OpenSearchDatasink, Target
@@ -27,6 +27,7 @@ from raypipe.opensearch.settings import IndexHandle
 from raypipe.parcels import ParcelSize, PendingBooks
 from raypipe.progress import every, watch
 from raypipe.signals import stop_on_signal
+from raypipe.spending import Counted, accounts
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def drive(
     books: Sequence[Book],
     needed: Sequence[Checked],
     handle: IndexHandle | None,
+    run_id: str,
     run_seq: int,
     lost: Event,
     timer: Timer,
@@ -52,7 +54,8 @@ def drive(
         books: What it takes, in order.
         needed: Parts that are checked on a worker before the first book.
         handle: The index; None stops at finished documents.
-        run_seq: The run's number.
+        run_id: The run's id.
+        run_seq: Its number.
         lost: Set when another run takes the claim.
         timer: Where the steps' seconds are kept.
         stack: Keeps Ray, and the signals held back, until the caller has closed its record.
@@ -65,9 +68,10 @@ def drive(
     """
     with timer.step("ray_start"):
         endpoint = job.index.connection.endpoint if job.index is not None else ""
-        stages = look(job.stages, job.ray, len(books), endpoint)
+        in_flight = job.quota.max_in_flight if job.summarizer.in_flight else 0
+        stages = look(suited(job.stages, in_flight), job.ray, len(books), endpoint)
         cpus = stack.enter_context(cluster(job.ray))
-        job = replace(job, stages=fitted(stages, cpus))
+        job = replace(job, stages=with_calls(fitted(stages, cpus), in_flight))
         check_gpus(job.stages.embed.workers, job.stages.embed.num_gpus, job.ray)
         if job.ray.address != "local":
             check_reach(_places(job))
@@ -78,11 +82,13 @@ def drive(
         stack.callback(ray.kill, actor)
         monitor = RemoteMonitor(actor)
         _preflight(needed)
+        job, spending = stack.enter_context(accounts(job, run_id, run_seq))
+    counted = Counted(monitor, spending)
     stops = {SIGNAL: asked, LOST: lost}
     compaction = every(COMPACT_EVERY_S, job.compact)
-    with timer.step("graph"), watch(monitor, len(books), stops), compaction:
+    with timer.step("graph"), watch(counted, len(books), stops), compaction:
         _run(job, books, handle, run_seq, monitor)
-    progress = monitor.progress()
+    progress = counted.progress()
     if progress.stop:
         log.warning("stopped: %s; run again for the books that are left", progress.stop)
     for stage, seconds in progress.busy:

@@ -173,7 +173,8 @@ def _graph(
     # Ray takes a second to import: a run with nothing to do must not pay for it.
     from raypipe.drive import drive
 
-    return drive(job, todo.todo, needed, handle, claim.run_seq, claim.lost, timer, stack)
+    run_id = runs.run_id(claim.run_seq)
+    return drive(job, todo.todo, needed, handle, run_id, claim.run_seq, claim.lost, timer, stack)
 
 
 def _needed(job: Job, todo: Plan) -> list[Checked]:

@@ -131,6 +131,9 @@ class Attempts(Generic[T]):
         wait_s = full_jitter(self._failed[rule], base=rule.base_s)
         wait_s = max(wait_s, error.retry_after_s or 0.0)
         log.info("%s: %s; trying again in %.1f s", self._about(), error.code, wait_s)
+        self._pause(wait_s)
+
+    def _pause(self, wait_s: float) -> None:
         while wait_s > 0:
             self._look()
             self.sleep(min(wait_s, _LOOK_S))

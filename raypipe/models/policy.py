@@ -67,7 +67,9 @@ EXPIRED = replace(
     then="stop",
     way_out="the credentials have expired; log in again, then run again",
 )
-API_KEY = Rule("stop", way_out="look at the API key in the environment variable OPENAI_API_KEY")
+NO_LOGIN = replace(EXPIRED, way_out="log in again, or set AWS_PROFILE; then run again")
+SETTINGS = Rule("stop", way_out="look at the options profile, region and endpoint_url")
+API_KEY = Rule("stop", way_out="look at the key in the environment variable OPENAI_API_KEY")
 NO_MODEL = Rule("stop", way_out="look at the model's id, the region and the endpoint")
 NO_FUNDS = Rule("stop", way_out="the account's credit is used up; add some, then run again")
 
@@ -92,25 +94,26 @@ CODES: Mapping[str, Rule] = {
     "InvalidSignatureException": CREDENTIALS,
     "SignatureDoesNotMatch": CREDENTIALS,
     "IncompleteSignature": CREDENTIALS,
+    "IncompleteSignatureException": CREDENTIALS,
     "MissingAuthenticationTokenException": CREDENTIALS,
     "MissingAuthenticationToken": CREDENTIALS,
-    # boto3's own, before anything is sent: another try finds the same
     "NoCredentialsError": CREDENTIALS,
-    "PartialCredentialsError": CREDENTIALS,
-    "CredentialRetrievalError": EXPIRED,
-    "NoAuthTokenError": CREDENTIALS,
-    "ProfileNotFound": CREDENTIALS,
-    "UnauthorizedSSOTokenError": EXPIRED,
-    "SSOTokenLoadError": EXPIRED,
-    "SSOError": EXPIRED,
-    "TokenRetrievalError": EXPIRED,
-    "LoginRefreshRequired": EXPIRED,
-    "NoRegionError": NO_MODEL,
-    "InvalidRegionError": NO_MODEL,
-    "InvalidEndpointConfigurationError": NO_MODEL,
-    "ParamValidation": BAD_REQUEST,
     "ExpiredTokenException": EXPIRED,
     "ExpiredToken": EXPIRED,
+    # botocore's own, by class: nothing was sent
+    "PartialCredentialsError": CREDENTIALS,
+    "CredentialRetrievalError": NO_LOGIN,
+    "NoAuthTokenError": NO_LOGIN,
+    "UnauthorizedSSOTokenError": NO_LOGIN,
+    "SSOTokenLoadError": NO_LOGIN,
+    "SSOError": NO_LOGIN,
+    "TokenRetrievalError": NO_LOGIN,
+    "LoginRefreshRequired": NO_LOGIN,
+    "ProfileNotFound": SETTINGS,
+    "NoRegionError": SETTINGS,
+    "InvalidRegionError": SETTINGS,
+    "InvalidEndpointConfigurationError": SETTINGS,
+    "ParamValidation": Rule("stop", way_out="upgrade boto3"),
     # OpenAI; `server_error` and `invalid_request_error` are judged by their status
     "rate_limit_exceeded": THROTTLED,
     "insufficient_quota": NO_FUNDS,

@@ -64,6 +64,7 @@ class Totals:
     in_flight: int = 0
     cached_calls: int = 0
     tokens_per_minute: float | None = None  # the rate that is tried now; None = no limit
+    paused: str = ""  # why no call goes on for minutes: the quota of the day
 
 
 class Permits(Protocol):

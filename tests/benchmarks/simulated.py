@@ -16,10 +16,14 @@ import numpy as np
 from processes import environment
 from synthetic_books import _english, _invented
 
+from raypipe.book import DOCUMENT_SCHEMA
+from raypipe.state.local import LocalState
+from raypipe.state.parquet import Form
+
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "simulated",
     "AWS_SECRET_ACCESS_KEY": "simulated",
-    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
     "OPENAI_API_KEY": "simulated",
 }
@@ -138,3 +142,40 @@ def start(here: Path, at: Server, *args: str, command: str = "run") -> subproces
         [sys.executable, "-m", "raypipe", command, *args],
         cwd=here, env=at.environment(), stdout=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
+
+
+CHECK_TOKENS = 64
+"""The checks at the start ask for a few tokens; no call about a book is as small."""
+
+
+def of_books(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the calls that are about books: chat, the checks at the start left out."""
+    return [
+        call
+        for call in calls
+        if call["operation"] in ("converse", "chat") and call["input_tokens"] > CHECK_TOKENS
+    ]
+
+
+def answered_twice(log: Path) -> set[str]:
+    """Return the prompts that were answered again after an answer that could be kept."""
+    sound: set[str] = set()
+    twice: set[str] = set()
+    for call in sorted(of_books(log_of(log)), key=lambda one: one["sent_at"]):
+        if call["status"] == 200 and call["fault"] in ("", "hang"):
+            (twice if call["prompt"] in sound else sound).add(call["prompt"])
+    return twice
+
+
+def documents(state: Path) -> dict[str, dict[str, Any]]:
+    """Return each finished document by its key, without what tells when and where it was made."""
+    apart = ("run_seq", "finished_at", "node_id", "model_calls", "input_tokens", "output_tokens")
+    kept, form = LocalState(str(state)), Form(DOCUMENT_SCHEMA, kind="documents", version=2)
+    found: dict[str, dict[str, Any]] = {}
+    for name in kept.list("documents/"):
+        file = kept.open(name)
+        assert file is not None
+        with file:
+            for row in form.read(file).to_pylist():
+                found[row["key"]] = {key: one for key, one in row.items() if key not in apart}
+    return found

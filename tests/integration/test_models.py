@@ -27,7 +27,7 @@ from raypipe.models.bedrock import BedrockChat
 from raypipe.models.openai import OpenAIChat
 from raypipe.models.openai_server import OpenAIServer
 from raypipe.simulation import FaultOptions, LatencyOptions, ModelOptions, ServerOptions
-from tests.models_here import alone, models_here, with_credentials
+from tests.unit.models_here import alone, models_here, with_credentials
 
 SAMPLES = Path(embedded.__file__).parent / "samples"
 BOOK = (SAMPLES / "stovepipe-lookout-diary.txt").read_text(encoding="utf-8")

@@ -147,6 +147,14 @@ def test_an_edited_answer_is_not_believed(state: Counting) -> None:
     assert book(state).get(KEY, dict) is None
 
 
+def test_an_entry_under_anothers_name_is_not_believed(state: Counting) -> None:
+    other = cache_key({"n": 1})
+    book(state).put(other, ANSWER, BILL, dict)
+    state.put(NAME, state.get(f"cache/book/{other}.json") or b"")
+    assert book(state).get(KEY, dict) is None
+    assert book(state).get(other, dict) == ANSWER
+
+
 def test_an_answer_that_its_reader_refuses_is_replaced(state: Counting) -> None:
     def text_only(kept: Mapping[str, Any]) -> str:
         return str(kept["plain"])

@@ -10,7 +10,7 @@ import pytest
 from raypipe.book import BookError, LeftError
 from raypipe.cache import spent
 from raypipe.errors import SetupError
-from raypipe.models import Answer, ModelError, TooLongError
+from raypipe.models import Answer, ModelError, TooLongError, never_stopped
 from raypipe.models import attempts as module
 from raypipe.models.account import Account
 from raypipe.models.caller import Caller
@@ -148,6 +148,18 @@ def test_a_stop_between_lease_and_request_sends_nothing(bench: Bench) -> None:
     assert model.prompts == []
     assert bench.permits.balanced
     assert bench.permits.spent[1].unknown is False
+
+
+def test_a_call_that_nobody_wants_any_more_gives_its_lease_back() -> None:
+    permits, model = FakePermits(), FakeModel()
+    attempts = module.Attempts(
+        ask(model), permits, never_stopped, begin=lambda: False, lost=lambda: None
+    )
+    with pytest.raises(LeftError):
+        attempts.answer(lambda answer, _: answer)
+    assert model.prompts == []
+    assert permits.balanced
+    assert permits.spent[1].unknown is False
 
 
 def test_the_budget_leaves_the_book(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from raypipe.failures import KINDS
-from raypipe.models import ModelError, policy
+from raypipe.models import ModelError, aws_errors, policy
 from raypipe.models.policy import rule_for
 
 
@@ -30,7 +30,6 @@ def error(code: str, status: int = 0, message: str = "", **more: object) -> Mode
         ("MissingAuthenticationTokenException", 403, "stop"),
         ("NoRegionError", 0, "stop"),
         ("ProfileNotFound", 0, "stop"),
-        ("ParamValidation", 0, "fail"),
         ("rate_limit_exceeded", 429, "throttled"),
         ("insufficient_quota", 429, "stop"),
         ("server_error", 500, "retry"),
@@ -119,6 +118,13 @@ def test_what_may_have_been_paid_is_repeated_twice_at_most() -> None:
     for code in ("ConnectionError", "ReadTimeout"):
         rule = rule_for(error(code, maybe_paid=True))
         assert (rule.do, rule.retries) == ("unknown", 2)
+
+
+def test_what_a_client_calls_hopeless_before_the_run_stops_it_later() -> None:
+    for code in aws_errors._WAYS_OUT:
+        rule = rule_for(error(code))
+        passing = code.startswith("Connect")
+        assert (rule.do == "stop" or rule.then == "stop") is not passing, code
 
 
 def test_the_second_timeout_of_a_model_means_less_at_a_time() -> None:

@@ -1,0 +1,147 @@
+"""The limits of one pool together: tokens and requests a minute, tokens a day, and refusals."""
+
+from __future__ import annotations
+
+from math import inf
+
+from raypipe.options import QuotaOptions
+from raypipe.quota import Need, Spent
+from raypipe.quota.bucket import Bucket
+from raypipe.quota.day import Day
+from raypipe.quota.needs import Answers, reservation
+from raypipe.quota.rate import Rate
+
+FREEZE_S = 1.0
+"""Pause after a refusal that does not say how long to wait, as Bedrock's do not. Nothing is lost
+by it: what flows into the server's bucket meanwhile is granted afterwards."""
+LOOK_S = 0.25
+"""How often a rate that grows is looked at again while a call waits for tokens."""
+
+LONG_S = 90.0
+"""A pause longer than this is told."""
+LATE_S = 0.25
+"""A full bucket loses what flows in until a call arrives, and a call that is larger than the bucket
+is let in only when it is full: each such call is given this much time for its way."""
+
+
+class Limits:
+    """When a call may go, and what is learned from what became of it.
+
+    Args:
+        options: The quota.
+        burndown: Quota tokens that one output token costs.
+        now: Seconds, monotonic.
+    """
+
+    def __init__(self, options: QuotaOptions, burndown: float, now: float) -> None:
+        self._managed = options.managed
+        self._burndown = burndown
+        self._answers = Answers()
+        tokens = options.tokens_per_minute if options.managed else None
+        requests = options.requests_per_minute if options.managed else None
+        self._minute = inf if tokens is None else float(tokens)
+        self._rate = Rate(self._minute / 60, now)
+        self._tokens = Bucket(self._minute / 60, now)
+        self._requests = Bucket(inf if requests is None else requests / 60, now, least=1.0)
+        self._day = Day(options.tokens_per_day if options.managed else None, now)
+        self._frozen_until = now
+        self._net = 0.0  # let through so far
+        self._ahead = 0.0  # charged to calls in flight, and not yet by the server
+
+    @property
+    def tokens_per_minute(self) -> float | None:
+        """The rate that is tried now; None = no limit is known."""
+        return None if self._rate.per_s == inf else self._rate.per_s * 60
+
+    def reserved(self, need: Need) -> float:
+        """Return the quota tokens that a call is charged with until it is settled."""
+        if not self._managed:
+            return 0.0
+        # What is beyond a minute's quota by our own caution must not keep a call out for good.
+        return min(self._minute, reservation(need, self._burndown, self._answers.expected(need)))
+
+    def lacking_s(self, reserved: float, now: float) -> float:
+        """Return the seconds until a call may go; 0 = now."""
+        if now < self._frozen_until:
+            return self._frozen_until - now
+        day = self._day.lacking_s(reserved, now)
+        if not self._managed:
+            return day
+        self._rate.begin(reserved)
+        self._flow(now)
+        tokens, requests = self._tokens.lacking_s(reserved), self._requests.lacking_s(1)
+        self._rate.tick(now, limited=tokens > requests)
+        if tokens > 0 and self._rate.changes:
+            tokens = min(tokens, LOOK_S)
+        return max(tokens, requests, day)
+
+    def paused(self, reserved: float, now: float) -> str:
+        """Say for a person why no call goes for minutes; an empty string where some do."""
+        wait = self._frozen_until - now
+        if wait > LONG_S:
+            return f"the server asked to wait; the next call is tried in {round(wait / 60)} min"
+        return self._day.says(reserved, now)
+
+    def idle(self, now: float) -> None:
+        """Nobody waits: the rate is not what holds calls back."""
+        self._rate.tick(now, limited=False)
+
+    def take(self, need: Need, reserved: float) -> None:
+        """Charge a call that goes now."""
+        if reserved > self._tokens.depth:
+            self._tokens.take(self._tokens.per_s * LATE_S)
+        self._charge(reserved)
+        self._requests.take(1)
+        self._rate.granted()
+        self._ahead += self._beyond(need, reserved)
+
+    def settle(self, need: Need, reserved: float, granted: float, spent: Spent, now: float) -> None:
+        """Put back what a call did not take, and learn from it.
+
+        Args:
+            need: What it asked for.
+            reserved: What it was charged with.
+            granted: When it went.
+            spent: What became of it; where that is unknown, the charge stands.
+            now: Seconds.
+        """
+        if spent.unknown:
+            return
+        used = spent.input_tokens + self._burndown * spent.output_tokens
+        self._flow(now)
+        self._charge(used - reserved if self._managed else 0.0)
+        if spent.throttled:
+            self._refused(reserved, granted, spent, now)
+        elif spent.output_tokens:
+            self._answers.add(need, spent.output_tokens)
+
+    def ended(self, need: Need, reserved: float) -> None:
+        """Note that a call is no longer in flight, settled or given up."""
+        self._ahead -= self._beyond(need, reserved)
+
+    def _beyond(self, need: Need, reserved: float) -> float:
+        """Return what a call may take at its end beyond what the server reserves at its start."""
+        return max(0.0, reserved - need.input_tokens - need.max_tokens)
+
+    def _flow(self, now: float) -> None:
+        self._tokens.flow(now, self._rate.per_s)
+        self._requests.flow(now, self._requests.per_s)
+
+    def _charge(self, tokens: float) -> None:
+        self._tokens.take(tokens)
+        self._net += tokens
+        self._day.take(tokens)
+
+    def _refused(self, reserved: float, granted: float, spent: Spent, now: float) -> None:
+        wait = spent.retry_after_s
+        if spent.daily:
+            self._day.refused(now, wait)
+            return
+        self._frozen_until = max(self._frozen_until, now + (FREEZE_S if wait is None else wait))
+        if self._managed:
+            self._requests.take(-1)
+            debt = max(0.0, reserved - self._tokens.depth) + self._ahead
+            self._rate.refused(now, granted, self._net, reserved, debt)
+            self._tokens.flow(now, self._rate.per_s)
+            self._tokens.refused(reserved, waits=wait is not None)
+            self._requests.refused(1, waits=wait is not None)
