@@ -16,7 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raypipe import pipeline
 from raypipe.book import Book
-from raypipe.cluster import check_reach, cluster
+from raypipe.cluster import check_gpus, check_reach, cluster
 from raypipe.errors import SetupError
 from raypipe.job import Checked, Job, Timer
 from raypipe.machine import fitted, look, suited, with_calls
@@ -72,6 +72,7 @@ def drive(
         stages = look(suited(job.stages, in_flight), job.ray, len(books), endpoint)
         cpus = stack.enter_context(cluster(job.ray))
         job = replace(job, stages=with_calls(fitted(stages, cpus), in_flight))
+        check_gpus(job.stages.embed.workers, job.stages.embed.num_gpus, job.ray)
         if job.ray.address != "local":
             check_reach(_places(job))
         # After Ray's own start, which puts its handlers in place.
