@@ -117,4 +117,6 @@ def shown(value: object) -> str:
         return f"[{','.join(map(shown, value))}]"
     if value is None or isinstance(value, bool):
         return json.dumps(value)
+    if isinstance(value, str) and "\n" in value:
+        return "..."  # a prompt: its file is the place to read it
     return str(value) if value != "" else "''"

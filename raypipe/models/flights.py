@@ -122,7 +122,8 @@ class Groups:
 
     def __getitem__(self, group: str) -> AnswerGroup:
         """Return the answers of a group that was entered."""
-        return self._open[group][0]
+        with self._lock:  # `leave` takes it out for a moment
+            return self._open[group][0]
 
     def __len__(self) -> int:
         """Return how many groups have calls under way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from raypipe.models import Answer, Question, TooLongError
 from raypipe.summarizers.checks import SAID, Checks, Verdict
 from raypipe.summarizers.fields import Fields, clean, parse
 from raypipe.summarizers.questions import Questions, Task
+
+log = logging.getLogger(__name__)
 
 _FLAGS = {
     "cut": "trimmed",
@@ -170,14 +173,12 @@ class Asking:
                 future.cancel()
 
     def _send(self, one: _Open) -> None:
-        task, last = one.task, one.first is not None
+        task = one.task
 
         def keep(answer: Answer) -> bool:
-            verdict = self.judge(task, answer).verdict
-            if answer.stop != "end" or not verdict.usable:
-                return False
-            # What would be asked again must not be kept; the last time it is taken as it is.
-            return last or verdict.problem in ("", "form")
+            # One that is only too long, say, is kept: found again, it is asked for once more as
+            # tightly as before, and that answer is found, too. Nothing is paid for twice.
+            return answer.stop == "end" and self.judge(task, answer).verdict.usable
 
         future = self.ask(self.questions.question(task), task, keep)
         self._waiting[future] = None
@@ -203,6 +204,7 @@ class Asking:
         if not problem:
             one.done(judged.said)
         elif one.first is None:
+            log.info("%s: asking again about %s: %s", self.model, one.where, SAID[problem])
             one.first = judged
             if problem == "form" and judged.verdict.usable:
                 one.task = self.questions.repair(one.task, judged.verdict.text)

@@ -38,7 +38,7 @@ _REFUSED = re.compile(
     r"|reproduce|process (?:this|the|your)|feel comfortable)\b"
     r"|\bas an? (?:AI|artificial intelligence|(?:large )?language model)\b"
     r"|\b(?:violat\w+|against|due to|because of)\b[^.!?]{0,40}"
-    r"\b(?:copyright|content polic(?:y|ies)|guidelines)\b",
+    r"\b(?:copyright|content polic(?:y|ies)|(?:content|safety|usage) guidelines)\b",
     re.I,
 )
 """A task verb belongs to it: people in books say that they are sorry but cannot, too."""

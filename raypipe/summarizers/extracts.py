@@ -6,6 +6,7 @@ Findings 2025, arXiv 2502.00977).
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from numpy.typing import NDArray
 from raypipe.embedders import Embedder
 from raypipe.summarizers.extractive import greedy, is_prose
 from raypipe.text import CleanText, count_words, sentences
+
+COMPUTING = threading.Lock()
+"""One book at a time, of the many that a worker waits for: the sentence splitter keeps memos for
+all threads, and all of them together have one core."""
 
 _SAMPLE_CHARS = 250_000
 """Looked at of a book, in even places: 0.2 s, whatever its length."""
@@ -66,6 +71,10 @@ class Extracts:
 
     @cached_property
     def _candidates(self) -> _Candidates:
+        with COMPUTING:
+            return self._found()
+
+    def _found(self) -> _Candidates:
         found: dict[str, int] = {}
         for text, start in _located(self.book):
             found.setdefault(text, start)

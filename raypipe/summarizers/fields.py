@@ -64,7 +64,7 @@ def parse(answer: str) -> Fields | None:
     """
     for found in _objects(answer):
         summary = found.get("summary")
-        if isinstance(summary, str) and summary.strip():
+        if isinstance(summary, str) and clean(summary):
             read: dict[str, Any] = {name: _short(found.get(name), name) for name in TEXTS}
             read |= {name: _items(found.get(name)) for name in LISTS}
             return Fields(summary=clean(summary), **read)

@@ -22,7 +22,7 @@ from raypipe.summarizers.checks import CHECKS_VERSION, Checks
 from raypipe.summarizers.chunks import CHUNKS_VERSION
 from raypipe.summarizers.climb import Climb, Strategy
 from raypipe.summarizers.extractive import ExtractiveSummarizer
-from raypipe.summarizers.extracts import Extracts
+from raypipe.summarizers.extracts import COMPUTING, Extracts
 from raypipe.summarizers.fields import SCHEMA, Fields
 from raypipe.summarizers.keywords import keywords
 from raypipe.summarizers.planned import PlannedCall, calls_of
@@ -219,11 +219,13 @@ class ModelSummarizer:
     def _with_fields(self, book: CleanText, said: Said) -> Summary:
         fields = said.fields or Fields(said.text)
         own = keywords(book.text, book.language, self.keywords)
-        words = {word.casefold(): word for word in reversed((*fields.keywords, *own))}
+        words: dict[str, str] = {}
+        for word in (*fields.keywords, *own):
+            words.setdefault(word.casefold(), word)
         title, author = better_names(book, fields)
         return Summary(
             said.text,
-            tuple(reversed(words.values()))[: self.keywords],
+            tuple(words.values())[: self.keywords],
             title=title,
             author=author,
             genre=fields.genre,
@@ -236,9 +238,11 @@ class ModelSummarizer:
 
     def _extractive(self, book: CleanText) -> Summary:
         words = max(self.words, _LONGEST_SENTENCE)
-        return ExtractiveSummarizer(
+        made = ExtractiveSummarizer(
             self.embedder, words, keywords=self.keywords, max_sentence_words=_LONGEST_SENTENCE
-        ).summarize(book)
+        )
+        with COMPUTING:
+            return made.summarize(book)
 
     def _questions(self, book: CleanText) -> Questions:
         return Questions(self.prompts, self.sizes, book)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from functools import lru_cache
 from typing import Any
 
 UNKNOWN = "und"
 """ISO 639's code for undetermined."""
+
+_loading = threading.Lock()
 
 _NO_LANGUAGE = "zxx"  # the model's word for numbers, tables, code
 _SAMPLE_CHARS = 600  # the model walks byte by byte, in Python: 0.2 ms a sample
@@ -84,8 +87,13 @@ def _samples(text: str) -> list[str]:
     return [part for part in parts if any(map(str.isalpha, part))]
 
 
-@lru_cache(maxsize=1)
 def _identifier() -> Any:
+    with _loading:  # half a second, which many threads at once would each spend
+        return _loaded()
+
+
+@lru_cache(maxsize=1)
+def _loaded() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

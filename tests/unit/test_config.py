@@ -352,7 +352,7 @@ WRONG = [
     (["run", "opensearch=self_managed", "opensearch.endpoint=x"], ["opensearch", "https://"]),
     (["search", "x", "limit=0"], ["limit=0", "between 1 and"]),
     # not a command line at all
-    (["serch", "x"], ["'serch'", "run, index, retry, search, verify, up, down"]),
+    (["serch", "x"], ["'serch'", "run, plan, index, retry, search, verify, up, down"]),
     (["run", "limit"], ["'limit'", "option=value"]),
     (["run", "limit=[1"], ["limit=[1"]),
     (["run", "--bogus"], ["--bogus"]),
@@ -454,7 +454,7 @@ def test_a_commands_help_is_short_and_true(
     assert "_target_" not in out
     cfg = composed(command)
     for name, choice in CHOICES:
-        used = name in cfg or (name == "scale" and command in ("run", "index", "retry"))
+        used = name in cfg or (name == "scale" and command in ("run", "plan", "index", "retry"))
         used = used and (name, command) != ("quota", "simulate")  # there it is no group
         row = next((line.split() for line in lines if line.startswith(f"  {name}  ")), [])
         assert (choice in row or f"[{choice}]" in row) == used, name

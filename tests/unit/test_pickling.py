@@ -15,12 +15,12 @@ from omegaconf import OmegaConf
 
 from raypipe import config
 from raypipe.checkpoint import Checkpoint
-from raypipe.models.account import Paid
 from raypipe.opensearch.client import Connection
 from raypipe.opensearch.index import OpenSearchIndex
 from raypipe.state.local import LocalState
 from raypipe.storage.local import LocalBookStore
 from raypipe.storage.s3 import S3BookStore
+from raypipe.summarizers.model import ModelSummarizer
 from raypipe.text import TextCleaner
 from tests.models_here import models_here, stand_in
 
@@ -111,7 +111,7 @@ def _embed(part: Any, _: Path) -> Any:
 def _summarize(part: Any, _: Path) -> Any:
     book = TextCleaner().clean(TEXT, "a.txt")
     # Without its model, a summarizer can only say what it would ask.
-    return part.calls_of(book) if isinstance(part, Paid) else part.summarize(book)
+    return part.calls_of(book) if isinstance(part, ModelSummarizer) else part.summarize(book)
 
 
 def _made(group: str, choice: str, _: Path) -> Any:
