@@ -27,7 +27,7 @@ from raypipe.opensearch.settings import IndexHandle
 from raypipe.parcels import ParcelSize, PendingBooks
 from raypipe.progress import every, watch
 from raypipe.signals import stop_on_signal
-from raypipe.spending import Counted, accounts
+from raypipe.spending import Counted, accounts, check
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ def drive(
     Raises:
         SetupError: The graph does not fit the cluster, or something makes every book fail.
     """
+    check(job)
     with timer.step("ray_start"):
         endpoint = job.index.connection.endpoint if job.index is not None else ""
         in_flight = job.quota.max_in_flight if job.summarizer.in_flight else 0

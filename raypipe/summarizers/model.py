@@ -15,6 +15,7 @@ from raypipe.models import Answer, ChatModel, Question, Stopped, never_stopped
 from raypipe.models.account import Account
 from raypipe.models.caller import Caller
 from raypipe.models.calls import chat_call
+from raypipe.quota import Need
 from raypipe.summarizers import Summary
 from raypipe.summarizers.asking import Ask, Asking, Said, Strict
 from raypipe.summarizers.checks import CHECKS_VERSION, Checks
@@ -173,6 +174,12 @@ class ModelSummarizer:
         """
         return calls_of(self._questions(book), self._strategy)
 
+    def need(self) -> Need:
+        """Return what the call for a chunk takes at most: most calls are that."""
+        sizes = self.sizes
+        size = sizes.chunk_bytes + overhead_bytes(self.prompts)
+        return Need(sizes.cost_tokens(size), sizes.answer_tokens(self.chunk_words))
+
     def count_tokens(self, text: str) -> int | None:
         """Return a text's tokens as the server counts them, for nothing; None = it cannot say."""
         return self.model.count_tokens(Question("", text, max_tokens=16))
@@ -190,7 +197,9 @@ class ModelSummarizer:
         extracts = Extracts(book, self.embedder)
         tally = Tally()
         checks = Checks(book.language, self.prompts.instructions())
-        asking = Asking(questions, self._ask(book, stopped, tally), Strict(checks), self.name)
+        asking = Asking(
+            questions, self._ask(book, stopped, tally), Strict(checks), self.name, stopped
+        )
         climb = Climb(questions, asking, self._strategy, extracts.of)
         if self.fallback != "none":
             climb.stand_in = lambda *stretch: extracts.of(*stretch) or _first(book, *stretch)
