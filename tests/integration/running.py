@@ -278,7 +278,12 @@ def ray_here() -> Iterator[None]:
         return
     # Workers have the environment of this moment; README's line with a user name needs it.
     os.environ.setdefault("OPENSEARCH_PASSWORD", "test")
-    with cluster(RayOptions(dashboard=False)):
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            # The same for its lines with models; the driver's environment stays as it was.
+            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY"):
+                patch.setenv(name, "simulated")
+            stack.enter_context(cluster(RayOptions(dashboard=False)))
         yield
 
 

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from raypipe import embedded
 from raypipe.__main__ import _command, _query_as_override
 from raypipe.embedded.services import Services
 from tests.integration.running import ROOT, in_process, ray_here, write_book
 from tests.integration.s3_here import S3Here, s3
+from tests.unit.models_here import models_here
 from tests.unit.test_docs import README, fenced
 
 __all__ = ["ray_here", "s3"]
@@ -28,6 +30,8 @@ pytestmark = pytest.mark.integration
 
 NODE = "https://search.example.org:9200"
 FOLDER = "/data/books"
+GPU = "http://gpu.example.org:8000/v1"
+SAMPLES = sorted((Path(embedded.__file__).parent / "samples").glob("*.txt"))
 BUCKET = "my-books"
 BOOKS = 6
 WELL = (0, 4)
@@ -60,14 +64,26 @@ class Place:
     folder: Path
     node: str
     s3: list[str]
+    models: str
 
     def args(self, command: str, args: list[str]) -> list[str]:
         """Return the arguments with what stands for the reader's own places."""
         words = [
             one.replace(NODE, self.node).replace(FOLDER, f"{self.folder}/books") for one in args
         ]
+        words = [one.replace(GPU, f"{self.models}/v1") for one in words]
         words = _query_as_override(words) if command == "search" else words
-        return [*words, *(self.s3 if "storage=s3" in words else [])]
+        s3 = self.s3 if "storage=s3" in words else []
+        bedrock = self.bedrock if "summarizer=bedrock" in words else []
+        named = any(one.startswith("summarizer.model.base_url=") for one in words)
+        openai = "summarizer=openai" in words and not named
+        url = [f"summarizer.model.base_url={self.models}/v1"] if openai else []
+        return [*words, *s3, *bedrock, *url]
+
+    @property
+    def bedrock(self) -> list[str]:
+        """Return the options that lead to the model server instead of Bedrock."""
+        return [f"summarizer.model.endpoint_url={self.models}", "summarizer.model.region=us-east-1"]
 
 
 @pytest.fixture(scope="module")
@@ -79,19 +95,20 @@ def place(s3: S3Here, tmp_path_factory: pytest.TempPathFactory, ray_here: None) 
     books.mkdir()
     for number in range(BOOKS):
         path = write_book(books, f"Book_{number:02d}")
+        path.write_bytes(SAMPLES[number].read_bytes())  # no model can tell much of the other
         s3.put(BUCKET, f"novels/{path.name}", path.read_bytes())
     (tmp_path / "old-summaries").mkdir()
     old = {"title": "Book 01", "summary": path.read_text()[:200]}
     (tmp_path / "old-summaries" / "Book_01__by__Author_Book_01.json").write_text(json.dumps(old))
     keys = {f"novels/{path.name}" for path in books.iterdir()}
     (tmp_path / "processed_books.pkl").write_bytes(pickle.dumps(keys))
-    with contextlib.chdir(tmp_path):
+    with contextlib.chdir(tmp_path), models_here() as models:
         try:
             in_process("up", [])
             with Services(Path("raypipe-data")) as services:
                 node = services.opensearch()
             reached = [f"storage.endpoint_url={s3.url}", "storage.anonymous=true"]
-            yield Place(tmp_path, node, reached)
+            yield Place(tmp_path, node, reached, models.url)
         finally:
             in_process("down", [])
 

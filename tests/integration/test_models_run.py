@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,23 +12,33 @@ from typing import Any
 
 import pytest
 
+from raypipe import embedded
 from raypipe.embedded.model_server import ModelServer
 from raypipe.simulation import LatencyOptions, ModelOptions
-from tests.integration.running import Project, wait_for, write_book
+from tests.integration.running import Project, project, wait_for
 from tests.unit.models_here import models_here
+
+__all__ = ["project"]
 
 pytestmark = pytest.mark.integration
 
-MODEL = "amazon.nova-lite-v1:0"
+MODEL, EMBEDDER = "amazon.nova-lite-v1:0", "amazon.titan-embed-text-v2:0"
 SECRET = "planted-4f1c9a"
-BOOKS = 6
+FOLDER = Path(embedded.__file__).parent / "samples"
+SAMPLES = [
+    "Fables_of_the_Crooked_Wood__by__Poppy_Larkin.txt",
+    "Letters_from_the_Orchid_House__by__Augusta_Fenwick.txt",
+    "The_Lake_That_Was_Not_There__by__Ione_Castellan.txt",
+    "stovepipe-lookout-diary.txt",
+]
+BOOKS = len(SAMPLES)
 CHECKS = 2
 """Calls of a few tokens before the first book: on the driver and on one worker."""
 
 
 @pytest.fixture
 def models() -> Iterator[ModelServer]:
-    known = ModelOptions(known=[MODEL])
+    known = ModelOptions(known=[MODEL, EMBEDDER])
     with models_here(latency=LatencyOptions(base_s=0.1), model=known) as server:
         yield server
 
@@ -36,15 +47,15 @@ def models() -> Iterator[ModelServer]:
 def paid(project: Project, models: ModelServer, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
-    for number in range(BOOKS):
-        write_book(project.books, f"b{number}", f"has chapters and the number {number} in it")
+    for sample in SAMPLES:
+        shutil.copy(FOLDER / sample, project.books)
     return project
 
 
 def args(project: Project, *more: str) -> list[str]:
     return [
         "storage=local", f"storage.path={project.books}", f"state.uri={project.state}",
-        "summarizer=bedrock", "summarizer.model.structured=true", "summarizer.chunk_tokens=150",
+        "summarizer=bedrock", "summarizer.model.structured=true", "summarizer.chunk_tokens=300",
         "embedder=bedrock_titan", "embedder.model.dimension=256", "opensearch=none",
         "stages.summarize.workers=1", "ray.dashboard=false", "output=json", *more,
     ]  # fmt: skip
@@ -112,7 +123,7 @@ def test_what_the_model_will_not_summarize_is_degraded_and_done_again(
     paid: Project, models: ModelServer
 ) -> None:
     fallback = "summarizer.fallback=extractive"
-    script = [{"fault": "refusal", "contains": "number 3 in it", "times": 50}]
+    script = [{"fault": "refusal", "contains": "Stovepipe", "times": 50}]
     models.control(faults={"script": script})
     paid.cli("run", *args(paid, fallback), code=3)
     record = record_of(paid)

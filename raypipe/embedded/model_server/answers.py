@@ -14,6 +14,8 @@ from raypipe.embedded.model_server.calls import count_tokens
 
 REFUSAL = "I'm sorry, but I can't help with summarizing this text."
 _TAGGED = re.compile(r"<(\w+)[^<>]*>(.+)</\1>", re.DOTALL)
+_PART = 12
+"""A tag with less of the prompt than this part of it is an aside, not what the prompt is about."""
 _WORDS_ASKED = re.compile(r"\b(?:most|under|about|within|up to|than|exactly) (\d{1,5}) words", re.I)
 _END = re.compile(r"[.!?][\"'\u201d\u2019)]*\s+")
 # The capital stands first, so that the search can skip to one; what is before it is looked at then.
@@ -40,7 +42,7 @@ class Source:
 def source(prompt: str) -> Source:
     """Find what a prompt is about: the text inside its outermost <tag>...</tag>, else all of it."""
     tagged = _TAGGED.search(prompt)
-    body = tagged[2] if tagged and len(tagged[2]) * 2 > len(prompt) else prompt
+    body = tagged[2] if tagged and len(tagged[2]) * _PART > len(prompt) else prompt
     around = prompt if body is prompt else prompt.replace(body, "")
     asked = _WORDS_ASKED.search(around[:4_000]) or _WORDS_ASKED.search(around[-4_000:])
     return Source(body.strip(), int(asked[1]) if asked else None)
