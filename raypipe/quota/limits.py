@@ -41,8 +41,8 @@ class Limits:
         requests = options.requests_per_minute if options.managed else None
         self._minute = inf if tokens is None else float(tokens)
         self._rate = Rate(self._minute / 60, now)
-        self._tokens = Bucket(self._minute / 60, now)
-        self._requests = Bucket(inf if requests is None else requests / 60, now, least=1.0)
+        self._tokens = Bucket(self._minute / 60)
+        self._requests = Bucket(inf if requests is None else requests / 60, least=1.0)
         self._day = Day(options.tokens_per_day if options.managed else None, now)
         self._frozen_until = now
         self._net = 0.0  # let through so far

@@ -25,6 +25,9 @@ PLATEAU_CALLS = 20
 one refused call, which of a small quota's few calls would be many."""
 DOUBLES_S = 5.0
 """Seconds from the end of the plateau to twice the rate."""
+LEAST_START_PER_S = 1_000.0
+"""Tokens a second that an unknown quota is believed to have at least, if the first call is small;
+if it has not, some calls more are refused at the start."""
 START_DOUBLES_S = 2.0
 """Seconds in which an unknown quota's first rate doubles, until the first refusals."""
 MEMORY_S = 120.0
@@ -64,9 +67,9 @@ class Rate:
         self._refusals: deque[_Refusal] = deque()
 
     def begin(self, need: float) -> None:
-        """Choose the first rate, where the quota is unknown: one such call a second."""
+        """Choose the first rate, where the quota is unknown: one such call a second, or more."""
         if self._base == inf:
-            self._base = max(1.0, need)
+            self._base = max(LEAST_START_PER_S, need)
 
     @property
     def per_s(self) -> float:

@@ -41,9 +41,20 @@ def test_the_bucket_starts_empty_and_fills_steadily() -> None:
     assert desk.granted == ["a"]
 
 
+def test_it_does_not_fill_before_the_first_call() -> None:
+    # The server's own may be made by that call, empty: a burst would be refused.
+    desk = Desk(QuotaOptions(tokens_per_minute=60_000, requests_per_minute=60))
+    desk.wait(60)
+    desk.ask("a", 1_000)
+    desk.wait(0.9)
+    assert desk.granted == []
+    desk.wait(0.2)
+    assert desk.granted == ["a"]
+
+
 def test_it_holds_a_few_seconds() -> None:
     desk = Desk(QuotaOptions(tokens_per_minute=60_000))
-    desk.wait(60)
+    desk.fill()
     for name in "abcd":
         desk.ask(name, 1_000)
     assert desk.granted == ["a", "b", "c"]
@@ -51,7 +62,7 @@ def test_it_holds_a_few_seconds() -> None:
 
 def test_what_was_not_taken_comes_back() -> None:
     desk = Desk(QuotaOptions(tokens_per_minute=60_000))
-    desk.wait(60)
+    desk.fill()
     desk.ask("a", 1_000, 2_000)
     desk.ask("b", 1_500)
     assert desk.granted == ["a"]
@@ -61,7 +72,7 @@ def test_what_was_not_taken_comes_back() -> None:
 
 def test_an_unknown_fate_counts_as_spent() -> None:
     desk = Desk(QuotaOptions(tokens_per_minute=60_000))
-    desk.wait(60)
+    desk.fill()
     desk.ask("a", 1_000, 2_000)
     desk.ask("b", 1_500)
     desk.settle("a", Spent(unknown=True))
@@ -107,7 +118,7 @@ def test_our_own_caution_keeps_no_call_out() -> None:
 
 def test_burndown_is_charged_before_it_is_due_as_answers_were_so_far() -> None:
     desk = Desk(QuotaOptions(tokens_per_minute=60_000), burndown=5)
-    desk.wait(60)
+    desk.fill()
     desk.ask("a", 0, 100)
     desk.settle("a", Spent(1, 50))  # half of max_tokens
     desk.wait(60)
@@ -132,7 +143,7 @@ def test_requests_have_a_minute_too() -> None:
 
 def test_after_a_throttle_nothing_goes_for_as_long_as_the_server_says() -> None:
     desk = Desk(QuotaOptions(tokens_per_minute=60_000_000))
-    desk.wait(10)
+    desk.fill()
     desk.ask("a")
     desk.settle("a", Spent(throttled=True, retry_after_s=7))
     desk.ask("b")
@@ -173,7 +184,7 @@ def test_the_quota_of_the_day_pauses_and_says_so() -> None:
 @pytest.mark.parametrize(("retry_after_s", "wait"), [(None, TRY_S), (60_000, TRY_S), (120, 120)])
 def test_the_server_may_say_that_the_day_is_over(retry_after_s: float | None, wait: float) -> None:
     desk = Desk(QuotaOptions(tokens_per_minute=60_000_000))
-    desk.wait(10)
+    desk.fill()
     desk.ask("a")
     desk.settle("a", Spent(throttled=True, daily=True, retry_after_s=retry_after_s))
     desk.ask("a again", again=True)

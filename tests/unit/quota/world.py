@@ -22,6 +22,8 @@ from raypipe.quota.budget import Cost, Purse
 from raypipe.quota.clients import Client
 from raypipe.simulation import ServerQuotaOptions
 
+IDLE_S = 20.0
+
 
 @dataclass
 class Load:
@@ -89,10 +91,11 @@ class World:
         """Let each of the callers make one call after another until the clock has run."""
         for number in range(callers):
             worker = f"worker-{number % workers}"
-            self.at(self.random.uniform(0, 0.5), partial(self._next, worker))
+            # Workers take a while to start; the broker is there before them.
+            self.at(IDLE_S + self.random.uniform(0, 0.5), partial(self._next, worker))
         for number in range(workers):
             self.at(2.0, partial(self._ping, f"worker-{number}"))
-        end = self.now + seconds
+        end = self.now + IDLE_S + seconds
         while self._events and self._events[0][0] <= end:
             self.now, _, what = heapq.heappop(self._events)
             what()
@@ -107,7 +110,7 @@ class World:
             assert self._quota is not None
             self._quota.change(self.server)
 
-        self.at(seconds, now)
+        self.at(IDLE_S + seconds, now)
 
     def integral(self) -> float:
         assert self._quota is not None
