@@ -105,7 +105,13 @@ class Rate:
         self._calm_calls += 1
 
     def refused(
-        self, now: float, granted: float, net: float, need: float, debt: float = 0.0
+        self,
+        now: float,
+        granted: float,
+        net: float,
+        need: float,
+        debt: float = 0.0,
+        lossy: bool = False,
     ) -> bool:
         """Learn from a call that the server refused.
 
@@ -117,6 +123,8 @@ class Rate:
             need: Tokens of the refused call.
             debt: How far below 0 the server's bucket may have been: it takes needs that are larger
                 than itself, and charges burndown at the end.
+            lossy: Whether the server's bucket was full between calls, so that more could have been
+                let through than was.
 
         Returns:
             Whether it is a lesson of its own.
@@ -131,7 +139,7 @@ class Rate:
         # After a long peace, our bucket was only fuller than the server's; it is drained anyway.
         if high < self.per_s * CONSISTENT:
             floor = LEAST_SHARE * (self._base if self._cut else self.per_s)
-            self._base = max(floor, (low + high) / 2)
+            self._base = max(floor, high if lossy else (low + high) / 2)
             self._plateau_s = min(PLATEAU_S, max(LEAST_PLATEAU_S, PLATEAU_SHARE * seconds))
             self._calm_s = self._grown_s = 0.0
             self._calm_calls = 0

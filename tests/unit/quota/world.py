@@ -41,6 +41,7 @@ class Load:
     wire_s: float = 0.02
     rpc_s: float = 0.003
     retry_after: bool = False  # Bedrock does not say
+    cold_s: tuple[float, float] = (0.0, 4.0)  # until a worker's first call is sent
 
 
 @dataclass
@@ -78,6 +79,7 @@ class World:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
         self._wake = inf
+        self._ready: dict[str, float] = {}
         self.broker = Broker(self.quota, self.server.burndown, self.now)
         self.client = Client(Purse(BudgetOptions(), Cost()), Price(0.0, 0.0))
         # As the engine does: the bucket is made at the first call.
@@ -141,7 +143,13 @@ class World:
         def give(answer: Lease | Refusal) -> None:
             assert isinstance(answer, Lease)
             wire = self.load.rpc_s + self.random.expovariate(1 / self.load.wire_s)
-            self.at(wire, lambda: self._arrive(worker, need, real, output, answer))
+            ready = self._ready.setdefault(
+                worker, self.now + self.random.uniform(*self.load.cold_s)
+            )
+            self.at(
+                max(ready - self.now, 0) + wire,
+                lambda: self._arrive(worker, need, real, output, answer),
+            )
 
         self.broker.ask(self.client, worker, need, give, self.now)
         self._turn()
