@@ -6,6 +6,9 @@ from math import inf
 
 import pytest
 
+from raypipe.options import QuotaOptions
+from raypipe.quota import Need, Spent
+from raypipe.quota.limits import Limits
 from raypipe.quota.rate import BELOW, LEAST_SHARE, MEMORY_S, PLATEAU_CALLS, PLATEAU_S, Rate
 
 CEILING = 1_000.0
@@ -102,3 +105,28 @@ def test_an_unknown_rate_doubles_while_calls_wait_for_it() -> None:
     assert one.per_s == 4_000
     one.tick(12, limited=True)
     assert one.per_s == 8_000
+
+
+def test_where_the_server_lost_some_the_rate_may_be_the_most_it_can_be() -> None:
+    one = rate()
+    one.refused(10, granted=10, net=0, need=NEED)
+    one.refused(20, granted=20, net=5_000, need=NEED, lossy=True)
+    assert one.per_s == pytest.approx((5_000 + NEED) / 10 * BELOW)
+
+
+def test_burndown_that_the_server_has_not_charged_yet_explains_a_refusal() -> None:
+    limits = Limits(QuotaOptions(tokens_per_minute=60_000), 5.0, 0.0)
+    need = Need(0, 100)  # reserves 500 here and 100 there
+
+    def refuse(granted: float, now: float) -> None:
+        limits.take(need, 500, granted)
+        limits.ended(need, 500)
+        limits.settle(need, 500, granted, Spent(throttled=True), now)
+
+    refuse(0.0, 0.0)
+    for now in (1.0, 1.5):
+        limits.take(need, 500, now)
+    refuse(1.9, 2.0)
+    assert limits.tokens_per_minute == 60_000
+    refuse(3.9, 4.0)
+    assert limits.tokens_per_minute < 60_000
