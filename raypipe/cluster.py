@@ -89,6 +89,29 @@ def check_reach(places: Mapping[str, str]) -> None:
             log.warning("%s=%s must be the same folder on all nodes", option, place)
 
 
+def check_gpus(workers: int, share: float, options: RayOptions) -> None:
+    """Check that there are the GPUs that the embedders reserve: Ray would wait for ever.
+
+    Args:
+        workers: Embedders.
+        share: GPUs that each reserves.
+        options: How Ray is reached.
+
+    Raises:
+        SetupError: There are fewer, and none can come.
+    """
+    import ray
+
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    now, asked = resources.get("GPU", 0.0), workers * share
+    if asked <= now:
+        return
+    said = f"stages.embed reserves {asked:g} GPUs and Ray has {now:g}"
+    if options.address == "local" or not _growth():
+        raise SetupError(f"{said}; lower stages.embed.num_gpus or stages.embed.workers")
+    log.warning("%s: the run waits until nodes with more come", said)
+
+
 @contextmanager
 def cluster(options: RayOptions) -> Iterator[float]:
     """Start or join Ray; yields the CPUs it has, or can grow to.

@@ -16,7 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raypipe import pipeline
 from raypipe.book import Book
-from raypipe.cluster import check_reach, cluster
+from raypipe.cluster import check_gpus, check_reach, cluster
 from raypipe.errors import SetupError
 from raypipe.job import Checked, Job, Timer
 from raypipe.machine import fitted, look, suited, with_calls
@@ -27,7 +27,7 @@ from raypipe.opensearch.settings import IndexHandle
 from raypipe.parcels import ParcelSize, PendingBooks
 from raypipe.progress import every, watch
 from raypipe.signals import stop_on_signal
-from raypipe.spending import Counted, accounts
+from raypipe.spending import Counted, accounts, check
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +66,14 @@ def drive(
     Raises:
         SetupError: The graph does not fit the cluster, or something makes every book fail.
     """
+    check(job)
     with timer.step("ray_start"):
         endpoint = job.index.connection.endpoint if job.index is not None else ""
         in_flight = job.quota.max_in_flight if job.summarizer.in_flight else 0
         stages = look(suited(job.stages, in_flight), job.ray, len(books), endpoint)
         cpus = stack.enter_context(cluster(job.ray))
         job = replace(job, stages=with_calls(fitted(stages, cpus), in_flight))
+        check_gpus(job.stages.embed.workers, job.stages.embed.num_gpus, job.ray)
         if job.ray.address != "local":
             check_reach(_places(job))
         # After Ray's own start, which puts its handlers in place.

@@ -25,16 +25,19 @@ class StageOptions:
         workers: Actors in the pool.
         num_cpus: Share of a core that each actor reserves; at most 0.1 for one that only waits.
         memory_mb: Memory that each actor takes, for the check at the start.
+        num_gpus: GPUs that each actor reserves, a share of one or whole ones.
     """
 
     workers: int = 1
     num_cpus: float = 0.3
     memory_mb: int = 180
+    num_gpus: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         at_least("workers", self.workers, 1)
         at_least("num_cpus", self.num_cpus, 0)
+        at_least("num_gpus", self.num_gpus, 0)
         at_least("memory_mb", self.memory_mb, 0)
 
 

@@ -85,6 +85,7 @@ def pool(stage: StageOptions | SummarizeOptions, stages: Stages, calls: int = 1)
             enable_true_multi_threading=calls > 1,
         ),
         "num_cpus": stage.num_cpus,
+        "num_gpus": (stage.num_gpus if isinstance(stage, StageOptions) else 0) or None,
         "batch_size": 1,
         "batch_format": "pyarrow",
         "udf_modifying_row_count": False,

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from raypipe.job import Job
 from raypipe.models.account import Account, Paid
@@ -15,9 +15,10 @@ from raypipe.monitor import Progress
 from raypipe.options import BudgetOptions
 from raypipe.prices import Price
 from raypipe.progress import Watched
-from raypipe.quota import Totals
+from raypipe.quota import Need, Totals
 from raypipe.quota.actor import Joining, RemotePermits, broker_for
 from raypipe.quota.budget import Cost
+from raypipe.quota.needs import check_need
 from raypipe.usage import paid_so_far
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,29 @@ class Counted:
     def stop(self, reason: str) -> None:
         """Let nothing new begin."""
         self.monitor.stop(reason)
+
+
+@runtime_checkable
+class Needing(Protocol):
+    """A part that knows what its usual call reserves."""
+
+    def need(self) -> Need:
+        """Return what a usual call takes at most."""
+
+
+def check(job: Job) -> None:
+    """Check, before anything is started, that quota and budget can hold a call.
+
+    Raises:
+        SetupError: The quota is below one call's reservation, or a budget in dollars has a model
+            without a price.
+    """
+    if isinstance(job.summarizer, Needing):
+        check_need(job.quota, job.summarizer.need())
+    if job.budget.max_usd is not None:
+        for part in (job.summarizer, job.embedder):
+            if isinstance(part, Paid):
+                job.prices.needed(part.base_model)
 
 
 @contextmanager

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from raypipe.book import BookError
-from raypipe.models import Answer, Question, TooLongError
+from raypipe.book import BookError, LeftError
+from raypipe.models import Answer, Question, Stopped, TooLongError, never_stopped
 from raypipe.summarizers.checks import SAID, Checks, Verdict
 from raypipe.summarizers.fields import Fields, clean, parse
 from raypipe.summarizers.questions import Questions, Task
 
 log = logging.getLogger(__name__)
+
+PATIENCE_S = 15.0
+"""A run that is stopped ends within 30 s, sink and ledger included."""
+_LOOK_S = 1.0
 
 _FLAGS = {
     "cut": "trimmed",
@@ -111,6 +117,7 @@ class _Open:
     too_long: Callable[[], None]
     instead: Callable[[BookError], None]
     first: Judged | None = None  # the answer before, if it is asked again
+    known: tuple[Answer, Judged] | None = None  # what was judged last: checks take their time
 
 
 @dataclass
@@ -122,12 +129,17 @@ class Asking:
         ask: Gets the answers.
         judge: Checks them.
         model: The model's name, for messages.
+        stopped: Why nothing new may begin.
+        patience_s: Seconds that a stopped book waits for calls under way: they are paid for, but
+            one may hang.
     """
 
     questions: Questions
     ask: Ask
     judge: Judge
     model: str
+    stopped: Stopped = never_stopped
+    patience_s: float = PATIENCE_S
     flags: dict[str, None] = field(default_factory=dict)
     _landed: SimpleQueue[tuple[Future[Answer], _Open]] = field(default_factory=SimpleQueue)
     _waiting: dict[Future[Answer], None] = field(default_factory=dict)
@@ -165,12 +177,24 @@ class Asking:
         """
         try:
             while self._waiting:
-                future, one = self._landed.get()
+                future, one = self._next()
                 del self._waiting[future]
                 self._answered(one, future)
         finally:
             for future in self._waiting:
                 future.cancel()
+
+    def _next(self) -> tuple[Future[Answer], _Open]:
+        """Return the next call that landed; a stop does not wait for one that hangs."""
+        since = math.inf
+        while True:
+            try:
+                return self._landed.get(timeout=_LOOK_S)
+            except Empty:
+                if why := self.stopped():
+                    since = min(since, time.monotonic())
+                    if time.monotonic() - since > self.patience_s:
+                        raise LeftError(why) from None
 
     def _send(self, one: _Open) -> None:
         task = one.task
@@ -178,7 +202,8 @@ class Asking:
         def keep(answer: Answer) -> bool:
             # One that is only too long, say, is kept: found again, it is asked for once more as
             # tightly as before, and that answer is found, too. Nothing is paid for twice.
-            return answer.stop == "end" and self.judge(task, answer).verdict.usable
+            one.known = (answer, self.judge(task, answer))
+            return answer.stop == "end" and one.known[1].verdict.usable
 
         future = self.ask(self.questions.question(task), task, keep)
         self._waiting[future] = None
@@ -197,7 +222,9 @@ class Asking:
                 BookError("filtered", f"{self.model}: its content filter took away {one.where}")
             )
         else:
-            self._judged(one, self.judge(one.task, answer))
+            known = one.known
+            same = known is not None and known[0] is answer
+            self._judged(one, known[1] if known and same else self.judge(one.task, answer))
 
     def _judged(self, one: _Open, judged: Judged) -> None:
         problem = judged.verdict.problem

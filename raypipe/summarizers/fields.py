@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raypipe.text import CleanText
+
 TEXTS = ("title", "author", "genre", "setting", "period", "plot")
 LISTS = ("themes", "characters", "keywords")
 
@@ -69,6 +71,20 @@ def parse(answer: str) -> Fields | None:
             read |= {name: _items(found.get(name)) for name in LISTS}
             return Fields(summary=clean(summary), **read)
     return None
+
+
+def better_names(book: CleanText, fields: Fields) -> tuple[str, str]:
+    """Return the model's title and author where they are better; empty strings where not."""
+    words = re.findall(r"[^\W_]+", book.title)
+    plain = [word for word in words if len(word) > 1 and word.isalpha()]
+    made_up = len(plain) < 2 and any(map(str.isdigit, book.title))
+    literal = fields.title and " ".join(fields.title.casefold().split()) in " ".join(
+        book.text.casefold().split()
+    )
+    return (
+        fields.title if made_up and literal else "",
+        "" if book.author else fields.author,
+    )
 
 
 def clean(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -12,10 +11,11 @@ from typing import Any, Self, cast, get_args
 
 from raypipe.book import BookError
 from raypipe.embedders import Embedder
-from raypipe.models import Answer, ChatModel, Question, Stopped, TokenUsage, never_stopped
+from raypipe.models import Answer, ChatModel, Question, Stopped, never_stopped
 from raypipe.models.account import Account
 from raypipe.models.caller import Caller
 from raypipe.models.calls import chat_call
+from raypipe.quota import Need
 from raypipe.summarizers import Summary
 from raypipe.summarizers.asking import Ask, Asking, Said, Strict
 from raypipe.summarizers.checks import CHECKS_VERSION, Checks
@@ -23,12 +23,13 @@ from raypipe.summarizers.chunks import CHUNKS_VERSION
 from raypipe.summarizers.climb import Climb, Strategy
 from raypipe.summarizers.extractive import ExtractiveSummarizer
 from raypipe.summarizers.extracts import COMPUTING, Extracts
-from raypipe.summarizers.fields import SCHEMA, Fields
+from raypipe.summarizers.fields import SCHEMA, Fields, better_names
 from raypipe.summarizers.keywords import keywords
 from raypipe.summarizers.planned import PlannedCall, calls_of
 from raypipe.summarizers.prompts import Prompts
 from raypipe.summarizers.questions import Questions, Task, overhead_bytes
 from raypipe.summarizers.sizes import Sizes
+from raypipe.summarizers.tally import Tally
 from raypipe.summarizers.tree import TREE_VERSION
 from raypipe.text import CleanText
 
@@ -173,6 +174,12 @@ class ModelSummarizer:
         """
         return calls_of(self._questions(book), self._strategy)
 
+    def need(self) -> Need:
+        """Return what the call for a chunk takes at most: most calls are that."""
+        sizes = self.sizes
+        size = sizes.chunk_bytes + overhead_bytes(self.prompts)
+        return Need(sizes.cost_tokens(size), sizes.answer_tokens(self.chunk_words))
+
     def count_tokens(self, text: str) -> int | None:
         """Return a text's tokens as the server counts them, for nothing; None = it cannot say."""
         return self.model.count_tokens(Question("", text, max_tokens=16))
@@ -188,9 +195,11 @@ class ModelSummarizer:
         """
         questions = self._questions(book)
         extracts = Extracts(book, self.embedder)
-        tally = _Tally()
+        tally = Tally()
         checks = Checks(book.language, self.prompts.instructions())
-        asking = Asking(questions, self._ask(book, stopped, tally), Strict(checks), self.name)
+        asking = Asking(
+            questions, self._ask(book, stopped, tally), Strict(checks), self.name, stopped
+        )
         climb = Climb(questions, asking, self._strategy, extracts.of)
         if self.fallback != "none":
             climb.stand_in = lambda *stretch: extracts.of(*stretch) or _first(book, *stretch)
@@ -203,7 +212,7 @@ class ModelSummarizer:
             said, climb.degraded = None, f"{error.kind}: {error.message}"
         return self._told(book, said, climb, tally)
 
-    def _told(self, book: CleanText, said: Said | None, climb: Climb, tally: _Tally) -> Summary:
+    def _told(self, book: CleanText, said: Said | None, climb: Climb, tally: Tally) -> Summary:
         summary = self._with_fields(book, said) if said else self._extractive(book)
         return replace(
             summary,
@@ -251,7 +260,7 @@ class ModelSummarizer:
     def _strategy(self) -> Strategy:
         return cast(Strategy, self.strategy)
 
-    def _ask(self, book: CleanText, stopped: Stopped, tally: _Tally) -> Ask:
+    def _ask(self, book: CleanText, stopped: Stopped, tally: Tally) -> Ask:
         caller = self._made_caller()
 
         def ask(question: Question, task: Task, keep: Callable[[Answer], bool]) -> Future[Answer]:
@@ -270,48 +279,6 @@ class ModelSummarizer:
                 object.__setattr__(self, "_caller", caller)
             assert self._caller is not None
             return self._caller
-
-
-class _Tally:
-    """What the calls of one book came to; safe for many threads."""
-
-    def __init__(self) -> None:
-        self.paid = 0
-        self.answered = 0
-        self.usage = TokenUsage()
-        self._lock = threading.Lock()
-
-    def counted(self, send: Callable[[], Answer]) -> Callable[[], Answer]:
-        """Return a `send` that counts the answers it gets for money."""
-
-        def count() -> Answer:
-            answer = send()
-            with self._lock:
-                self.paid += 1
-                self.usage += answer.usage
-            return answer
-
-        return count
-
-    def landed(self, future: Future[Answer]) -> None:
-        """Count an answer, wherever it came from."""
-        if not future.cancelled() and future.exception() is None:
-            with self._lock:
-                self.answered += 1
-
-
-def better_names(book: CleanText, fields: Fields) -> tuple[str, str]:
-    """Return the model's title and author where they are better; empty strings where not."""
-    words = re.findall(r"[^\W_]+", book.title)
-    plain = [word for word in words if len(word) > 1 and word.isalpha()]
-    made_up = len(plain) < 2 and any(map(str.isdigit, book.title))
-    literal = fields.title and " ".join(fields.title.casefold().split()) in " ".join(
-        book.text.casefold().split()
-    )
-    return (
-        fields.title if made_up and literal else "",
-        "" if book.author else fields.author,
-    )
 
 
 def _first(book: CleanText, start: int, end: int, words: int) -> str:

@@ -31,7 +31,7 @@ from raypipe.book import DOCUMENT_SCHEMA  # noqa: E402
 from raypipe.state.local import LocalState  # noqa: E402
 from raypipe.state.parquet import Form  # noqa: E402
 
-LONG, CHUNK_BYTES, OTHER_CHUNKS = 400, 1_200, 8
+LONG, CHUNK_BYTES, OTHER_CHUNKS = 400, 1_000, 8
 HANG_S = 300
 REACH = 1.05
 _FORM = Form(DOCUMENT_SCHEMA, kind="documents", version=2)

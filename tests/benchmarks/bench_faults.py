@@ -37,7 +37,7 @@ def main() -> None:
     report = Report("faults")
     with tempfile.TemporaryDirectory(prefix="raypipe-bench-") as name:
         folder = Path(name)
-        write_books(folder / "books", {f"b{one:04d}": (one, 15, 1_200) for one in range(books)})
+        write_books(folder / "books", {f"b{one:04d}": (one, 15, 1_000) for one in range(books)})
         clean, _ = measure(folder, "clean", books, [])
         faulty, stats = measure(folder, "faulty", books, FAULTS)
         report.note("calls_offered", stats["offered"])
@@ -60,7 +60,7 @@ def measure(
     latency = ["latency.base_s=0.3", f"log={here / 'calls.jsonl'}"]
     with server(*latency, *faults) as models:
         record = run(
-            here, models, *options(folder / "books", here / "state"),
+            here, models, *options(folder / "books", here / "state", "quota=none"),
             "summarizer.chunk_tokens=300", "summarizer.model.read_timeout_s=10",
         )  # fmt: skip
         stats = models.stats()

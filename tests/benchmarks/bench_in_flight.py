@@ -48,7 +48,7 @@ def main() -> None:
 def measure(folder: Path, books: int, chunks: int, latency_s: float) -> tuple[float, int]:
     """Return calls a second, and how many there were."""
     say(f"{books} books of {chunks} chunks, {latency_s} s a call")
-    write_books(folder / "books", {f"b{one:04d}": (one, chunks, 1_200) for one in range(books)})
+    write_books(folder / "books", {f"b{one:04d}": (one, chunks, 1_000) for one in range(books)})
     log = folder / "calls.jsonl"
     with server(f"latency.base_s={latency_s}", "latency.sigma=0", f"log={log}") as models:
         record = run(

@@ -49,7 +49,7 @@ def main() -> None:
     report, draw = Report("kills"), random.Random(given.seed)
     with tempfile.TemporaryDirectory(prefix="raypipe-bench-") as name:
         folder = Path(name)
-        books = {f"b{one:04d}": (one, CHUNKS, 1_200) for one in range(given.books)}
+        books = {f"b{one:04d}": (one, CHUNKS, 1_000) for one in range(given.books)}
         write_books(folder / "books", books)
         args = [
             *options(folder / "books", folder / "state"),

@@ -26,7 +26,7 @@ from report import Report, say  # noqa: E402
 from simulated import log_of, of_books, options, run, server, write_books  # noqa: E402
 
 SLEEP_S, LATENCY_S, THREADS = 0.5, 0.5, 4
-CHUNK_BYTES = 1_200
+CHUNK_BYTES = 1_000
 SAME_REACH, DEFAULT_REACH = 1.9, 20.0
 
 

@@ -58,6 +58,21 @@ def test_the_cpus_are_those_to_come(ray_says: Any, tmp_path: Path) -> None:
     assert cluster._cpus(RayOptions(num_cpus=2)) == 64, "a local Ray does not grow"
 
 
+def test_gpus_that_never_come_are_not_waited_for(
+    ray_says: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    here, joined = RayOptions(), RayOptions(address="auto")
+    ray_says.now = {"CPU": 4.0, "GPU": 1.0}
+    cluster.check_gpus(2, 0.5, here)
+    cluster.check_gpus(2, 0.0, here)
+    for options in (here, joined):
+        with pytest.raises(SetupError, match=r"reserves 2 GPUs and Ray has 1; lower"):
+            cluster.check_gpus(2, 1.0, options)
+    (tmp_path / "ray_bootstrap_config.yaml").write_text(LAUNCHED)
+    cluster.check_gpus(2, 1.0, joined)
+    assert "waits until nodes with more come" in caplog.text
+
+
 def test_loopback_serves_a_cluster_of_one_machine_alone(
     ray_says: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -22,7 +22,7 @@ from raypipe.storage.local import LocalBookStore
 from raypipe.storage.s3 import S3BookStore
 from raypipe.summarizers.model import ModelSummarizer
 from raypipe.text import TextCleaner
-from tests.models_here import models_here, stand_in
+from tests.unit.models_here import models_here, stand_in
 
 SMALL = 20_000
 """Bytes: a part goes along with every actor, and with every write task."""

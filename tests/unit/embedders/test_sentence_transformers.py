@@ -1,4 +1,4 @@
-"""The package brings torch, so a stand-in takes its place; see tests/models_here.py."""
+"""The package brings torch, so a stand-in takes its place; see tests/unit/models_here.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from raypipe.embedders.sentence_transformers import SentenceTransformersEmbedder
 from raypipe.errors import SetupError
-from tests.models_here import StandIn, stand_in
+from tests.unit.models_here import StandIn, stand_in
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from raypipe.errors import SetupError
 from raypipe.models import Question
 from raypipe.models.bedrock import BedrockChat
 from raypipe.models.openai import OpenAIChat, _answer
-from tests.models_here import alone
+from tests.unit.models_here import alone
 
 SCHEMA = {"type": "object", "properties": {"z": {"type": "string"}, "a": {"type": "string"}}}
 PLAIN = Question("Be brief.", "What is it about?", max_tokens=90, temperature=0.5)

@@ -28,6 +28,8 @@ def error(code: str, status: int = 0, message: str = "", **more: object) -> Mode
         ("ResourceNotFoundException", 404, "stop"),
         ("UnrecognizedClientException", 403, "stop"),
         ("MissingAuthenticationTokenException", 403, "stop"),
+        ("NoRegionError", 0, "stop"),
+        ("ProfileNotFound", 0, "stop"),
         ("rate_limit_exceeded", 429, "throttled"),
         ("insufficient_quota", 429, "stop"),
         ("server_error", 500, "retry"),

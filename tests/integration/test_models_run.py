@@ -1,0 +1,153 @@
+"""Whole runs against the model server: what is paid, kept, stopped and told."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raypipe.embedded.model_server import ModelServer
+from raypipe.simulation import LatencyOptions, ModelOptions
+from tests.integration.running import Project, wait_for, write_book
+from tests.unit.models_here import models_here
+
+pytestmark = pytest.mark.integration
+
+MODEL = "amazon.nova-lite-v1:0"
+SECRET = "planted-4f1c9a"
+BOOKS = 6
+CHECKS = 2
+"""Calls of a few tokens before the first book: on the driver and on one worker."""
+
+
+@pytest.fixture
+def models() -> Iterator[ModelServer]:
+    known = ModelOptions(known=[MODEL])
+    with models_here(latency=LatencyOptions(base_s=0.1), model=known) as server:
+        yield server
+
+
+@pytest.fixture
+def paid(project: Project, models: ModelServer, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    for number in range(BOOKS):
+        write_book(project.books, f"b{number}", f"has chapters and the number {number} in it")
+    return project
+
+
+def args(project: Project, *more: str) -> list[str]:
+    return [
+        "storage=local", f"storage.path={project.books}", f"state.uri={project.state}",
+        "summarizer=bedrock", "summarizer.model.structured=true", "summarizer.chunk_tokens=150",
+        "embedder=bedrock_titan", "embedder.model.dimension=256", "opensearch=none",
+        "stages.summarize.workers=1", "ray.dashboard=false", "output=json", *more,
+    ]  # fmt: skip
+
+
+def record_of(project: Project) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(project.stdout())
+    return found
+
+
+def everything_under(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_budget_stops_a_run_and_a_higher_one_goes_on_without_paying_twice(
+    paid: Project, models: ModelServer
+) -> None:
+    plan = json.loads(paid.cli("plan", *args(paid)))
+    assert (plan["new"], plan["model"]) == (BOOKS, MODEL)
+    most = (plan["input_tokens"] + plan["output_tokens"]) // 2
+    paid.cli("run", *args(paid, f"budget.max_tokens={most}"), code=4)
+    stopped = record_of(paid)
+    assert "budget" in stopped["reason"]
+    assert stopped["left"] > 0
+    assert stopped["failed"] == 0
+    assert 0 < stopped["input_tokens"] + stopped["output_tokens"] <= most
+    paid.cli("run", *args(paid, "budget.max_usd=1"))
+    whole = record_of(paid)
+    assert (whole["finished"] + whole["skipped"], whole["failed"], whole["left"]) == (BOOKS, 0, 0)
+    stats = models.stats()
+    calls = stopped["model_calls"] + whole["model_calls"]
+    # The checks of chat and embedder, twice a run, are no calls of the run.
+    assert stats["answered"] == calls + 2 * CHECKS * 2
+    assert stats["repeated_prompts"]["tokens"] <= 6 * CHECKS * 40  # the checks' own
+    tokens = sum(one["input_tokens"] + one["output_tokens"] for one in (stopped, whole))
+    assert abs(tokens - (stats["tokens"]["input"] + stats["tokens"]["output"])) <= 4 * CHECKS * 60
+    # 0.06 and 0.24 dollars a million tokens of the chat model, 0.02 of the embedder.
+    assert 0 < whole["usd"] < tokens * 0.24e-6
+    assert [str(path) for path in everything_under(paid.home) if SECRET in _text(path)] == []
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8", "replace")
+
+
+def test_a_killed_run_pays_again_only_for_what_was_in_flight(
+    paid: Project, models: ModelServer
+) -> None:
+    models.control(latency={"base_s": 1.0})
+    process = paid.start("run", *args(paid, "quota.max_in_flight=4"))
+    wait_for(lambda: models.stats()["answered"] > CHECKS * 2 + 8)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    paid.wait_until_ended(killed=True)
+    models.control(latency={"base_s": 0.05})
+    paid.cli("run", *args(paid))
+    whole = record_of(paid)
+    assert (whole["finished"] + whole["skipped"], whole["failed"], whole["left"]) == (BOOKS, 0, 0)
+    assert whole["cached_calls"] >= 4
+    again = models.stats()["repeated_prompts"]["calls"]
+    assert again <= 4 + 2 * CHECKS  # four in flight, and the checks
+
+
+def test_what_the_model_will_not_summarize_is_degraded_and_done_again(
+    paid: Project, models: ModelServer
+) -> None:
+    fallback = "summarizer.fallback=extractive"
+    script = [{"fault": "refusal", "contains": "number 3 in it", "times": 50}]
+    models.control(faults={"script": script})
+    paid.cli("run", *args(paid, fallback), code=3)
+    record = record_of(paid)
+    assert (record["finished"], record["failed"], record["degraded"]) == (BOOKS, 0, 1)
+    (row,) = paid.failures(record["run_seq"]).values()
+    assert (row["kind"], row["retryable"]) == ("degraded", True)
+    models.control(faults={"script": []})
+    paid.cli("retry", *args(paid, fallback))
+    assert (record_of(paid)["finished"], record_of(paid)["degraded"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("more", "env", "said"),
+    [
+        (["summarizer.model_id=amazon.nova-litle-v1:0"], {}, ["amazon.nova-litle-v1:0"]),
+        ([], {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, ["credentials"]),
+        (["quota.tokens_per_minute=500"], {}, ["quota.tokens_per_minute=500"]),
+        (["budget.max_usd=5", "prices.models={}"], {}, ["price", MODEL]),
+    ],
+    ids=["model", "credentials", "quota", "price"],
+)
+def test_what_makes_every_call_fail_is_one_line_before_the_first_book(
+    paid: Project,
+    models: ModelServer,
+    monkeypatch: pytest.MonkeyPatch,
+    more: list[str],
+    env: dict[str, str],
+    said: list[str],
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(paid.home))
+    paid.cli("run", *args(paid, *more), code=1)
+    (line,) = [one for one in paid.stderr().splitlines() if one.startswith("raypipe: ")]
+    assert all(word in line for word in said), line
+    assert "Traceback" not in paid.stderr()
+    assert models.stats()["answered"] <= 2 * CHECKS
+    assert not list((Path(os.fspath(paid.state)) / "cache").glob("*/*"))
