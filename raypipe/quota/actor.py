@@ -8,14 +8,11 @@ another of the same name, whose buckets are empty, and each process tells that o
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import ray
@@ -26,7 +23,7 @@ from raypipe.book import LeftError
 from raypipe.errors import SetupError
 from raypipe.options import QuotaOptions
 from raypipe.quota import NAMESPACE, Lease, Need, Spent, Totals
-from raypipe.quota.clients import DEAD_S, Tally, cost_of
+from raypipe.quota.clients import DEAD_S, Tally, cost_of, worker_id
 from raypipe.quota.service import Joining, QuotaService
 
 __all__ = ["Joining", "QuotaActor", "RemotePermits", "broker_for"]
@@ -86,7 +83,7 @@ class RemotePermits:
         """
         with self._here.waiting():
             while True:
-                answer = self._asked("acquire", _worker(), need)
+                answer = self._asked("acquire", worker_id(), need)
                 if isinstance(answer, Lease):
                     self._here.hold(answer, need)
                     return answer
@@ -118,15 +115,14 @@ class RemotePermits:
         Raises:
             SetupError: The actor cannot be had.
         """
-        self._asked("configure", self.options, self.joining.price.burndown, of_run=False)
+        self._asked("configure", self.options, self.joining.price.burndown)
 
-    def _asked(self, method: str, *args: Any, of_run: bool = True) -> Any:
-        first = (self.joining.run,) if of_run else ()
+    def _asked(self, method: str, *args: Any) -> Any:
         for attempt in range(TRIES):
             handle = None
             try:
                 handle = self._here.joined()
-                return ray.get(getattr(handle, method).remote(*first, *args))
+                return ray.get(getattr(handle, method).remote(self.joining.run, *args))
             except RayActorError:
                 self._here.forget(handle)
                 time.sleep(0.5 * attempt)
@@ -259,7 +255,7 @@ class _Here:
         """Give a sign of life, and see to what was sent."""
         handle = self.joined()
         with self._lock:
-            handle.seen.remote(_worker())
+            handle.seen.remote(worker_id())
             if not self._sent:
                 return
             arrived, _ = ray.wait(list(self._sent), num_returns=len(self._sent), timeout=0)
@@ -272,16 +268,6 @@ class _Here:
                     self._unsent.append(word)
                 except RayActorError:
                     self.forget(handle)  # the next one hears the count
-
-
-def _worker() -> str:
-    """Return the id of this process; a fork is another one."""
-    return _id(os.getpid())
-
-
-@cache
-def _id(pid: int) -> str:
-    return f"{pid}-{uuid.uuid4().hex[:12]}"
 
 
 def broker_for(

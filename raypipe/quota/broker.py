@@ -190,7 +190,7 @@ class Broker:
 
     def _lease(self, waiter: _Waiter, reserved: float, now: float) -> None:
         client = waiter.client
-        self._limits.take(waiter.need, reserved)
+        self._limits.take(waiter.need, reserved, now)
         client.purse.hold(client.worst(waiter.need))
         client.in_flight += 1
         self._in_flight += 1

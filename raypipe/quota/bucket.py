@@ -15,15 +15,16 @@ _NOTHING = 1e-3
 class Bucket:
     """What may be taken now; it starts empty, and its level falls below 0 where a need was larger.
 
+    It begins to fill when it is first looked at: a server's own may be made by the first call.
+
     Args:
         per_s: What flows in each second; infinite = there is always enough.
-        now: Seconds, monotonic.
         least: It holds at least this much, however slowly it fills.
     """
 
-    def __init__(self, per_s: float, now: float, least: float = 0.0) -> None:
+    def __init__(self, per_s: float, least: float = 0.0) -> None:
         self._least = least
-        self._at = now
+        self._at: float | None = None
         self._per_s = per_s
         self.level = 0.0
 
@@ -39,8 +40,9 @@ class Bucket:
 
     def flow(self, now: float, per_s: float) -> None:
         """Let in what came since the last time; from now on it flows at another rate."""
+        passed = 0.0 if self._at is None else max(0.0, now - self._at)
         if self._per_s != inf:
-            self.level = min(self.depth, self.level + max(0.0, now - self._at) * self._per_s)
+            self.level = min(self.depth, self.level + passed * self._per_s)
         self._at, self._per_s = now, per_s
 
     def lacking_s(self, need: float) -> float:

@@ -17,9 +17,13 @@ by it: what flows into the server's bucket meanwhile is granted afterwards."""
 LOOK_S = 0.25
 """How often a rate that grows is looked at again while a call waits for tokens."""
 
+ALONE_S = 5.0
+"""The first call of all goes alone, until something is known of it or this time is over. A server's
+bucket may be made by it, empty; and a process that makes its first call takes seconds to be ready,
+so that many would come at once. What flows in meanwhile is in the bucket."""
 LONG_S = 90.0
 """A pause longer than this is told."""
-LATE_S = 0.25
+LATE_S = 0.5
 """A full bucket loses what flows in until a call arrives, and a call that is larger than the bucket
 is let in only when it is full: each such call is given this much time for its way."""
 
@@ -41,10 +45,11 @@ class Limits:
         requests = options.requests_per_minute if options.managed else None
         self._minute = inf if tokens is None else float(tokens)
         self._rate = Rate(self._minute / 60, now)
-        self._tokens = Bucket(self._minute / 60, now)
-        self._requests = Bucket(inf if requests is None else requests / 60, now, least=1.0)
+        self._tokens = Bucket(self._minute / 60)
+        self._requests = Bucket(inf if requests is None else requests / 60, least=1.0)
         self._day = Day(options.tokens_per_day if options.managed else None, now)
         self._frozen_until = now
+        self._alone_until: float | None = None  # None = no call went yet
         self._net = 0.0  # let through so far
         self._ahead = 0.0  # charged to calls in flight, and not yet by the server
 
@@ -69,6 +74,8 @@ class Limits:
             return day
         self._rate.begin(reserved)
         self._flow(now)
+        if self._alone_until is not None and now < self._alone_until:
+            return self._alone_until - now
         tokens, requests = self._tokens.lacking_s(reserved), self._requests.lacking_s(1)
         self._rate.tick(now, limited=tokens > requests)
         if tokens > 0 and self._rate.changes:
@@ -86,8 +93,10 @@ class Limits:
         """Nobody waits: the rate is not what holds calls back."""
         self._rate.tick(now, limited=False)
 
-    def take(self, need: Need, reserved: float) -> None:
+    def take(self, need: Need, reserved: float, now: float) -> None:
         """Charge a call that goes now."""
+        if self._alone_until is None:
+            self._alone_until = now + ALONE_S
         if reserved > self._tokens.depth:
             self._tokens.take(self._tokens.per_s * LATE_S)
         self._charge(reserved)
@@ -105,6 +114,7 @@ class Limits:
             spent: What became of it; where that is unknown, the charge stands.
             now: Seconds.
         """
+        self._alone_until = now
         if spent.unknown:
             return
         used = spent.input_tokens + self._burndown * spent.output_tokens
@@ -140,8 +150,9 @@ class Limits:
         self._frozen_until = max(self._frozen_until, now + (FREEZE_S if wait is None else wait))
         if self._managed:
             self._requests.take(-1)
-            debt = max(0.0, reserved - self._tokens.depth) + self._ahead
-            self._rate.refused(now, granted, self._net, reserved, debt)
+            beyond = max(0.0, reserved - self._tokens.depth)
+            debt = beyond + self._ahead
+            self._rate.refused(now, granted, self._net, reserved, debt, lossy=beyond > 0)
             self._tokens.flow(now, self._rate.per_s)
             self._tokens.refused(reserved, waits=wait is not None)
             self._requests.refused(1, waits=wait is not None)

@@ -25,6 +25,9 @@ PLATEAU_CALLS = 20
 one refused call, which of a small quota's few calls would be many."""
 DOUBLES_S = 5.0
 """Seconds from the end of the plateau to twice the rate."""
+LEAST_START_PER_S = 1_000.0
+"""Tokens a second that an unknown quota is believed to have at least, if the first call is small;
+if it has not, some calls more are refused at the start."""
 START_DOUBLES_S = 2.0
 """Seconds in which an unknown quota's first rate doubles, until the first refusals."""
 MEMORY_S = 120.0
@@ -64,9 +67,9 @@ class Rate:
         self._refusals: deque[_Refusal] = deque()
 
     def begin(self, need: float) -> None:
-        """Choose the first rate, where the quota is unknown: one such call a second."""
+        """Choose the first rate, where the quota is unknown: one such call a second, or more."""
         if self._base == inf:
-            self._base = max(1.0, need)
+            self._base = max(LEAST_START_PER_S, need)
 
     @property
     def per_s(self) -> float:
@@ -102,7 +105,13 @@ class Rate:
         self._calm_calls += 1
 
     def refused(
-        self, now: float, granted: float, net: float, need: float, debt: float = 0.0
+        self,
+        now: float,
+        granted: float,
+        net: float,
+        need: float,
+        debt: float = 0.0,
+        lossy: bool = False,
     ) -> bool:
         """Learn from a call that the server refused.
 
@@ -114,6 +123,8 @@ class Rate:
             need: Tokens of the refused call.
             debt: How far below 0 the server's bucket may have been: it takes needs that are larger
                 than itself, and charges burndown at the end.
+            lossy: Whether the server's bucket was full between calls, so that more could have been
+                let through than was.
 
         Returns:
             Whether it is a lesson of its own.
@@ -128,7 +139,7 @@ class Rate:
         # After a long peace, our bucket was only fuller than the server's; it is drained anyway.
         if high < self.per_s * CONSISTENT:
             floor = LEAST_SHARE * (self._base if self._cut else self.per_s)
-            self._base = max(floor, (low + high) / 2)
+            self._base = max(floor, high if lossy else (low + high) / 2)
             self._plateau_s = min(PLATEAU_S, max(LEAST_PLATEAU_S, PLATEAU_SHARE * seconds))
             self._calm_s = self._grown_s = 0.0
             self._calm_calls = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass, field
 from math import inf
@@ -13,6 +14,8 @@ from raypipe.quota import Lease, Need, Spent, Totals
 from raypipe.quota.broker import Broker, Refusal
 from raypipe.quota.budget import Cost, Purse
 from raypipe.quota.clients import DEAD_S, Client, Tally
+
+log = logging.getLogger(__name__)
 
 UNUSED_S = 300.0
 """Seconds in which nobody says a word and no call is under way, after which the service ends; the
@@ -75,8 +78,9 @@ class QuotaService:
             client.purse.correct(Cost(), tally.cost)
         return self._life
 
-    async def configure(self, options: QuotaOptions, burndown: float) -> None:
-        """Go on with the quota of the run that came last."""
+    async def configure(self, run: str, options: QuotaOptions, burndown: float) -> None:
+        """Go on with the quota of a run that came now."""
+        log.info("run %s brings %s", run, options)
         self._broker.configure(options, burndown, self._hear())
         self._turn()
 

@@ -67,6 +67,13 @@ class Desk:
             wait = min(self.broker.turn(self.now), 5.0)
             self.now += min(wait, end - self.now)
 
+    def fill(self) -> None:
+        """Let the bucket fill, which begins with a first call; this one takes nothing."""
+        self.ask("nothing", 0)
+        self.settle("nothing")
+        self.wait(60)
+        self.granted.clear()
+
     def seen(self, worker: str = "worker") -> None:
         self.broker.seen(worker, self.now)
         self.broker.turn(self.now)

@@ -6,7 +6,7 @@ import pytest
 
 from raypipe.options import QuotaOptions
 from raypipe.quota import Spent
-from tests.unit.quota.desk import Desk
+from tests.unit.quota.desk import Desk, client
 
 
 def desk(max_in_flight: int = 2) -> Desk:
@@ -53,6 +53,16 @@ def test_a_worker_that_comes_back_is_believed() -> None:
     totals = at.totals()
     assert (totals.unknown, totals.calls, totals.in_flight) == (0, 1, 0)
     assert totals.usd == pytest.approx((80 + 10 * 20) / 1e6)
+
+
+def test_a_worker_that_comes_back_gives_back_of_the_budget_too() -> None:
+    at = desk()
+    at.client = client(max_tokens=200)
+    at.ask("a", 100, 50, worker="sleeps")
+    live(at, 31)
+    at.settle("a", Spent(80, 20))
+    at.ask("b", 100)
+    assert at.granted == ["a", "b"]
 
 
 def test_a_lease_is_settled_once() -> None:

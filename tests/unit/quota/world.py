@@ -22,6 +22,8 @@ from raypipe.quota.budget import Cost, Purse
 from raypipe.quota.clients import Client
 from raypipe.simulation import ServerQuotaOptions
 
+IDLE_S = 20.0
+
 
 @dataclass
 class Load:
@@ -39,6 +41,7 @@ class Load:
     wire_s: float = 0.02
     rpc_s: float = 0.003
     retry_after: bool = False  # Bedrock does not say
+    cold_s: tuple[float, float] = (0.0, 4.0)  # until a worker's first call is sent
 
 
 @dataclass
@@ -76,6 +79,7 @@ class World:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
         self._wake = inf
+        self._ready: dict[str, float] = {}
         self.broker = Broker(self.quota, self.server.burndown, self.now)
         self.client = Client(Purse(BudgetOptions(), Cost()), Price(0.0, 0.0))
         # As the engine does: the bucket is made at the first call.
@@ -89,10 +93,11 @@ class World:
         """Let each of the callers make one call after another until the clock has run."""
         for number in range(callers):
             worker = f"worker-{number % workers}"
-            self.at(self.random.uniform(0, 0.5), partial(self._next, worker))
+            # Workers take a while to start; the broker is there before them.
+            self.at(IDLE_S + self.random.uniform(0, 0.5), partial(self._next, worker))
         for number in range(workers):
             self.at(2.0, partial(self._ping, f"worker-{number}"))
-        end = self.now + seconds
+        end = self.now + IDLE_S + seconds
         while self._events and self._events[0][0] <= end:
             self.now, _, what = heapq.heappop(self._events)
             what()
@@ -107,7 +112,7 @@ class World:
             assert self._quota is not None
             self._quota.change(self.server)
 
-        self.at(seconds, now)
+        self.at(IDLE_S + seconds, now)
 
     def integral(self) -> float:
         assert self._quota is not None
@@ -138,7 +143,13 @@ class World:
         def give(answer: Lease | Refusal) -> None:
             assert isinstance(answer, Lease)
             wire = self.load.rpc_s + self.random.expovariate(1 / self.load.wire_s)
-            self.at(wire, lambda: self._arrive(worker, need, real, output, answer))
+            ready = self._ready.setdefault(
+                worker, self.now + self.random.uniform(*self.load.cold_s)
+            )
+            self.at(
+                max(ready - self.now, 0) + wire,
+                lambda: self._arrive(worker, need, real, output, answer),
+            )
 
         self.broker.ask(self.client, worker, need, give, self.now)
         self._turn()
