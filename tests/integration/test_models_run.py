@@ -23,6 +23,7 @@ __all__ = ["project"]
 pytestmark = pytest.mark.integration
 
 MODEL, EMBEDDER = "amazon.nova-lite-v1:0", "amazon.titan-embed-text-v2:0"
+UNPRICED = "acme.teller-v1:0"
 SECRET = "planted-4f1c9a"
 FOLDER = Path(embedded.__file__).parent / "samples"
 SAMPLES = [
@@ -38,7 +39,7 @@ CHECKS = 2
 
 @pytest.fixture
 def models() -> Iterator[ModelServer]:
-    known = ModelOptions(known=[MODEL, EMBEDDER])
+    known = ModelOptions(known=[MODEL, EMBEDDER, UNPRICED])
     with models_here(latency=LatencyOptions(base_s=0.1), model=known) as server:
         yield server
 
@@ -141,7 +142,7 @@ def test_what_the_model_will_not_summarize_is_degraded_and_done_again(
         (["summarizer.model_id=amazon.nova-litle-v1:0"], {}, ["amazon.nova-litle-v1:0"]),
         ([], {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, ["credentials"]),
         (["quota.tokens_per_minute=500"], {}, ["quota.tokens_per_minute=500"]),
-        (["budget.max_usd=5", "prices.models={}"], {}, ["price", MODEL]),
+        (["budget.max_usd=5", f"summarizer.model_id={UNPRICED}"], {}, ["price", UNPRICED]),
     ],
     ids=["model", "credentials", "quota", "price"],
 )
