@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,24 +11,19 @@ import pytest
 import ray
 
 from raypipe.book import LeftError
-from raypipe.cluster import cluster
-from raypipe.options import BudgetOptions, QuotaOptions, RayOptions
+from raypipe.options import BudgetOptions, QuotaOptions
 from raypipe.prices import Price
 from raypipe.quota import NAMESPACE, Need, Spent
 from raypipe.quota import actor as actors
 from raypipe.quota.actor import Joining, RemotePermits, broker_for
-from tests.integration.running import wait_for
+from tests.integration.running import ray_here, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+__all__ = ["ray_here"]
+
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("ray_here")]
 
 DEAD_S = 4.0
 NEED = Need(100, 50)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _ray() -> Iterator[None]:
-    with cluster(RayOptions(num_cpus=2, dashboard=False, object_store_mb=100)):
-        yield
 
 
 class Worker:

@@ -109,7 +109,7 @@ def test_it_composes_and_helps_from_an_empty_folder(installed: Path, empty: Path
     assert "bucket: sample-books" in job.stdout
     told = call(installed / "raypipe", "search", "--help", cwd=empty)
     assert (told.returncode, told.stderr) == (0, "")
-    assert "hash [wordllama]" in told.stdout
+    assert "[wordllama]" in told.stdout
     assert list(empty.iterdir()) == []
 
 

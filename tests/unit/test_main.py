@@ -48,7 +48,7 @@ def test_an_unknown_command_is_named_with_its_choices(capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit) as caught:
         _command(["serch", "x"])
     assert caught.value.code == 2
-    assert "'serch'; choose one of run, index, retry, search" in capsys.readouterr().err
+    assert "'serch'; choose one of run, plan, index, retry" in capsys.readouterr().err
 
 
 def test_old_flags_are_named_with_what_they_became() -> None:
