@@ -12,6 +12,9 @@ from raypipe.embedded.model_server import ModelServer
 from raypipe.errors import OptionError
 
 
+_LOOK_S = 0.5
+
+
 def main(cfg: DictConfig) -> int:
     """Serve until the person stops it."""
     try:
@@ -21,7 +24,9 @@ def main(cfg: DictConfig) -> int:
     try:
         with model_server as server:
             print(_told(server.url), flush=True)
-            threading.Event().wait()
+            # The system may hand a signal to another thread: this one looks for it.
+            while not threading.Event().wait(_LOOK_S):
+                pass
     except KeyboardInterrupt:
         # A second Ctrl-C while the interpreter ends would print a traceback for nothing.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
