@@ -11,7 +11,6 @@ from raypipe import config
 from raypipe.embedded.model_server import ModelServer
 from raypipe.errors import OptionError
 
-
 _LOOK_S = 0.5
 
 
