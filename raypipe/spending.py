@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -183,7 +182,7 @@ def _permits(job: Job, part: Paid, already: Cost, run_id: str, *, known: bool) -
     quota = job.quota
     if not known:
         # A summary is a few hundred tokens: its own quota is never what a run waits for.
-        quota = dataclasses.replace(
+        quota = replace(
             quota, tokens_per_minute=None, requests_per_minute=None, tokens_per_day=None
         )
     if price is None:
