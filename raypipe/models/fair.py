@@ -1,4 +1,4 @@
-"""Threads that take turns over the books, so that a book of 400 chunks delays no other."""
+"""Threads that take turns over a few books at a time: a book of 400 chunks delays no other."""
 
 from __future__ import annotations
 
@@ -6,16 +6,41 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass, field
+from heapq import nsmallest
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 _IDLE_S = 10.0
 """A thread without work ends after this many seconds."""
+_THREADS_PER_GROUP = 16
+_FEWEST_GROUPS = 4
+_REMEMBERED = 4_096  # groups whose age is known after they waited for nothing
+
+_Call = tuple[Future[Any], Callable[[], Any]]
+
+
+@dataclass(slots=True)
+class _Group:
+    """What is known of a group.
+
+    Args:
+        came: Its number, in the order in which groups came.
+        served: Number of its last call among all calls.
+    """
+
+    came: int
+    served: int = 0
+    waiting: deque[_Call] = field(default_factory=deque)
 
 
 class FairPool:
-    """At most `threads` calls at a time, the next one from the group that waited longest.
+    """At most `threads` calls at a time; the oldest groups that have any take turns.
+
+    A group is as old as its first call, whatever it asks later: were all groups to take turns,
+    all books would be at the same place, and would end together, with threads that have nothing
+    to do meanwhile. Were the oldest one served alone, a long book would hold up the others.
 
     Threads are started as they are needed and end when they are idle. They are daemons: an
     interpreter that exits does not wait for a model. A pickled pool comes back empty.
@@ -32,7 +57,10 @@ class FairPool:
         self._name = name
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
-        self._waiting: dict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = {}
+        self._groups: dict[str, _Group] = {}
+        self._waiting: dict[str, _Group] = {}  # those of them with calls that wait
+        self._turns = max(_FEWEST_GROUPS, threads // _THREADS_PER_GROUP)
+        self._came = self._served = self._calls = 0
         self._running = 0  # threads
         self._idle = 0
 
@@ -44,8 +72,11 @@ class FairPool:
         """Call `fn` in a thread when it is the group's turn; cancelled before, it never runs."""
         future: Future[T] = Future()
         with self._lock:
-            self._waiting.setdefault(group, deque()).append((future, fn))
-            if self._idle >= sum(map(len, self._waiting.values())):
+            one = self._known(group)
+            one.waiting.append((future, fn))
+            self._waiting[group] = one
+            self._calls += 1
+            if self._idle >= self._calls:
                 self._work.notify()
             elif self._running < self.threads:
                 self._start()
@@ -71,7 +102,7 @@ class FairPool:
                 _run(future, fn)
             del taken, future, fn  # an idle thread keeps no answer alive
 
-    def _next(self) -> tuple[Future[Any], Callable[[], Any]] | None:
+    def _next(self) -> _Call | None:
         """Return the next call, or None: this thread has ended."""
         with self._lock:
             while not self._waiting:
@@ -81,12 +112,27 @@ class FairPool:
                 if not woken and not self._waiting:
                     self._running -= 1
                     return None
-            group = next(iter(self._waiting))
-            calls = self._waiting.pop(group)
-            taken = calls.popleft()
-            if calls:
-                self._waiting[group] = calls  # behind the others
-            return taken
+            return self._turn()
+
+    def _turn(self) -> _Call:
+        """Take a call of that one of the oldest groups whose last turn is longest ago."""
+        oldest = nsmallest(self._turns, self._waiting.items(), key=lambda item: item[1].came)
+        name, group = min(oldest, key=lambda item: item[1].served)
+        self._served += 1
+        group.served = self._served
+        self._calls -= 1
+        call = group.waiting.popleft()
+        if not group.waiting:
+            del self._waiting[name]
+        return call
+
+    def _known(self, name: str) -> _Group:
+        if name not in self._groups:
+            while len(self._groups) >= _REMEMBERED + len(self._waiting):
+                del self._groups[next(one for one in self._groups if one not in self._waiting)]
+            self._came += 1
+            self._groups[name] = _Group(self._came)
+        return self._groups[name]
 
 
 def _run(future: Future[Any], fn: Callable[[], Any]) -> None:

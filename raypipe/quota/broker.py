@@ -91,6 +91,11 @@ class Broker:
         """Whether no call waits or is in flight."""
         return not (self._first or self._queue or self._in_flight)
 
+    @property
+    def workers(self) -> int:
+        """How many processes have something to do."""
+        return len(self._workers)
+
     def configure(self, options: QuotaOptions, burndown: float, now: float) -> None:
         """Go on with another quota, with empty buckets; the same changes nothing."""
         if (options, burndown) != (self._options, self._burndown):

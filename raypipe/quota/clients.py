@@ -97,6 +97,10 @@ class Workers:
         self._doubt_s = min(DOUBT_S, dead_s / 2)
         self._known: dict[str, _Worker] = {}
 
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._known)
+
     def seen(self, worker: str, now: float) -> None:
         """Note a sign of life."""
         self._known.setdefault(worker, _Worker(now)).seen = now

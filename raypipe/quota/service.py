@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 
 from raypipe.options import BudgetOptions, QuotaOptions
@@ -20,6 +22,11 @@ log = logging.getLogger(__name__)
 UNUSED_S = 300.0
 """Seconds in which nobody says a word and no call is under way, after which the service ends; the
 driver of a run asks for its totals every few seconds."""
+
+PAUSE_S = 0.025
+"""Between two words of a process; a lease waits that long on its way. It grows with the number of
+processes, so that all of them together take a part of one core."""
+_WORKERS = 16
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,60 @@ class Joining:
     already: Cost = field(default_factory=Cost)
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A lease that is given back.
+
+    Args:
+        number: The lease's.
+        need: What it was for: a service that is no more cannot be asked.
+        spent: What became of it.
+    """
+
+    number: int
+    need: Need
+    spent: Spent
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a process says at once.
+
+    Args:
+        number: Another one than that of the batch before.
+        asks: Calls that want a lease, by numbers of the process's own.
+        settled: Leases that it gives back.
+        saved: Answers that came from the cache.
+    """
+
+    number: int
+    asks: Mapping[int, Need]
+    settled: Sequence[Settled] = ()
+    saved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What it is told.
+
+    Args:
+        answers: By the numbers of the asks.
+        pause_s: When to come again, if it has anything to say or to ask.
+    """
+
+    answers: Mapping[int, Lease | Refusal]
+    pause_s: float
+
+
+@dataclass(slots=True)
+class _Desk:
+    """One process, as the service sees it."""
+
+    number: int = 0  # of its last batch
+    answers: dict[int, Lease | Refusal] = field(default_factory=dict)
+    told: list[int] = field(default_factory=list)  # of those, in the last reply
+
+
 class QuotaService:
     """A `Broker` on the event loop's clock; a call that waits is a future, and nothing polls.
 
@@ -53,6 +114,7 @@ class QuotaService:
         self._life = time.time_ns()
         self._broker = Broker(options, burndown, time.monotonic(), dead_s, self._life)
         self._clients: dict[str, Client] = {}
+        self._desks: dict[tuple[str, str], _Desk] = {}  # by run and process
         self._timer: asyncio.TimerHandle | None = None
         self._heard = time.monotonic()
         self._watch: asyncio.Task[None] | None = None
@@ -84,37 +146,44 @@ class QuotaService:
         self._broker.configure(options, burndown, self._hear())
         self._turn()
 
-    async def acquire(self, run: str, worker: str, need: Need) -> Lease | Refusal:
-        """Wait for a lease, or for why there is none."""
-        answer: asyncio.Future[Lease | Refusal] = asyncio.get_running_loop().create_future()
+    async def exchange(self, run: str, worker: str, batch: Batch) -> Reply:
+        """Hear what a process has to say, and answer what it asked, now or before.
 
-        def give(found: Lease | Refusal) -> None:
-            if not answer.done():
-                answer.set_result(found)
+        Args:
+            run: The run that pays.
+            worker: The process.
+            batch: What it says; the same one again says nothing new.
 
-        self._broker.ask(self._clients[run], worker, need, give, self._hear())
+        Returns:
+            All answers that the process is not known to have.
+        """
+        now = self._hear()
+        self._broker.seen(worker, now)
+        desk = self._desks.setdefault((run, worker), _Desk())
+        if batch.number != desk.number:
+            desk.number = batch.number
+            for number in desk.told:
+                del desk.answers[number]
+            self._heard_of(run, worker, batch, desk, now)
         self._turn()
-        return await answer
+        desk.told = list(desk.answers)
+        return Reply(dict(desk.answers), PAUSE_S * max(1.0, self._broker.workers / _WORKERS))
 
-    async def settle(self, run: str, number: int, need: Need, spent: Spent) -> None:
+    def _heard_of(self, run: str, worker: str, batch: Batch, desk: _Desk, now: float) -> None:
+        client = self._clients[run]
+        for settled in batch.settled:
+            self._settle(client, settled, now)
+        client.tally.counts["cached_calls"] += batch.saved
+        for number, need in batch.asks.items():
+            self._broker.ask(client, worker, need, partial(desk.answers.__setitem__, number), now)
+
+    def _settle(self, client: Client, settled: Settled, now: float) -> None:
         """Take a lease back; said twice, it counts once."""
-        known = self._broker.settle(number, spent, self._hear())
-        if not known and number <= self._life:  # of a service that is no more
-            client = self._clients[run]
-            cost = client.cost(need, spent)
-            client.tally.count(spent, cost)
+        known = self._broker.settle(settled.number, settled.spent, now)
+        if not known and settled.number <= self._life:  # of a service that is no more
+            cost = client.cost(settled.need, settled.spent)
+            client.tally.count(settled.spent, cost)
             client.purse.correct(Cost(), cost)
-        self._turn()
-
-    async def seen(self, worker: str) -> None:
-        """Note a sign of life of a worker."""
-        self._broker.seen(worker, self._hear())
-        self._turn()
-
-    async def saved(self, run: str, calls: int) -> None:
-        """Count answers that came from the cache."""
-        self._hear()
-        self._clients[run].tally.counts["cached_calls"] += calls
 
     async def stop(self, run: str, reason: str) -> None:
         """Give a run no more leases."""

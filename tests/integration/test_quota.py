@@ -13,8 +13,7 @@ import ray
 from raypipe.book import LeftError
 from raypipe.options import BudgetOptions, QuotaOptions
 from raypipe.prices import Price
-from raypipe.quota import NAMESPACE, Need, Spent
-from raypipe.quota import actor as actors
+from raypipe.quota import NAMESPACE, Need, Spent, messenger
 from raypipe.quota.actor import Joining, RemotePermits, broker_for
 from tests.integration.running import ray_here, wait_for
 
@@ -115,7 +114,8 @@ def test_another_run_finds_the_pool_by_its_name_and_has_its_own_numbers() -> Non
     lease = mine.acquire(NEED)
     other = permits("named", "other", budget=BudgetOptions(max_tokens=150), max_in_flight=1)
     assert handle("named")._actor_id == found._actor_id
-    waiting = worker(other).work.remote(1, 1, 0.0)
+    there = worker(other)
+    waiting = there.work.remote(1, 1, 0.0)
     assert ray.wait([waiting], timeout=1.5)[0] == [], "the one call in flight is the other run's"
     mine.settle(lease, Spent(100, 50))
     ray.get(waiting, timeout=30)
@@ -138,7 +138,7 @@ def test_a_stop_reaches_those_who_wait() -> None:
 def test_an_actor_that_died_is_made_again_and_told_what_was_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(actors, "PING_S", 0.3)
+    monkeypatch.setattr(messenger, "PING_S", 0.3)
     mine = permits("mortal", max_in_flight=2)
     there = worker(mine)
     ray.get(there.work.remote(5, 2, 0.0))

@@ -29,8 +29,41 @@ def test_a_small_group_does_not_wait_for_a_large_one() -> None:
     gate.set()
     for call in calls:
         call.result(5)
-    assert order[:5] == ["large 0", "small 0", "large 1", "small 1", "large 2"]
+    assert order[:5] == ["small 0", "large 0", "small 1", "large 1", "large 2"]
     assert [one for one in order if "large" in one] == [f"large {n}" for n in range(20)]
+
+
+def test_a_group_stays_as_old_as_its_first_call_and_a_few_old_ones_take_turns() -> None:
+    pool, begun, gate = FairPool(1), threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def first() -> None:
+        begun.set()
+        gate.wait(5)
+
+    calls = [pool.submit("a", first)]
+    assert begun.wait(5)
+    for _ in range(2):
+        for group in "bcdef":
+            calls.append(pool.submit(group, partial(order.append, group)))
+    calls.append(pool.submit("a", partial(order.append, "a")))
+    gate.set()
+    for call in calls:
+        call.result(5)
+    assert "".join(order) == "bcdaebfcdef"
+
+
+def test_few_groups_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fair, "_REMEMBERED", 3)
+    pool, gate = FairPool(1), threading.Event()
+    calls = [pool.submit("waits", gate.wait), pool.submit("waits", gate.wait)]
+    calls += [pool.submit(f"{n}", bool) for n in range(50)]
+    assert len(pool._groups) == 51, "all wait"
+    gate.set()
+    for call in calls:
+        call.result(5)
+    pool.submit("later", int).result(5)
+    assert len(pool._groups) == 3
 
 
 def test_as_many_at_a_time_as_it_has_threads() -> None:

@@ -13,7 +13,7 @@ from raypipe.quota import service as services
 from raypipe.quota.broker import Refusal
 from raypipe.quota.budget import Cost
 from raypipe.quota.clients import Tally
-from raypipe.quota.service import Joining, QuotaService
+from raypipe.quota.service import Batch, Joining, QuotaService, Settled
 from tests.unit.quota.desk import PRICE
 
 NEED = Need(100, 50)
@@ -27,10 +27,28 @@ def service(max_in_flight: int = 64) -> QuotaService:
     return QuotaService(QuotaOptions(managed=False, max_in_flight=max_in_flight), 1.0)
 
 
-async def leased(of: QuotaService, run: str) -> int:
-    lease = await of.acquire(run, "worker", NEED)
-    assert isinstance(lease, Lease)
-    return lease.number
+class Process:
+    """One process of a run: it says something, and takes its answers."""
+
+    def __init__(self, of: QuotaService, run: str, worker: str = "worker") -> None:
+        self.of, self.run, self.worker = of, run, worker
+        self.said = 0
+
+    async def says(
+        self, *settled: Settled, asks: int = 0, saved: int = 0, again: bool = False
+    ) -> list[Lease | Refusal]:
+        self.said += not again
+        wanted = {100 * self.said + number: NEED for number in range(asks)}
+        batch = Batch(self.said, wanted, settled, saved)
+        return list((await self.of.exchange(self.run, self.worker, batch)).answers.values())
+
+    async def leased(self) -> int:
+        [lease] = await self.says(asks=1)
+        assert isinstance(lease, Lease)
+        return lease.number
+
+    async def settles(self, number: int, spent: Spent) -> None:
+        await self.says(Settled(number, NEED, spent))
 
 
 def test_two_runs_share_the_calls_in_flight_and_nothing_else() -> None:
@@ -38,15 +56,17 @@ def test_two_runs_share_the_calls_in_flight_and_nothing_else() -> None:
         one = service(max_in_flight=1)
         for run in ("first", "second"):
             await one.join(joining(run, max_tokens=200), Tally(), 0)
-        number = await leased(one, "first")
-        waiting = asyncio.create_task(leased(one, "second"))
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        await one.settle("first", number, NEED, Spent(100, 40))
-        await one.settle("second", await waiting, NEED, Spent(100, 30))
+        a, b = Process(one, "first", "a"), Process(one, "second", "b")
+        number = await a.leased()
+        assert await b.says(asks=1) == []
+        await a.settles(number, Spent(100, 40))
+        [lease] = await b.says()
+        assert isinstance(lease, Lease)
+        await b.settles(lease.number, Spent(100, 30))
         first, second = await one.totals("first"), await one.totals("second")
         assert (first.output_tokens, second.output_tokens) == (40, 30)
-        assert isinstance(await one.acquire("first", "worker", NEED), Refusal), "its budget"
+        [refused] = await a.says(asks=1)
+        assert isinstance(refused, Refusal), "its budget"
 
     asyncio.run(play())
 
@@ -55,11 +75,11 @@ def test_a_stop_ends_the_waiting() -> None:
     async def play() -> None:
         one = service(max_in_flight=1)
         await one.join(joining("run"), Tally(), 0)
-        await leased(one, "run")
-        waiting = asyncio.create_task(one.acquire("run", "worker", NEED))
-        await asyncio.sleep(0)
+        process = Process(one, "run")
+        await process.leased()
+        assert await process.says(asks=1) == []
         await one.stop("run", "asked to stop")
-        assert await waiting == Refusal("left", "asked to stop")
+        assert await process.says() == [Refusal("left", "asked to stop")]
 
     asyncio.run(play())
 
@@ -68,19 +88,21 @@ def test_an_heir_counts_what_each_process_counted_once() -> None:
     async def play() -> None:
         first = service()
         life = await first.join(joining("run", max_tokens=1_000), Tally(), 0)
-        number = await leased(first, "run")
+        number = await Process(first, "run").leased()
 
         heir = service()
         tally = Tally(Counter(calls=3, input_tokens=600, output_tokens=100), 0.25)
         heirs = await heir.join(joining("run", max_tokens=1_000), tally, life)
         assert heirs != life
         await heir.join(joining("run"), tally, heirs)
+        process = Process(heir, "run")
         # It was in flight when the first one died.
-        await heir.settle("run", number, NEED, Spent(120, 40))
+        await process.settles(number, Spent(120, 40))
         totals = await heir.totals("run")
         assert (totals.calls, totals.input_tokens, totals.output_tokens) == (4, 720, 140)
         assert totals.usd == pytest.approx(0.25 + (120 + 10 * 40) / 1e6)
-        assert isinstance(await heir.acquire("run", "worker", NEED), Refusal), "860 of 1,000"
+        [refused] = await process.says(asks=1)
+        assert isinstance(refused, Refusal), "860 of 1,000"
 
     asyncio.run(play())
 
@@ -89,12 +111,40 @@ def test_what_is_said_twice_counts_once() -> None:
     async def play() -> None:
         one = service()
         await one.join(joining("run"), Tally(), 0)
-        number = await leased(one, "run")
-        for _ in range(2):
-            await one.settle("run", number, NEED, Spent(100, 40))
-        await one.saved("run", 2)
+        process = Process(one, "run")
+        number = await process.leased()
+        for again in (False, True):
+            said = Settled(number, NEED, Spent(100, 40))
+            await process.says(said, saved=2, asks=1, again=again)
+        await process.settles(number, Spent(100, 40))
         totals = await one.totals("run")
-        assert (totals.calls, totals.in_flight, totals.cached_calls) == (1, 0, 2)
+        assert (totals.calls, totals.in_flight, totals.cached_calls) == (1, 1, 2)
+
+    asyncio.run(play())
+
+
+def test_an_answer_is_told_until_it_has_arrived() -> None:
+    async def play() -> None:
+        one = service()
+        await one.join(joining("run"), Tally(), 0)
+        process = Process(one, "run")
+        told = await process.says(asks=2)
+        assert len(told) == 2
+        assert await process.says(asks=2, again=True) == told, "the reply was lost"
+        assert await process.says() == [], "whoever says something new has the reply before it"
+
+    asyncio.run(play())
+
+
+def test_many_processes_come_less_often() -> None:
+    async def play() -> None:
+        one = service()
+        await one.join(joining("run"), Tally(), 0)
+        pauses = []
+        for number in range(64):
+            reply = await one.exchange("run", f"worker-{number}", Batch(1, {1: NEED}))
+            pauses.append(reply.pause_s)
+        assert (pauses[0], pauses[-1]) == (services.PAUSE_S, 4 * services.PAUSE_S)
 
     asyncio.run(play())
 
@@ -112,8 +162,11 @@ def test_waiting_is_a_timer_until_the_bucket_has_enough() -> None:
             turn()
 
         one._turn = counted  # type: ignore[method-assign]
-        await asyncio.wait_for(leased(one, "run"), 5)  # 150 tokens at 1,000 a second
+        process = Process(one, "run")
+        assert await process.says(asks=1) == []
+        await asyncio.sleep(1)  # 150 tokens at 1,000 a second
         assert turns <= 3
+        assert len(await process.says()) == 1
 
     asyncio.run(play())
 
@@ -126,10 +179,11 @@ def test_it_ends_when_nobody_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     async def play() -> None:
         one = service()
         await one.join(joining("run"), Tally(), 0)
-        number = await leased(one, "run")
+        process = Process(one, "run")
+        number = await process.leased()
         await asyncio.sleep(0.4)
         assert not ended, "a call is in flight"
-        await one.settle("run", number, NEED, Spent(1, 1))
+        await process.settles(number, Spent(1, 1))
         await asyncio.sleep(0.4)
         assert ended
 
