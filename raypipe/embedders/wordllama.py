@@ -24,6 +24,8 @@ _PIECE_CHARS = 4_000
 _BATCH_CHARS = 500_000
 """Characters embedded at once: about 10,000 different words, 10 MB of vectors."""
 _ENCODED = 512  # words encoded at once: an encoding holds ten times what we take from it
+_KNOWN = 50_000  # words whose tokens are remembered, 10 MB; a book has some 10,000
+_KNOWN_CHARS = 30  # longer ones are rare
 _GATHERED = 1_024  # vectors summed at once: 1 MB
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -31,6 +33,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 class _Model(NamedTuple):
     tokenizer: Any  # tokenizers.Tokenizer
     vectors: NDArray[np.float32]  # shape (tokens, 256)
+    known: dict[str, list[int]]  # tokens of words seen lately: encoding is half of all the work
 
 
 _lock = threading.Lock()
@@ -136,15 +139,29 @@ def _add_pieces(
 
 def _word_vectors(model: _Model, words: list[str]) -> NDArray[np.float32]:
     """Return the sum of each word's token vectors, shape (len(words), 256)."""
-    tokens: list[list[int]] = []
-    for start in range(0, len(words), _ENCODED):
-        part = words[start : start + _ENCODED]
-        encoded = model.tokenizer.encode_batch_fast(part, add_special_tokens=False)
-        tokens += [code.ids for code in encoded]
+    tokens = _tokens(model, words)
     rows = [row for row, ids in enumerate(tokens) for _ in ids]
     sums = np.zeros((len(words), _DIMENSION), dtype=np.float32)
     _add_vectors(sums, rows, model.vectors, list(chain.from_iterable(tokens)))
     return sums
+
+
+def _tokens(model: _Model, words: list[str]) -> list[list[int]]:
+    """Return the tokens of each word; safe for many threads."""
+    known = model.known
+    found = {word: known.get(word) for word in words}
+    new = [word for word, ids in found.items() if ids is None]
+    if len(known) > _KNOWN:
+        known.clear()
+    for start in range(0, len(new), _ENCODED):
+        part = new[start : start + _ENCODED]
+        encoded = model.tokenizer.encode_batch_fast(part, add_special_tokens=False)
+        for word, code in zip(part, encoded, strict=True):
+            ids: list[int] = code.ids
+            found[word] = ids
+            if len(word) <= _KNOWN_CHARS:
+                known[word] = ids
+    return [found[word] or [] for word in words]
 
 
 def _add_vectors(
@@ -203,4 +220,4 @@ def _load() -> _Model:
         root.handlers[:] = handlers
         root.setLevel(level)
     loaded.tokenizer.no_padding()
-    return _Model(loaded.tokenizer, loaded.embedding)
+    return _Model(loaded.tokenizer, loaded.embedding, {})

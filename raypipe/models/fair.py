@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 _IDLE_S = 10.0
 """A thread without work ends after this many seconds."""
-_THREADS_PER_GROUP = 16
+_THREADS_PER_GROUP = 32
 _FEWEST_GROUPS = 4
 _REMEMBERED = 4_096  # groups whose age is known after they waited for nothing
 

@@ -39,7 +39,9 @@ Give = Callable[["Lease | Refusal"], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Waiter:
+class Waiter:
+    """A call that waits for its lease."""
+
     client: Client
     worker: str
     need: Need
@@ -78,8 +80,8 @@ class Broker:
     ) -> None:
         self._options, self._burndown = options, burndown
         self._limits = Limits(options, burndown, now)
-        self._first: deque[_Waiter] = deque()
-        self._queue: deque[_Waiter] = deque()
+        self._first: deque[Waiter] = deque()
+        self._queue: deque[Waiter] = deque()
         self._held: dict[int, _Held] = {}
         self._workers = Workers(dead_s)
         self._in_flight = 0
@@ -102,7 +104,7 @@ class Broker:
             self._options, self._burndown = options, burndown
             self._limits = Limits(options, burndown, now)
 
-    def ask(self, client: Client, worker: str, need: Need, give: Give, now: float) -> None:
+    def ask(self, client: Client, worker: str, need: Need, give: Give, now: float) -> Waiter | None:
         """Put a call in the queue.
 
         Args:
@@ -111,18 +113,57 @@ class Broker:
             need: What it may take.
             give: Gets the lease or the refusal, in this call or in a later `turn`.
             now: Seconds.
+
+        Returns:
+            What waits, for `settle`; None = it has its refusal.
         """
         if client.stop:
             give(Refusal("left", client.stop))
-            return
+            return None
         try:
             check_need(self._options, need)
         except SetupError as error:
             give(Refusal("setup", str(error)))
-            return
+            return None
         self._workers.seen(worker, now)
         self._workers.busy(worker, 1)
-        (self._first if need.again else self._queue).append(_Waiter(client, worker, need, give))
+        waiter = Waiter(client, worker, need, give)
+        (self._first if need.again else self._queue).append(waiter)
+        return waiter
+
+    def may_hand_on(self, client: Client, worker: str, now: float) -> bool:
+        """Whether a worker may give what it settles to its own next call, without asking.
+
+        Where calls in flight are all that counts, a lease that goes to and fro is time in which
+        a call less is in flight. A worker with more than its share gives back.
+        """
+        share = -(-self._options.max_in_flight // max(1, self.workers))
+        return (
+            self._limits.counts_nothing(now)
+            and not (client.stop or client.purse.bounded)
+            and self._in_flight <= self._options.max_in_flight
+            and self._workers.held(worker) <= share
+        )
+
+    def handed_on(
+        self, number: int, spent: Spent, need: Need, waiter: Waiter | None, now: float
+    ) -> None:
+        """Note that a worker settled a lease and gave it to another of its calls.
+
+        Args:
+            number: The lease's, before and after.
+            spent: What became of the call before.
+            need: What the next one may take.
+            waiter: The next one, if it waits here.
+            now: Seconds.
+        """
+        held = self._held.get(number)
+        if not self.settle(number, spent, now):
+            return
+        assert held is not None
+        if waiter is not None and waiter in (self._first if waiter.need.again else self._queue):
+            self._withdraw(waiter)
+        self._hold(number, _Held(held.client, held.worker, need, 0.0, now))
 
     def settle(self, number: int, spent: Spent, now: float) -> bool:
         """Take a lease back.
@@ -139,7 +180,7 @@ class Broker:
             client.purse.correct(worst, client.cost(held.need, spent))
         else:
             self._workers.seen(held.worker, now)
-            self._workers.busy(held.worker, -1)
+            self._workers.hold(held.worker, -1)
             self._end(held, spent)
         client.tally.count(spent, client.cost(held.need, spent))
         self._limits.settle(held.need, held.reserved, held.at, spent, now)
@@ -193,18 +234,21 @@ class Broker:
         self._limits.idle(now)
         return inf
 
-    def _lease(self, waiter: _Waiter, reserved: float, now: float) -> None:
-        client = waiter.client
-        self._limits.take(waiter.need, reserved, now)
-        client.purse.hold(client.worst(waiter.need))
-        client.in_flight += 1
-        self._in_flight += 1
+    def _lease(self, waiter: Waiter, reserved: float, now: float) -> None:
         self._number += 1
-        self._held[self._number] = _Held(client, waiter.worker, waiter.need, reserved, now)
-        self._workers.busy(waiter.worker, 1)
+        self._hold(self._number, _Held(waiter.client, waiter.worker, waiter.need, reserved, now))
         self._answer(waiter, Lease(self._number))
 
-    def _affordable(self, waiter: _Waiter) -> bool:
+    def _hold(self, number: int, held: _Held) -> None:
+        self._limits.take(held.need, held.reserved, held.at)
+        held.client.purse.hold(held.client.worst(held.need))
+        held.client.in_flight += 1
+        self._in_flight += 1
+        self._held[number] = held
+        self._workers.seen(held.worker, held.at)
+        self._workers.hold(held.worker, 1)
+
+    def _affordable(self, waiter: Waiter) -> bool:
         return waiter.client.purse.fits(waiter.client.worst(waiter.need))
 
     def _refuse_unaffordable(self) -> None:
@@ -235,7 +279,10 @@ class Broker:
         client.in_flight -= 1
         self._in_flight -= 1
 
-    def _answer(self, waiter: _Waiter, answer: Lease | Refusal) -> None:
+    def _answer(self, waiter: Waiter, answer: Lease | Refusal) -> None:
+        self._withdraw(waiter)
+        waiter.give(answer)
+
+    def _withdraw(self, waiter: Waiter) -> None:
         (self._first if waiter.need.again else self._queue).remove(waiter)
         self._workers.busy(waiter.worker, -1)
-        waiter.give(answer)

@@ -38,6 +38,11 @@ class Purse:
         self._calls = 0
 
     @property
+    def bounded(self) -> bool:
+        """Whether there is any limit."""
+        return (self._budget.max_usd, self._budget.max_tokens) != (None, None)
+
+    @property
     def waits(self) -> bool:
         """Whether calls are in flight that may give some back."""
         return self._calls > 0

@@ -83,6 +83,7 @@ def cost_of(price: Price, need: Need, spent: Spent) -> Cost:
 class _Worker:
     seen: float
     busy: int = 0  # leases that it holds, and calls that wait for one
+    held: int = 0  # leases
 
 
 class Workers:
@@ -113,6 +114,17 @@ class Workers:
         one.busy += more
         if one.busy <= 0:
             del self._known[worker]
+
+    def hold(self, worker: str, more: int) -> None:
+        """Note that it holds so many more leases."""
+        if one := self._known.get(worker):
+            one.held += more
+        self.busy(worker, more)
+
+    def held(self, worker: str) -> int:
+        """Return how many leases it holds."""
+        one = self._known.get(worker)
+        return one.held if one else 0
 
     def lives(self, worker: str, now: float) -> bool:
         """Whether it may get a lease."""

@@ -65,6 +65,10 @@ class Limits:
         # What is beyond a minute's quota by our own caution must not keep a call out for good.
         return min(self._minute, reservation(need, self._burndown, self._answers.expected(need)))
 
+    def counts_nothing(self, now: float) -> bool:
+        """Whether calls may go whatever they take, as long as not too many are in flight."""
+        return not self._managed and self.lacking_s(0.0, now) <= 0
+
     def lacking_s(self, reserved: float, now: float) -> float:
         """Return the seconds until a call may go; 0 = now."""
         if now < self._frozen_until:

@@ -74,6 +74,7 @@ class Messenger:
         self._batch: Batch | None = None  # sent, and not known to have arrived
         self._batches = 0
         self._talks = False
+        self._hands_on = False
 
     def ask(self, need: Need) -> Lease | Refusal:
         """Wait for a lease, or for why there is none.
@@ -98,8 +99,22 @@ class Messenger:
         with self._lock:
             need = self._held.pop(lease.number)
             self._tally.count(spent, cost_of(self._joining.price, need, spent))
-            self._settled.append(Settled(lease.number, need, spent))
+            handed_to = None if spent.throttled else self._hand_on(lease)
+            following = None if handed_to is None else self._held[lease.number]
+            self._settled.append(Settled(lease.number, need, spent, handed_to, following))
             self._speak()
+
+    def _hand_on(self, lease: Lease) -> int | None:
+        """Give a lease to the call that waits longest; returns its number, if there is one."""
+        if not (self._hands_on and self._asks and lease.number > self._life):
+            return None
+        number = next(iter(self._asks))
+        ask = self._asks.pop(number)
+        if number in self._fresh:
+            self._fresh.remove(number)
+        self._held[lease.number] = ask.need
+        ask.end(Lease(lease.number))
+        return number
 
     def saved(self, calls: int) -> None:
         """Count answers from the cache, and tell it."""
@@ -122,6 +137,7 @@ class Messenger:
                     if life != self._life:
                         self._batch, self._settled, self._saved = None, [], 0
                         self._fresh = list(self._asks)
+                        self._hands_on = False
                     self._handle, self._life = handle, life
             return self._handle
 
@@ -180,13 +196,19 @@ class Messenger:
             raise
         with self._lock:
             self._batch = None
+            self._hands_on = reply.hands_on
             for number, answer in reply.answers.items():
-                ask = self._asks.pop(number, None)
-                if ask is not None:
-                    if isinstance(answer, Lease):
-                        self._held[answer.number] = ask.need
-                    ask.end(answer)
+                self._take(number, answer)
             return reply.pause_s
+
+    def _take(self, number: int, answer: Lease | Refusal) -> None:
+        ask = self._asks.pop(number, None)
+        if ask is not None:
+            if isinstance(answer, Lease):
+                self._held[answer.number] = ask.need
+            ask.end(answer)
+        elif isinstance(answer, Lease):  # another's was handed to it meanwhile
+            self._settled.append(Settled(answer.number, Need(0, 0), Spent()))
 
     def _taken(self) -> Batch:
         self._batches += 1

@@ -13,7 +13,7 @@ from math import inf
 from raypipe.options import BudgetOptions, QuotaOptions
 from raypipe.prices import Price
 from raypipe.quota import Lease, Need, Spent, Totals
-from raypipe.quota.broker import Broker, Refusal
+from raypipe.quota.broker import Broker, Refusal, Waiter
 from raypipe.quota.budget import Cost, Purse
 from raypipe.quota.clients import DEAD_S, Client, Tally
 
@@ -54,11 +54,15 @@ class Settled:
         number: The lease's.
         need: What it was for: a service that is no more cannot be asked.
         spent: What became of it.
+        handed_to: The ask that has it now; None = it is given back.
+        next_need: What that one may take.
     """
 
     number: int
     need: Need
     spent: Spent
+    handed_to: int | None = None
+    next_need: Need | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +89,12 @@ class Reply:
     Args:
         answers: By the numbers of the asks.
         pause_s: When to come again, if it has anything to say or to ask.
+        hands_on: Whether it may give what it settles to its own next call.
     """
 
     answers: Mapping[int, Lease | Refusal]
     pause_s: float
+    hands_on: bool = False
 
 
 @dataclass(slots=True)
@@ -98,6 +104,11 @@ class _Desk:
     number: int = 0  # of its last batch
     answers: dict[int, Lease | Refusal] = field(default_factory=dict)
     told: list[int] = field(default_factory=list)  # of those, in the last reply
+    waiting: dict[int, Waiter] = field(default_factory=dict)
+
+    def give(self, number: int, answer: Lease | Refusal) -> None:
+        self.waiting.pop(number, None)
+        self.answers[number] = answer
 
 
 class QuotaService:
@@ -167,18 +178,27 @@ class QuotaService:
             self._heard_of(run, worker, batch, desk, now)
         self._turn()
         desk.told = list(desk.answers)
-        return Reply(dict(desk.answers), PAUSE_S * max(1.0, self._broker.workers / _WORKERS))
+        pause_s = PAUSE_S * max(1.0, self._broker.workers / _WORKERS)
+        hands_on = self._broker.may_hand_on(self._clients[run], worker, now)
+        return Reply(dict(desk.answers), pause_s, hands_on)
 
     def _heard_of(self, run: str, worker: str, batch: Batch, desk: _Desk, now: float) -> None:
         client = self._clients[run]
         for settled in batch.settled:
-            self._settle(client, settled, now)
+            self._settle(client, settled, desk, now)
         client.tally.counts["cached_calls"] += batch.saved
         for number, need in batch.asks.items():
-            self._broker.ask(client, worker, need, partial(desk.answers.__setitem__, number), now)
+            waiter = self._broker.ask(client, worker, need, partial(desk.give, number), now)
+            if waiter is not None:
+                desk.waiting[number] = waiter
 
-    def _settle(self, client: Client, settled: Settled, now: float) -> None:
+    def _settle(self, client: Client, settled: Settled, desk: _Desk, now: float) -> None:
         """Take a lease back; said twice, it counts once."""
+        if settled.handed_to is not None and settled.next_need is not None:
+            waiter = desk.waiting.pop(settled.handed_to, None)
+            number, spent = settled.number, settled.spent
+            self._broker.handed_on(number, spent, settled.next_need, waiter, now)
+            return
         known = self._broker.settle(settled.number, settled.spent, now)
         if not known and settled.number <= self._life:  # of a service that is no more
             cost = client.cost(settled.need, settled.spent)

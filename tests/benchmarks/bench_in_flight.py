@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from report import Report, say  # noqa: E402
-from simulated import log_of, options, run, server, write_books  # noqa: E402
+from simulated import log_of, of_books, options, run, server, write_books  # noqa: E402
 
 LATENCY_S = 2.0
 IN_FLIGHT = 256
@@ -57,7 +57,7 @@ def measure(folder: Path, books: int, chunks: int, latency_s: float) -> tuple[fl
             f"quota.max_in_flight={IN_FLIGHT}", "summarizer.chunk_tokens=300",
         )  # fmt: skip
     assert record["finished"] == books, record
-    calls = log_of(log)
+    calls = of_books(log_of(log))
     assert len(calls) >= books * chunks, f"{len(calls)} calls"
     began = min(call["sent_at"] for call in calls)
     ended = max(call["answered_at"] for call in calls)

@@ -81,6 +81,9 @@ def log_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+_SENTENCE_WORDS = 14
+
+
 def book(number: int, chunks: int, chunk_bytes: int, seed: int = 1) -> str:
     """Return a book of so many chapters, each its own text and as long as a chunk.
 
@@ -93,13 +96,16 @@ def book(number: int, chunks: int, chunk_bytes: int, seed: int = 1) -> str:
     words, rates = _english()
     random = np.random.default_rng([seed, number])
     own = _invented(random, 200)
+    most = chunk_bytes // (2 * _SENTENCE_WORDS) + 1  # a word has two characters at least
     parts = []
     for chapter in range(1, chunks + 1):
+        picked = random.choice(words, size=(most, _SENTENCE_WORDS), p=rates)  # one by one is slow
         lines, size = [], 0
-        while size < chunk_bytes - 60:
-            picked = random.choice(words, size=14, p=rates).tolist()
-            picked[3] = own[int(random.integers(len(own)))].capitalize()
-            lines.append(f"{' '.join(picked).capitalize()} {number} {chapter}.")
+        for chosen in picked.tolist():
+            if size >= chunk_bytes - 60:
+                break
+            chosen[3] = own[int(random.integers(len(own)))].capitalize()
+            lines.append(f"{' '.join(chosen).capitalize()} {number} {chapter}.")
             size += len(lines[-1]) + 1
         parts.append(f"CHAPTER {chapter}\n\n{' '.join(lines)}")
     return "\n\n".join(parts)

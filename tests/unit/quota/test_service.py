@@ -149,6 +149,66 @@ def test_many_processes_come_less_often() -> None:
     asyncio.run(play())
 
 
+def test_a_settled_lease_is_handed_on_and_counted_as_another_call() -> None:
+    async def play() -> None:
+        one = service(max_in_flight=2)
+        await one.join(joining("run"), Tally(), 0)
+        process = Process(one, "run")
+        number = await process.leased()
+        await process.leased()
+        assert await process.says(asks=2) == [], "two may be in flight"
+        first, second = 100 * process.said, 100 * process.said + 1
+        said = Settled(number, NEED, Spent(100, 40), first, NEED)
+        assert await process.says(said) == [], "it has the lease already"
+        totals = await one.totals("run")
+        assert (totals.calls, totals.in_flight) == (1, 2)
+        said = Settled(number, NEED, Spent(100, 30), second, NEED)
+        await process.says(said)
+        # And one that it asked and handed on in the same breath.
+        await process.says(Settled(number, NEED, Spent(100, 20), 999, NEED))
+        await process.settles(number, Spent(100, 10))
+        totals = await one.totals("run")
+        assert (totals.calls, totals.in_flight, totals.output_tokens) == (4, 1, 100)
+
+    asyncio.run(play())
+
+
+def test_leases_are_handed_on_only_where_calls_in_flight_are_all_that_counts() -> None:
+    async def hands_on(one: QuotaService, run: str, worker: str = "worker", asks: int = 1) -> bool:
+        asked = {10 + number: NEED for number in range(asks)}
+        return (await one.exchange(run, worker, Batch(1, asked))).hands_on
+
+    async def play() -> None:
+        free = service(max_in_flight=4)
+        await free.join(joining("free"), Tally(), 0)
+        await free.join(joining("bounded", max_tokens=10_000), Tally(), 0)
+        assert await hands_on(free, "free", asks=4)
+        assert not await hands_on(free, "bounded", "other"), "its budget is asked each time"
+        assert not (await free.exchange("free", "worker", Batch(2, {}))).hands_on, "it has 4 of 4"
+        settled = [Settled(free._life + one, NEED, Spent(1, 1)) for one in (1, 2)]
+        assert (await free.exchange("free", "worker", Batch(3, {}, settled))).hands_on, "2 of 4"
+        await free.stop("free", "asked to stop")
+        assert not (await free.exchange("free", "worker", Batch(4, {}))).hands_on
+
+        managed = QuotaService(QuotaOptions(tokens_per_minute=60_000), 1.0)
+        await managed.join(joining("run"), Tally(), 0)
+        assert not await hands_on(managed, "run")
+
+    asyncio.run(play())
+
+
+def test_nothing_is_handed_on_while_a_server_refuses() -> None:
+    async def play() -> None:
+        one = service()
+        await one.join(joining("run"), Tally(), 0)
+        process = Process(one, "run")
+        number = await process.leased()
+        said = Settled(number, NEED, Spent(throttled=True, retry_after_s=5.0))
+        assert not (await one.exchange("run", "worker", Batch(99, {1: NEED}, [said]))).hands_on
+
+    asyncio.run(play())
+
+
 def test_waiting_is_a_timer_until_the_bucket_has_enough() -> None:
     async def play() -> None:
         one = QuotaService(QuotaOptions(tokens_per_minute=60_000), 1.0)
