@@ -20,6 +20,8 @@ COMMANDS = {
     "retry": "try failed books again; all=true: also those that do not pass by themselves",
     "search": 'find a book by describing it: raypipe search "two friends quarrel" limit=5',
     "verify": "hold the listing, the ledger and the index against each other, book by book",
+    "promote": "serve the index that was built beside the one that people search",
+    "rollback": "serve the index again that was served before",
     "up": "start the embedded OpenSearch and S3 and leave them running",
     "down": "stop the embedded OpenSearch and S3",
     "simulate": "start a model server to test against: Bedrock and OpenAI, quotas, faults",

@@ -20,6 +20,7 @@ from raypipe.options import (
     BreakerOptions,
     BudgetOptions,
     EmbeddedOptions,
+    IndexOptions,
     QuotaOptions,
     RayOptions,
     Stages,
@@ -64,6 +65,7 @@ class JobConfig:
     prompts: Any = None
     quota: QuotaOptions = field(default_factory=QuotaOptions)
     budget: BudgetOptions = field(default_factory=BudgetOptions)
+    index: IndexOptions = field(default_factory=IndexOptions)
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -146,6 +148,42 @@ class VerifyConfig:
 
 
 @dataclass
+class PromoteConfig:
+    """Schema of `promote`."""
+
+    to: str = ""
+    force: bool = False
+    keep: int = 1
+    force_merge: int | None = None
+    output: str = "text"
+    storage: Any = None
+    opensearch: Any = None
+    state: StateOptions = field(default_factory=StateOptions)
+    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        check_output(self.output)
+        IndexOptions(keep=self.keep, force_merge=self.force_merge)
+
+
+@dataclass
+class RollbackConfig:
+    """Schema of `rollback`."""
+
+    to: str = ""
+    output: str = "text"
+    storage: Any = None
+    opensearch: Any = None
+    state: StateOptions = field(default_factory=StateOptions)
+    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        check_output(self.output)
+
+
+@dataclass
 class ServicesConfig:
     """Schema of `up` and `down`."""
 
@@ -159,6 +197,8 @@ SCHEMAS: Mapping[str, type] = {
     "retry": RetryConfig,
     "search": SearchConfig,
     "verify": VerifyConfig,
+    "promote": PromoteConfig,
+    "rollback": RollbackConfig,
     "up": ServicesConfig,
     "down": ServicesConfig,
     "simulate": ServerOptions,

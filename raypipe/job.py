@@ -13,7 +13,14 @@ from raypipe.documents import DocumentStore
 from raypipe.embedders import Embedder
 from raypipe.failures import MAX_ATTEMPTS, FailureLog
 from raypipe.opensearch.settings import OpenSearchIndex
-from raypipe.options import BreakerOptions, BudgetOptions, QuotaOptions, RayOptions, Stages
+from raypipe.options import (
+    BreakerOptions,
+    BudgetOptions,
+    IndexOptions,
+    QuotaOptions,
+    RayOptions,
+    Stages,
+)
 from raypipe.prices import Prices
 from raypipe.recipe import Recipe, recipe_of
 from raypipe.state import State
@@ -57,6 +64,7 @@ class Job:
         quota: What the models' account may take.
         budget: What models may cost.
         prices: What models cost.
+        life: How the index changes.
     """
 
     store: BookStore
@@ -79,6 +87,7 @@ class Job:
     quota: QuotaOptions = field(default_factory=QuotaOptions)
     budget: BudgetOptions = field(default_factory=BudgetOptions)
     prices: Prices = field(default_factory=Prices)
+    life: IndexOptions = field(default_factory=IndexOptions)
 
     @property
     def recipe(self) -> Recipe:

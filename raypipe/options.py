@@ -139,6 +139,37 @@ class BreakerOptions:
             raise ValueError(f"max_share={self.max_share} is not between 0 and 1")
 
 
+INDEX_MODES = ("auto", "alias", "inplace")
+
+
+@dataclass
+class IndexOptions:
+    """How an index changes.
+
+    Args:
+        mode: `alias` builds a new index beside the one that is served and lets the alias go over
+            when it is whole, `inplace` writes into the one that is served; `auto` builds where
+            that one holds another recipe or does not fit, and else writes into it.
+        keep: Old indices that are kept, to go back to.
+        tune_from: From so many documents on, a new index is loaded without replicas and refreshes.
+        force_merge: Segments a shard that a new index is merged to; None = it is not.
+    """
+
+    mode: str = "auto"
+    keep: int = 1
+    tune_from: int = 100_000
+    force_merge: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.mode not in INDEX_MODES:
+            raise ValueError(f"mode={self.mode}: choose one of {', '.join(INDEX_MODES)}")
+        at_least("keep", self.keep, 0)
+        at_least("tune_from", self.tune_from, 0)
+        if self.force_merge is not None:
+            at_least("force_merge", self.force_merge, 1)
+
+
 @dataclass
 class QuotaOptions:
     """What the models' account may take, over all workers.

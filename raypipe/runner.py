@@ -18,17 +18,22 @@ from raypipe.book import Book
 from raypipe.claim import Claim
 from raypipe.errors import SetupError
 from raypipe.failures import DEGRADED, standing
+from raypipe.finished import FinishedBooks
 from raypipe.job import Checked, Job, Timer
 from raypipe.monitor import Progress
-from raypipe.opensearch.index import ensure, find, purge
+from raypipe.opensearch import build
+from raypipe.opensearch.index import find, purge
 from raypipe.opensearch.scan import refresh
 from raypipe.opensearch.settings import Contents, IndexHandle
 from raypipe.pending import listed, pending
 from raypipe.plan import Plan
+from raypipe.promotion import Promotion, Served
 from raypipe.runs import RunRecord
 from raypipe.state import state_id
 
 log = logging.getLogger(__name__)
+
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Outcome:
     degraded: int
     progress: Progress
     handle: IndexHandle | None
+    served: Served | None = None
 
     @property
     def left(self) -> set[str]:
@@ -103,6 +109,8 @@ def _execute(job: Job, claim: Claim, timer: Timer, stack: ExitStack) -> Outcome:
         todo = pending(job, books, handle.generation if handle else None)
     _say(todo)
     progress = Progress()
+    if handle and not handle.served and job.index and len(todo.todo) >= job.life.tune_from:
+        build.tune(job.index, handle)
     if todo.todo:
         progress = _graph(job, claim, todo, handle, timer, stack)
     with timer.step("closing"):
@@ -110,7 +118,31 @@ def _execute(job: Job, claim: Claim, timer: Timer, stack: ExitStack) -> Outcome:
         degraded = _degraded(job, claim.run_seq) if todo.todo else 0
         if handle is not None and job.index is not None and done:
             refresh(job.index, handle)
-    return Outcome(todo, done, failed, degraded, progress, handle)
+        served = _served(job, todo, handle, stopped=bool(progress.stop))
+    return Outcome(todo, done, failed, degraded, progress, handle, served)
+
+
+def _served(job: Job, todo: Plan, handle: IndexHandle | None, *, stopped: bool) -> Served | None:
+    """Serve an index that was built, if it is whole; None = it was served all the time."""
+    if handle is None or handle.served or job.index is None:
+        return None
+    promotion = Promotion(job.index, job.state, job.life)
+    if stopped:
+        return promotion.now()
+    # What `index` lists is what is finished: a book that is not among it may still be there.
+    finished = isinstance(job.store, FinishedBooks)
+    listed = todo.listed if job.only is None and not finished else None
+    served = promotion.promote(handle, listed=listed)
+    if served.lacking:
+        log.warning(
+            "%s lacks %s books that %s has, and is not served yet (%s); run again for them, or "
+            "serve it without them: raypipe promote force=true",
+            handle.physical,
+            f"{len(served.lacking):,}",
+            served.index,
+            ", ".join(served.lacking[:_SHOWN]),
+        )
+    return served
 
 
 def _prepared(job: Job, timer: Timer) -> tuple[IndexHandle | None, list[Book]]:
@@ -136,8 +168,10 @@ def _index(job: Job) -> IndexHandle | None:
         state=state_id(job.state),
         recipe=job.recipe.document,
     )
-    make = purge if job.purge else ensure
-    handle = make(job.index, contents, adopt=job.adopt)
+    if job.purge:
+        handle = purge(job.index, contents, adopt=job.adopt)
+    else:
+        handle = build.open_index(job.index, contents, mode=job.life.mode, adopt=job.adopt)
     if not handle.require_alias:
         log.info("%s is a concrete index, not an alias: used in place", handle.physical)
     return handle
@@ -220,6 +254,9 @@ def _fill(record: RunRecord, outcome: Outcome) -> None:
     record.input_tokens, record.output_tokens = progress.input_tokens, progress.output_tokens
     if handle is not None:
         record.index, record.generation = handle.physical, handle.generation
+        record.served = handle.physical if handle.served else ""
+    if outcome.served is not None:
+        record.served, record.lacking = outcome.served.index, len(outcome.served.lacking)
 
 
 def _balance(outcome: Outcome) -> list[str]:

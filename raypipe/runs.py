@@ -50,6 +50,8 @@ class RunRecord:
     seconds: float = 0.0
     started_at: str = ""  # ISO 8601, UTC
     index: str = ""  # the physical index
+    served: str = ""  # the one that is searched after the run
+    lacking: int = 0  # books that the served one has and the new one has not
     generation: str = ""
     stage_seconds: dict[str, float] = field(default_factory=dict)  # *_busy: summed over workers
     versions: dict[str, str] = field(default_factory=dict)  # of raypipe and what it stands on

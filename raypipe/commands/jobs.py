@@ -50,6 +50,7 @@ def job_of(cfg: DictConfig, options: Any, **more: Any) -> Job:
         quota=options.quota,
         budget=options.budget,
         prices=config.required(cfg, "prices"),
+        life=options.index,
         **more,
     )
 
@@ -94,11 +95,23 @@ def _report(record: RunRecord, job: Job) -> str:
     if record.failed or record.known_failures or record.degraded:
         lines += _failures(record, job)
     if job.index is not None:
-        where = f"{job.index.index} -> {record.index} at {job.index.connection.endpoint}"
-        lines.append(f"index   {where}")
+        served = record.served or "nothing yet"
+        lines.append(f"index   {job.index.index} -> {served} at {job.index.connection.endpoint}")
+        if record.served != record.index:
+            lines.append(f"        {record.index} is built beside it{_why_not(record)}")
     lines.append(f"state   {job.state.uri} (runs/{record.run_id}/run.json)")
     lines.append(f"log     {Path('processing.log').absolute()}")
     return "\n".join(lines)
+
+
+def _why_not(record: RunRecord) -> str:
+    """Say why a new index is not served."""
+    if record.lacking:
+        return (
+            f" and lacks {record.lacking:,} of its books: run again, or serve it without them "
+            "with `raypipe promote force=true`"
+        )
+    return "; run again to go on with it"
 
 
 def _failures(record: RunRecord, job: Job) -> list[str]:

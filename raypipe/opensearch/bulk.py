@@ -12,10 +12,11 @@ from typing import Any
 from raypipe.book import Document
 from raypipe.opensearch import bulk_policy as policy
 from raypipe.opensearch.bulk_item import Item, answers_to, encoded
+from raypipe.opensearch.bulk_pace import Pace
 from raypipe.opensearch.bulk_policy import Action, SinkError
 from raypipe.opensearch.bulk_results import Ack, Counters, Rejected, Result
 from raypipe.opensearch.scan import FATE, mget
-from raypipe.opensearch.settings import MEBIBYTE, IndexHandle, OpenSearchIndex
+from raypipe.opensearch.settings import IndexHandle, OpenSearchIndex
 from raypipe.retry import full_jitter
 
 __all__ = ["Ack", "BulkWriter", "Counters", "Rejected", "Result", "SinkError"]
@@ -23,8 +24,6 @@ __all__ = ["Ack", "BulkWriter", "Counters", "Rejected", "Result", "SinkError"]
 log = logging.getLogger(__name__)
 
 _ANSWER = "took,items.*._id,items.*._index,items.*.status,items.*.error.type,items.*.error.reason"
-_DROPS = 2
-"""Requests that a connection drops before they are halved: some proxies say too large so."""
 
 
 class BulkWriter:
@@ -55,8 +54,8 @@ class BulkWriter:
         self._handle = handle
         self._run_seq = run_seq
         self._sleep, self._jitter, self._clock = sleep, jitter, clock
-        self._most_bytes = index.max_bytes  # smaller once a server found that too large
-        self._drops = 0
+        self._pace = Pace(index.max_bytes)
+        self._renewed = False  # the credentials, since the last answer
         self._trouble = ""
 
     def write(self, documents: Iterable[Document]) -> Iterator[list[Result]]:
@@ -105,7 +104,7 @@ class BulkWriter:
                 continue
             older = batch.get(item.book_id)
             grown = size + len(item.lines) - (len(older.lines) if older else 0)
-            if batch and grown > self._most_bytes:
+            if batch and grown > self._pace.bytes:
                 queue.appendleft(item)
                 break
             self.counters.duplicates += batch.pop(item.book_id, None) is not None
@@ -124,7 +123,7 @@ class BulkWriter:
         if tries:
             first = min(item.since for item in batch if item.attempts)
             left = self._index.retry_budget_s - (self._clock() - first)
-            delay = max(0.0, min(self._jitter(tries), left))
+            delay = max(0.0, min(max(self._jitter(tries), self._pace.rested()), left))
             again = sum(item.attempts > 0 for item in batch)
             level = logging.WARNING if tries > 2 else logging.INFO
             message = "OpenSearch at %s: %d documents again in %.1f s, try %d (%s)"
@@ -144,12 +143,15 @@ class BulkWriter:
             answer = self._post(body)
         except OpenSearchException as error:
             return self._failed(batch, len(body), error)
-        self._drops = 0
+        self._pace.taken()
+        self._renewed = False
         items = answers_to(batch, answer)
         if items is None:
             self.counters.statuses["half_answer"] += 1
             return [], self._again(batch, "an answer that is not one item for each document")
         self.counters.took_ms += int(answer.get("took", 0))
+        busy = sum(item["status"] == 429 for item in items)
+        self._pace.refused(len(body), busy / len(items))
         return self._settled(batch, items)
 
     def _post(self, body: bytes) -> Any:
@@ -178,10 +180,14 @@ class BulkWriter:
         """Settle a request that failed as a whole."""
         self.counters.statuses[policy.label_of(error)] += 1
         action = policy.request_action(error)
-        if action is Action.ABORT:
+        if action is Action.RENEW and not self._renewed:
+            self._renewed = True
+            self._index.connection.renew()
+            return [], batch
+        if action in (Action.ABORT, Action.RENEW):
             raise self._abort(policy.status_of(error), policy.reason_of(error)) from None
         if action is Action.SPLIT and len(batch) > 1:
-            self._most_bytes = size // 2
+            self._pace.too_large(size)
             log.info("A bulk of %d bytes is too large there; now at most %d", size, size // 2)
             return [], batch
         if action is Action.SPLIT:
@@ -195,9 +201,10 @@ class BulkWriter:
         if action is Action.BISECT:
             message = policy.reason_of(error)
             return [Rejected(batch[0].book_id, "rejected", message, retryable=False)], []
-        self._drops = self._drops + 1 if policy.dropped(error) else 0
-        if self._drops >= _DROPS and size > MEBIBYTE:
-            self._most_bytes = max(MEBIBYTE, size // 2)
+        self._pace.dropped(size, cut=policy.dropped(error))
+        if policy.status_of(error) == 429:
+            self._pace.refused(size)
+        self._rest(policy.cause_of(error), getattr(error, "retry_after_s", None))
         return [], self._again(batch, f"{policy.label_of(error)} {policy.reason_of(error)}")
 
     def _settled(
@@ -220,6 +227,7 @@ class BulkWriter:
             elif action is Action.CHECK:
                 conflicts.append(item)
             elif action is Action.RETRY:
+                self._rest(cause)
                 again += self._again([item], f"{status} {policy.described(cause)}")
             else:
                 kind, message = policy.kind_of(cause.get("type", "")), policy.described(cause)
@@ -247,6 +255,17 @@ class BulkWriter:
                 message = "a newer run has written another version of it"
                 results.append(Rejected(item.book_id, "superseded", message, retryable=True))
         return results, []
+
+    def _rest(self, cause: Any, retry_after_s: float | None = None) -> None:
+        """Note how long to leave the server alone, and say so where a person must help."""
+        full = policy.is_disk_full(cause)
+        if full and not self._pace.rest_s:
+            log.warning(
+                "OpenSearch at %s: its disks are too full to write; free some, the run waits %g s",
+                self._handle.endpoint,
+                self._index.retry_budget_s,
+            )
+        self._pace.wait(retry_after_s, disk_full=full)
 
     def _again(self, items: list[Item], trouble: str) -> list[Item]:
         self._trouble = trouble

@@ -19,6 +19,7 @@ class Action(Enum):
     SPLIT = "split"  # too large for the server or a proxy before it
     BISECT = "bisect"  # one bad document fails its whole request: find it
     REJECT = "reject"  # this document never fits
+    RENEW = "renew"  # credentials may have run out: once anew, then it is given up
     ABORT = "abort"  # nothing will be taken: stop the task
 
 
@@ -43,6 +44,7 @@ class SinkError(Exception):
 
 REQUEST_ACTIONS = {
     400: Action.BISECT,  # BulkRequest.validate() refuses all for one item, e.g. an id > 512 bytes
+    401: Action.RENEW,
     402: Action.RETRY,  # Serverless: capacity reached, grows slowly
     408: Action.RETRY,
     413: Action.SPLIT,
@@ -52,7 +54,7 @@ REQUEST_ACTIONS = {
     503: Action.RETRY,
     504: Action.RETRY,
 }
-"""By the status of the whole request; what is not here aborts (401, 403, 404, 501, 3xx …)."""
+"""By the status of the whole request; what is not here aborts (403, 404, 501, 3xx …)."""
 
 ITEM_ACTIONS = {
     200: Action.DONE,
@@ -106,6 +108,20 @@ def dropped(error: Exception) -> bool:
     return type(error.info).__name__ != "NewConnectionError"
 
 
+def is_disk_full(cause: Any) -> bool:
+    """Whether an OpenSearch error object says that a disk is over its flood stage.
+
+    Its reason is that of `IndexMetadata.INDEX_READ_ONLY_ALLOW_DELETE_BLOCK`.
+    """
+    return isinstance(cause, dict) and "flood-stage" in str(cause.get("reason", ""))
+
+
+def cause_of(error: Exception) -> Any:
+    """Return the OpenSearch error object of a request's error, or None."""
+    info = getattr(error, "info", None)
+    return info.get("error") if isinstance(info, dict) else None
+
+
 def item_action(status: int) -> Action:
     """Return what to do about one item with this status."""
     return ITEM_ACTIONS.get(status, Action.REJECT)
@@ -137,8 +153,7 @@ def abort_error(endpoint: str, index: str, status: int, said: str) -> SinkError:
 
 def reason_of(error: Exception) -> str:
     """Return `type: reason` of a request's error, without any document's content."""
-    info = getattr(error, "info", None)
-    cause = info.get("error") if isinstance(info, dict) else None
+    cause = cause_of(error)
     if isinstance(cause, dict):
         return described(cause)
     # A proxy's page or a plain text: its type says enough.

@@ -17,6 +17,7 @@ import orjson
 from raypipe.errors import SetupError
 from raypipe.hosts import is_loopback
 from raypipe.opensearch.bulk_policy import reason_of
+from raypipe.opensearch.wire import connection_class, serializer
 from raypipe.retry import TRANSIENT_STATUS, full_jitter
 
 if TYPE_CHECKING:
@@ -114,6 +115,10 @@ class Connection:
         copy = dict(params) if params else None  # the transport takes keys out of it
         return transport.perform_request(method, path, params=copy, body=body, headers=headers)
 
+    def renew(self) -> None:
+        """Make the client anew with the next request: credentials are read again."""
+        object.__setattr__(self, "_client", None)
+
     def ask(
         self,
         method: str,
@@ -183,7 +188,8 @@ class Connection:
             # Its retries don't wait and don't read items: the loops here are the only ones.
             max_retries=0,
             retry_on_timeout=False,
-            serializer=_serializer(),
+            serializer=serializer(),
+            connection_class=connection_class(),
             **(_tls(self) if secure else {}),
         )
 
@@ -258,18 +264,3 @@ def _cause(error: Exception) -> str:
     inner = getattr(inner, "reason", None) or inner
     text = str(inner).splitlines()[0] if str(inner) else type(inner).__name__
     return text.rsplit(": ", 1)[-1][:160]
-
-
-def _serializer() -> Any:
-    """Return opensearch-py's serializer with orjson for the answers."""
-    from opensearchpy.exceptions import SerializationError
-    from opensearchpy.serializer import JSONSerializer
-
-    class Orjson(JSONSerializer):
-        def loads(self, s: str) -> Any:
-            try:
-                return orjson.loads(s)
-            except ValueError as error:
-                raise SerializationError(s[:200], error) from None
-
-    return Orjson()

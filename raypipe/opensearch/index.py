@@ -1,4 +1,4 @@
-"""The life of an index: making it, checking one that is there, emptying it; and its settings."""
+"""Making an index, checking one that is there, emptying it; and its settings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from raypipe.errors import SetupError
@@ -34,7 +34,9 @@ CREATE_TRIES = 3
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
+    """An index as it is there."""
+
     handle: IndexHandle
     mapping: Mapping[str, Any]
     settings: Mapping[str, Any]
@@ -51,16 +53,16 @@ def ensure(index: OpenSearchIndex, contents: Contents, *, adopt: bool = False) -
     Raises:
         SetupError: The server or the index cannot be used; the line says why and the way out.
     """
-    _check_server(index)
+    check_server(index)
     for _ in range(CREATE_TRIES):
-        found = _look(index)
+        found = look(index)
         if found is not None:
-            return _accept(index, found, contents, adopt=adopt)
-        made = _create(index, contents)
+            return accept(index, found, contents, adopt=adopt)
+        made = create(index, contents)
         if made is not None:
             return made
         log.info("Another run is making %s; looking again", index.index)
-    raise SetupError(f"{_where(index)} is made and deleted by others again and again; stop them")
+    raise SetupError(f"{where(index)} is made and deleted by others again and again; stop them")
 
 
 def find(index: OpenSearchIndex) -> IndexHandle | None:
@@ -69,7 +71,7 @@ def find(index: OpenSearchIndex) -> IndexHandle | None:
     Raises:
         SetupError: The server cannot be used, or the alias stands on several indices.
     """
-    found = _look(index)
+    found = look(index)
     return None if found is None else found.handle
 
 
@@ -79,73 +81,101 @@ def purge(index: OpenSearchIndex, contents: Contents, *, adopt: bool = False) ->
     Raises:
         SetupError: As `ensure`; an index of another state is not deleted without `adopt`.
     """
-    _check_server(index)
-    found = _look(index)
+    check_server(index)
+    found = look(index)
     if found is not None:
-        _check_owner(index, found, contents, adopt=adopt)
+        check_owner(index, found, contents, adopt=adopt)
         log.info("Deleting the index %s", found.handle.physical)
         index.connection.ask("DELETE", f"/{found.handle.physical}", ignore=(404,))
     return ensure(index, contents, adopt=adopt)
 
 
-def _check_server(index: OpenSearchIndex) -> None:
+def check_server(index: OpenSearchIndex) -> None:
+    """Raise `SetupError` if the server cannot be used."""
     # Servers built from plain jars, as the embedded one is, say `unknown` where packages say
     # `tar`, `rpm`, `deb` or `docker`; only packages bring the native k-NN libraries.
     version = index.connection.info()["version"]
     check_engine(index.engine, embedded=version.get("build_type") == "unknown")
 
 
-def _look(index: OpenSearchIndex) -> _Found | None:
+def look(index: OpenSearchIndex) -> Found | None:
+    """Return the index behind an alias, or of that name, as it is; None if there is none.
+
+    Raises:
+        SetupError: As `find`.
+    """
     answer = index.connection.ask("GET", f"/{index.index}", ignore=(404,))
     if not answer:
         return None
     if len(answer) > 1:
         raise SetupError(
-            f"{_where(index)} is an alias of several indices ({', '.join(sorted(answer))}); "
+            f"{where(index)} is an alias of several indices ({', '.join(sorted(answer))}); "
             "leave it on one of them, or give another opensearch.index"
         )
     [(physical, body)] = answer.items()
     alias = body.get("aliases", {}).get(index.index)
     if alias is not None and str(alias.get("is_write_index", True)).lower() == "false":
         raise SetupError(
-            f"{_where(index)} is an alias that may not be written (is_write_index=false of "
+            f"{where(index)} is an alias that may not be written (is_write_index=false of "
             f"{physical}); make it the write index, or give another opensearch.index"
         )
+    return found_as(index, index.index, physical, body)
+
+
+def found_as(index: OpenSearchIndex, name: str, physical: str, body: Mapping[str, Any]) -> Found:
+    """Return an index from what the server says of it.
+
+    Args:
+        index: Where.
+        name: The alias that it is written under; its own name where that is no alias.
+        physical: The index's own name.
+        body: Its aliases, mappings and settings, as `GET /<physical>` answers.
+    """
     mapping = body.get("mappings", {})
     meta = meta_of(mapping)
     handle = IndexHandle(
-        alias=index.index,
+        alias=name,
         physical=physical,
         generation=meta.generation if meta else "",
         endpoint=index.connection.endpoint,
-        require_alias=physical != index.index,
+        require_alias=physical != name,
         state=meta.state if meta else "",
         embedder=meta.embedder if meta else {},
         dimension=int(mapping.get("properties", {}).get(VECTOR, {}).get("dimension", 0)),
+        recipe=meta.recipe if meta else "",
     )
-    return _Found(handle, mapping, body.get("settings", {}))
+    return Found(handle, mapping, body.get("settings", {}))
 
 
-def _accept(
-    index: OpenSearchIndex, found: _Found, contents: Contents, *, adopt: bool
-) -> IndexHandle:
+def unlike(index: OpenSearchIndex, found: Found, contents: Contents) -> list[str]:
+    """Return in which ways an index cannot hold what it is to hold, one readable line each."""
+    return differences(found.mapping, found.settings, _body(index, contents, _new_meta(contents)))
+
+
+def accept(index: OpenSearchIndex, found: Found, contents: Contents, *, adopt: bool) -> IndexHandle:
+    """Return the index that is there, to write into it.
+
+    Raises:
+        SetupError: It does not fit, or is another state's.
+    """
     handle = found.handle
-    wanted = _body(index, contents, _new_meta(contents))
-    unlike = differences(found.mapping, found.settings, wanted)
-    if unlike:
+    lines = unlike(index, found, contents)
+    if lines:
         raise SetupError(
-            f"{_where(index)} ({handle.physical}) does not fit: {'; '.join(unlike)}. Make it anew "
-            "with purge=true, give another opensearch.index, or use the embedder it was made with"
+            f"{where(index)} ({handle.physical}) does not fit: {'; '.join(lines)}. Build a new one "
+            "beside it with index.mode=alias, make it anew with purge=true, or give another "
+            "opensearch.index"
         )
-    _check_owner(index, found, contents, adopt=adopt)
+    check_owner(index, found, contents, adopt=adopt)
     if not handle.require_alias:
         log.info("%s is an index, not an alias: it is used in place", index.index)
-    if handle.generation and handle.state == contents.state:
+    if (handle.state, handle.recipe) == (contents.state, contents.recipe) and handle.generation:
         return handle
     return _adopt(index, found, contents)
 
 
-def _check_owner(index: OpenSearchIndex, found: _Found, contents: Contents, *, adopt: bool) -> None:
+def check_owner(index: OpenSearchIndex, found: Found, contents: Contents, *, adopt: bool) -> None:
+    """Raise `SetupError` if an index is another state's, or nobody's."""
     handle = found.handle
     if adopt or (handle.generation and handle.state == contents.state):
         return
@@ -154,38 +184,53 @@ def _check_owner(index: OpenSearchIndex, found: _Found, contents: Contents, *, a
     else:
         whose = "was not made by raypipe"
     raise SetupError(
-        f"{_where(index)} ({handle.physical}) {whose}; give that state's state.uri, another "
+        f"{where(index)} ({handle.physical}) {whose}; give that state's state.uri, another "
         "opensearch.index, or adopt=true to take it over"
     )
 
 
-def _adopt(index: OpenSearchIndex, found: _Found, contents: Contents) -> IndexHandle:
-    # The generation stays: this state's ledger does not name it, so every book is written again.
+def _adopt(index: OpenSearchIndex, found: Found, contents: Contents) -> IndexHandle:
+    # The generation stays: this state's ledger names no book of this recipe in it, so every one
+    # is written again.
     meta = _new_meta(contents)
     if found.handle.generation:
         meta = replace(meta, generation=found.handle.generation)
-    # PUT _mapping replaces the whole _meta, so what others keep there goes in again.
-    marks = {**found.mapping.get("_meta", {}), "raypipe": meta.as_dict()}
-    index.connection.ask("PUT", f"/{found.handle.physical}/_mapping", body={"_meta": marks})
-    log.info("Took over %s for the state %s", found.handle.physical, contents.state)
+    if found.handle.state != contents.state:
+        log.info("Took over %s for the state %s", found.handle.physical, contents.state)
+    mark(index, found, meta)
     return replace(
-        found.handle, generation=meta.generation, state=meta.state, embedder=meta.embedder
+        found.handle,
+        generation=meta.generation,
+        state=meta.state,
+        embedder=meta.embedder,
+        recipe=meta.recipe,
     )
 
 
-def _create(index: OpenSearchIndex, contents: Contents) -> IndexHandle | None:
+def mark(index: OpenSearchIndex, found: Found, meta: Meta) -> None:
+    """Write raypipe's mark; what others keep in `_meta`, which is replaced whole, stays."""
+    marks = {**found.mapping.get("_meta", {}), "raypipe": meta.as_dict()}
+    index.connection.ask("PUT", f"/{found.handle.physical}/_mapping", body={"_meta": marks})
+
+
+def create(index: OpenSearchIndex, contents: Contents, name: str = "") -> IndexHandle | None:
     """Make the index and its alias in one request, or return None if another was faster.
 
     `is_write_index` decides between two creators: the server refuses an alias with two.
+
+    Args:
+        index: The alias, and how.
+        contents: What it is to hold.
+        name: What the physical index is called before the time; empty = as the alias.
     """
     meta = _new_meta(contents)
-    physical = f"{index.index}-{datetime.now(UTC):%Y%m%d%H%M%S}"
+    physical = _free(index, name or index.index)
     aliases = {index.index: {"is_write_index": True}}
     body = {**_body(index, contents, meta), "aliases": aliases}
     try:
         answer = index.connection.ask("PUT", f"/{physical}", body=body)
     except SetupError:
-        found = _look(index)
+        found = look(index)
         if found is None:
             raise
         # A lost answer, or a server that was busy and did it all the same: it is ours.
@@ -203,7 +248,18 @@ def _create(index: OpenSearchIndex, contents: Contents) -> IndexHandle | None:
         state=meta.state,
         embedder=meta.as_dict()["embedder"],
         dimension=contents.dimension,
+        recipe=meta.recipe,
     )
+
+
+def _free(index: OpenSearchIndex, name: str) -> str:
+    """Return a name for a new physical index; a second has one, and may be gone already."""
+    moment = datetime.now(UTC)
+    while True:
+        physical = f"{name}-{moment:%Y%m%d%H%M%S}"
+        if not index.connection.ask("GET", f"/{physical}/_settings", ignore=(404,)):
+            return physical
+        moment += timedelta(seconds=1)
 
 
 def _new_meta(contents: Contents) -> Meta:
@@ -220,5 +276,6 @@ def _body(index: OpenSearchIndex, contents: Contents, meta: Meta) -> dict[str, A
     )
 
 
-def _where(index: OpenSearchIndex) -> str:
+def where(index: OpenSearchIndex) -> str:
+    """Name an index and its server in a message."""
     return f"opensearch.index={index.index} at {index.connection.endpoint}"

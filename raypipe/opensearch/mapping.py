@@ -88,6 +88,7 @@ class Meta:
         embedder: What changes its vectors, see `Embedder.identity`.
         document_schema: Version of the fields.
         created_by: The version of raypipe that made it.
+        restore: Settings as they were before it was loaded, to be put back before it is served.
     """
 
     generation: str
@@ -96,10 +97,13 @@ class Meta:
     embedder: Mapping[str, Any] = field(default_factory=dict)
     document_schema: int = DOCUMENT_SCHEMA_VERSION
     created_by: str = f"raypipe {__version__}"
+    restore: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON keeps it."""
         cell = {**vars(self), "embedder": dict(self.embedder)}
+        if not self.restore:
+            del cell["restore"]
         return dict(orjson.loads(orjson.dumps(cell, option=orjson.OPT_SERIALIZE_NUMPY)))
 
 
@@ -115,6 +119,7 @@ def meta_of(mapping: Mapping[str, Any]) -> Meta | None:
         embedder=dict(mark.get("embedder") or {}),
         document_schema=int(mark.get("document_schema", DOCUMENT_SCHEMA_VERSION)),
         created_by=str(mark.get("created_by", "")),
+        restore=dict(mark.get("restore") or {}),
     )
 
 

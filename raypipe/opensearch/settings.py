@@ -95,6 +95,8 @@ class IndexHandle:
         state: Id of the state that it belongs to.
         embedder: Identity of the embedder whose vectors it holds.
         dimension: Length of its vectors; 0 if it has none.
+        recipe: Document recipe that it holds.
+        served: Whether the name that people give stands for it; False while it is built.
     """
 
     alias: str
@@ -106,6 +108,8 @@ class IndexHandle:
     state: str = ""
     embedder: Mapping[str, Any] = field(default_factory=dict)
     dimension: int = 0
+    recipe: str = ""
+    served: bool = True
 
     @property
     def target(self) -> str:

@@ -11,7 +11,6 @@ call that the server saw to when a book's summary was there. The last line is on
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import statistics
 import subprocess
@@ -82,9 +81,9 @@ def times(
     books = {name: (number, chunks, CHUNK_BYTES) for name, (number, chunks) in beside.items()}
     books |= {f"b{at:04d}": (at, OTHER_CHUNKS, CHUNK_BYTES) for at in range(others)}
     write_books(folder / "books", books, seed)
-    script = [{"fault": "hang", "contains": " 9000 1.", "nth": 1, "seconds": HANG_S}]
+    script = f"[{{fault:hang,contains:' 9000 1.',nth:1,seconds:{HANG_S}}}]"
     log = folder / "calls.jsonl"
-    fault = [f"faults.script={json.dumps(script)}"] if hangs else []
+    fault = [f"faults.script={script}"] if hangs else []
     latency = ["latency.base_s=0.5", "latency.sigma=0.4", f"seed={seed}", f"log={log}"]
     with server(*latency, *fault) as models:
         process = start(

@@ -129,7 +129,7 @@ def test_the_losing_creator_sees_the_winners_index(
     # The alias appears between the look and the creation, one second later than our own name.
     from raypipe.opensearch import index as module
 
-    look, looks = module._look, []
+    look, looks = module.look, []
 
     def late(part: OpenSearchIndex) -> Any:
         looks.append(part)
@@ -139,7 +139,7 @@ def test_the_losing_creator_sees_the_winners_index(
 
     winner = ensure(index, CONTENTS)
     time.sleep(1.1)
-    monkeypatch.setattr(module, "_look", late)
+    monkeypatch.setattr(module, "look", late)
     assert ensure(index, CONTENTS) == dataclasses.replace(winner, created=False)
     assert len(index.connection.ask("GET", f"/{index.index}*")) == 1
 

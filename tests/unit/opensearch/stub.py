@@ -50,6 +50,7 @@ class Reply:
     content_type: str = "application/json"
     reset: bool = False
     delay_s: float = 0.0
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 Step = Callable[[Request], Reply | None] | Reply | None
@@ -147,6 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(reply.status)
             self.send_header("content-type", reply.content_type)
             self.send_header("content-length", str(len(body)))
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
         except OSError:

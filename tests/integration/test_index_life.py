@@ -1,0 +1,234 @@
+"""An index that is rebuilt while it is searched: built beside, checked, served, left again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raypipe.checkpoint import Checkpoint, Processed
+from raypipe.documents import DocumentStore
+from raypipe.errors import SetupError
+from raypipe.opensearch import build
+from raypipe.opensearch.bulk import BulkWriter
+from raypipe.opensearch.client import Connection
+from raypipe.opensearch.index import find
+from raypipe.opensearch.settings import Contents, IndexHandle, OpenSearchIndex
+from raypipe.options import IndexOptions
+from raypipe.promotion import Promotion
+from raypipe.state import state_id
+from raypipe.state.local import LocalState
+from tests.integration.running import (
+    PARTS,
+    Project,
+    in_process,
+    project,
+    ray_here,
+    wait_for,
+    write_book,
+)
+from tests.unit.opensearch.parts import document
+
+__all__ = ["project", "ray_here"]
+
+pytestmark = pytest.mark.integration
+
+BOOKS = 6
+OTHER = "embedder.dimension=32"
+
+
+@pytest.fixture
+def books(project: Project, ray_here: None) -> Project:
+    for number in range(BOOKS):
+        write_book(project.books, f"Book_{number:02d}")
+    return project
+
+
+def behind(books: Project, alias: str = "") -> str:
+    """Return the physical index behind the served alias, or another one of it."""
+    there = books.client().indices.get_alias(name=f"{books.index}{alias}", ignore=[404])
+    return "" if "error" in there else next(iter(there))
+
+
+def physical(books: Project) -> list[str]:
+    return sorted(books.client().indices.get(index=f"{books.index}-2*"))
+
+
+def serve(books: Project, command: str, *more: str, code: int = 0) -> dict[str, Any]:
+    args = [f"state.uri={books.state}", *books.where()[:3], "output=json", *more]
+    told: dict[str, Any] = json.loads(in_process(command, args, code))
+    return told
+
+
+def test_another_recipe_is_built_beside_and_goes_over_and_back(books: Project) -> None:
+    first = books.run()
+    assert first["served"] == first["index"] == behind(books)
+    second = books.run(OTHER)
+    assert second["served"] == second["index"] == behind(books)
+    assert second["index"] != first["index"]
+    assert behind(books, "-loading") == ""
+    assert physical(books) == sorted([first["index"], second["index"]]), "the old one is kept"
+    assert len(books.documents()) == BOOKS
+    assert books.notes.lines("summaries") == sorted(set(books.notes.lines("summaries")))
+
+    gone_back = serve(books, "rollback")
+    assert (gone_back["index"], gone_back["before"]) == (first["index"], second["index"])
+    assert behind(books) == first["index"]
+    assert serve(books, "promote", f"to={second['index']}")["index"] == behind(books)
+
+    third = books.run(OTHER, command="index")
+    assert third["indexed"] == BOOKS, "index builds anew, without a gap"
+    assert third["served"] == behind(books) == third["index"] != second["index"]
+    assert physical(books) == sorted([second["index"], third["index"]]), "one old one is kept"
+    again = books.run(OTHER, "index.mode=inplace", command="index")
+    assert (again["skipped"], again["served"]) == (BOOKS, third["index"])
+
+
+def test_a_build_that_was_killed_goes_on_and_nobody_sees_it_before(books: Project) -> None:
+    old = books.run()["index"]
+    before = books.documents()
+    options = list(books.options)
+    books.options += [
+        f"checkpoint._target_={PARTS}.WaitingCheckpoint",
+        f"+checkpoint.notes={books.notes.folder}",
+    ]
+    books.notes.hold("ledger", 0)
+    process = books.start("run", *books.args(OTHER))
+    wait_for(lambda: books.notes.waiting("ledger") or process.poll() is not None)
+    assert process.poll() is None, books.stderr()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    books.wait_until_ended(killed=True)
+    books.notes.let_go("ledger")
+    books.options = options
+    begun = behind(books, "-loading")
+    assert begun
+    assert behind(books) == old
+    assert books.documents() == before
+    record = books.run(OTHER)
+    assert record["index"] == record["served"] == behind(books) == begun
+    assert len(books.documents()) == BOOKS
+
+
+def test_an_index_that_lacks_books_is_not_served_unless_forced(books: Project) -> None:
+    old = books.run()["index"]
+    books.run(OTHER, "limit=4")
+    assert behind(books) == old, "two books are left"
+    sick = "Book_01__by__Author_Book_01.txt"
+    books.notes.add("unreadable", sick)
+    (books.books / "Book_05__by__Author_Book_05.txt").unlink()  # gone: it need not be there
+    record = books.run("summarizer.words=7", code=3)
+    assert (record["failed"], record["lacking"], record["served"]) == (1, 1, old)
+    new = record["index"]
+    assert len(physical(books)) == 2, "the build of the recipe before is deleted"
+    told = serve(books, "promote", code=3)
+    assert (told["index"], len(told["lacking"])) == (old, 2), "nobody looks at the source here"
+    assert serve(books, "promote", "force=true")["index"] == behind(books) == new
+    assert len(books.documents()) == BOOKS - 2
+    with pytest.raises(SetupError, match="no index is being built"):
+        serve(books, "promote")
+    with pytest.raises(SetupError, match=r"to=other: no index of this state; there are .*-2"):
+        serve(books, "promote", "to=other")
+
+
+def test_there_is_nothing_to_go_back_to(books: Project) -> None:
+    books.run("limit=2")
+    with pytest.raises(SetupError, match=r"no index to go back to; there are .*-2.* is served"):
+        serve(books, "rollback")
+
+
+class Ledger:
+    """A state with documents, and an index that is built from them, without Ray."""
+
+    def __init__(self, tmp_path: Path, url: str, name: str) -> None:
+        self.state = LocalState(str(tmp_path / "state"))
+        self.index = OpenSearchIndex(Connection(url), index=name, replicas=1)
+        self.contents = Contents(4, {"model": "stub"}, state_id(self.state), "recipe-1")
+        self.run_seq = 0
+
+    def built(self, ids: str, recipe: str = "recipe-1", mode: str = "auto") -> IndexHandle:
+        contents = dataclasses.replace(self.contents, recipe=recipe)
+        handle = build.open_index(self.index, contents, mode=mode)
+        self.run_seq += 1
+        made = [dataclasses.replace(document(one), document_recipe=recipe) for one in ids]
+        DocumentStore(self.state).append(made, self.run_seq, 0, 0)
+        results = list(BulkWriter(self.index, handle, self.run_seq).write(made))
+        assert sum(map(len, results)) == len(ids)
+        rows = [
+            Processed(
+                one.book_id, one.etag, recipe, handle.physical, handle.generation, self.run_seq, 0.0
+            )
+            for one in made
+        ]
+        Checkpoint(state=self.state).append(rows, self.run_seq, 0, 0)
+        return handle
+
+    def promote(self, handle: IndexHandle, **more: Any) -> str:
+        promotion = Promotion(self.index, self.state, IndexOptions(**more))
+        return promotion.promote(handle).index
+
+    def settings(self, physical: str) -> dict[str, Any]:
+        answer = self.index.connection.ask("GET", f"/{physical}/_settings")
+        found: dict[str, Any] = answer[physical]["settings"]["index"]
+        return found
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, project: Project) -> Ledger:
+    return Ledger(tmp_path, project.endpoint, project.index)
+
+
+def test_a_large_load_has_no_replicas_and_gets_them_back(ledger: Ledger) -> None:
+    served = ledger.built("abc")
+    new = ledger.built("abc", "recipe-2")
+    assert (served.served, new.served) == (True, False)
+    build.tune(ledger.index, new)
+    build.tune(ledger.index, new)  # by the run after a kill: what is restored stays the same
+    tuned = ledger.settings(new.physical)
+    assert (tuned["number_of_replicas"], tuned["refresh_interval"]) == ("0", "-1")
+    assert ledger.settings(served.physical)["number_of_replicas"] == "1", "it is not touched"
+    assert ledger.promote(new, force_merge=1) == new.physical
+    after = ledger.settings(new.physical)
+    assert after["number_of_replicas"] == "1"
+    assert "refresh_interval" not in after
+
+
+def test_settings_of_a_load_are_put_back_by_whoever_comes_next(ledger: Ledger) -> None:
+    ledger.built("abc")
+    new = ledger.built("abc", "recipe-2")
+    build.tune(ledger.index, new)
+    build.go_over(ledger.index, new.physical)  # by hand, say
+    assert ledger.built("abc", "recipe-2").physical == new.physical
+    assert ledger.settings(new.physical)["number_of_replicas"] == "1"
+
+
+def test_an_index_that_is_not_what_the_ledger_says_is_not_served(ledger: Ledger) -> None:
+    ask = ledger.index.connection.ask
+    old = ledger.built("abc")
+    new = ledger.built("abc", "recipe-2")
+    ask("DELETE", f"/{new.physical}/_doc/b", params={"version": 9, "version_type": "external"})
+    with pytest.raises(SetupError, match=r"1 books of the ledger are not in it \(b\)"):
+        ledger.promote(new)
+    new = ledger.built("b", "recipe-2")
+    update = {"doc": {"title": "Another"}}
+    ask("POST", f"/{new.physical}/_update/c", body=update)
+    with pytest.raises(SetupError, match="book c has another title than was finished"):
+        ledger.promote(new)
+    ask("POST", f"/{new.physical}/_update/c", body={"doc": {"title": document("c").title}})
+    update = {"doc": {"etag": "other"}}
+    ask("POST", f"/{new.physical}/_update/c", body=update)
+    with pytest.raises(SetupError, match=r"are other versions \(c\)"):
+        ledger.promote(new)
+    found = find(ledger.index)
+    assert found is not None
+    assert found.physical == old.physical
+
+
+def test_a_concrete_index_cannot_go_over(ledger: Ledger) -> None:
+    ledger.index.connection.ask("PUT", f"/{ledger.index.index}")
+    with pytest.raises(SetupError, match=r"is an index, not an alias.*index.mode=inplace"):
+        ledger.built("a", mode="alias")
