@@ -45,6 +45,10 @@ class Hit:
     summary: str
 
 
+class GoneError(SetupError):
+    """The physical index is not there any more."""
+
+
 def search(index: OpenSearchIndex, embedder: Embedder, query: str, limit: int = 5) -> list[Hit]:
     """Return the books that a description fits best, best first.
 
@@ -57,11 +61,18 @@ def search(index: OpenSearchIndex, embedder: Embedder, query: str, limit: int = 
     Raises:
         SetupError: No such index, another embedder than the index's, or the server's trouble.
     """
-    handle = searchable(index, embedder)
-    if not query.strip():
-        return []
-    vector = embedder.embed([query], input_type="query")[0]
-    return search_vector(index, handle, vector, query, limit)
+    for last in (False, True):
+        handle = searchable(index, embedder)
+        if not query.strip():
+            return []
+        vector = embedder.embed([query], input_type="query")[0]
+        try:
+            return search_vector(index, handle, vector, query, limit)
+        except GoneError:
+            if last:
+                raise
+            # The alias went over, and the index behind it was deleted, in this moment.
+    raise AssertionError("not reached")
 
 
 def searchable(index: OpenSearchIndex, embedder: Embedder) -> IndexHandle:
@@ -107,7 +118,8 @@ def search_vector(
     if not 1 <= limit <= MOST_HITS:
         raise SetupError(f"limit={limit} must be between 1 and {MOST_HITS}")
     bodies = (_words_body(query, limit), _vector_body(vector, limit))
-    header = orjson.dumps({"index": handle.target}) + b"\n"
+    # Not the alias: it may go over between the two, and half an answer be another index's.
+    header = orjson.dumps({"index": handle.physical}) + b"\n"
     lines = b"".join(header + orjson.dumps(body, option=_JSON) for body in bodies)
     answer = index.connection.ask("POST", "/_msearch", body=lines)
     lists = [_hits(index, one) for one in answer["responses"]]
@@ -198,7 +210,8 @@ def _hits(index: OpenSearchIndex, response: dict[str, Any]) -> list[dict[str, An
     if "error" in response:
         said = described(response["error"])
         where = f"opensearch.index={index.index} at {index.connection.endpoint}"
-        raise SetupError(f"{where} could not be searched: {said}")
+        gone = response["error"].get("type") == "index_not_found_exception"
+        raise (GoneError if gone else SetupError)(f"{where} could not be searched: {said}")
     return list(response["hits"]["hits"])
 
 
