@@ -19,6 +19,9 @@ test: $(VENV)/dev  ## Run every test but the benchmarks (real OpenSearch node, S
 test-unit: $(VENV)/dev  ## Run the fast tests alone
 	@$(BIN)/python -m pytest tests/unit
 
+chaos: $(VENV)/dev  ## Kill jobs at random, CHAOS_KILLS=20 times (10 minutes), and see that nothing is lost
+	@CHAOS_KILLS=$${CHAOS_KILLS:-20} $(BIN)/python -m pytest tests/chaos -o log_cli=true -o log_cli_level=WARNING
+
 bench: $(VENV)/dev  ## Run every benchmark; each prints one JSON line
 	@set -e; for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
 
@@ -101,4 +104,4 @@ define compile
 	pandas pyarrow ray requests tqdm urllib3 wcwidth yaml)
 endef
 
-.PHONY: help run generate-summaries bulk-index-summaries test-processing test test-unit bench lint format typecheck docs install build clean
+.PHONY: help run generate-summaries bulk-index-summaries test-processing test test-unit chaos bench lint format typecheck docs install build clean

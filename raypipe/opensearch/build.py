@@ -118,7 +118,13 @@ def go_over(index: OpenSearchIndex, physical: str) -> str:
     build = look(loading(index))
     if build is not None and build.handle.physical == physical:
         actions.append({"remove": {"index": physical, "alias": f"{index.index}{_LOADING}"}})
-    index.connection.ask("POST", "/_aliases", body={"actions": actions})
+    try:
+        index.connection.ask("POST", "/_aliases", body={"actions": actions})
+    except SetupError:
+        now = look(index)
+        # Asked twice, since the first answer was lost, it finds nothing to remove.
+        if now is None or now.handle.physical != physical:
+            raise
     return old
 
 

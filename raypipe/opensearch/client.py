@@ -16,7 +16,7 @@ import orjson
 
 from raypipe.errors import SetupError
 from raypipe.hosts import is_loopback
-from raypipe.opensearch.bulk_policy import reason_of
+from raypipe.opensearch.bulk_policy import dropped, reason_of
 from raypipe.opensearch.wire import connection_class, serializer
 from raypipe.retry import TRANSIENT_STATUS, full_jitter
 
@@ -130,6 +130,8 @@ class Connection:
     ) -> Any:
         """Make one request of a command, trying again while the server says it is busy.
 
+        So it does where an answer was cut off: what is asked can be asked twice.
+
         Args:
             method: HTTP method.
             path: Path below the endpoint.
@@ -150,7 +152,8 @@ class Connection:
                 status = getattr(error, "status_code", None)
                 if status in ignore:
                     return None
-                if status not in TRANSIENT_STATUS or attempt == SETUP_TRIES:
+                passes = status in TRANSIENT_STATUS or dropped(error)
+                if not passes or attempt == SETUP_TRIES:
                     raise self._explained(error, f"{method} {path}") from None
             time.sleep(full_jitter(attempt, cap=4.0))
         raise AssertionError("not reached")

@@ -28,6 +28,8 @@ PING_S = 2.0
 """Between two signs of life of a worker that holds leases; see `clients.DOUBT_S`."""
 TRIES = 4
 """How often an actor is looked for, or made anew, before the run is given up."""
+_LEAST = 0.2
+"""Share of the pause that is kept even where somebody waits for a word."""
 _IDLE_S = 10.0  # after which the thread ends
 
 
@@ -167,7 +169,13 @@ class Messenger:
                 log.warning("the quota's actor cannot be reached (%s); trying again", error)
                 if failed >= TRIES:
                     self._give_up()
-            time.sleep(pause_s)
+            time.sleep(pause_s * _LEAST)
+            with self._lock:
+                self._news.wait_for(self._is_urgent, pause_s * (1 - _LEAST))
+
+    def _is_urgent(self) -> bool:
+        """Whether somebody waits for what there is to say: a call, or a lease that is free."""
+        return bool(self._fresh) or any(one.handed_to is None for one in self._settled)
 
     def _anything(self) -> bool:
         """Wait until there is something to say; without that the thread ends."""

@@ -23,7 +23,7 @@ UNUSED_S = 300.0
 """Seconds in which nobody says a word and no call is under way, after which the service ends; the
 driver of a run asks for its totals every few seconds."""
 
-PAUSE_S = 0.025
+PAUSE_S = 0.04
 """Between two words of a process; a lease waits that long on its way. It grows with the number of
 processes, so that all of them together take a part of one core."""
 _WORKERS = 16

@@ -15,6 +15,8 @@ _SPARE = 1.3
 _LIKELY = 0.75
 """Answers stay a fifth below "at most so many words", and English has fewer tokens a word (1.5)
 than `tokens_per_word` allows for."""
+_LIKELY_LISTS = 100
+"""Words of the lists in an answer that are likely; they are asked for as "up to", too."""
 _LIST_WORDS = 250
 """Words of all the answer's fields but summary and plot, and of its JSON."""
 _PLOT = 0.6  # words of the plot for each of the summary
@@ -103,9 +105,10 @@ class Sizes:
         """Return the most tokens of the answer about the book."""
         return self.answer_tokens(words + self.plot_words(words) + _LIST_WORDS)
 
-    def likely_tokens(self, max_tokens: int) -> int:
-        """Return the tokens that an answer is likely to have."""
-        return math.ceil(max_tokens / _SPARE * _LIKELY)
+    def likely_tokens(self, words: int, *, structured: bool) -> int:
+        """Return the tokens that an answer of at most so many words is likely to have."""
+        lists = _LIKELY_LISTS + self.plot_words(words) if structured else 0
+        return math.ceil((words + lists) * self.tokens_per_word * _LIKELY)
 
     def plot_words(self, words: int) -> int:
         """Return the words of the plot beside a summary of so many words."""

@@ -41,7 +41,7 @@ def main() -> None:
         folder = Path(name)
         few, many = folder / "few", folder / "many"
         sizes = {f"b{one:04d}": (one, given.chunks, CHUNK_BYTES) for one in range(given.books)}
-        write_books(few, dict(list(sizes.items())[: given.books // 4]))
+        write_books(few, sizes)
         more = {f"b{one:04d}": (one, given.chunks, CHUNK_BYTES) for one in range(8 * given.books)}
         write_books(many, more)
         old = predecessor(folder / "old", few, given.chunks)

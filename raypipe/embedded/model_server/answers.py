@@ -22,6 +22,8 @@ _END = re.compile(r"[.!?][\"'\u201d\u2019)]*\s+")
 _NAME = re.compile(r"[A-Z](?<=[a-z,;] [A-Z])[a-z]{2,}(?: [A-Z][a-z]{2,})?")
 _NAMES_LOOK = 1_500
 _SHORTEST_SENTENCE, _LONGEST_SENTENCE = 40, 600
+BYTES_A_WORD = 5
+"""English words and their spaces take nearly six; so an answer stays within what was asked for."""
 _SHORT_ONES = 8
 """Short sentences in a row, as in a dialogue, that are passed over."""
 
@@ -33,10 +35,12 @@ class Source:
     Args:
         body: The text that the prompt is about.
         words: How many words it asks for; None = it does not say.
+        around: What it says before and behind that text.
     """
 
     body: str
     words: int | None
+    around: str = ""
 
 
 def source(prompt: str) -> Source:
@@ -45,7 +49,14 @@ def source(prompt: str) -> Source:
     body = tagged[2] if tagged and len(tagged[2]) * _PART > len(prompt) else prompt
     around = prompt if body is prompt else prompt.replace(body, "")
     asked = _WORDS_ASKED.search(around[:4_000]) or _WORDS_ASKED.search(around[-4_000:])
-    return Source(body.strip(), int(asked[1]) if asked else None)
+    return Source(body.strip(), int(asked[1]) if asked else None, around)
+
+
+def words_for(around: str, name: str) -> int | None:
+    """Return how many words a prompt asks for in a field of JSON; None = it does not say."""
+    told = around.rpartition(f'"{name}"')[2] if f'"{name}"' in around else ""
+    asked = _WORDS_ASKED.search(told.partition(';\n"')[0])
+    return int(asked[1]) if asked else None
 
 
 def sentence_at(body: str, position: int) -> str:
@@ -111,7 +122,7 @@ def summary(prompt: str, answer_tokens: int, bytes_per_token: float) -> str:
     asked = source(prompt)
     wanted = int(answer_tokens * bytes_per_token)
     if asked.words is not None:
-        wanted = asked.words * 5  # English words and their spaces take nearly six bytes
+        wanted = asked.words * BYTES_A_WORD
     half = int(count_tokens(asked.body, bytes_per_token) * bytes_per_token / 2)
     text = pick(asked.body, max(1, min(wanted, half)))
     return _most_words(text, asked.words)

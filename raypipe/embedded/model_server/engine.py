@@ -17,7 +17,7 @@ from raypipe.embedded.model_server.calls import Answer, Call, Refused, Stop, cou
 from raypipe.embedded.model_server.calls import cut_to_tokens as cut
 from raypipe.embedded.model_server.faults import Fault
 from raypipe.embedded.model_server.quota import Clock, Quota
-from raypipe.embedded.model_server.schemas import Filler
+from raypipe.embedded.model_server.schemas import Filler, described
 from raypipe.embedded.model_server.stats import Stats
 from raypipe.simulation import FAULTS, FaultOptions, ServerOptions
 
@@ -169,10 +169,11 @@ class Engine:
         if fault.name == "refusal":
             return answers.REFUSAL, "end_turn"
         model, ratio = self.options.model, self.options.model.bytes_per_token
-        if call.schema is None:
+        schema = call.schema or described(call.prompt)
+        if schema is None:
             text = answers.summary(call.prompt, model.answer_tokens, ratio)
         else:
-            filler = Filler(call.schema, call.prompt, int(model.answer_tokens * ratio / 2))
+            filler = Filler(schema, call.prompt, int(model.answer_tokens * ratio / 2))
             text = orjson.dumps(filler.fill()).decode()
         most = min(call.max_tokens, model.context_tokens - call.input_tokens)
         if fault.name == "max_tokens":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from raypipe.embedded.model_server import answers
 
 _LONG = ("summary", "plot", "text", "description", "analysis", "synopsis", "abstract")
 _DEPTH = 12
+_FIELD = re.compile(r'"([a-z_]+)"')
 
 
 class Filler:
@@ -27,7 +29,8 @@ class Filler:
 
     def __init__(self, root: Any, prompt: str, long_bytes: int) -> None:
         self._root = root
-        self._body = answers.source(prompt).body
+        source = answers.source(prompt)
+        self._body, self._around = source.body, source.around
         self._names = answers.names(self._body, 12) or ["Nobody"]
         self._long_bytes = long_bytes
         self._turn = 0
@@ -88,7 +91,9 @@ class Filler:
     def _string(self, schema: Mapping[str, Any], name: str) -> str:
         self._turn += 1
         if any(word in name.lower() for word in _LONG):
-            text = answers.pick(self._body, self._long_bytes)
+            words = answers.words_for(self._around, name)
+            most = self._long_bytes if words is None else words * answers.BYTES_A_WORD
+            text = answers.pick(self._body, most)
         elif name.lower() in ("title", "author", "name"):
             text = self._names[self._turn % len(self._names)]
         else:
@@ -97,6 +102,22 @@ class Filler:
 
     def _chosen(self, name: str, count: int) -> int:
         return zlib.crc32(f"{name}:{self._body[:2_000]}".encode("utf-8", "replace")) % count
+
+
+def described(prompt: str) -> Mapping[str, Any] | None:
+    """Return a schema of the JSON object that a prompt describes in words; None = it asks for none.
+
+    The fields are the names in double quotes behind `JSON object`, each a list where what follows
+    it says so.
+    """
+    around = answers.source(prompt).around
+    told = around.partition("JSON object")[2]
+    parts = _FIELD.split(told)[1:]
+    fields: dict[str, Mapping[str, Any]] = {}
+    for name, said in zip(parts[::2], parts[1::2], strict=True):
+        kind = "array" if re.match(r"\W*a list\b", said) else "string"
+        fields.setdefault(name, {"type": kind})
+    return {"type": "object", "properties": fields} if fields else None
 
 
 def _type(schema: Mapping[str, Any]) -> str:
