@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _SAMPLE = 20
 """Documents that are compared field by field; each also must be its own nearest neighbor."""
+_OF_THE_RUN = ("run_seq", "finished_at", "node_id")
+"""Say when and where it was written, not what."""
 _SHOWN = 5
 _SAME_SCORE = 1e-4  # two documents of the same vector are each other's nearest
 _MERGED_S = 3_600.0
@@ -178,6 +180,8 @@ class Promotion:
 def _different(wanted: Mapping[str, Any], source: Mapping[str, Any]) -> str:
     """Return the first field in which a kept document differs; empty = none."""
     for name, value in wanted.items():
+        if name in _OF_THE_RUN:
+            continue
         if name == VECTOR:
             same = np.allclose(np.asarray(value), np.asarray(source.get(name, [])), atol=1e-5)
         else:
