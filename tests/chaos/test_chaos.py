@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 KILLS = int(os.environ.get("CHAOS_KILLS", "0"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
-SHORT = 4
+SHORT = 2
 OF_A_JOB = 10
 BOOKS = 300 if KILLS else 60
 # Most kills are the driver's; each of the others comes by in ten.
@@ -64,7 +64,8 @@ def test_nothing_is_lost_doubled_or_stale(
                 job.next_recipe()
             landed.update(job.landed)
             job.landed.clear()
-        job.finish()
+        if KILLS:
+            job.finish()
         job.next_recipe()
         job.finish()
         job.project.clean_up()

@@ -44,10 +44,11 @@ def test_index_takes_finished_documents_and_reads_nothing(books: Project) -> Non
     assert work(books) == (BOOKS, BOOKS)
     first = books.run("limit=4", command="index")
     assert (first["listed"], first["indexed"], first["left"]) == (BOOKS, 4, BOOKS - 4)
-    assert books.run(command="index")["indexed"] == BOOKS - 4
+    filled = books.run("index.mode=inplace", command="index")
+    assert filled["indexed"] == BOOKS - 4
     before, generation = books.documents(), latest_generation(books)
     assert len(before) == BOOKS
-    assert books.run(command="index")["skipped"] == BOOKS, "all is indexed"
+    assert books.run("index.mode=inplace", command="index")["skipped"] == BOOKS, "all is indexed"
     assert books.run("purge=true", command="index")["indexed"] == BOOKS
     assert books.documents() == before
     assert latest_generation(books) != generation
@@ -120,6 +121,7 @@ STEPS: dict[str, list[str]] = {
     "run": ["limit=3"],
     "finish": ["opensearch=none", "limit=4"],
     "index": ["limit=5"],
+    "index in place": ["index.mode=inplace"],
     "purge": ["purge=true", "limit=2"],
     "index purge": ["purge=true", "limit=6"],
     "retry": [],
