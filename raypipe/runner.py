@@ -257,6 +257,8 @@ def _fill(record: RunRecord, outcome: Outcome) -> None:
         record.served = handle.physical if handle.served else ""
     if outcome.served is not None:
         record.served, record.lacking = outcome.served.index, len(outcome.served.lacking)
+        if record.lacking and not record.left and record.exit_code == 0:
+            record.exit_code = 3  # known failures keep it from being served
 
 
 def _balance(outcome: Outcome) -> list[str]:

@@ -19,8 +19,9 @@ from raypipe.models.flights import Flight, Flights, Groups
 from raypipe.quota.local import LocalPermits
 
 _SWITCH_S = 0.02
-"""A call takes Python's lock some thirty times. Where one thread computes, each would wait for
-Python's own 5 ms, and the call would hold its lease half a second longer."""
+"""After so many seconds a thread that waits for Python's lock asks for it, and so do all others.
+With some hundred threads that is what the time goes to: measured with 256 calls in flight, 49 calls
+a second at 0.5 ms, 94 at Python's own 5 ms, 110 at 20 ms."""
 _LOOKERS = 8
 """Threads that look answers up: what is paid for already waits for no quota."""
 

@@ -125,6 +125,8 @@ def test_an_index_that_lacks_books_is_not_served_unless_forced(books: Project) -
     assert (record["failed"], record["lacking"], record["served"]) == (1, 1, old)
     new = record["index"]
     assert len(physical(books)) == 2, "the build of the recipe before is deleted"
+    again = books.run("summarizer.words=7", "max_attempts=1", code=3)
+    assert (again["failed"], again["known_failures"], again["lacking"]) == (0, 1, 1)
     told = serve(books, "promote", code=3)
     assert (told["index"], len(told["lacking"])) == (old, 2), "nobody looks at the source here"
     assert serve(books, "promote", "force=true")["index"] == behind(books) == new
