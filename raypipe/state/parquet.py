@@ -17,6 +17,10 @@ SCHEMA_KEY = b"raypipe.schema"
 _SMALL = 1 << 20  # bytes that are fetched whole; no more than S3State fetches at once
 
 
+_TORN = (pa.ArrowException, OSError, ValueError)
+"""What reading a torn file raises; names in a torn footer are no UTF-8, which is a ValueError."""
+
+
 class Unreadable(Exception):
     """A part cannot be believed: why, and the way out."""
 
@@ -53,6 +57,7 @@ class Form:
             sink,
             compression="zstd",
             row_group_size=self.row_group,
+            write_page_checksum=True,  # a flipped bit is seen, not read as another value
         )
         return sink.getvalue()
 
@@ -67,13 +72,13 @@ class Form:
             if file.seek(0, io.SEEK_END) <= _SMALL:
                 file.seek(0)
                 # Reading from memory takes half the time, and there are thousands of these.
-                part = pq.ParquetFile(pa.BufferReader(file.read()))
+                part = pq.ParquetFile(pa.BufferReader(file.read()), page_checksum_verification=True)
             else:
-                part = pq.ParquetFile(file, pre_buffer=True)
+                part = pq.ParquetFile(file, pre_buffer=True, page_checksum_verification=True)
             schema = part.schema_arrow
         except FileNotFoundError:
             raise
-        except (pa.ArrowException, OSError) as error:
+        except _TORN as error:
             raise Unreadable(_damaged(error)) from None
         self._check(schema)
         return part
@@ -131,7 +136,7 @@ class Form:
             table = part.read_row_groups(list(groups), columns=there, use_threads=False)
         except FileNotFoundError:
             raise
-        except (pa.ArrowException, OSError) as error:
+        except _TORN as error:
             raise Unreadable(_damaged(error)) from None
         for name in columns:
             if name not in there:  # of an older version

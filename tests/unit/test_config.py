@@ -352,7 +352,10 @@ WRONG = [
     (["run", "opensearch=self_managed", "opensearch.endpoint=x"], ["opensearch", "https://"]),
     (["search", "x", "limit=0"], ["limit=0", "between 1 and"]),
     # not a command line at all
-    (["serch", "x"], ["'serch'", "run, plan, index, retry, search, verify, promote, rollback, up, down"]),
+    (
+        ["serch", "x"],
+        ["'serch'", "run, plan, index, retry, search, verify, promote, rollback, up, down"],
+    ),
     (["run", "limit"], ["'limit'", "option=value"]),
     (["run", "limit=[1"], ["limit=[1"]),
     (["run", "--bogus"], ["--bogus"]),

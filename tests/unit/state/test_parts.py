@@ -123,6 +123,22 @@ class TestRefusals:
         whole[10:200] = bytes(190)
         assert "damaged" in self.refusal(parts, state, bytes(whole))
 
+    def test_one_flipped_bit(self, parts: Parts, state: LocalState) -> None:
+        good = rows(*[(f"{n}", f"value {n}", 1, 0.0) for n in range(60)])
+        whole = FORM.encode(good)
+        for at in range(4, len(whole), 7):
+            flipped = bytearray(whole)
+            flipped[at] ^= 1 << at % 8
+            state.put("things/part-00000002-000000-000000.parquet", bytes(flipped))
+            try:
+                read = values(parts.read())
+            except SetupError as error:
+                said = str(error)
+            else:
+                said, there = "", values(good)
+                assert read == there, f"bit of byte {at}"
+            assert not said or "part-00000002-000000-000000.parquet" in said
+
     def test_not_parquet(self, parts: Parts, state: LocalState) -> None:
         assert "no parquet" in self.refusal(parts, state, b'{"id": 1}' * 10)
 
