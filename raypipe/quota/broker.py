@@ -134,12 +134,12 @@ class Broker:
     def may_hand_on(self, client: Client, worker: str, now: float) -> bool:
         """Whether a worker may give what it settles to its own next call, without asking.
 
-        Where calls in flight are all that counts, a lease that goes to and fro is time in which
-        a call less is in flight. A worker with more than its share gives back.
+        Where calls in flight are what limits, a lease that goes to and fro is time in which a
+        call less is in flight. A worker with more than its share gives back.
         """
         share = -(-self._options.max_in_flight // max(1, self.workers))
         return (
-            self._limits.counts_nothing(now)
+            self._limits.has_plenty(now)
             and not (client.stop or client.purse.bounded)
             and self._in_flight <= self._options.max_in_flight
             and self._workers.held(worker) <= share
@@ -163,7 +163,8 @@ class Broker:
         assert held is not None
         if waiter is not None and waiter in (self._first if waiter.need.again else self._queue):
             self._withdraw(waiter)
-        self._hold(number, _Held(held.client, held.worker, need, 0.0, now))
+        reserved = self._limits.reserved(need)
+        self._hold(number, _Held(held.client, held.worker, need, reserved, now))
 
     def settle(self, number: int, spent: Spent, now: float) -> bool:
         """Take a lease back.

@@ -8,6 +8,7 @@ DEPTH_S = 3.0
 """Seconds of quota that a bucket holds. Bedrock refills continuously and does not say how much it
 keeps (the model server's holds 5 s), so what is saved up for longer may not be there."""
 
+_NEARLY = 0.8
 _NOTHING = 1e-3
 """Sums of fractions must not keep out a call that fits exactly."""
 
@@ -32,6 +33,11 @@ class Bucket:
     def per_s(self) -> float:
         """What flows in each second."""
         return self._per_s
+
+    @property
+    def nearly_full(self) -> bool:
+        """Whether it is not what holds calls back."""
+        return self._per_s == inf or self.level >= _NEARLY * self.depth
 
     @property
     def depth(self) -> float:

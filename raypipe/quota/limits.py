@@ -65,9 +65,19 @@ class Limits:
         # What is beyond a minute's quota by our own caution must not keep a call out for good.
         return min(self._minute, reservation(need, self._burndown, self._answers.expected(need)))
 
-    def counts_nothing(self, now: float) -> bool:
-        """Whether calls may go whatever they take, as long as not too many are in flight."""
-        return not self._managed and self.lacking_s(0.0, now) <= 0
+    def has_plenty(self, now: float) -> bool:
+        """Whether the next calls may go whatever they take, if not too many are in flight.
+
+        So it is without a quota, and as long as buckets stay nearly full.
+        """
+        if now < self._frozen_until or self._day.lacking_s(0.0, now) > 0:
+            return False
+        if not self._managed:
+            return True
+        alone = self._alone_until is None or now < self._alone_until
+        self._flow(now)
+        full = self._tokens.nearly_full and self._requests.nearly_full
+        return full and not alone and self._day.most is None
 
     def lacking_s(self, reserved: float, now: float) -> float:
         """Return the seconds until a call may go; 0 = now."""

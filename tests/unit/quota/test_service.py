@@ -13,7 +13,7 @@ from raypipe.quota import service as services
 from raypipe.quota.broker import Refusal
 from raypipe.quota.budget import Cost
 from raypipe.quota.clients import Tally
-from raypipe.quota.service import Batch, Joining, QuotaService, Settled
+from raypipe.quota.service import Batch, Joining, QuotaService, Reply, Settled
 from tests.unit.quota.desk import PRICE
 
 NEED = Need(100, 50)
@@ -190,9 +190,39 @@ def test_leases_are_handed_on_only_where_calls_in_flight_are_all_that_counts() -
         await free.stop("free", "asked to stop")
         assert not (await free.exchange("free", "worker", Batch(4, {}))).hands_on
 
-        managed = QuotaService(QuotaOptions(tokens_per_minute=60_000), 1.0)
-        await managed.join(joining("run"), Tally(), 0)
-        assert not await hands_on(managed, "run")
+        for limit in ("tokens_per_minute", "requests_per_minute", "tokens_per_day"):
+            managed = QuotaService(QuotaOptions(**{limit: 60_000}), 1.0)
+            await managed.join(joining("run"), Tally(), 0)
+            settled = await told_after_an_answer(managed)
+            assert not settled.hands_on, limit
+
+    asyncio.run(play())
+
+
+async def told_after_an_answer(of: QuotaService, spent: Spent | None = None) -> Reply:
+    """Make the first call, which goes alone; return what is said when it is settled."""
+    process = Process(of, "run")
+    for _ in range(50):
+        leases = await process.says(asks=1) if process.said == 0 else await process.says()
+        if leases:
+            break
+        await asyncio.sleep(0.05)
+    [lease] = leases
+    assert isinstance(lease, Lease)
+    said = Settled(lease.number, NEED, spent or Spent(100, 20))
+    return await of.exchange("run", "worker", Batch(99, {}, [said]))
+
+
+def test_leases_are_handed_on_while_the_buckets_stay_full() -> None:
+    async def play() -> None:
+        large = QuotaOptions(tokens_per_minute=6_000_000)
+        one = QuotaService(large, 1.0)
+        await one.join(joining("run"), Tally(), 0)
+        await told_after_an_answer(one)
+        await asyncio.sleep(3.2)  # a bucket holds three seconds
+        assert (await one.exchange("run", "worker", Batch(100, {}))).hands_on
+        taken = {number: Need(30_000, 0) for number in range(4)}
+        assert not (await one.exchange("run", "worker", Batch(101, taken))).hands_on
 
     asyncio.run(play())
 
