@@ -185,16 +185,19 @@ def test_leases_are_handed_on_only_where_calls_in_flight_are_all_that_counts() -
         assert await hands_on(free, "free", asks=4)
         assert not await hands_on(free, "bounded", "other"), "its budget is asked each time"
         assert not (await free.exchange("free", "worker", Batch(2, {}))).hands_on, "it has 4 of 4"
-        settled = [Settled(free._life + one, NEED, Spent(1, 1)) for one in (1, 2)]
-        assert (await free.exchange("free", "worker", Batch(3, {}, settled))).hands_on, "2 of 4"
+        given_back = [Settled(free._life + one, NEED, Spent(1, 1)) for one in (1, 2)]
+        assert (await free.exchange("free", "worker", Batch(3, {}, given_back))).hands_on, "2 of 4"
         await free.stop("free", "asked to stop")
         assert not (await free.exchange("free", "worker", Batch(4, {}))).hands_on
 
-        for limit in ("tokens_per_minute", "requests_per_minute", "tokens_per_day"):
-            managed = QuotaService(QuotaOptions(**{limit: 60_000}), 1.0)
+        for limits in (
+            QuotaOptions(tokens_per_minute=60_000),
+            QuotaOptions(requests_per_minute=60),
+            QuotaOptions(tokens_per_day=60_000),
+        ):
+            managed = QuotaService(limits, 1.0)
             await managed.join(joining("run"), Tally(), 0)
-            settled = await told_after_an_answer(managed)
-            assert not settled.hands_on, limit
+            assert not (await told_after_an_answer(managed)).hands_on, limits
 
     asyncio.run(play())
 
