@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 
 from raypipe.prices import Price
 from raypipe.quota import Need, Spent
@@ -142,13 +139,3 @@ class Workers:
         """Yield the seconds until each would be dead."""
         for one in self._known.values():
             yield max(0.0, one.seen + self._dead_s - now)
-
-
-def worker_id() -> str:
-    """Return the id of this process; a fork is another one."""
-    return _id(os.getpid())
-
-
-@cache
-def _id(pid: int) -> str:
-    return f"{pid}-{uuid.uuid4().hex[:12]}"

@@ -7,8 +7,10 @@ a core if each asked and settled by itself.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +21,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError
 from raypipe.errors import SetupError
 from raypipe.quota import Lease, Need, Spent
 from raypipe.quota.broker import Refusal
-from raypipe.quota.clients import Tally, cost_of, worker_id
+from raypipe.quota.clients import Tally, cost_of
 from raypipe.quota.service import Batch, Joining, Reply, Settled
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,8 @@ class Messenger:
     """
 
     def __init__(self, joining: Joining, make: Callable[[], Any]) -> None:
+        # Two of a process, unpickled twice, are two to the actor: each counts its own batches.
+        self._name = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
         self._joining = joining
         self._make = make
         self._lock = threading.RLock()
@@ -197,7 +201,7 @@ class Messenger:
         with self._lock:
             batch = self._batch = self._batch or self._taken()
         try:
-            said = handle.exchange.remote(self._joining.run, worker_id(), batch)
+            said = handle.exchange.remote(self._joining.run, self._name, batch)
             reply: Reply = ray.get(said)
         except (RayActorError, ActorUnavailableError):
             self.forget(handle)
