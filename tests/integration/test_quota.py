@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -123,6 +124,17 @@ def test_another_run_finds_the_pool_by_its_name_and_has_its_own_numbers() -> Non
     assert ray.get(worker(other).left.remote(), timeout=30).startswith("the budget is used up")
     assert mine.totals().calls == 1
     mine.settle(mine.acquire(NEED), Spent())
+
+
+def test_two_copies_in_one_process_are_two_to_the_actor() -> None:
+    mine = permits("copies", max_in_flight=2)
+    copies = [mine, copy.copy(mine)]  # as it comes out of a pickle
+    with ThreadPoolExecutor(2) as pool:
+        leases = list(pool.map(lambda one: one.acquire(NEED), copies, timeout=20))
+    assert len(set(leases)) == 2
+    for one, lease in zip(copies, leases, strict=True):
+        one.settle(lease, Spent(100, 20))
+    wait_for(lambda: mine.totals().calls == 2, 10)
 
 
 def test_a_stop_reaches_those_who_wait() -> None:
