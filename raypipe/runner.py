@@ -170,6 +170,7 @@ def _index(job: Job) -> IndexHandle | None:
     )
     if job.purge:
         handle = purge(job.index, contents, adopt=job.adopt)
+        build.drop(job.index, contents.state)
     else:
         handle = build.open_index(job.index, contents, mode=job.life.mode, adopt=job.adopt)
     if not handle.require_alias:

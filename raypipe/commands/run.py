@@ -28,7 +28,8 @@ def main(cfg: DictConfig) -> int:
         fill_endpoints(cfg, services)
         job = job_of(cfg, options, purge=options.purge, max_attempts=options.max_attempts)
         record = carry_out(job, cfg, options.output)
-        if on_samples and job.index is not None and options.output == "text":
+        searchable = job.index is not None and record.served == record.index
+        if on_samples and searchable and options.output == "text":
             _show_examples(job, options.examples)
     return record.exit_code or 0
 

@@ -65,6 +65,14 @@ def find_build(index: OpenSearchIndex) -> IndexHandle | None:
     return None if found is None else replace(found.handle, served=False)
 
 
+def drop(index: OpenSearchIndex, state: str) -> None:
+    """Delete what is being built, if it is this state's."""
+    found = look(loading(index))
+    if found is not None and found.handle.state == state:
+        log.info("Deleting %s, which was being built", found.handle.physical)
+        index.connection.ask("DELETE", f"/{found.handle.physical}", ignore=(404,))
+
+
 def tune(index: OpenSearchIndex, handle: IndexHandle) -> None:
     """Take replicas and refreshes away from an index that nobody searches.
 

@@ -137,6 +137,15 @@ def test_an_index_that_lacks_books_is_not_served_unless_forced(books: Project) -
         serve(books, "promote", "to=other")
 
 
+def test_a_purge_takes_what_was_being_built_along(books: Project) -> None:
+    books.run("limit=4")
+    books.run(OTHER, "limit=2")
+    assert behind(books, "-loading")
+    books.run("purge=true")
+    assert behind(books, "-loading") == ""
+    assert physical(books) == [behind(books)]
+
+
 def test_there_is_nothing_to_go_back_to(books: Project) -> None:
     books.run("limit=2")
     with pytest.raises(SetupError, match=r"no index to go back to; there are .*-2.* is served"):
