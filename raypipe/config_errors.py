@@ -20,6 +20,9 @@ from yaml import YAMLError
 
 from raypipe.config import conf_dir
 
+_NAME = re.compile(r"[A-Za-z_][\w./-]{0,99}")
+_SHOWN = 100  # characters of what was typed
+_NO_NAMES = ("null", "true", "false", "nan", "inf")
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
 
 
@@ -43,17 +46,29 @@ def explain(error: Exception, command: str, args: Sequence[str]) -> str:
 
 
 def unset_group(args: Sequence[str]) -> str:
-    """Return a line about a group that was set to nothing, or an empty string.
+    """Return a line about a group that was set to what is no name, or an empty string.
 
-    Hydra raises a bare ValueError for `storage=null`.
+    Hydra raises a bare ValueError, TypeError or OSError for `storage=null`, `=7`, `=[1]` and names
+    that are too long for a file.
     """
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
     for arg in args:
         group, _, choice = arg.partition("=")
-        if group in groups and choice in ("", "null"):
+        if group in groups and not all(map(_is_name, choice.strip("[]").split(","))):
             choices = ", ".join(sorted(path.stem for path in (conf_dir() / group).glob("*.yaml")))
-            return f"{arg}: choose one of {choices}"
+            return f"{arg[:_SHOWN]}: choose one of {choices}"
     return ""
+
+
+def _is_name(choice: str) -> bool:
+    """Whether a choice of a group can be one: Hydra takes the others for numbers and the like.
+
+    A sweep such as `glob(*)` is Hydra's to read.
+    """
+    if "(" in choice or ")" in choice:
+        return True
+    word = choice.strip().strip("'\"")
+    return bool(_NAME.fullmatch(word)) and word.lower() not in _NO_NAMES
 
 
 def missing(cfg: DictConfig) -> str:

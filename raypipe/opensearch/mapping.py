@@ -278,11 +278,13 @@ def _clean(value: str | tuple[str, ...]) -> str | list[str]:
 
 
 def _millis(seconds: float) -> int | None:
-    return round(seconds * 1000) if math.isfinite(seconds) else None
+    millis = seconds * 1000
+    return round(millis) if math.isfinite(millis) else None
 
 
 def _vector(document: Document, dimension: int) -> NDArray[np.float32]:
-    vector = np.asarray(document.summary_vector, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
+        vector = np.asarray(document.summary_vector, dtype=np.float32)
     if vector.shape != (dimension,):
         message = f"the vector of {document.key} has {vector.size} values, not {dimension}"
         raise BookError("bad_vector", message)

@@ -351,6 +351,11 @@ WRONG = [
     ),
     (["run", "opensearch=self_managed", "opensearch.endpoint=x"], ["opensearch", "https://"]),
     (["search", "x", "limit=0"], ["limit=0", "between 1 and"]),
+    # what Hydra takes for no name of a choice
+    (["run", "summarizer=7"], ["summarizer=7", "choose one of", "bedrock"]),
+    (["run", "embedder=true"], ["embedder=true", "choose one of", "wordllama"]),
+    (["run", "storage=[1,2]"], ["storage=[1,2]", "choose one of", "s3"]),
+    (["run", f"checkpoint={'x' * 5000}"], ["checkpoint=xxx", "choose one of", "parquet"]),
     # not a command line at all
     (
         ["serch", "x"],

@@ -59,7 +59,7 @@ def test_a_body_is_json_with_short_floats() -> None:
     assert "[0.1,0.2,0.3,0.4]" in text
 
 
-@pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e308])
 def test_a_time_that_is_none_is_left_out(seconds: float) -> None:
     assert body_of(document("a", modified=seconds), 4)["modified"] is None
 
