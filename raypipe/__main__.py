@@ -75,10 +75,10 @@ def _dispatch(command: str, args: list[str]) -> int:
     decorate: Any = hydra.main(
         version_base="1.3", config_path=str(config.conf_dir()), config_name=command
     )
-    from raypipe.config_errors import CONFIG_ERRORS, explain, unset_group
+    from raypipe.config_errors import CONFIG_ERRORS, explain, odd_choice
     from raypipe.signals import ASKED
 
-    if wrong := unset_group(args):
+    if wrong := odd_choice(args):
         _stop(wrong)
     ASKED.clear()
     # Until the graph runs, when stopping takes more care, SIGTERM ends a command as Ctrl-C does.

@@ -130,57 +130,48 @@ class SearchConfig:
 
 
 @dataclass
-class VerifyConfig:
+class LedgerConfig:
+    """What commands share that hold ledger and index against each other."""
+
+    output: str = "text"
+    storage: Any = None
+    opensearch: Any = None
+    state: StateOptions = field(default_factory=StateOptions)
+    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        check_output(self.output)
+
+
+@dataclass
+class VerifyConfig(LedgerConfig):
     """Schema of `verify`."""
 
     against: str | None = None
     most_nearer: float = 0.1
-    output: str = "text"
-    storage: Any = None
     embedder: Any = None
-    opensearch: Any = None
-    state: StateOptions = field(default_factory=StateOptions)
-    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        check_output(self.output)
 
 
 @dataclass
-class PromoteConfig:
-    """Schema of `promote`."""
-
-    to: str = ""
-    force: bool = False
-    keep: int = 1
-    force_merge: int | None = None
-    output: str = "text"
-    storage: Any = None
-    opensearch: Any = None
-    state: StateOptions = field(default_factory=StateOptions)
-    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        check_output(self.output)
-        IndexOptions(keep=self.keep, force_merge=self.force_merge)
-
-
-@dataclass
-class RollbackConfig:
+class RollbackConfig(LedgerConfig):
     """Schema of `rollback`."""
 
     to: str = ""
-    output: str = "text"
-    storage: Any = None
-    opensearch: Any = None
-    state: StateOptions = field(default_factory=StateOptions)
-    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
+
+
+@dataclass
+class PromoteConfig(RollbackConfig):
+    """Schema of `promote`."""
+
+    force: bool = False
+    keep: int = 1
+    force_merge: int | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        check_output(self.output)
+        super().__post_init__()
+        IndexOptions(keep=self.keep, force_merge=self.force_merge)
 
 
 @dataclass

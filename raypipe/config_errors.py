@@ -45,7 +45,7 @@ def explain(error: Exception, command: str, args: Sequence[str]) -> str:
     return _value(error)
 
 
-def unset_group(args: Sequence[str]) -> str:
+def odd_choice(args: Sequence[str]) -> str:
     """Return a line about a group that was set to what is no name, or an empty string.
 
     Hydra raises a bare ValueError, TypeError or OSError for `storage=null`, `=7`, `=[1]` and names

@@ -17,6 +17,7 @@ from raypipe.opensearch import build
 from raypipe.opensearch.index import Found, look
 from raypipe.opensearch.mapping import VECTOR, body_of
 from raypipe.opensearch.scan import IndexedBook, mget, refresh, scan_ids
+from raypipe.opensearch.search import is_nearest
 from raypipe.opensearch.settings import IndexHandle, OpenSearchIndex
 from raypipe.options import IndexOptions
 from raypipe.state import State, state_id
@@ -173,7 +174,7 @@ class Promotion:
             )
             if field := _different(wanted, source):
                 raise _unlike(new, f"book {one.book_id} has another {field} than was finished")
-            if not build.is_nearest(self.index, new, one.book_id, wanted[VECTOR], _SAME_SCORE):
+            if not is_nearest(self.index, new, one.book_id, wanted[VECTOR], _SAME_SCORE):
                 raise _unlike(new, f"book {one.book_id} is not found by its own vector")
 
 

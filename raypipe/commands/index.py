@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from raypipe import config
 from raypipe.commands.endpoints import fill_endpoints
-from raypipe.commands.jobs import carry_out, job_of, state_of
+from raypipe.commands.jobs import carry_out, job_of, state_alone, without_books
 from raypipe.documents import DocumentStore
 from raypipe.embedded.services import Services
 from raypipe.errors import SetupError
@@ -26,9 +26,7 @@ def main(cfg: DictConfig) -> int:
         OptionError: A value is out of its range.
     """
     options = config.options(cfg)
-    if "://" not in options.state.uri:
-        with open_dict(cfg):
-            del cfg.storage  # all that it is good for here is the way to a state on S3
+    without_books(cfg, options)
     with Services(Path(options.embedded.data)) as services:
         fill_endpoints(cfg, services)
         config.required(cfg, "opensearch")
@@ -39,8 +37,7 @@ def main(cfg: DictConfig) -> int:
 
 
 def _job(cfg: DictConfig, options: Any) -> Job:
-    storage = config.required(cfg, "storage") if "storage" in cfg else None
-    state = state_of(options, storage)
+    state = state_alone(cfg, options)
     documents = DocumentStore(state)
     job = job_of(
         cfg,

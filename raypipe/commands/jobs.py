@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from raypipe import config
 from raypipe.claim import Claim
@@ -58,6 +58,25 @@ def job_of(cfg: DictConfig, options: Any, **more: Any) -> Job:
 def state_of(options: Any, store: BookStore | None) -> State:
     """Return the state; on S3 it is reached as the books are, where those are on S3 too."""
     return open_state(options.state.uri, getattr(store, "connection", None))
+
+
+def without_books(cfg: DictConfig, options: Any) -> None:
+    """Take the storage out of a command that reads no book.
+
+    All that it is good for there is the way to a state on S3.
+    """
+    if "://" not in options.state.uri:
+        with open_dict(cfg):
+            del cfg.storage
+
+
+def state_alone(cfg: DictConfig, options: Any) -> State:
+    """Return the state of a command that reads no book; `without_books` and endpoints come first.
+
+    Raises:
+        OptionError: The storage refused its settings.
+    """
+    return state_of(options, config.required(cfg, "storage") if "storage" in cfg else None)
 
 
 def carry_out(job: Job, cfg: DictConfig, output: str) -> RunRecord:

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from raypipe import config
 from raypipe.claim import Claim
 from raypipe.commands.endpoints import fill_endpoints
-from raypipe.commands.jobs import state_of
+from raypipe.commands.jobs import state_alone, without_books
 from raypipe.embedded.services import Services
 from raypipe.opensearch.settings import OpenSearchIndex
 from raypipe.options import IndexOptions
@@ -33,13 +33,11 @@ def serving(cfg: DictConfig, options: Any, life: IndexOptions | None = None) -> 
     Raises:
         SetupError: Another run writes this state, or the server cannot be used.
     """
-    if "://" not in options.state.uri:
-        with open_dict(cfg):
-            del cfg.storage  # all that it is good for here is the way to a state on S3
+    without_books(cfg, options)
     with Services(Path(options.embedded.data)) as services:
         fill_endpoints(cfg, services)
         index: OpenSearchIndex = config.required(cfg, "opensearch")
-        state = state_of(options, config.required(cfg, "storage") if "storage" in cfg else None)
+        state = state_alone(cfg, options)
         with Claim.take(state):
             yield Promotion(index, state, life or IndexOptions())
 

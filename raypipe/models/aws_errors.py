@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from raypipe.models import ModelError
 from raypipe.models.trouble import safe_message
+from raypipe.retry import retry_after_s
 
 _LOGIN = "log in again (`aws sso login`, `aws configure`), or set AWS_PROFILE or the option profile"
 _REJECTED = f"AWS does not take these credentials; {_LOGIN}"
@@ -69,18 +70,9 @@ def _answered(response: Mapping[str, Any], texts: Sequence[str]) -> ModelError:
         str(said.get("Code") or "Unknown"),
         safe_message(str(said.get("Message") or ""), texts),
         status=int(about.get("HTTPStatusCode") or 0),
-        retry_after_s=_retry_after_s(about.get("HTTPHeaders", {})),
+        retry_after_s=retry_after_s(about.get("HTTPHeaders", {}), "x-amz-retry-after"),
         original_status=int(response.get("originalStatusCode") or 0),
     )
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    for name, unit in (("x-amz-retry-after", 1e-3), ("retry-after", 1.0)):
-        try:
-            return max(0.0, float(headers[name]) * unit)
-        except (KeyError, ValueError):
-            continue
-    return None
 
 
 def _unanswered(error: Exception) -> ModelError:

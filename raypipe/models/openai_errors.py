@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from raypipe.models import ModelError
 from raypipe.models.trouble import safe_message
+from raypipe.retry import retry_after_s
 
 if TYPE_CHECKING:
     import openai
@@ -41,7 +42,7 @@ def translated(
             str(error.code or error.type or type(error).__name__),
             safe_message(_said(error), texts, [key or ""]),
             status=error.status_code,
-            retry_after_s=_retry_after_s(error.response.headers),
+            retry_after_s=retry_after_s(error.response.headers, "retry-after-ms"),
         )
     cause = type(error.__cause__).__name__
     sent = cause not in _NEVER_SENT
@@ -60,15 +61,6 @@ def _said(error: openai.APIStatusError) -> str:
     message = body.get("message") if isinstance(body, Mapping) else None
     # What is not of OpenAI's shape, such as a proxy's page, may be anything.
     return message if isinstance(message, str) else f"HTTP status {error.status_code}"
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        try:
-            return max(0.0, float(headers[name]) * unit)
-        except (KeyError, ValueError):
-            continue
-    return None
 
 
 def explain(error: ModelError, key_given: bool) -> str:

@@ -16,14 +16,13 @@ from typing import Any
 from raypipe.errors import SetupError
 from raypipe.opensearch import index as indices
 from raypipe.opensearch.index import Found, look, where
-from raypipe.opensearch.mapping import VECTOR, meta_of
+from raypipe.opensearch.mapping import meta_of
 from raypipe.opensearch.settings import Contents, IndexHandle, OpenSearchIndex
 
 log = logging.getLogger(__name__)
 
 _LOADING = "-loading"
 _TIME = re.compile(r"\d{14}")
-_NEAREST = 10
 _LOOK_S = 1.0
 _TUNED = {"number_of_replicas": 0, "refresh_interval": "-1"}
 """Each replica would build each vector's graph once more, each refresh a segment."""
@@ -70,7 +69,7 @@ def drop(index: OpenSearchIndex, state: str) -> None:
     found = look(loading(index))
     if found is not None and found.handle.state == state:
         log.info("Deleting %s, which was being built", found.handle.physical)
-        index.connection.ask("DELETE", f"/{found.handle.physical}", ignore=(404,))
+        indices.delete(index, found.handle.physical)
 
 
 def tune(index: OpenSearchIndex, handle: IndexHandle) -> None:
@@ -156,8 +155,22 @@ def prune(index: OpenSearchIndex, state: str, keep: int) -> list[str]:
     old = [one.physical for one in family(index, state) if one.physical not in used]
     for physical in old[keep:]:
         log.info("Deleting the old index %s", physical)
-        index.connection.ask("DELETE", f"/{physical}", ignore=(404,))
+        indices.delete(index, physical)
     return old[keep:]
+
+
+def wait_for_task(index: OpenSearchIndex, task: str, seconds: float) -> None:
+    """Wait for something that goes on in the server.
+
+    Raises:
+        SetupError: It is not done in time.
+    """
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if index.connection.ask("GET", f"/_tasks/{task}").get("completed"):
+            return
+        time.sleep(_LOOK_S)
+    raise SetupError(f"{where(index)}: the merge takes longer than {seconds:g} s; promote it later")
 
 
 def _beside(index: OpenSearchIndex, served: Found | None, contents: Contents, mode: str) -> bool:
@@ -192,7 +205,7 @@ def _build(index: OpenSearchIndex, contents: Contents, *, adopt: bool) -> IndexH
             log.info("Going on with %s, which was begun before", found.handle.physical)
             return replace(found.handle, served=False)
         log.info("Deleting %s: it was begun with another recipe", found.handle.physical)
-        index.connection.ask("DELETE", f"/{found.handle.physical}", ignore=(404,))
+        indices.delete(index, found.handle.physical)
     made = indices.create(beside, contents, index.index)
     if made is None:
         raise SetupError(f"another run builds an index beside {where(index)}; wait for it")
@@ -207,31 +220,3 @@ def _physical(index: OpenSearchIndex, physical: str) -> Found:
 
 def _set(index: OpenSearchIndex, physical: str, settings: Mapping[str, Any]) -> None:
     index.connection.ask("PUT", f"/{physical}/_settings", body={"index": dict(settings)})
-
-
-def is_nearest(
-    index: OpenSearchIndex, handle: IndexHandle, book_id: str, vector: object, tolerance: float
-) -> bool:
-    """Whether a document is the nearest to its own vector, or as near as the nearest."""
-    query = {"knn": {VECTOR: {"vector": vector, "k": _NEAREST}}}
-    body = {"size": _NEAREST, "query": query, "_source": False}
-    answer = index.connection.ask("POST", f"/{handle.physical}/_search", body=body)
-    hits = answer["hits"]["hits"]
-    best = hits[0]["_score"] if hits else 0.0
-    # Of many equal vectors any ten may be answered.
-    near = {hit["_id"] for hit in hits if hit["_score"] >= best - tolerance}
-    return book_id in near or len(near) == _NEAREST
-
-
-def wait_for_task(index: OpenSearchIndex, task: str, seconds: float) -> None:
-    """Wait for something that goes on in the server.
-
-    Raises:
-        SetupError: It is not done in time.
-    """
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if index.connection.ask("GET", f"/_tasks/{task}").get("completed"):
-            return
-        time.sleep(_LOOK_S)
-    raise SetupError(f"{where(index)}: the merge takes longer than {seconds:g} s; promote it later")

@@ -86,7 +86,7 @@ def purge(index: OpenSearchIndex, contents: Contents, *, adopt: bool = False) ->
     if found is not None:
         check_owner(index, found, contents, adopt=adopt)
         log.info("Deleting the index %s", found.handle.physical)
-        index.connection.ask("DELETE", f"/{found.handle.physical}", ignore=(404,))
+        delete(index, found.handle.physical)
     return ensure(index, contents, adopt=adopt)
 
 
@@ -211,6 +211,11 @@ def mark(index: OpenSearchIndex, found: Found, meta: Meta) -> None:
     """Write raypipe's mark; what others keep in `_meta`, which is replaced whole, stays."""
     marks = {**found.mapping.get("_meta", {}), "raypipe": meta.as_dict()}
     index.connection.ask("PUT", f"/{found.handle.physical}/_mapping", body={"_meta": marks})
+
+
+def delete(index: OpenSearchIndex, physical: str) -> None:
+    """Delete a physical index; one that is gone already is no error."""
+    index.connection.ask("DELETE", f"/{physical}", ignore=(404,))
 
 
 def create(index: OpenSearchIndex, contents: Contents, name: str = "") -> IndexHandle | None:

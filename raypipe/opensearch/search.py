@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from raypipe.embedders import Embedder
 from raypipe.errors import SetupError
 from raypipe.opensearch.bulk_policy import described
-from raypipe.opensearch.index import find
+from raypipe.opensearch.index import find, where
 from raypipe.opensearch.mapping import VECTOR, embedder_differences
 from raypipe.opensearch.settings import IndexHandle, OpenSearchIndex
 
@@ -23,6 +23,7 @@ WINDOW = 100
 """Hits of each kind that are fused."""
 RANK_CONSTANT = 60
 """Cormack, Clarke, Buettcher, "Reciprocal Rank Fusion outperforms Condorcet", SIGIR 2009."""
+_NEAREST = 10
 MOST_HITS = 1000
 MOST_CLAUSES = 1000
 """Lucene refuses a query of more than 1,024 clauses; each word makes one in each field."""
@@ -61,18 +62,15 @@ def search(index: OpenSearchIndex, embedder: Embedder, query: str, limit: int = 
     Raises:
         SetupError: No such index, another embedder than the index's, or the server's trouble.
     """
-    for last in (False, True):
-        handle = searchable(index, embedder)
-        if not query.strip():
-            return []
-        vector = embedder.embed([query], input_type="query")[0]
-        try:
-            return search_vector(index, handle, vector, query, limit)
-        except GoneError:
-            if last:
-                raise
-            # The alias went over, and the index behind it was deleted, in this moment.
-    raise AssertionError("not reached")
+    handle = searchable(index, embedder)
+    if not query.strip():
+        return []
+    vector = embedder.embed([query], input_type="query")[0]
+    try:
+        return search_vector(index, handle, vector, query, limit)
+    except GoneError:
+        # The alias went over, and the index behind it was deleted, in this moment.
+        return search_vector(index, searchable(index, embedder), vector, query, limit)
 
 
 def searchable(index: OpenSearchIndex, embedder: Embedder) -> IndexHandle:
@@ -82,16 +80,17 @@ def searchable(index: OpenSearchIndex, embedder: Embedder) -> IndexHandle:
         SetupError: There is none, or another made them; both are shown.
     """
     handle = find(index)
-    where = f"opensearch.index={index.index} at {index.connection.endpoint}"
     if handle is None:
-        raise SetupError(f"{where} is not there; `raypipe run` makes it, or give another name")
+        raise SetupError(
+            f"{where(index)} is not there; `raypipe run` makes it, or give another name"
+        )
     if not handle.generation:
-        raise SetupError(f"{where} was not made by raypipe; give another opensearch.index")
+        raise SetupError(f"{where(index)} was not made by raypipe; give another opensearch.index")
     mine = orjson.loads(orjson.dumps(dict(embedder.identity())))
     if embedder_differences(handle.embedder, mine):
         raise SetupError(
-            f"{where} holds vectors of the embedder {_shown(handle.embedder)}, but this search "
-            f"has {_shown(mine)}; give the embedder that the index was made with"
+            f"{where(index)} holds vectors of the embedder {_shown(handle.embedder)}, but this "
+            f"search has {_shown(mine)}; give the embedder that the index was made with"
         )
     return handle
 
@@ -134,6 +133,19 @@ def search_vector(
         )
         for rank, (book_id, score) in enumerate(fused, start=1)
     ]
+
+
+def is_nearest(
+    index: OpenSearchIndex, handle: IndexHandle, book_id: str, vector: object, tolerance: float
+) -> bool:
+    """Whether a document is the nearest to its own vector, or as near as the nearest."""
+    body = {"size": _NEAREST, "query": _near(vector, _NEAREST), "_source": False}
+    answer = index.connection.ask("POST", f"/{handle.physical}/_search", body=body)
+    hits = answer["hits"]["hits"]
+    best = hits[0]["_score"] if hits else 0.0
+    # Of many equal vectors any ten may be answered.
+    near = {hit["_id"] for hit in hits if hit["_score"] >= best - tolerance}
+    return book_id in near or len(near) == _NEAREST
 
 
 def fuse(lists: Sequence[Sequence[str]]) -> list[tuple[str, float]]:
@@ -191,8 +203,11 @@ def _words_body(query: str, limit: int) -> dict[str, Any]:
 
 def _vector_body(vector: NDArray[np.float32], limit: int) -> dict[str, Any]:
     k = max(50, 5 * limit)
-    near = {"vector": np.asarray(vector, dtype=np.float32), "k": k}
-    return _body({"knn": {VECTOR: near}}, limit)
+    return _body(_near(np.asarray(vector, dtype=np.float32), k), limit)
+
+
+def _near(vector: object, k: int) -> dict[str, Any]:
+    return {"knn": {VECTOR: {"vector": vector, "k": k}}}
 
 
 def _body(query: dict[str, Any], limit: int) -> dict[str, Any]:
@@ -209,9 +224,8 @@ def _body(query: dict[str, Any], limit: int) -> dict[str, Any]:
 def _hits(index: OpenSearchIndex, response: dict[str, Any]) -> list[dict[str, Any]]:
     if "error" in response:
         said = described(response["error"])
-        where = f"opensearch.index={index.index} at {index.connection.endpoint}"
         gone = response["error"].get("type") == "index_not_found_exception"
-        raise (GoneError if gone else SetupError)(f"{where} could not be searched: {said}")
+        raise (GoneError if gone else SetupError)(f"{where(index)} could not be searched: {said}")
     return list(response["hits"]["hits"])
 
 

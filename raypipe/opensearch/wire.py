@@ -20,7 +20,7 @@ def connection_class() -> Any:
 
         def get_response_headers(self, response: Any) -> Any:
             headers = super().get_response_headers(response)
-            self._said.wait = retry_after_s(headers.get("retry-after"))
+            self._said.wait = retry_after_s(headers)
             return headers
 
         def _raise_error(self, *args: Any, **kwargs: Any) -> Any:

@@ -20,11 +20,10 @@ from raypipe.errors import SetupError
 from raypipe.options import QuotaOptions
 from raypipe.quota import NAMESPACE, Lease, Need, Spent, Totals
 from raypipe.quota.clients import DEAD_S
-from raypipe.quota.messenger import TRIES, Messenger
+from raypipe.quota.messenger import TRIES, Messenger, ends_again
 from raypipe.quota.service import Joining, QuotaService
 
 __all__ = ["Joining", "QuotaActor", "RemotePermits", "broker_for"]
-
 
 _CONCURRENCY = 10_000  # processes that speak at once
 
@@ -114,10 +113,7 @@ class RemotePermits:
             except RayActorError:
                 self._here.forget(handle)
                 time.sleep(0.5 * attempt)
-        raise SetupError(
-            f"the actor that keeps the quota of {self.pool} ends again and again; look at its log "
-            "on Ray's dashboard, then run again"
-        )
+        raise ends_again(self.pool)
 
     def _made(self) -> Any:
         """Return the actor's handle, found or made."""

@@ -106,12 +106,11 @@ class Messenger:
             need = self._held.pop(lease.number)
             self._tally.count(spent, cost_of(self._joining.price, need, spent))
             handed_to = None if spent.throttled else self._hand_on(lease)
-            following = None if handed_to is None else self._held[lease.number]
-            self._settled.append(Settled(lease.number, need, spent, handed_to, following))
+            self._settled.append(Settled(lease.number, need, spent, handed_to))
             self._speak()
 
-    def _hand_on(self, lease: Lease) -> int | None:
-        """Give a lease to the call that waits longest; returns its number, if there is one."""
+    def _hand_on(self, lease: Lease) -> tuple[int, Need] | None:
+        """Give a lease to the call that waits longest; returns its number and need, if any does."""
         if not (self._hands_on and self._asks and lease.number > self._life):
             return None
         number = next(iter(self._asks))
@@ -119,8 +118,8 @@ class Messenger:
         if number in self._fresh:
             self._fresh.remove(number)
         self._held[lease.number] = ask.need
-        ask.end(Lease(lease.number))
-        return number
+        ask.end(lease)
+        return number, ask.need
 
     def saved(self, calls: int) -> None:
         """Count answers from the cache, and tell it."""
@@ -232,10 +231,13 @@ class Messenger:
     def _give_up(self) -> None:
         with self._lock:
             for ask in self._asks.values():
-                ask.end(
-                    SetupError(
-                        f"the actor that keeps the quota of run {self._joining.run} ends again and "
-                        "again; look at its log on Ray's dashboard, then run again"
-                    )
-                )
+                ask.end(ends_again(f"run {self._joining.run}"))
             self._asks, self._fresh = {}, []
+
+
+def ends_again(whose: str) -> SetupError:
+    """Return the line about an actor that cannot be had."""
+    return SetupError(
+        f"the actor that keeps the quota of {whose} ends again and again; look at its log on Ray's "
+        "dashboard, then run again"
+    )

@@ -54,15 +54,13 @@ class Settled:
         number: The lease's.
         need: What it was for: a service that is no more cannot be asked.
         spent: What became of it.
-        handed_to: The ask that has it now; None = it is given back.
-        next_need: What that one may take.
+        handed_to: The ask that has it now, and what that may take; None = it is given back.
     """
 
     number: int
     need: Need
     spent: Spent
-    handed_to: int | None = None
-    next_need: Need | None = None
+    handed_to: tuple[int, Need] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +192,10 @@ class QuotaService:
 
     def _settle(self, client: Client, settled: Settled, desk: _Desk, now: float) -> None:
         """Take a lease back; said twice, it counts once."""
-        if settled.handed_to is not None and settled.next_need is not None:
-            waiter = desk.waiting.pop(settled.handed_to, None)
-            number, spent = settled.number, settled.spent
-            self._broker.handed_on(number, spent, settled.next_need, waiter, now)
+        if settled.handed_to is not None:
+            ask, need = settled.handed_to
+            waiter = desk.waiting.pop(ask, None)
+            self._broker.handed_on(settled.number, settled.spent, need, waiter, now)
             return
         known = self._broker.settle(settled.number, settled.spent, now)
         if not known and settled.number <= self._life:  # of a service that is no more

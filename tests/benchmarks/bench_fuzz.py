@@ -107,7 +107,7 @@ def settings(chance: random.Random) -> str:
     from hydra import compose, initialize_config_dir
 
     from raypipe import config
-    from raypipe.config_errors import CONFIG_ERRORS, explain, unset_group
+    from raypipe.config_errors import CONFIG_ERRORS, explain, odd_choice
 
     config.register()
     command = chance.choice(("run", "index", "search", "verify", "plan", "promote"))
@@ -115,7 +115,7 @@ def settings(chance: random.Random) -> str:
         f"{option}={chance.choice((*TEXTS, '0', '7', '-3', '[1,2]', 'true'))}"
         for option in chance.sample(OPTIONS, chance.randint(1, 3))
     ]
-    if unset_group(args):
+    if odd_choice(args):
         return "one line"
     try:
         with initialize_config_dir(str(config.conf_dir()), version_base="1.3"):

@@ -158,14 +158,14 @@ def test_a_settled_lease_is_handed_on_and_counted_as_another_call() -> None:
         await process.leased()
         assert await process.says(asks=2) == [], "two may be in flight"
         first, second = 100 * process.said, 100 * process.said + 1
-        said = Settled(number, NEED, Spent(100, 40), first, NEED)
+        said = Settled(number, NEED, Spent(100, 40), (first, NEED))
         assert await process.says(said) == [], "it has the lease already"
         totals = await one.totals("run")
         assert (totals.calls, totals.in_flight) == (1, 2)
-        said = Settled(number, NEED, Spent(100, 30), second, NEED)
+        said = Settled(number, NEED, Spent(100, 30), (second, NEED))
         await process.says(said)
         # And one that it asked and handed on in the same breath.
-        await process.says(Settled(number, NEED, Spent(100, 20), 999, NEED))
+        await process.says(Settled(number, NEED, Spent(100, 20), (999, NEED)))
         await process.settles(number, Spent(100, 10))
         totals = await one.totals("run")
         assert (totals.calls, totals.in_flight, totals.output_tokens) == (4, 1, 100)
