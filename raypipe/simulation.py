@@ -106,6 +106,7 @@ class FaultOptions:
         max_tokens: 200 with half a text, stopped at max_tokens.
         refusal: 200 with a polite refusal.
         filtered: 200 without a text, content filtered.
+        unstructured: 200 with plain words where JSON is asked for.
         hang_s: Seconds of a hang.
         script: Steps, mappings with `fault` or `set`, and `contains`, `nth`, `times`, `seconds`.
     """
@@ -126,6 +127,7 @@ class FaultOptions:
     max_tokens: float = 0.0
     refusal: float = 0.0
     filtered: float = 0.0
+    unstructured: float = 0.0
     hang_s: float = 300.0
     script: list[Any] = field(default_factory=list)
 

@@ -116,14 +116,14 @@ def test_a_long_book_is_paid_for_once(server: ModelServer, book: CleanText, tmp_
     assert dataclasses.replace(again, **{name: getattr(first, name) for name in counted}) == first
 
 
-def test_a_model_without_schemas_gives_plain_words(
-    server: ModelServer, book: CleanText, tmp_path: Path
-) -> None:
-    summary = summarizer(server, tmp_path, structured=None, strategy="hierarchical").summarize(book)
-    assert "unstructured" in summary.flags
-    assert summary.text
-    again = summarizer(server, tmp_path, structured=None, strategy="hierarchical").summarize(book)
-    # Asked to put words into JSON, it repeats what it was told: no answer, and none to keep.
+def test_a_model_without_schemas_gives_plain_words(book: CleanText, tmp_path: Path) -> None:
+    options = {"structured": None, "strategy": "hierarchical"}
+    with ModelServer(ServerOptions(faults=FaultOptions(unstructured=1))) as server:
+        summary = summarizer(server, tmp_path, **options).summarize(book)
+        assert "unstructured" in summary.flags
+        assert summary.text
+        again = summarizer(server, tmp_path, **options).summarize(book)
+    # What it says when it is asked to put its words into JSON is no answer, and none to keep.
     assert again.model_calls <= 1
 
 

@@ -170,7 +170,7 @@ class Engine:
             return answers.REFUSAL, "end_turn"
         model, ratio = self.options.model, self.options.model.bytes_per_token
         schema = call.schema or described(call.prompt)
-        if schema is None:
+        if schema is None or fault.name == "unstructured":
             text = answers.summary(call.prompt, model.answer_tokens, ratio)
         else:
             filler = Filler(schema, call.prompt, int(model.answer_tokens * ratio / 2))

@@ -17,7 +17,7 @@ AT_ONCE = frozenset(
 """Errors that come without a model having been asked."""
 AFTER_WORK = frozenset(("timeout", "model_error"))
 """Errors that come after the latency."""
-OF_TEXT = frozenset(("empty", "max_tokens", "refusal", "filtered"))
+OF_TEXT = frozenset(("empty", "max_tokens", "refusal", "filtered", "unstructured"))
 """Answers that are no good; vectors cannot have these."""
 
 
