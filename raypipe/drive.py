@@ -19,6 +19,7 @@ from raypipe.book import Book
 from raypipe.cluster import check_gpus, check_reach, cluster
 from raypipe.errors import SetupError
 from raypipe.job import Checked, Job, Timer
+from raypipe.lanes import Lanes
 from raypipe.machine import fitted, look, suited, with_calls
 from raypipe.monitor import Monitor, Progress, RemoteMonitor
 from raypipe.opensearch.bulk_policy import SinkError
@@ -151,7 +152,7 @@ def _actor(job: Job) -> Any:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     remote: Any = ray.remote  # its overloads know neither this strategy nor plain classes
     actor = remote(num_cpus=0, max_restarts=0, scheduling_strategy=here)(Monitor)
-    return actor.remote(job.breaker)
+    return actor.remote(job.breaker, Lanes(job.stages.write.tasks))
 
 
 def _places(job: Job) -> dict[str, str]:

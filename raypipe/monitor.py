@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from raypipe.lanes import Lanes
 from raypipe.options import BreakerOptions
 
 DEADLY = 2
@@ -53,6 +54,12 @@ class Marks(Protocol):
     def report(self, done: int, failures: Sequence[str], left: int, usage: Usage) -> None:
         """Say what became of books for good: done, the kinds of the failed, left."""
 
+    def enter_lane(self, who: str) -> bool:
+        """Return whether a write task may send a request now; see `Lanes`."""
+
+    def leave_lane(self, who: str, *, refused: bool) -> None:
+        """Say that its request came back, and whether the server had too much to do."""
+
     def stopped(self) -> str:
         """Return why nothing new may begin, or an empty string."""
 
@@ -77,6 +84,7 @@ class Monitor:
     """The actor's own code, plain Python."""
 
     breaker: BreakerOptions
+    lanes: Lanes = field(default_factory=lambda: Lanes(1))
     _begun: Counter[tuple[str, str]] = field(default_factory=Counter)
     _counts: Counter[str] = field(default_factory=Counter)
     _first: list[str] = field(default_factory=list)
@@ -121,6 +129,14 @@ class Monitor:
             self._recent.popleft()
         if not self._stop:
             self._stop = self._broken()
+
+    def enter_lane(self, who: str) -> bool:
+        """Return whether a write task may send a request now."""
+        return self.lanes.enter(who)
+
+    def leave_lane(self, who: str, refused: bool) -> None:
+        """Note that its request came back."""
+        self.lanes.leave(who, refused)
 
     def stop(self, reason: str) -> None:
         """Let nothing new begin; the first reason stays."""
@@ -167,6 +183,14 @@ class RemoteMonitor:
     def report(self, done: int, failures: Sequence[str], left: int, usage: Usage) -> None:
         """Count final outcomes."""
         self._ask("report", done, list(failures), left, usage)
+
+    def enter_lane(self, who: str) -> bool:
+        """Return whether a write task may send a request now."""
+        return bool(self._ask("enter_lane", who))
+
+    def leave_lane(self, who: str, *, refused: bool) -> None:
+        """Say that its request came back; nobody waits, for the next `enter_lane` comes behind."""
+        self.actor.leave_lane.remote(who, refused)
 
     def stop(self, reason: str) -> None:
         """Let nothing new begin."""

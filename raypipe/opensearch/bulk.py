@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from raypipe.book import Document
+from raypipe.lanes import Lane, OpenLane
 from raypipe.opensearch import bulk_policy as policy
 from raypipe.opensearch.bulk_item import Item, answers_to, encoded
-from raypipe.opensearch.bulk_pace import Pace
+from raypipe.opensearch.bulk_pace import MOST_REFUSED, Pace
 from raypipe.opensearch.bulk_policy import Action, SinkError
 from raypipe.opensearch.bulk_results import Ack, Counters, Rejected, Result
 from raypipe.opensearch.scan import FATE, mget
@@ -34,6 +35,7 @@ class BulkWriter:
         handle: The index, from `ensure`.
         run_seq: The writing run's number, the version of all that it writes
             (`external_gte`): a task left over from an older run overwrites nothing newer.
+        lane: Asked before each request; None = this writer is alone.
         sleep: Waits that many seconds; tests give their own.
         jitter: Seconds to wait before retry n; tests give their own.
         clock: Seconds, only ever growing; tests give their own.
@@ -45,6 +47,7 @@ class BulkWriter:
         handle: IndexHandle,
         run_seq: int,
         *,
+        lane: Lane | None = None,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[int], float] = full_jitter,
         clock: Callable[[], float] = time.monotonic,
@@ -53,6 +56,7 @@ class BulkWriter:
         self._index = index
         self._handle = handle
         self._run_seq = run_seq
+        self._lane = lane or OpenLane()
         self._sleep, self._jitter, self._clock = sleep, jitter, clock
         self._pace = Pace(index.max_bytes)
         self._renewed = False  # the credentials, since the last answer
@@ -140,19 +144,30 @@ class BulkWriter:
         self.counters.documents += len(batch)
         self.counters.retries += sum(item.attempts > 0 for item in batch)
         try:
-            answer = self._post(body)
+            items = self._in_lane(batch, body)
         except OpenSearchException as error:
             return self._failed(batch, len(body), error)
         self._pace.taken()
         self._renewed = False
-        items = answers_to(batch, answer)
         if items is None:
             self.counters.statuses["half_answer"] += 1
             return [], self._again(batch, "an answer that is not one item for each document")
-        self.counters.took_ms += int(answer.get("took", 0))
-        busy = sum(item["status"] == 429 for item in items)
-        self._pace.refused(len(body), busy / len(items))
+        self._pace.refused(len(body), _busy(items))
         return self._settled(batch, items)
+
+    def _in_lane(self, batch: list[Item], body: bytes) -> list[dict[str, Any]] | None:
+        """Send a request when other writers leave room for it; returns the answer's items."""
+        self._lane.enter()
+        refused = False
+        try:
+            items = answers_to(batch, self._post(body))
+            refused = _busy(items or []) >= MOST_REFUSED
+            return items
+        except Exception as error:
+            refused = policy.status_of(error) == 429
+            raise
+        finally:
+            self._lane.leave(refused=refused)
 
     def _post(self, body: bytes) -> Any:
         headers = {"content-type": "application/x-ndjson"}
@@ -168,11 +183,13 @@ class BulkWriter:
         began = time.perf_counter()
         path = f"/{self._handle.target}/_bulk"
         try:
-            return self._index.connection.send(
+            answer = self._index.connection.send(
                 "POST", path, params=params, body=body, headers=headers
             )
         finally:
             self.counters.seconds += time.perf_counter() - began
+        self.counters.took_ms += int(answer.get("took", 0)) if isinstance(answer, dict) else 0
+        return answer
 
     def _failed(
         self, batch: list[Item], size: int, error: Exception
@@ -301,3 +318,9 @@ class BulkWriter:
     def _counted(self, results: list[Result]) -> list[Result]:
         self.counters.settle(results)
         return results
+
+
+def _busy(items: list[dict[str, Any]]) -> float:
+    """Return the share of documents that were refused because the server has too much to do."""
+    refused = [item for item in items if item["status"] == 429]
+    return len(refused) / max(1, len(items))

@@ -11,7 +11,7 @@ _CLEAN = 10
 """Requests without trouble after which more is sent again, a mebibyte at a time."""
 _DROPS = 2
 """Requests that a connection drops before they are halved: some proxies say too large so."""
-_MOST_REFUSED = 0.5
+MOST_REFUSED = 0.5
 """Share of a request's documents, refused for being too many, from which it was too large."""
 DISK_FULL_S = 30.0
 """Rest while the disks of the server are too full to write: a person must do something."""
@@ -49,7 +49,7 @@ class Pace:
 
     def refused(self, size: int, share: float = 1.0) -> None:
         """Note that a share of a request was refused because the server has too much to do."""
-        if share >= _MOST_REFUSED:
+        if share >= MOST_REFUSED:
             self.bytes = max(min(_FEWEST_BYTES, self.limit), min(size, self.bytes) // 2)
             self._clean = 0
 

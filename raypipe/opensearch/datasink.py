@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from ray.data import Datasink
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_LOOK_S = 0.2
+"""A task that waits for its turn looks so often whether it has come."""
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -42,6 +46,23 @@ class Target:
 
     index: OpenSearchIndex
     handle: IndexHandle
+
+
+@dataclass(frozen=True)
+class _SharedLane:
+    """One task's turn among all write tasks of the run."""
+
+    marks: Marks
+    who: str
+
+    def enter(self) -> None:
+        """Wait until the others leave room."""
+        while not self.marks.enter_lane(self.who):
+            time.sleep(_LOOK_S)
+
+    def leave(self, *, refused: bool) -> None:
+        """Make room."""
+        self.marks.leave_lane(self.who, refused=refused)
 
 
 class OpenSearchDatasink(Datasink[Counters]):
@@ -84,7 +105,7 @@ class OpenSearchDatasink(Datasink[Counters]):
         fresh = [row.document for row in finished.values() if row.document and not row.book.part]
         if fresh:
             self._ledger.documents.append(fresh, self._run_seq, ctx.task_idx, 0)
-        rejected, counters = self._index(documents)
+        rejected, counters = self._index(documents, ctx.task_idx)
         refused = [
             self._failed(finished[one.book_id].book, _refusal(one, finished[one.book_id].book))
             for one in rejected.values()
@@ -108,10 +129,11 @@ class OpenSearchDatasink(Datasink[Counters]):
         for counters in write_result.write_returns:
             self.totals = self.totals + counters
 
-    def _index(self, documents: list[Document]) -> tuple[dict[str, Rejected], Counters]:
+    def _index(self, documents: list[Document], task: int) -> tuple[dict[str, Rejected], Counters]:
         if self._target is None or not documents:
             return {}, Counters()
-        writer = BulkWriter(self._target.index, self._target.handle, self._run_seq)
+        lane = _SharedLane(self._marks, f"{task}-{uuid4().hex}")
+        writer = BulkWriter(self._target.index, self._target.handle, self._run_seq, lane=lane)
         results = (result for batch in writer.write(documents) for result in batch)
         rejected = {one.book_id: one for one in results if isinstance(one, Rejected)}
         return rejected, writer.counters

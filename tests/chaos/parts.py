@@ -70,7 +70,7 @@ class MarkingSummarizer(LeadSummarizer):
     def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
         """Return the summary of a book."""
         with mark(self.marks, "summarize"):
-            time.sleep(LONG_S / 2)
+            time.sleep(LONG_S / 5)
             return super().summarize(book, stopped)
 
 

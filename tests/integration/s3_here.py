@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -23,8 +24,13 @@ class S3Here:
     listings: int = 0
     changing: dict[tuple[str, str], bytes] = field(default_factory=dict)
     url: str = ""
+    unwell: float = 0.0  # share of requests that are answered 503
+    chance: random.Random = field(default_factory=lambda: random.Random(1))
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if self.chance.random() < self.unwell:
+            start_response("503 Slow Down", [("Content-Length", "0")])
+            return []
         bucket, _, key = unquote(environ["PATH_INFO"]).strip("/").partition("/")
         if environ["REQUEST_METHOD"] == "GET" and key:
             self.gets.append(key)

@@ -1,7 +1,8 @@
 """A Ray cluster of two nodes on this machine, in a process of its own: `python -m` runs it.
 
-It prints its address, removes its second node when it reads a line, and ends with its input. A
-test session may have a Ray of its own in its process, which this leaves alone.
+It prints its address, removes its second node or adds another when it reads `remove` or `add`, and
+ends with its input. A test session may have a Ray of its own in its process, which this leaves
+alone.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from tests.integration.ray_head import AWS
 
@@ -38,6 +41,19 @@ class TwoNodes:
         self.process.stdin.write("remove\n")
         self.process.stdin.flush()
         assert self.process.stdout.readline() == "removed\n"
+
+    def add_second(self) -> None:
+        """Start a node in the place of the one that was removed."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("add\n")
+        self.process.stdin.flush()
+        self.node_ids = (self.node_ids[0], self.process.stdout.readline().strip())
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the processes that work for drivers."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [one for one in children if _is_worker(one)]
 
 
 @contextmanager
@@ -69,6 +85,12 @@ def two_nodes() -> Iterator[TwoNodes]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _is_worker(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return "ray::" in process.name() or "ray::" in " ".join(process.cmdline())
+    return False
+
+
 def main() -> None:
     """Serve one cluster until the input ends."""
     from ray.cluster_utils import Cluster
@@ -81,9 +103,13 @@ def main() -> None:
     first, second = cluster.head_node, cluster.add_node(**node)
     assert first is not None
     print(cluster.address, first.node_id, second.node_id, file=print_to)
-    for _ in sys.stdin:
-        cluster.remove_node(second, allow_graceful=False)
-        print("removed", file=print_to)
+    for line in sys.stdin:
+        if line.strip() == "add":
+            second = cluster.add_node(**node)
+            print(second.node_id, file=print_to)
+        else:
+            cluster.remove_node(second, allow_graceful=False)
+            print("removed", file=print_to)
     cluster.shutdown()
 
 

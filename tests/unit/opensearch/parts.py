@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from raypipe.book import Document
+from raypipe.lanes import Lane
 from raypipe.opensearch.bulk import BulkWriter, Result
 from raypipe.opensearch.client import Connection
 from raypipe.opensearch.index import IndexHandle, OpenSearchIndex
@@ -78,12 +79,20 @@ class Clock:
         self.now += seconds
 
 
-def writer_at(url: str, *, clock: Clock | None = None, run_seq: int = 7, **settings: Any) -> Any:
+def writer_at(
+    url: str,
+    *,
+    clock: Clock | None = None,
+    run_seq: int = 7,
+    lane: Lane | None = None,
+    **settings: Any,
+) -> Any:
     clock = clock or Clock()
     return BulkWriter(
         index_at(url, **settings),
         handle_at(url),
         run_seq,
+        lane=lane,
         sleep=clock.sleep,
         jitter=lambda attempt: float(attempt),
         clock=clock,

@@ -115,3 +115,38 @@ def test_many_small_refusals_do_not_make_many_requests(stub: Stub) -> None:
     results = by_id(list(writer.write(documents(200))))
     assert len(results) == 200
     assert len(stub.bulks) <= 12
+
+
+class Lane:
+    """Notes what a writer says, and that it sends nothing outside its lane."""
+
+    def __init__(self, stub: Stub) -> None:
+        self.stub = stub
+        self.said: list[int] = []
+
+    def enter(self) -> None:
+        self.said.append(len(self.stub.bulks))
+
+    def leave(self, *, refused: bool) -> None:
+        assert len(self.stub.bulks) == self.said[-1] + 1
+        self.said.append(refused)
+
+
+def test_each_request_has_its_turn_and_refusals_are_told(stub: Stub) -> None:
+    stub.steps += [
+        failed(429),
+        failed(503),
+        items_failing(stub, b0000=(429, "x"), b0001=(429, "x"), b0002=(429, "x")),
+        items_failing(stub, b0000=(429, "x")),
+    ]
+    lane = Lane(stub)
+    results = by_id(list(writer_at(stub.url, lane=lane).write(documents(5))))
+    assert len(results) == 5
+    assert lane.said == [0, True, 1, False, 2, True, 3, False, 4, False]
+
+
+def test_one_document_that_fails_a_request_is_searched_for_in_turns(stub: Stub) -> None:
+    stub.steps.append(failed(400))
+    lane = Lane(stub)
+    list(writer_at(stub.url, lane=lane).write(documents(4)))
+    assert lane.said == [0, False, 1, False, 2, False]

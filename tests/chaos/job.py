@@ -1,0 +1,278 @@
+"""A job that is killed again and again, until it is done."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from raypipe.checkpoint import Checkpoint
+from raypipe.embedders.hash import HashEmbedder
+from raypipe.opensearch.client import Connection
+from raypipe.opensearch.index import find
+from raypipe.opensearch.settings import OpenSearchIndex
+from raypipe.s3 import S3Connection
+from raypipe.state import State, open_state
+from tests.chaos.parts import marked
+from tests.chaos.proxy import Trouble
+from tests.chaos.world import BUCKET, STATES, World, text
+from tests.integration.running import Project, check_balance, wait_for
+
+log = logging.getLogger(__name__)
+
+PARTS = "tests.chaos.parts"
+TRIES = 3
+"""Runs until books whose worker died twice are done as well."""
+AIM_S = 10.0
+"""A kill that is aimed at a place waits so long for a run to come by there."""
+WORDS = 200
+DIMENSIONS = (16, 24, 32, 48, 64, 96)
+LIMIT_S = 240.0
+UNWELL = 0.05
+"""Share of requests that the S3 server answers 503 while it is unwell."""
+
+
+@dataclass
+class Job:
+    """A job that is killed again and again, until it is done.
+
+    Args:
+        world: What it shares with other jobs.
+        home: Its folder.
+        chance: Draws the moments.
+        on_cluster: It runs on the cluster of two nodes, its state on S3.
+    """
+
+    world: World
+    home: Path
+    chance: random.Random
+    on_cluster: bool = False
+    landed: Counter[str] = field(default_factory=Counter)  # kills by the phase that they hit
+    _recipe: int = 0
+    _old: set[str] = field(default_factory=set)  # recipes before this one
+    _kills: list[tuple[int, set[str]]] = field(default_factory=list)  # reads, and done ids
+
+    def __post_init__(self) -> None:
+        """Make its folders."""
+        self.project = Project(self.home, self.world.proxy.url)
+        self.marks = self.home / "marks"
+        self.marks.mkdir()
+        self.reads = self.home / "reads"
+        self.reads.touch()
+        place = f"s3://{STATES}/{self.home.name}"
+        self.uri = place if self.on_cluster else str(self.project.state)
+
+    def start(self, *more: str) -> subprocess.Popen[str]:
+        """Start the command, and wait until it works on books, or has ended."""
+        for left in self.marks.iterdir():
+            left.unlink()  # of those who were killed
+        process = self.project.start("run", *self._args(), *more)
+        wait_for(lambda: marked(self.marks) or process.poll() is not None)
+        return process
+
+    def measure(self) -> None:
+        """Run to the end without a kill, and learn how long that takes."""
+        process = self.start()
+        began = time.monotonic()
+        self.project.ended(process, 0)
+        self.world.graph_s = time.monotonic() - began
+        log.warning("a run works for %.1f s", self.world.graph_s)
+
+    def kill(self, kind: str, aim: str = "") -> bool:
+        """Kill something at a random moment; returns whether there was something to kill.
+
+        Args:
+            kind: `driver`, `worker`, `raylet`, `node`, `proxy`, `s3` or `disk`.
+            aim: A phase to wait for, then; empty = whatever there is.
+        """
+        if kind == "disk":
+            return self._fill_disk()
+        left = max(0.1, 1 - len(self._done()) / self.world.books)
+        process = self.start()
+        self._wait_for_moment(process, self.world.graph_s * left, aim)
+        if process.poll() is not None:
+            self._ended(process)
+            return False
+        places = marked(self.marks) or {"elsewhere"}
+        self.landed.update(places)
+        self._kills.append((self.reads.stat().st_size, self._done()))
+        log.warning("%s killed in %s", kind, ", ".join(sorted(places)))
+        if kind == "driver":
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            self.project.wait_until_ended(killed=True)
+        else:
+            kinds: Mapping[str, Callable[[subprocess.Popen[str]], None]] = {
+                "worker": self._kill_worker,
+                "raylet": lambda _: self.world.kill_raylet(),
+                "node": lambda _: self._kill_node(),
+                "proxy": self._trouble,
+                "s3": self._trouble_s3,
+            }
+            kinds[kind](process)
+            self._ended(process)
+        return True
+
+    def finish(self) -> None:
+        """Run to the end, failed books once more, and hold everything against a clean run."""
+        for _ in range(TRIES):
+            if self._ended(self.start()) == 0:
+                break
+        self._check()
+
+    def next_recipe(self) -> None:
+        """Go on with another recipe: the next run reads all books and builds an index beside."""
+        self._check_reads()
+        self._kills.clear()
+        self._old = set(self._ledger().history()["recipe"].to_pylist())
+        self._recipe += 1
+
+    def _args(self) -> list[str]:
+        marks = f"marks={self.marks}"
+        where = [f"state.uri={self.uri}", "stages.summarize.workers=1"]
+        if self.on_cluster:
+            address = self.world.cluster().address
+            where = [f"state.uri={self.uri}", "stages.summarize.workers=2", "ray=cluster"]
+            where += [f"ray.address={address}"]
+        return [
+            *self.world.s3.options(BUCKET), "storage.anonymous=false",
+            f"storage._target_={PARTS}.MarkingS3Store", f"+storage.{marks}",
+            f"+storage.reads={self.reads}",
+            "summarizer=lead", f"summarizer._target_={PARTS}.MarkingSummarizer",
+            f"summarizer.words={self._words}", f"+summarizer.{marks}",
+            "embedder=hash", f"embedder.dimension={self._dimension}",
+            *self.project.where(), "opensearch.max_docs=10",
+            f"opensearch.connection._target_={PARTS}.MarkingConnection",
+            f"+opensearch.connection.{marks}", "opensearch.connection.timeout_s=10",
+            f"checkpoint._target_={PARTS}.MarkingCheckpoint", f"+checkpoint.{marks}",
+            "stages.summarize.books_per_task=10", "ray.dashboard=false", "output=json", *where,
+        ]  # fmt: skip
+
+    @property
+    def _words(self) -> int:
+        return WORDS - self._recipe
+
+    @property
+    def _dimension(self) -> int:
+        return DIMENSIONS[self._recipe % len(DIMENSIONS)]
+
+    def _wait_for_moment(self, process: subprocess.Popen[str], seconds: float, aim: str) -> None:
+        deadline = time.monotonic() + self.chance.uniform(0, seconds)
+        while time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.01)
+        deadline = time.monotonic() + AIM_S
+        while aim and aim not in marked(self.marks) and process.poll() is None:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.002)
+
+    def _kill_worker(self, process: subprocess.Popen[str]) -> None:
+        cluster = self.world.cluster() if self.on_cluster else None
+        living = cluster.workers() if cluster else self.project.processes()
+        workers = [one for one in living if "MapWorker" in _named(one)]
+        if workers:
+            self.chance.choice(workers).kill()
+
+    def _kill_node(self) -> None:
+        self.world.kill_node()
+        time.sleep(1)
+        self.world.start_node()
+
+    def _trouble(self, process: subprocess.Popen[str]) -> None:
+        self.world.proxy.trouble = Trouble(delay=0.05, drop=0.02, cut=0.02)
+        try:
+            process.wait(LIMIT_S)
+        finally:
+            self.world.proxy.trouble = Trouble()
+
+    def _trouble_s3(self, process: subprocess.Popen[str]) -> None:
+        self.world.s3.unwell = UNWELL
+        try:
+            process.wait(LIMIT_S)
+        finally:
+            self.world.s3.unwell = 0.0
+
+    def _fill_disk(self) -> bool:
+        """Run with a disk that is full; it must end with one line that says so."""
+        args = [one for one in self._args() if "checkpoint" not in one]
+        full = "checkpoint._target_=tests.integration.run_parts.FullDiskCheckpoint"
+        process = self.project.start("run", *args, full)
+        if process.wait(LIMIT_S) == 0:
+            return False  # nothing was left to write
+        assert process.returncode == 1, self.project.stderr()[-3000:]
+        assert "the disk is full" in self.project.stderr()
+        return True
+
+    def _ended(self, process: subprocess.Popen[str]) -> int:
+        """Wait for a run's end, which must be a whole one, go over its numbers; return its code."""
+        code = process.wait(LIMIT_S)
+        assert code in (0, 3), self.project.stderr()[-3000:]
+        record: dict[str, Any] = json.loads(self.project.stdout())
+        check_balance(record)
+        assert record["left"] == 0, record
+        return code
+
+    def _check(self) -> None:
+        """Raise AssertionError unless nothing is lost, doubled, stale or done again."""
+        index = OpenSearchIndex(Connection(self.world.proxy.target), index=self.project.index)
+        handle = find(index)
+        assert handle is not None
+        documents = self._documents(handle.physical)
+        assert len(documents) == self.world.books
+        embedder = HashEmbedder(self._dimension)
+        for number in range(self.world.books):
+            source = documents[f"Book {number:04d}"]
+            summary = " ".join(text(number).split()[: self._words])
+            assert source["author"] == f"Author {number}", number
+            assert source["summary"] == summary, number
+            [vector] = embedder.embed([f"{source['title']}. {summary}"])
+            assert abs(vector - source["summary_vector"]).max() < 1e-6, number
+        rows = self._ledger().of_generation(handle.generation)
+        ids = rows["book_id"].to_pylist()
+        assert sorted(ids) == sorted(one["book_id"] for one in documents.values())
+        assert len(ids) == len(set(ids))
+        assert len(set(rows["recipe"].to_pylist())) == 1
+        loading = index.connection.ask("GET", f"/{index.index}-loading", ignore=(404,))
+        assert not loading, "what is built is served"
+        self._check_reads()
+
+    def _check_reads(self) -> None:
+        for size, done in self._kills:
+            again = set(self.reads.read_bytes()[size:].decode().split())
+            assert not again & done, "a book that was processed was read again"
+
+    def _done(self) -> set[str]:
+        """Return the ids of the books that this recipe has in the ledger."""
+        rows = self._ledger().history().select(["book_id", "recipe"]).to_pylist()
+        return {one["book_id"] for one in rows if one["recipe"] not in self._old}
+
+    def _ledger(self) -> Checkpoint:
+        return Checkpoint(state=self._state())
+
+    def _state(self) -> State:
+        return open_state(self.uri, S3Connection(endpoint_url=self.world.s3.url))
+
+    def _documents(self, physical: str) -> dict[str, dict[str, Any]]:
+        from opensearchpy import OpenSearch
+
+        client = OpenSearch(self.world.proxy.target, timeout=60)
+        client.indices.refresh(index=physical)
+        hits = client.search(index=physical, size=10_000)["hits"]["hits"]
+        return {hit["_source"]["title"]: hit["_source"] for hit in hits}
+
+
+def _named(process: psutil.Process) -> str:
+    try:
+        return f"{process.name()} {' '.join(process.cmdline())}"
+    except psutil.Error:
+        return ""
