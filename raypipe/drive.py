@@ -27,7 +27,7 @@ from raypipe.opensearch.datasink import Ledger, OpenSearchDatasink, Target
 from raypipe.opensearch.settings import IndexHandle
 from raypipe.parcels import ParcelSize, PendingBooks
 from raypipe.progress import every, watch
-from raypipe.signals import stop_on_signal
+from raypipe.signals import LAST_S, StopTimeout, interruptible, stop_on_signal
 from raypipe.spending import Counted, accounts, check
 
 log = logging.getLogger(__name__)
@@ -88,8 +88,12 @@ def drive(
     counted = Counted(monitor, spending)
     stops = {SIGNAL: asked, LOST: lost}
     compaction = every(COMPACT_EVERY_S, job.compact)
-    with timer.step("graph"), watch(counted, len(books), stops), compaction:
-        _run(job, books, handle, run_seq, monitor)
+    with timer.step("graph"), compaction:
+        try:
+            with interruptible() as late, watch(counted, len(books), stops, late):
+                _run(job, books, handle, run_seq, monitor)
+        except StopTimeout:
+            log.warning("what was begun did not end within %g s; it is left", LAST_S)
     progress = counted.progress()
     if progress.stop:
         log.warning("stopped: %s; run again for the books that are left", progress.stop)

@@ -14,6 +14,7 @@ from typing import Protocol
 import psutil
 
 from raypipe.monitor import Progress
+from raypipe.signals import LAST_S
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,11 @@ class Watched(Protocol):
 
 @contextmanager
 def watch(
-    monitor: Watched, total: int, stops: dict[str, threading.Event], every: float = EVERY_S
+    monitor: Watched,
+    total: int,
+    stops: dict[str, threading.Event],
+    late: Callable[[], None] = lambda: None,
+    every: float = EVERY_S,
 ) -> Iterator[None]:
     """Log progress and pass stops on until the block ends.
 
@@ -41,11 +46,12 @@ def watch(
         monitor: The run's monitor.
         total: Books that the run takes.
         stops: What to say of the stop, and the event that asks for it.
+        late: Called once if the block has not ended `LAST_S` after such an event.
         every: Seconds between two lines.
     """
     over, began, meter = threading.Event(), time.monotonic(), Meter()
     thread = threading.Thread(
-        target=_watch, args=(monitor, total, dict(stops), every, over, meter), daemon=True
+        target=_watch, args=(monitor, total, dict(stops), late, every, over, meter), daemon=True
     )
     thread.start()
     try:
@@ -61,16 +67,21 @@ def _watch(
     monitor: Watched,
     total: int,
     stops: dict[str, threading.Event],
+    late: Callable[[], None],
     every: float,
     over: threading.Event,
     meter: Meter,
 ) -> None:
     began = last = time.monotonic()
-    told = ""
+    told, last_at = "", float("inf")
     while not over.wait(_TICK_S):
         for reason in [reason for reason, event in stops.items() if event.is_set()]:
             del stops[reason]
             monitor.stop(reason)
+            last_at = min(last_at, time.monotonic() + LAST_S)
+        if time.monotonic() > last_at:
+            last_at = float("inf")
+            late()
         progress = monitor.progress()
         if progress.stop and progress.stop != told:
             told = progress.stop

@@ -11,11 +11,12 @@ from typing import Any
 
 from raypipe.book import Document
 from raypipe.lanes import Lane, OpenLane
+from raypipe.models import never_stopped
 from raypipe.opensearch import bulk_policy as policy
 from raypipe.opensearch.bulk_item import Item, answers_to, encoded
 from raypipe.opensearch.bulk_pace import MOST_REFUSED, Pace
 from raypipe.opensearch.bulk_policy import Action, SinkError
-from raypipe.opensearch.bulk_results import Ack, Counters, Rejected, Result
+from raypipe.opensearch.bulk_results import LEFT, Ack, Counters, Rejected, Result
 from raypipe.opensearch.scan import FATE, mget
 from raypipe.opensearch.settings import IndexHandle, OpenSearchIndex
 from raypipe.retry import full_jitter
@@ -24,6 +25,10 @@ __all__ = ["Ack", "BulkWriter", "Counters", "Rejected", "Result", "SinkError"]
 
 log = logging.getLogger(__name__)
 
+STOP_BUDGET_S = 8.0
+"""Seconds in which a server in trouble may still take documents once the run is asked to stop."""
+_LOOK_S = 1.0
+"""A writer that rests looks so often whether the run is asked to stop."""
 _ANSWER = "took,items.*._id,items.*._index,items.*.status,items.*.error.type,items.*.error.reason"
 
 
@@ -36,6 +41,8 @@ class BulkWriter:
         run_seq: The writing run's number, the version of all that it writes
             (`external_gte`): a task left over from an older run overwrites nothing newer.
         lane: Asked before each request; None = this writer is alone.
+        stopped: Returns something while the run is asked to stop. What the server then does not
+            take for a few seconds is `Rejected(kind="left")`.
         sleep: Waits that many seconds; tests give their own.
         jitter: Seconds to wait before retry n; tests give their own.
         clock: Seconds, only ever growing; tests give their own.
@@ -48,6 +55,7 @@ class BulkWriter:
         run_seq: int,
         *,
         lane: Lane | None = None,
+        stopped: Callable[[], object] = never_stopped,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[int], float] = full_jitter,
         clock: Callable[[], float] = time.monotonic,
@@ -57,6 +65,8 @@ class BulkWriter:
         self._handle = handle
         self._run_seq = run_seq
         self._lane = lane or OpenLane()
+        self._stopped = stopped
+        self._stopped_at: float | None = None
         self._sleep, self._jitter, self._clock = sleep, jitter, clock
         self._pace = Pace(index.max_bytes)
         self._renewed = False  # the credentials, since the last answer
@@ -82,7 +92,7 @@ class BulkWriter:
             answered, again = self._send(self._rested(batch)) if batch else ([], [])
             now = self._clock()
             settled_at = now if answered else settled_at
-            budget = self._index.retry_budget_s
+            budget = self._budget(again)
             waiting = [item for item in again if not item.attempts or now - item.since < budget]
             expired = [item for item in again if item.attempts and now - item.since >= budget]
             results += [*answered, *(self._unavailable(item.book_id) for item in expired)]
@@ -126,15 +136,33 @@ class BulkWriter:
         tries = max(item.attempts for item in batch)
         if tries:
             first = min(item.since for item in batch if item.attempts)
-            left = self._index.retry_budget_s - (self._clock() - first)
+            left = self._budget(batch) - (self._clock() - first)
             delay = max(0.0, min(max(self._jitter(tries), self._pace.rested()), left))
             again = sum(item.attempts > 0 for item in batch)
             level = logging.WARNING if tries > 2 else logging.INFO
             message = "OpenSearch at %s: %d documents again in %.1f s, try %d (%s)"
             where = self._handle.endpoint
             log.log(level, message, where, again, delay, tries + 1, self._trouble)
-            self._sleep(delay)
+            self._rest_for(delay)
         return batch
+
+    def _rest_for(self, seconds: float) -> None:
+        """Sleep, but wake up when the run is asked to stop."""
+        end = self._clock() + seconds
+        while (left := end - self._clock()) > 0:
+            self._sleep(left if self._stopped is never_stopped else min(left, _LOOK_S))
+            if self._is_stopped():
+                return
+
+    def _budget(self, again: list[Item]) -> float:
+        """Return the seconds that documents have to be taken after their first failure."""
+        most = self._index.retry_budget_s
+        return min(most, STOP_BUDGET_S) if again and self._is_stopped() else most
+
+    def _is_stopped(self) -> bool:
+        if self._stopped_at is None and self._stopped():
+            self._stopped_at = self._clock()
+        return self._stopped_at is not None
 
     def _send(self, batch: list[Item]) -> tuple[list[Result], list[Item]]:
         """Send one request; returns what is settled and what to send again."""
@@ -312,6 +340,8 @@ class BulkWriter:
 
     def _unavailable(self, book_id: str) -> Rejected:
         budget = self._index.retry_budget_s
+        if self._is_stopped():
+            return Rejected(book_id, LEFT, f"not taken before the stop ({self._trouble})", True)
         message = f"OpenSearch took nothing for {budget:g} s ({self._trouble}); run again later"
         return Rejected(book_id, "unavailable", message, retryable=True)
 

@@ -16,9 +16,13 @@ class Ack:
     result: Literal["created", "updated", "noop"]
 
 
+LEFT = "left"
+"""The run was asked to stop before the server took the document: no failure, the next run's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The index does not have the document: a kind of `bulk_policy.KINDS`, and why.
+    """The index does not have the document: a kind of `bulk_policy.KINDS` or `LEFT`, and why.
 
     `superseded` says that a run with a higher number has written another version of the book.
     """

@@ -17,7 +17,7 @@ from raypipe.documents import DocumentStore
 from raypipe.failures import FailedBook, FailureLog
 from raypipe.monitor import Marks, Usage
 from raypipe.opensearch.bulk import BulkWriter
-from raypipe.opensearch.bulk_results import Counters, Rejected
+from raypipe.opensearch.bulk_results import LEFT, Counters, Rejected
 from raypipe.opensearch.settings import IndexHandle, OpenSearchIndex
 from raypipe.recipe import Recipe
 
@@ -109,6 +109,7 @@ class OpenSearchDatasink(Datasink[Counters]):
         refused = [
             self._failed(finished[one.book_id].book, _refusal(one, finished[one.book_id].book))
             for one in rejected.values()
+            if one.kind != LEFT
         ]
         stages = [self._failed(row.book, row.failure) for row in rows if row.failure]
         degraded = [
@@ -120,6 +121,7 @@ class OpenSearchDatasink(Datasink[Counters]):
         self._record(acknowledged, [*stages, *refused, *degraded], ctx.task_idx)
         failures = [one.kind for one in (*stages, *refused)]
         left = sum(bool(row.left) for row in rows)
+        left += sum(one.kind == LEFT for one in rejected.values())
         self._marks.report(len(acknowledged), failures, left, _usage(fresh))
         self._marks.end("write", [], time.monotonic() - began)
         return counters
@@ -133,7 +135,9 @@ class OpenSearchDatasink(Datasink[Counters]):
         if self._target is None or not documents:
             return {}, Counters()
         lane = _SharedLane(self._marks, f"{task}-{uuid4().hex}")
-        writer = BulkWriter(self._target.index, self._target.handle, self._run_seq, lane=lane)
+        index, handle = self._target.index, self._target.handle
+        stopped = self._marks.stopped
+        writer = BulkWriter(index, handle, self._run_seq, lane=lane, stopped=stopped)
         results = (result for batch in writer.write(documents) for result in batch)
         rejected = {one.book_id: one for one in results if isinstance(one, Rejected)}
         return rejected, writer.counters

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,10 @@ class Job:
         """
         if kind == "disk":
             return self._fill_disk()
+        began = time.monotonic()
         left = max(0.1, 1 - len(self._done()) / self.world.books)
         process = self.start()
+        started = time.monotonic()
         self._wait_for_moment(process, self.world.graph_s * left, aim)
         if process.poll() is not None:
             self._ended(process)
@@ -106,7 +109,7 @@ class Job:
         places = marked(self.marks) or {"elsewhere"}
         self.landed.update(places)
         self._kills.append((self.reads.stat().st_size, self._done()))
-        log.warning("%s killed in %s", kind, ", ".join(sorted(places)))
+        killed = time.monotonic()
         if kind == "driver":
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -121,6 +124,9 @@ class Job:
             }
             kinds[kind](process)
             self._ended(process)
+        seconds = [f"{b - a:.0f}" for a, b in pairwise((began, started, killed, time.monotonic()))]
+        where = ", ".join(sorted(places))
+        log.warning("%s killed in %s: start, moment, end %s s", kind, where, " ".join(seconds))
         return True
 
     def finish(self) -> None:

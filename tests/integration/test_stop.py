@@ -92,6 +92,18 @@ def test_signals_stop_a_run_and_the_next_goes_on(books: Project, ray_here: None)
     processed = names_of(books)
     with held(books, 0) as run:
         run.send_signal(signal.SIGTERM)
+        books.ended(run, 4)  # though the book that it reads never comes
+        assert "did not end within" in books.stderr()
+        assert "Traceback" not in books.stderr()
+        books.wait_until_ended()
+        books.notes.let_go("read")
+    again = json.loads(books.stdout())
+    check_balance(again)
+    assert (again["status"], again["indexed"]) == ("stopped", 0)
+    assert (again["skipped"], again["left"]) == (len(processed), BOOKS - len(processed))
+
+    with held(books, 0) as run:
+        run.send_signal(signal.SIGTERM)
         told(books)
         run.send_signal(signal.SIGTERM)
         began = time.monotonic()

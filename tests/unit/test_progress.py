@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from raypipe import progress
 from raypipe.monitor import Progress
 from raypipe.progress import InUse, Meter, duration, line, watch
 
@@ -115,3 +116,15 @@ def test_the_last_line_tells_the_final_numbers(caplog: pytest.LogCaptureFixture)
     with caplog.at_level(logging.INFO, logger="raypipe"), watch(Told(), 4, {}):
         pass
     assert caplog.messages[-1].startswith("done 3 · failed 1 · left 0")
+
+
+def test_what_does_not_end_after_a_stop_is_told_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LAST_S", 0.1)
+    asked, late = threading.Event(), []
+    with watch(Told(), 10, {"asked to stop": asked}, lambda: late.append(time.monotonic())):
+        asked.set()
+        began = time.monotonic()
+        while not late and time.monotonic() - began < 30:
+            time.sleep(0.05)
+        time.sleep(0.6)
+    assert len(late) == 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from raypipe.book import Document
 from raypipe.lanes import Lane
+from raypipe.models import never_stopped
 from raypipe.opensearch.bulk import BulkWriter, Result
 from raypipe.opensearch.client import Connection
 from raypipe.opensearch.index import IndexHandle, OpenSearchIndex
@@ -85,6 +87,7 @@ def writer_at(
     clock: Clock | None = None,
     run_seq: int = 7,
     lane: Lane | None = None,
+    stopped: Callable[[], object] = never_stopped,
     **settings: Any,
 ) -> Any:
     clock = clock or Clock()
@@ -93,6 +96,7 @@ def writer_at(
         handle_at(url),
         run_seq,
         lane=lane,
+        stopped=stopped,
         sleep=clock.sleep,
         jitter=lambda attempt: float(attempt),
         clock=clock,

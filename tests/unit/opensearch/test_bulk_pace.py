@@ -7,6 +7,7 @@ import pytest
 from raypipe.opensearch import bulk_pace
 from raypipe.opensearch.bulk import Ack, SinkError
 from raypipe.opensearch.bulk_pace import Pace
+from raypipe.opensearch.bulk_results import LEFT
 from raypipe.opensearch.settings import MEBIBYTE
 from tests.unit.opensearch.parts import Clock, by_id, document, documents, writer_at
 from tests.unit.opensearch.stub import Reply, Stub, failed, items_failing
@@ -150,3 +151,20 @@ def test_one_document_that_fails_a_request_is_searched_for_in_turns(stub: Stub) 
     lane = Lane(stub)
     list(writer_at(stub.url, lane=lane).write(documents(4)))
     assert lane.said == [0, False, 1, False, 2, False]
+
+
+def test_a_stop_ends_the_wait_for_a_server_in_trouble(stub: Stub) -> None:
+    stub.always = lambda request: failed(503)
+    clock, asked = Clock(), iter([""] * 6)
+    writer = writer_at(stub.url, clock=clock, stopped=lambda: next(asked, "asked to stop"))
+    results = by_id(list(writer.write(documents(3))))
+    assert {getattr(one, "kind", "") for one in results.values()} == {LEFT}
+    assert sum(clock.slept) < 20.0  # of the budget of ten minutes
+    assert max(clock.slept) <= 1.0
+
+
+def test_after_a_stop_what_a_server_takes_is_written(stub: Stub) -> None:
+    stub.steps += [failed(503), failed(429)]
+    writer = writer_at(stub.url, stopped=lambda: "asked to stop")
+    results = by_id(list(writer.write(documents(3))))
+    assert all(isinstance(one, Ack) for one in results.values())
