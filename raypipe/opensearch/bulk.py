@@ -13,6 +13,7 @@ from raypipe.book import Document
 from raypipe.lanes import Lane, OpenLane
 from raypipe.models import never_stopped
 from raypipe.opensearch import bulk_policy as policy
+from raypipe.opensearch.bulk_ahead import Ahead
 from raypipe.opensearch.bulk_item import Item, answers_to, encoded
 from raypipe.opensearch.bulk_pace import MOST_REFUSED, Pace
 from raypipe.opensearch.bulk_policy import Action, SinkError
@@ -75,15 +76,21 @@ class BulkWriter:
     def write(self, documents: Iterable[Document]) -> Iterator[list[Result]]:
         """Write documents; yields the results of each request as its answer arrives.
 
-        Memory holds one request's documents, however many are given. Of documents with the
-        same id the last one wins. Those that may pass ride with the next request, after a
-        wait; when nothing was taken for `retry_budget_s`, they and the rest are
+        Memory holds the lines of two requests, however many documents are given. Of documents
+        with the same id the last one wins. Those that may pass ride with the next request, after
+        a wait; when nothing was taken for `retry_budget_s`, they and the rest are
         `Rejected(kind="unavailable", retryable=True)`.
 
         Raises:
             SinkError: The index is gone, blocked or refuses these credentials.
         """
-        fresh, queue = iter(documents), deque[Item]()
+        fresh = Ahead(documents, self._encoded, self._index.max_docs, self._pace.bytes)
+        try:
+            yield from self._write(fresh, deque())
+        finally:
+            fresh.close()
+
+    def _write(self, fresh: Ahead, queue: deque[Item]) -> Iterator[list[Result]]:
         settled_at = self._clock()
         while True:
             batch, results = self._next_batch(queue, fresh)
@@ -102,15 +109,13 @@ class BulkWriter:
                 yield from self._given_up(queue, fresh)
                 return
 
-    def _next_batch(
-        self, queue: deque[Item], fresh: Iterator[Document]
-    ) -> tuple[list[Item], list[Result]]:
+    def _next_batch(self, queue: deque[Item], fresh: Ahead) -> tuple[list[Item], list[Result]]:
         """Return the next request's documents, and those that no request can carry."""
         batch: dict[str, Item] = {}
         refused: list[Result] = []
         size = 0
         while len(batch) + len(refused) < self._index.max_docs:
-            item = queue.popleft() if queue else self._encoded(next(fresh, None))
+            item = queue.popleft() if queue else fresh.next()
             if item is None:
                 break
             if isinstance(item, Rejected):
@@ -124,11 +129,10 @@ class BulkWriter:
             self.counters.duplicates += batch.pop(item.book_id, None) is not None
             batch[item.book_id] = item
             size = grown
+        fresh.prepare()
         return list(batch.values()), refused
 
-    def _encoded(self, document: Document | None) -> Item | Rejected | None:
-        if document is None:
-            return None
+    def _encoded(self, document: Document) -> Item | Rejected:
         return encoded(document, self._handle.dimension, self._run_seq)
 
     def _rested(self, batch: list[Item]) -> list[Item]:
@@ -328,10 +332,10 @@ class BulkWriter:
     def _abort(self, status: int, said: str) -> SinkError:
         return policy.abort_error(self._handle.endpoint, self._handle.alias, status, said)
 
-    def _given_up(self, queue: deque[Item], fresh: Iterator[Document]) -> Iterator[list[Result]]:
+    def _given_up(self, queue: deque[Item], fresh: Ahead) -> Iterator[list[Result]]:
         chunk: list[Result] = [self._unavailable(item.book_id) for item in queue]
-        for document in fresh:
-            chunk.append(self._unavailable(document.book_id))
+        for book_id in fresh.ids():
+            chunk.append(self._unavailable(book_id))
             if len(chunk) >= self._index.max_docs:
                 yield self._counted(chunk)
                 chunk = []

@@ -9,7 +9,7 @@ import orjson
 
 from raypipe.book import BookError, Document
 from raypipe.opensearch.bulk_results import Rejected
-from raypipe.opensearch.mapping import body_of
+from raypipe.opensearch.mapping import VECTOR, body_of
 
 _JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
@@ -43,8 +43,8 @@ def encoded(document: Document, dimension: int, version: int) -> Item | Rejected
     """
     action = {"_id": document.book_id, "version": version, "version_type": "external_gte"}
     try:
-        body = body_of(document, dimension)
-        lines = orjson.dumps({"index": action}, option=_JSON) + orjson.dumps(body, option=_JSON)
+        body = body_of(document, dimension, clean=False)
+        lines = orjson.dumps({"index": action}, option=_JSON) + _source(document, body)
     except BookError as error:
         return Rejected(document.book_id, error.kind, error.message, error.retryable)
     except orjson.JSONEncodeError as error:
@@ -65,3 +65,11 @@ def answers_to(batch: list[Item], answer: Any) -> list[dict[str, Any]] | None:
         if cell.get("_id") != item.book_id:
             return None
     return [cell for cell in inner if cell is not None]
+
+
+def _source(document: Document, body: dict[str, Any]) -> bytes:
+    """Return a document's line; texts are looked through only where orjson stumbles on one."""
+    try:
+        return orjson.dumps(body, option=_JSON)
+    except orjson.JSONEncodeError:
+        return orjson.dumps(body_of(document, body[VECTOR].size), option=_JSON)

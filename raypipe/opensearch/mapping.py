@@ -175,17 +175,22 @@ def index_body(
     }
 
 
-def body_of(document: Document, dimension: int) -> dict[str, Any]:
+def body_of(document: Document, dimension: int, *, clean: bool = True) -> dict[str, Any]:
     """Return a document as the index takes it, for `orjson` with `OPT_SERIALIZE_NUMPY`.
 
-    Lone surrogates, which no UTF-8 can carry, become `?`. Times become whole milliseconds.
+    Times become whole milliseconds.
+
+    Args:
+        document: What to index.
+        dimension: Length of the index's vectors.
+        clean: Let lone surrogates, which no UTF-8 can carry, become `?`.
 
     Raises:
         BookError: `bad_vector`: wrong dimension, a value that is not finite, or no length, which
             cosine similarity cannot take (k-NN's SpaceType refuses it for the whole item).
     """
     body: dict[str, Any] = {
-        name: _clean(value)
+        name: _clean(value) if clean else value
         for name in _TEXTS
         # What only a model tells is left out of other documents: it would cost each of them.
         if (value := getattr(document, name)) or name not in BY_MODEL
@@ -267,14 +272,17 @@ def _flat(properties: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _clean(value: str | tuple[str, ...]) -> str | list[str]:
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return value.encode("utf-8", "replace").decode()
+def _clean(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    whole = value if isinstance(value, str) else "".join(value)  # at once: keywords are many
+    if whole.isascii():
         return value
-    return [str(_clean(item)) for item in value]
+    try:
+        whole.encode()
+    except UnicodeEncodeError:
+        if isinstance(value, str):
+            return value.encode("utf-8", "replace").decode()
+        return tuple(str(_clean(item)) for item in value)
+    return value
 
 
 def _millis(seconds: float) -> int | None:
@@ -283,13 +291,13 @@ def _millis(seconds: float) -> int | None:
 
 
 def _vector(document: Document, dimension: int) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
-        vector = np.asarray(document.summary_vector, dtype=np.float32)
-    if vector.shape != (dimension,):
-        message = f"the vector of {document.key} has {vector.size} values, not {dimension}"
-        raise BookError("bad_vector", message)
-    # In float32 as the server reckons: a length may overflow or vanish only there.
+    # What is too large becomes infinite, and is refused below.
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        vector = np.asarray(document.summary_vector, dtype=np.float32)
+        if vector.shape != (dimension,):
+            message = f"the vector of {document.key} has {vector.size} values, not {dimension}"
+            raise BookError("bad_vector", message)
+        # In float32 as the server reckons: a length may overflow or vanish only there.
         square = float(np.dot(vector, vector))
     if not math.isfinite(square):
         raise BookError("bad_vector", f"the vector of {document.key} is not finite")

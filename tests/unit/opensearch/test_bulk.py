@@ -46,7 +46,7 @@ def test_documents_are_read_only_as_requests_need_them(stub: Stub) -> None:
 
     answers = writer_at(stub.url, max_docs=10).write(books())
     next(answers)
-    assert len(taken) == 10
+    assert len(taken) <= 20, "one request ahead"
 
 
 def test_requests_are_bounded_by_uncompressed_bytes_and_a_large_document_goes_alone(
