@@ -23,9 +23,9 @@ from raypipe.lanes import Lanes
 from raypipe.machine import fitted, look, suited, with_calls
 from raypipe.monitor import Monitor, Progress, RemoteMonitor
 from raypipe.opensearch.bulk_policy import SinkError
-from raypipe.opensearch.datasink import Ledger, OpenSearchDatasink, Target
+from raypipe.opensearch.datasink import WRITERS, Ledger, OpenSearchDatasink, Target
 from raypipe.opensearch.settings import IndexHandle
-from raypipe.parcels import ParcelSize, PendingBooks
+from raypipe.parcels import READY, ParcelSize, PendingBooks
 from raypipe.progress import every, watch
 from raypipe.signals import LAST_S, StopTimeout, interruptible, stop_on_signal
 from raypipe.spending import Counted, accounts, check
@@ -148,6 +148,7 @@ def _parcel_size(job: Job, books: int) -> ParcelSize:
     return ParcelSize(
         books=max(1, min(options.books_per_task, books // (2 * at_once))),
         source_bytes=options.bytes_per_task,
+        ready=max(READY, min(4 * READY, books // (2 * job.stages.write.tasks))),
     )
 
 
@@ -156,7 +157,7 @@ def _actor(job: Job) -> Any:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     remote: Any = ray.remote  # its overloads know neither this strategy nor plain classes
     actor = remote(num_cpus=0, max_restarts=0, scheduling_strategy=here)(Monitor)
-    return actor.remote(job.breaker, Lanes(job.stages.write.tasks))
+    return actor.remote(job.breaker, Lanes(job.stages.write.tasks * WRITERS))
 
 
 def _places(job: Job) -> dict[str, str]:

@@ -19,6 +19,9 @@ BOOKS_PER_READ_TASK = 5_000
 """Keys that one read task carries: under the 1 MB from which Ray warns, and a million keys are
 still only 200 objects."""
 
+READY = 500
+"""Fewest books in a parcel of such whose documents are finished already, where there are as many:
+they wait for nothing but the index."""
 ASK_EVERY_S = 0.5
 """Between two questions whether the run stops; each waits for the monitor."""
 
@@ -35,7 +38,7 @@ class ParcelSize:
 
     books: int
     source_bytes: int
-    ready: int = 500
+    ready: int = READY
 
 
 class PendingBooks(Datasource):

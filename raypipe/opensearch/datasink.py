@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+WRITERS = 2
+"""Most bulk requests in flight of one write task."""
 _LOOK_S = 0.2
 """A task that waits for its turn looks so often whether it has come."""
 
@@ -134,13 +137,23 @@ class OpenSearchDatasink(Datasink[Counters]):
     def _index(self, documents: list[Document], task: int) -> tuple[dict[str, Rejected], Counters]:
         if self._target is None or not documents:
             return {}, Counters()
-        lane = _SharedLane(self._marks, f"{task}-{uuid4().hex}")
-        index, handle = self._target.index, self._target.handle
-        stopped = self._marks.stopped
-        writer = BulkWriter(index, handle, self._run_seq, lane=lane, stopped=stopped)
-        results = (result for batch in writer.write(documents) for result in batch)
-        rejected = {one.book_id: one for one in results if isinstance(one, Rejected)}
-        return rejected, writer.counters
+        target, marks = self._target, self._marks
+
+        def write(share: list[Document]) -> tuple[list[Rejected], Counters]:
+            lane = _SharedLane(marks, f"{task}-{uuid4().hex}")
+            writer = BulkWriter(
+                target.index, target.handle, self._run_seq, lane=lane, stopped=marks.stopped
+            )
+            results = (result for batch in writer.write(share) for result in batch)
+            return [one for one in results if isinstance(one, Rejected)], writer.counters
+
+        # A second request in flight where there are documents for it: a node lets one wait for
+        # its disk while it works on another.
+        writers = WRITERS if len(documents) > target.index.max_docs else 1
+        with ThreadPoolExecutor(writers) as pool:
+            written = list(pool.map(write, (documents[at::writers] for at in range(writers))))
+        rejected = {one.book_id: one for several, _ in written for one in several}
+        return rejected, sum((counters for _, counters in written), Counters())
 
     def _record(self, documents: list[Document], failed: list[FailedBook], task: int) -> None:
         if documents and self._target is not None:

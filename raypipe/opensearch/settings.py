@@ -43,7 +43,7 @@ class OpenSearchIndex:
     replicas: int = 0
     engine: str = "lucene"
     max_bytes: int = 8 * MEBIBYTE
-    max_docs: int = 500
+    max_docs: int = 1000
     retry_budget_s: float = 600.0
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@
 
 Both ways send the same bodies over kept-alive connections through the same client, into an
 index as raypipe makes it; no request asks for a refresh; serializing is in both times. The bulk
-side has as many writers as a run has write tasks by default. Rounds take turns, each into a new
+side has as many requests in flight as a run has by default. Rounds take turns, each into a new
 index; a figure is the ratio of the medians. Documents are like real ones: a summary of about
 280 words and 100 keywords, drawn from a vocabulary as skewed as English. The node is warmed up
 first, lives in a temporary folder and ends with the benchmark. The last line is one JSON object.
@@ -175,7 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--documents", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--writers", type=int, default=2)
+    parser.add_argument("--writers", type=int, default=4)
     parser.add_argument("--url", help="a node that runs already")
     options = parser.parse_args()
     report = Report("bulk")

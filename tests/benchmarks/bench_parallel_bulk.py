@@ -37,6 +37,7 @@ from report import Report, say  # noqa: E402
 
 from raypipe.book import Document  # noqa: E402
 from raypipe.opensearch.client import Connection  # noqa: E402
+from raypipe.opensearch.datasink import WRITERS  # noqa: E402
 from raypipe.opensearch.index import (  # noqa: E402
     Contents,
     IndexHandle,
@@ -49,7 +50,7 @@ from raypipe.opensearch.mapping import body_of  # noqa: E402
 
 DIMENSIONS = (256, 1024)
 SETTINGS = [(threads, docs) for threads in (2, 4) for docs in (500, 1000)]
-WRITERS = 2  # write tasks of a run, by default
+TASKS = 2  # write tasks of a run, by default
 VECTORS = 2_000  # different ones; more take memory and change nothing
 REACH_WALL = 1.0
 REACH_TOOK = 1.05
@@ -170,13 +171,13 @@ def _orjson() -> Any:
 def compare(load: Load, rounds: int) -> tuple[int, int]:
     """Let all ways take turns; returns the settings of `parallel_bulk`."""
     trial = load.part(5)
-    trial.measure("warm-up", trial.raypipe(WRITERS))
+    trial.measure("warm-up", trial.raypipe(TASKS * WRITERS))
     best = min(
         SETTINGS,
         key=lambda one: trial.measure(f"try {one}", trial.parallel_bulk(True, *one)),
     )
     ways: list[tuple[str, Way]] = [
-        ("raypipe", load.raypipe(WRITERS)),
+        ("raypipe", load.raypipe(TASKS * WRITERS)),
         ("orjson", load.parallel_bulk(True, *best)),
         ("own", load.parallel_bulk(False, *best)),
         ("alone", load.raypipe(1)),
