@@ -263,17 +263,19 @@ class BulkWriter:
         results: list[Result] = []
         again: list[Item] = []
         conflicts: list[Item] = []
+        self.counters.statuses.update(str(answer["status"]) for answer in items)
         for item, answer in zip(batch, items, strict=True):
-            status, cause = answer["status"], answer.get("error") or {}
-            self.counters.statuses[str(status)] += 1
+            status = answer["status"]
             action = policy.item_action(status)
-            if action is Action.ABORT:
-                raise self._abort(status, policy.described(cause))
             if action is Action.DONE:
                 self._check_place(answer)
                 self.counters.first_attempt_successes += not item.attempts
                 results.append(Ack(item.book_id, "created" if status == 201 else "updated"))
-            elif action is Action.CHECK:
+                continue
+            cause = answer.get("error") or {}
+            if action is Action.ABORT:
+                raise self._abort(status, policy.described(cause))
+            if action is Action.CHECK:
                 conflicts.append(item)
             elif action is Action.RETRY:
                 self._rest(cause)

@@ -81,6 +81,7 @@ _WAYS_OUT = {
     403: "the user may not write there, or the index is blocked (read-only, disk full)",
     404: "the index or its alias was deleted meanwhile; run again to make it anew",
 }
+_EXPIRED = re.compile("expired|security token", re.IGNORECASE)
 _MAPPING_TYPES = ("mapper_parsing", "strict_dynamic_mapping", "parsing", "illegal_argument")
 
 
@@ -93,6 +94,8 @@ def request_action(error: Exception) -> Action:
         return Action.ABORT
     if isinstance(error, NoConnection | SerializationError):
         return Action.RETRY  # refused, reset, timed out; or a proxy's page with status 200
+    if isinstance(error, TransportError) and is_expired(error):
+        return Action.RENEW
     if isinstance(error, TransportError):
         return REQUEST_ACTIONS.get(status_of(error), Action.ABORT)
     return Action.ABORT
@@ -156,8 +159,24 @@ def reason_of(error: Exception) -> str:
     cause = cause_of(error)
     if isinstance(cause, dict):
         return described(cause)
+    if said := aws_message(error):
+        return without_content(said)
     # A proxy's page or a plain text: its type says enough.
     return type(error).__name__
+
+
+def aws_message(error: Exception) -> str:
+    """Return what AWS says where a request does not reach OpenSearch, or an empty string."""
+    info = getattr(error, "info", None)
+    if not isinstance(info, dict):
+        return ""
+    said = info.get("message") or info.get("Message") or ""
+    return said if isinstance(said, str) else ""
+
+
+def is_expired(error: Exception) -> bool:
+    """Whether AWS refused a signature or a session token that was good before."""
+    return status_of(error) == 403 and bool(_EXPIRED.search(aws_message(error)))
 
 
 def described(cause: dict[str, Any]) -> str:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,12 +14,15 @@ import orjson
 
 from raypipe.errors import SetupError
 from raypipe.hosts import is_loopback
+from raypipe.opensearch.auth import SCHEMES, check_files, password, token_header
 from raypipe.opensearch.bulk_policy import dropped, reason_of
 from raypipe.opensearch.wire import connection_class, serializer
 from raypipe.retry import TRANSIENT_STATUS, full_jitter
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
+
+log = logging.getLogger(__name__)
 
 SETUP_TRIES = 5
 """Tries of a request that is not a bulk, while the server answers that it is busy."""
@@ -36,8 +37,13 @@ class Connection:
         username: User name; None = no authentication.
         password_env: *Name* of the environment variable that holds the password. The password
             itself is never a setting, so it is in no config, pickle, log or exception.
+        token: `bearer` or `api_key`: a token instead of user name and password; None = none.
+        token_env: *Name* of the environment variable that holds it.
+        token_file: A file that holds it instead; read again when the server refuses it.
         verify_certs: Whether the server's certificate must be trusted and name its host.
         ca_certs: File of certificates to trust; None = the system's.
+        client_cert: File with the certificate that this client shows; None = none.
+        client_key: File with its key; None = in the same file.
         timeout_s: Seconds to wait for one answer. opensearch-py's own 10 s are too few for
             bulks of vectors (k-NN issue 1938 shows 43 s at p99.99).
         compress: gzip for what is sent; None = yes, except to this machine.
@@ -50,8 +56,13 @@ class Connection:
     endpoint: str
     username: str | None = None
     password_env: str = "OPENSEARCH_PASSWORD"  # noqa: S105 (a name, not a password)
+    token: str | None = None
+    token_env: str = "OPENSEARCH_TOKEN"  # noqa: S105 (a name, not a token)
+    token_file: str | None = None
     verify_certs: bool = True
     ca_certs: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
     timeout_s: float = 120.0
     compress: bool | None = None
     threads: int = 4
@@ -65,6 +76,12 @@ class Connection:
                 f"endpoint holds a user name or password; give {parts.scheme}://{parts.hostname} "
                 f"with connection.username, and the password in the variable {self.password_env}"
             )
+        if self.token is not None and self.token not in SCHEMES:
+            raise ValueError(f"connection.token={self.token}: choose one of {', '.join(SCHEMES)}")
+        if self.token and self.username:
+            raise ValueError("give connection.username or connection.token, not both")
+        if self.client_key and not self.client_cert:
+            raise ValueError("connection.client_key needs connection.client_cert")
         if self.timeout_s <= 0:
             raise ValueError(f"connection.timeout_s={self.timeout_s} must be more than 0")
         if self.threads < 1:
@@ -152,6 +169,9 @@ class Connection:
                 status = getattr(error, "status_code", None)
                 if status in ignore:
                     return None
+                if status == 401 and attempt == 1:
+                    self.renew()  # a token may have been renewed meanwhile
+                    continue
                 passes = status in TRANSIENT_STATUS or dropped(error)
                 if not passes or attempt == SETUP_TRIES:
                     raise self._explained(error, f"{method} {path}") from None
@@ -178,14 +198,17 @@ class Connection:
             logger = logging.getLogger(name)
             if logger.level == logging.NOTSET:
                 logger.setLevel(logging.ERROR)
-        if self.ca_certs and not Path(self.ca_certs).is_file():
-            raise SetupError(f"opensearch.connection.ca_certs={self.ca_certs}: no such file")
+        names = ("ca_certs", "client_cert", "client_key")
+        check_files({name: getattr(self, name) for name in names})
         parts = _split(self.endpoint)
         secure = parts.scheme == "https"
+        if secure and not self.verify_certs:
+            log.warning("%s: its certificate is not checked (verify_certs=false)", self.endpoint)
         host = {"host": parts.hostname, "port": parts.port or (443 if secure else 9200)}
         return OpenSearch(
             hosts=[{**host, "use_ssl": secure, "url_prefix": parts.path.strip("/")}],
             http_auth=self._auth(),
+            headers=token_header(self.token, self.token_env, self.token_file),
             timeout=self.timeout_s,
             pool_maxsize=self.threads,
             # Its retries don't wait and don't read items: the loops here are the only ones.
@@ -196,16 +219,15 @@ class Connection:
             **(_tls(self) if secure else {}),
         )
 
-    def _auth(self) -> tuple[str, str] | None:
+    def _auth(self) -> Any:
         if self.username is None:
             return None
-        password = os.environ.get(self.password_env)
-        if not password:
-            raise SetupError(
-                f"opensearch.connection.username={self.username} needs a password: set the "
-                f"environment variable {self.password_env} (on a cluster, on each node)"
-            )
-        return self.username, password
+        return self.username, password(self.username, self.password_env)
+
+    def _refusal(self, status: int, error: Exception) -> str:
+        if status == 401 and self.token:
+            return f"it did not accept the token (401) of connection.token={self.token}"
+        return REFUSALS[status]
 
     def _explained(self, error: Exception, request: str) -> SetupError:
         from opensearchpy.exceptions import ConnectionError as NoConnection
@@ -222,7 +244,7 @@ class Connection:
             return SetupError(f"{self.endpoint} answers, but not as OpenSearch does; {_WAY_OUT}")
         status, reason = error.status_code, reason_of(error)
         if status in REFUSALS:
-            return SetupError(f"{where}: {REFUSALS[status]}")
+            return SetupError(f"{where}: {self._refusal(status, error)}")
         if status in TRANSIENT_STATUS:
             return SetupError(f"{where} stays unavailable (status {status}); try again later")
         hint = "; the k-NN plugin is missing there" if "[index.knn]" in reason else ""
@@ -256,6 +278,8 @@ def _tls(connection: Connection) -> dict[str, Any]:
     return {
         "verify_certs": connection.verify_certs,
         "ca_certs": connection.ca_certs,
+        "client_cert": connection.client_cert,
+        "client_key": connection.client_key,
         "ssl_assert_hostname": None if connection.verify_certs else False,
         "ssl_show_warn": False,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,7 @@ _TEXTS = tuple(
     if kind["type"] in ("keyword", "text") and name != "about"
 )
 _NUMBERS = tuple(name for name, kind in _FIELDS.items() if kind is _LONG)
+_texts_of, _numbers_of = attrgetter(*_TEXTS), attrgetter(*_NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -191,11 +193,11 @@ def body_of(document: Document, dimension: int, *, clean: bool = True) -> dict[s
     """
     body: dict[str, Any] = {
         name: _clean(value) if clean else value
-        for name in _TEXTS
+        for name, value in zip(_TEXTS, _texts_of(document), strict=True)
         # What only a model tells is left out of other documents: it would cost each of them.
-        if (value := getattr(document, name)) or name not in BY_MODEL
+        if value or name not in BY_MODEL
     }
-    body.update((name, getattr(document, name)) for name in _NUMBERS)
+    body.update(zip(_NUMBERS, _numbers_of(document), strict=True))
     body["modified"] = _millis(document.modified)
     body["finished_at"] = _millis(document.finished_at)
     body[VECTOR] = _vector(document, dimension)

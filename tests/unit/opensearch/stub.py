@@ -29,6 +29,8 @@ class Request:
     headers: dict[str, str]
     body: bytes  # decompressed
     sent_bytes: int
+    target: str = ""  # path and query as they came
+    raw: bytes = b""  # the body as it came
 
     @property
     def docs(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -63,6 +65,7 @@ class Stub:
         self.always: Callable[[Request], Reply | None] | None = None
         self.docs: dict[str, tuple[int, dict[str, Any]]] = {}
         self.paths: dict[str, Reply] = {}
+        self.guard: Callable[[Request], Reply | None] | None = None
         stub = self
 
         class Handler(_Handler):
@@ -87,6 +90,8 @@ class Stub:
 
     def answer(self, request: Request) -> Reply:
         self.requests.append(request)
+        if self.guard is not None and (refused := self.guard(request)) is not None:
+            return refused
         if request.path in self.paths:
             return self.paths[request.path]
         if request.path.endswith("/_bulk"):
@@ -136,6 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
                 {name.lower(): value for name, value in self.headers.items()},
                 gzip.decompress(raw) if zipped else raw,
                 len(raw),
+                self.path,
+                raw,
             )
         )
         time.sleep(reply.delay_s)
