@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raypipe.errors import SetupError
 from raypipe.state import State
@@ -36,7 +37,7 @@ class Processed:
 
     book_id: str
     etag: str
-    recipe: str  # the document recipe
+    recipe: str  # the document recipe; empty = removed at the source, and deleted
     index: str  # the physical index
     generation: str  # the uuid in that index's mapping
     run_seq: int
@@ -99,11 +100,11 @@ class Checkpoint:
     def of_generation(self, generation: str) -> pa.Table:
         """Return what an index generation holds, each book once; `book_id`, `etag`, `recipe`."""
         columns = ["book_id", "etag", "recipe", "run_seq", "processed_at"]
-        return self._parts().latest(columns, {"generation": generation})
+        return _there(self._parts().latest(columns, {"generation": generation}))
 
     def of_run(self, run_seq: int) -> pa.Table:
         """Return what a run's parts say was processed, each book once; `PROCESSED_SCHEMA`."""
-        return self._parts().latest(where={"run_seq": run_seq})
+        return _there(self._parts().latest(where={"run_seq": run_seq}))
 
     def history(self) -> pa.Table:
         """Return the last row of each book, whatever generation and recipe: `PROCESSED_SCHEMA`.
@@ -120,3 +121,8 @@ class Checkpoint:
         if self.state is None:
             raise SetupError("the checkpoint has no state; set state.uri")
         return Parts(self.state, FOLDER, _FORM, keys, order=("run_seq", "processed_at"))
+
+
+def _there(table: pa.Table) -> pa.Table:
+    """Leave out what was deleted."""
+    return table.filter(pc.not_equal(table["recipe"], ""))

@@ -88,14 +88,30 @@ class IndexConfig(JobConfig):
 
 
 @dataclass
-class RunConfig(IndexConfig):
+class SourceConfig(IndexConfig):
+    """What `run` and `plan` share: commands that list the source."""
+
+    max_delete_fraction: float = 0.05
+    allow_deletes: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        if not 0 <= self.max_delete_fraction <= 1:
+            raise ValueError(
+                f"max_delete_fraction={self.max_delete_fraction} is not between 0 and 1"
+            )
+
+
+@dataclass
+class RunConfig(SourceConfig):
     """Schema of `run`."""
 
     examples: list[str] = field(default_factory=list)
 
 
 @dataclass
-class PlanConfig(IndexConfig):
+class PlanConfig(SourceConfig):
     """Schema of `plan`."""
 
     sample: int = 50

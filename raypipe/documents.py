@@ -1,7 +1,7 @@
 """Finished documents, vectors included: what was worked out once is never worked out again.
 
-Tombstones of removed books will be parts of a folder of their own, so that a document's columns
-need not know of them.
+Tombstones of removed books are parts of a folder of their own (`raypipe.removals`), so that a
+document's columns need not know of them.
 """
 
 from __future__ import annotations
@@ -100,6 +100,17 @@ class DocumentStore:
         """Return key, title, author and summary of each book's newest document of any recipe."""
         columns = ["book_id", "key", "title", "author", "summary"]
         tables = [self._parts(one).read([*columns, *_ORDER]) for one in self._by_recipe()]
+        if not tables:
+            return pa.schema([DOCUMENT_SCHEMA.field(name) for name in columns]).empty_table()
+        return latest(pa.concat_tables(tables), ["book_id"], _ORDER).select(columns)
+
+    def places(self, source: str) -> pa.Table:
+        """Return `book_id`, `key` and `etag` of each finished book of a source, whatever recipe."""
+        columns = ["book_id", "key", "etag"]
+        tables = [
+            self._parts(one).read([*columns, *_ORDER], {"source": source})
+            for one in self._by_recipe()
+        ]
         if not tables:
             return pa.schema([DOCUMENT_SCHEMA.field(name) for name in columns]).empty_table()
         return latest(pa.concat_tables(tables), ["book_id"], _ORDER).select(columns)

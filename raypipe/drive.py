@@ -26,8 +26,8 @@ from raypipe.opensearch.bulk_policy import SinkError
 from raypipe.opensearch.datasink import WRITERS, Ledger, OpenSearchDatasink, Target
 from raypipe.opensearch.settings import IndexHandle
 from raypipe.parcels import READY, ParcelSize, PendingBooks
-from raypipe.progress import every, watch
-from raypipe.signals import LAST_S, StopTimeout, interruptible, stop_on_signal
+from raypipe.progress import LAST_S, every, watch
+from raypipe.signals import StopTimeout, interruptible, stop_on_signal
 from raypipe.spending import Counted, accounts, check
 
 log = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from raypipe.book import Book, BookError
 from raypipe.documents import DocumentStore
+from raypipe.removals import Removals, without
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,17 @@ class FinishedBooks:
         """Do nothing: that the documents can be read was seen when they were listed."""
 
     def list_books(self) -> Iterator[Book]:
-        """Yield each book as its newest finished document describes it, in no order."""
-        for cell in self.documents.newest(self.recipe).to_pylist():
+        """Yield each book as its newest finished document describes it, in no order.
+
+        Books that were removed at the source are left out.
+        """
+        removed = Removals(self.documents.state).standing()
+        for cell in without(self.documents.newest(self.recipe), removed).to_pylist():
             yield Book(**cell)
+
+    def selects(self, key: str) -> bool:
+        """Return False: what is not listed here is not gone."""
+        return False
 
     def read(self, book: Book) -> bytes:
         """Raise `BookError` `lost`: its document was there a moment ago."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from raypipe.book import Book, BookError
+from raypipe.departed import departed
 from raypipe.job import Job
 from raypipe.models.account import Paid
 from raypipe.opensearch.index import find
@@ -48,12 +49,15 @@ class Forecast:
     Args:
         listed: Books of the listing.
         new: To be read, never seen before by this state.
+        renamed: To be read, with the ETag of a finished book that is gone: no model call.
         changed: To be read, since they changed after they were finished or processed.
         again: To be read again: failures that may pass, or all with `checkpoint=none`.
         ready: Finished or summarized: no GET.
         done: Processed; nothing is done for them.
         known_failures: Lasting failures, left alone.
         over_limit: Left because of `limit`.
+        removed: Finished books that are gone from the source, and to be deleted for that.
+        too_many: Whether that is more than `max_delete_fraction`: a run asks first.
         summarizer: Its name.
         model: The model's id as the prices know it; empty = no model is called.
         sampled: Books that were read for the estimate.
@@ -68,12 +72,15 @@ class Forecast:
 
     listed: int = 0
     new: int = 0
+    renamed: int = 0
     changed: int = 0
     again: int = 0
     ready: int = 0
     done: int = 0
     known_failures: int = 0
     over_limit: int = 0
+    removed: int = 0
+    too_many: bool = False
     summarizer: str = ""
     model: str = ""
     sampled: int = 0
@@ -100,7 +107,9 @@ def forecast(job: Job, sample: int = 50) -> Forecast:
     if job.index is not None:
         handle = None if job.purge else find(job.index)
         generation = handle.generation if handle else ""
-    plan = pending(job, listed(job), generation)
+    books = listed(job)
+    gone = departed(job, books)
+    plan = pending(job, books, generation)
     history = job.checkpoint.history()
     seen = job.documents.versions() | set(
         zip(history["book_id"].to_pylist(), history["etag"].to_pylist(), strict=True)
@@ -116,10 +125,14 @@ def forecast(job: Job, sample: int = 50) -> Forecast:
         done=len(plan.processed),
         known_failures=len(plan.known_failures),
         over_limit=len(plan.over_limit),
+        renamed=gone.renamed,
+        removed=gone.removed,
+        too_many=not job.allow_deletes and gone.share > job.max_delete_fraction,
         summarizer=job.summarizer.name,
         prices=job.prices.date,
     )
-    told.new = len(plan.new) - told.changed - told.again
+    told.renamed = min(told.renamed, len(plan.new) - told.changed - told.again)
+    told.new = len(plan.new) - told.changed - told.again - told.renamed
     if isinstance(job.summarizer, Paid) and isinstance(job.summarizer, Estimated):
         told.model = job.summarizer.base_model
         _cost(job, job.summarizer, plan.new, sample, told)

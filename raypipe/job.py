@@ -65,6 +65,9 @@ class Job:
         budget: What models may cost.
         prices: What models cost.
         life: How the index changes.
+        max_delete_fraction: Share of the finished books that may be gone from the source, and be
+            deleted for that, without having been asked for.
+        allow_deletes: Delete however many are gone.
     """
 
     store: BookStore
@@ -88,6 +91,8 @@ class Job:
     budget: BudgetOptions = field(default_factory=BudgetOptions)
     prices: Prices = field(default_factory=Prices)
     life: IndexOptions = field(default_factory=IndexOptions)
+    max_delete_fraction: float = 0.05
+    allow_deletes: bool = False
 
     @property
     def recipe(self) -> Recipe:

@@ -13,9 +13,10 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from raypipe import __version__, runs
+from raypipe import __version__, departed, runs
 from raypipe.book import Book
 from raypipe.claim import Claim
+from raypipe.departed import Departed
 from raypipe.errors import SetupError
 from raypipe.failures import DEGRADED, standing
 from raypipe.finished import FinishedBooks
@@ -47,6 +48,7 @@ class Outcome:
     progress: Progress
     handle: IndexHandle | None
     served: Served | None = None
+    removed: int = 0
 
     @property
     def left(self) -> set[str]:
@@ -104,10 +106,11 @@ def _run(
 
 def _execute(job: Job, claim: Claim, timer: Timer, stack: ExitStack) -> Outcome:
     """List, plan, run the graph, and read back what the ledger says of it."""
-    handle, books = _prepared(job, timer)
+    handle, books, gone = _prepared(job, timer)
+    departed.take_back(gone, job, claim.run_seq)
     with timer.step("planning"):
         todo = pending(job, books, handle.generation if handle else None)
-    _say(todo)
+    _say(todo, gone)
     progress = Progress()
     if handle and not handle.served and job.index and len(todo.todo) >= job.life.tune_from:
         build.tune(job.index, handle)
@@ -116,10 +119,14 @@ def _execute(job: Job, claim: Claim, timer: Timer, stack: ExitStack) -> Outcome:
     with timer.step("closing"):
         done, failed = _read_back(job, claim.run_seq, handle) if todo.todo else (set(), set())
         degraded = _degraded(job, claim.run_seq) if todo.todo else 0
+        # Last of all: what was renamed is found under its new name before the old one goes.
+        removed = {} if progress.stop else gone.gone
+        if removed:
+            departed.bury(gone, job, handle, claim.run_seq)
         if handle is not None and job.index is not None and done:
             refresh(job.index, handle)
         served = _served(job, todo, handle, stopped=bool(progress.stop))
-    return Outcome(todo, done, failed, degraded, progress, handle, served)
+    return Outcome(todo, done, failed, degraded, progress, handle, served, len(removed))
 
 
 def _served(job: Job, todo: Plan, handle: IndexHandle | None, *, stopped: bool) -> Served | None:
@@ -145,18 +152,21 @@ def _served(job: Job, todo: Plan, handle: IndexHandle | None, *, stopped: bool) 
     return served
 
 
-def _prepared(job: Job, timer: Timer) -> tuple[IndexHandle | None, list[Book]]:
-    """Return the index and the books; nothing is deleted before the books are known."""
+def _prepared(job: Job, timer: Timer) -> tuple[IndexHandle | None, list[Book], Departed]:
+    """Return the index, the books and those gone; nothing is deleted before they are known."""
     with timer.step("index"):
         handle = None if job.purge else _index(job)
         if job.purge and job.index is not None:
             find(job.index)  # a server that cannot be used is told before a long listing
     with timer.step("listing"):
         books = listed(job)
+    with timer.step("planning"):
+        gone = departed.departed(job, books)
+        departed.check(gone, job)
     if job.purge:
         with timer.step("index"):
             handle = _index(job)
-    return handle, books
+    return handle, books, gone
 
 
 def _index(job: Job) -> IndexHandle | None:
@@ -178,15 +188,16 @@ def _index(job: Job) -> IndexHandle | None:
     return handle
 
 
-def _say(todo: Plan) -> None:
+def _say(todo: Plan, gone: Departed) -> None:
     log.info(
-        "listed %s · done before %s · known failures %s · finished, to index %s · to read %s%s",
+        "listed %s · done before %s · known failures %s · finished, to index %s · to read %s%s%s",
         f"{len(todo.listed):,}",
         f"{len(todo.processed):,}",
         f"{len(todo.known_failures):,}",
         f"{len(todo.ready):,}",
         f"{len(todo.new):,}",
         f" · over the limit {len(todo.over_limit):,}" if todo.over_limit else "",
+        f" · gone {len(gone.gone):,}" if gone.gone else "",
     )
     if not todo.todo:
         log.info("nothing to do: no book is read, no model is called, Ray is not started")
@@ -249,7 +260,7 @@ def _fill(record: RunRecord, outcome: Outcome) -> None:
     record.known_failures = len(todo.known_failures)
     record.indexed, record.finished = (0, done) if handle is None else (done, 0)
     record.failed, record.left = len(outcome.failed), len(outcome.left)
-    record.degraded = outcome.degraded
+    record.degraded, record.removed = outcome.degraded, outcome.removed
     record.model_calls, record.cached_calls = progress.model_calls, progress.cached_calls
     record.usd = round(progress.usd, 6)
     record.input_tokens, record.output_tokens = progress.input_tokens, progress.output_tokens

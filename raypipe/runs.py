@@ -42,6 +42,7 @@ class RunRecord:
     left: int = 0
     known_failures: int = 0
     degraded: int = 0  # indexed, but with a fallback's summary
+    removed: int = 0  # gone from the source, and deleted; not among the listed
     model_calls: int = 0
     cached_calls: int = 0
     input_tokens: int = 0

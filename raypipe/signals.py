@@ -17,9 +17,6 @@ ASKED = threading.Event()
 """Set by the first signal: of a multirun, no other job is begun."""
 
 
-LAST_S = 20.0
-"""Seconds that books which are begun have to end after a stop; what has not ended then is left.
-With what follows (the record, Ray's own end: 2 to 6 s on 2 cores) a run ends within 30 s."""
 _NUDGE = signal.SIGUSR1
 
 

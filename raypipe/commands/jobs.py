@@ -109,6 +109,8 @@ def _report(record: RunRecord, job: Job) -> str:
             f"models  {record.input_tokens:,} tokens in, {record.output_tokens:,} out, "
             f"${record.usd:,.2f}; {record.cached_calls:,} answers came from the cache"
         )
+    if record.removed:
+        lines.append(f"removed {record.removed:,} that are gone from the source")
     if record.reason:
         lines.append(f"stopped {record.reason}; run again to go on")
     if record.failed or record.known_failures or record.degraded:

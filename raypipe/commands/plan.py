@@ -26,7 +26,14 @@ def main(cfg: DictConfig) -> int:
     options = config.options(cfg)
     with Services(Path(options.embedded.data)) as services:
         fill_endpoints(cfg, services)
-        job = job_of(cfg, options, purge=options.purge, max_attempts=options.max_attempts)
+        job = job_of(
+            cfg,
+            options,
+            purge=options.purge,
+            max_attempts=options.max_attempts,
+            max_delete_fraction=options.max_delete_fraction,
+            allow_deletes=options.allow_deletes,
+        )
         told = forecast(job, options.sample)
     if options.output == "json":
         print(json.dumps(dataclasses.asdict(told), ensure_ascii=False))
@@ -38,9 +45,13 @@ def main(cfg: DictConfig) -> int:
 def _text(told: Forecast, job: Job) -> str:
     lines = [
         f"listed {told.listed:,} = done {told.done:,} + known failures {told.known_failures:,} + "
-        f"finished, to index {told.ready:,} + new {told.new:,} + changed {told.changed:,} + "
-        f"to do again {told.again:,} + over the limit {told.over_limit:,}"
+        f"finished, to index {told.ready:,} + new {told.new:,} + renamed {told.renamed:,} + "
+        f"changed {told.changed:,} + to do again {told.again:,} + over the limit "
+        f"{told.over_limit:,}"
     ]
+    if told.removed or told.renamed:
+        asks = "; the run asks for allow_deletes=true" if told.too_many else ""
+        lines.append(f"removed {told.removed:,}: gone from the source, to be deleted{asks}")
     if not told.model:
         lines.append(f"models  none: summarizer={told.summarizer} computes on this side")
         return "\n".join(lines)

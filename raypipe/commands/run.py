@@ -26,7 +26,14 @@ def main(cfg: DictConfig) -> int:
     on_samples = OmegaConf.select(cfg, "storage.endpoint_url") == EMBEDDED
     with Services(Path(options.embedded.data)) as services:
         fill_endpoints(cfg, services)
-        job = job_of(cfg, options, purge=options.purge, max_attempts=options.max_attempts)
+        job = job_of(
+            cfg,
+            options,
+            purge=options.purge,
+            max_attempts=options.max_attempts,
+            max_delete_fraction=options.max_delete_fraction,
+            allow_deletes=options.allow_deletes,
+        )
         record = carry_out(job, cfg, options.output)
         searchable = job.index is not None and record.served == record.index
         if on_samples and searchable and options.output == "text":

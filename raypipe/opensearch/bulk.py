@@ -43,7 +43,7 @@ class BulkWriter:
             (`external_gte`): a task left over from an older run overwrites nothing newer.
         lane: Asked before each request; None = this writer is alone.
         stopped: Returns something while the run is asked to stop. What the server then does not
-            take for a few seconds is `Rejected(kind="left")`.
+            take for a few seconds is `Rejected`, of the kind `LEFT`.
         sleep: Waits that many seconds; tests give their own.
         jitter: Seconds to wait before retry n; tests give their own.
         clock: Seconds, only ever growing; tests give their own.

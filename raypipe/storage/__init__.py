@@ -29,6 +29,9 @@ class BookStore(Protocol):
             SetupError: The store cannot be listed.
         """
 
+    def selects(self, key: str) -> bool:
+        """Whether the listing would name a book with this key, if it were there."""
+
     def read(self, book: Book) -> bytes:
         """Return the book's bytes as they were listed.
 

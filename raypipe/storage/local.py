@@ -55,12 +55,17 @@ class LocalBookStore:
         """
         self.check()
         root = Path(self.path)
-        source, suffixes = self.identity, tuple(self.suffixes)
+        source = self.identity
         for key, status in _files(root, root):
-            if key.startswith(self.prefix) and (not suffixes or key.endswith(suffixes)):
+            if self.selects(key):
                 yield Book(
                     book_id(source, key), key, _etag(status), status.st_size, status.st_mtime
                 )
+
+    def selects(self, key: str) -> bool:
+        """Whether the listing would name a book with this key, if it were there."""
+        suffixes = tuple(self.suffixes)
+        return key.startswith(self.prefix) and (not suffixes or key.endswith(suffixes))
 
     def read(self, book: Book) -> bytes:
         """Return the book's bytes.

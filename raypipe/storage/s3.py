@@ -68,7 +68,6 @@ class S3BookStore:
         Raises:
             SetupError: The bucket cannot be listed.
         """
-        suffixes = tuple(self.suffixes)
         token: str | None = None
         while True:
             try:
@@ -77,13 +76,23 @@ class S3BookStore:
                 raise self._setup_error(error) from None
             for entry in page.get("Contents", ()):
                 key = entry["Key"]
-                # A key that ends in "/" is how consoles show an empty folder.
-                if key.endswith("/") or (suffixes and not key.endswith(suffixes)):
-                    continue
-                yield self._book(key, entry)
+                if self.selects(key):
+                    yield self._book(key, entry)
             if not page.get("IsTruncated"):
                 return
-            token = page["NextContinuationToken"]
+            token = page.get("NextContinuationToken")
+            if not token:
+                raise SetupError(
+                    f"the listing of {self.selection} was cut: the server says that there is more "
+                    "and not where; try again, or look at storage.endpoint_url"
+                )
+
+    def selects(self, key: str) -> bool:
+        """Whether the listing would name a book with this key, if it were there."""
+        suffixes = tuple(self.suffixes)
+        # A key that ends in "/" is how consoles show an empty folder.
+        named = not key.endswith("/") and (not suffixes or key.endswith(suffixes))
+        return named and key.startswith(self.prefix)
 
     def read(self, book: Book) -> bytes:
         """Return the book's bytes, if it still is what was listed.

@@ -46,7 +46,7 @@ REACH = {"text": 0.04, "vectors": 0.12}
 REACH_REQUESTS = 0.002
 WARM_UP = 300
 
-Body = Callable[[Document, int], dict[str, Any]]
+Body = Callable[..., dict[str, Any]]
 
 
 def documents(number: int, seed: int) -> list[Document]:
@@ -99,9 +99,9 @@ def _document(row: int, summary: str, keywords: list[str], vector: Any) -> Docum
     )
 
 
-def text_only(document: Document, dimension: int) -> dict[str, Any]:
+def text_only(document: Document, dimension: int, *, clean: bool = True) -> dict[str, Any]:
     """Return the body without its vector."""
-    body = body_of(document, dimension)
+    body = body_of(document, dimension, clean=clean)
     del body[VECTOR]
     return body
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ class S3Here:
     listings: int = 0
     changing: dict[tuple[str, str], bytes] = field(default_factory=dict)
     url: str = ""
+    cut: str = ""  # how a listing ends too soon: `no token`, `no page`, `half`
     unwell: float = 0.0  # share of requests that are answered 503
     chance: random.Random = field(default_factory=lambda: random.Random(1))
 
@@ -38,7 +40,22 @@ class S3Here:
                 self.put(bucket, key, body)
         elif environ["REQUEST_METHOD"] == "GET":
             self.listings += 1
+            if self.cut and bucket:
+                return self._cut(environ, start_response)
         return self.app(environ, start_response)
+
+    def _cut(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer a listing whose second page never comes."""
+        if "continuation-token" in environ["QUERY_STRING"]:
+            start_response("500 Internal Server Error", [("Content-Length", "0")])
+            return []
+        page = b"".join(self.app({**environ, "QUERY_STRING": _paged(environ)}, lambda *args: None))
+        if self.cut == "no token":
+            page = re.sub(rb"<NextContinuationToken>.*</NextContinuationToken>", b"", page)
+        elif self.cut == "half":
+            page = page[: len(page) // 2]
+        start_response("200 OK", [("Content-Length", str(len(page)))])
+        return [page]
 
     def bucket(self, name: str) -> None:
         _backend().create_bucket(name, "us-east-1")
@@ -49,6 +66,9 @@ class S3Here:
         put_past_http(bucket, key, body)
         _backend().put_object_acl(bucket, key, get_canned_acl(acl))
 
+    def delete(self, bucket: str, key: str) -> None:
+        _backend().delete_object(bucket, key)
+
     def options(self, bucket: str) -> list[str]:
         """Return the options that name a bucket here."""
         return [
@@ -57,6 +77,10 @@ class S3Here:
             f"storage.endpoint_url={self.url}",
             "storage.anonymous=true",
         ]
+
+
+def _paged(environ: dict[str, Any]) -> str:
+    return f"{environ['QUERY_STRING']}&max-keys=10"
 
 
 def put_past_http(bucket: str, key: str, body: bytes) -> None:

@@ -124,6 +124,7 @@ KIND_AT = {"BookError": 0, "Failure": 1, "Rejected": 1}
 PASSED_ON = {
     "book._book_error",
     "opensearch.bulk._settled",
+    "opensearch.bulk._unavailable",
     "opensearch.bulk_item.encoded",
     "opensearch.datasink._refusal",
     "guard.failed",

@@ -38,6 +38,7 @@ REQUIRED = {
     "storage=s3": ["storage.bucket=b"],
     "storage=local": ["storage.path=p"],
     "opensearch=self_managed": ["opensearch.endpoint=https://search.example:9200"],
+    "opensearch=aws_managed": ["opensearch.endpoint=https://x.us-east-1.es.amazonaws.com"],
 }
 PARAGRAPH = "The lamp on the point was lit at dusk by a keeper who had never once been late. "
 TEXT = (PARAGRAPH * 20).encode()

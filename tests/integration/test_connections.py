@@ -1,0 +1,129 @@
+"""TLS, and each way to be let in, before the real node."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from raypipe.errors import SetupError
+from raypipe.opensearch import client
+from raypipe.opensearch.client import Connection
+from tests.integration.running import Project, project, ray_here, write_book
+from tests.integration.tls_front import Certificates, Front, front
+
+__all__ = ["project", "ray_here"]
+
+pytestmark = pytest.mark.integration
+
+USER, PASSWORD = "reader", "test"  # the password that workers of these tests have
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    return Certificates(folder)
+
+
+@pytest.fixture
+def server(opensearch_url: str, certificates: Certificates) -> Iterator[Front]:
+    with front(opensearch_url, certificates.issue("server", "127.0.0.1")) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "full_jitter", lambda attempt, cap: 0.0)
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def test_a_run_over_tls_with_user_and_password(
+    project: Project,
+    server: Front,
+    certificates: Certificates,
+    ray_here: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENSEARCH_PASSWORD", PASSWORD)
+    server.authorization = basic(USER, PASSWORD)
+    for number in range(3):
+        write_book(project.books, f"Book_{number}")
+    over = [
+        f"opensearch.endpoint={server.url}",
+        f"opensearch.connection.username={USER}",
+        f"opensearch.connection.ca_certs={certificates.authority}",
+    ]
+    assert project.run(*over)["indexed"] == 3
+    assert server.refused == []
+    assert len(project.documents()) == 3
+    everything = [path.read_bytes() for path in project.state.rglob("*") if path.is_file()]
+    assert everything
+    assert not any(server.authorization.encode() in one for one in everything)
+
+
+@pytest.mark.parametrize(("kind", "word"), [("bearer", "Bearer"), ("api_key", "ApiKey")])
+def test_tokens(
+    server: Front,
+    certificates: Certificates,
+    kind: str,
+    word: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server.authorization = f"{word} a-token"
+    monkeypatch.setenv("OPENSEARCH_TOKEN", "a-token")
+    assert Connection(server.url, token=kind, ca_certs=str(certificates.authority)).info()
+    monkeypatch.setenv("OPENSEARCH_TOKEN", "another")
+    with pytest.raises(SetupError, match="did not accept the token") as caught:
+        Connection(server.url, token=kind, ca_certs=str(certificates.authority)).info()
+    assert "another" not in str(caught.value)
+
+
+def test_a_token_is_read_anew_when_it_is_refused(
+    server: Front, certificates: Certificates, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    server.authorization = "Bearer first"
+    made = Connection(
+        server.url, token="bearer", token_file=str(file), ca_certs=str(certificates.authority)
+    )
+    assert made.info()
+    file.write_text("second\n")
+    server.authorization = "Bearer second"
+    assert made.info()
+    assert server.refused == ["Bearer first"]
+
+
+def test_a_client_certificate(opensearch_url: str, certificates: Certificates) -> None:
+    mine = certificates.issue("client")
+    authority = str(certificates.authority)
+    place = certificates.issue("server", "127.0.0.1")
+    with front(opensearch_url, place, clients=certificates.authority) as server:
+        assert Connection(server.url, ca_certs=authority, client_cert=str(mine)).info()
+        with pytest.raises(SetupError, match=server.url):
+            Connection(server.url, ca_certs=authority).info()
+
+
+def test_a_certificate_that_is_not_trusted_or_is_anothers_is_refused(
+    opensearch_url: str,
+    server: Front,
+    certificates: Certificates,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(SetupError, match=r"certificate verify failed.*ca_certs=") as caught:
+        Connection(server.url).info()
+    assert "\n" not in str(caught.value)
+    other = certificates.issue("other", "books.example.org")
+    with front(opensearch_url, other) as another:
+        with pytest.raises(SetupError, match="not valid for"):
+            Connection(another.url, ca_certs=str(certificates.authority)).info()
+        with caplog.at_level(logging.WARNING, "raypipe"):
+            assert Connection(another.url, verify_certs=False).info()
+        assert "its certificate is not checked" in caplog.text

@@ -1,0 +1,128 @@
+"""A bucket that lives: books are added, corrected, renamed, touched, removed, and come back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from raypipe.errors import SetupError
+from tests.integration.running import PARTS, Project, in_process, project, ray_here
+from tests.integration.s3_here import S3Here, s3
+
+__all__ = ["project", "ray_here", "s3"]
+
+pytestmark = pytest.mark.integration
+
+BOOKS = 20
+KEYS = [f"shelf/Tale_{number:02d}__by__Author.txt" for number in range(BOOKS)]
+
+
+def text(name: str, words: str = "tells of a lamp") -> bytes:
+    return " ".join(f"Sentence {i} of {name} {words} and ends." for i in range(40)).encode()
+
+
+@pytest.fixture
+def bucket(project: Project, s3: S3Here) -> str:
+    s3.bucket(project.index)
+    for key in KEYS:
+        s3.put(project.index, key, text(key))
+    return project.index
+
+
+@pytest.fixture
+def args(project: Project, s3: S3Here, bucket: str) -> list[str]:
+    store = [
+        *s3.options(bucket),
+        "storage.prefix=shelf/",
+        f"storage._target_={PARTS}.NotingS3Store",
+        f"+storage.notes={project.notes.folder}",
+    ]
+    return project.parts(*store)
+
+
+def planned(args: list[str]) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(in_process("plan", args))
+    return told
+
+
+def keys(project: Project) -> list[str]:
+    return sorted(one["key"] for one in project.documents().values())
+
+
+def test_the_index_follows_the_source(
+    project: Project, s3: S3Here, bucket: str, args: list[str], ray_here: None
+) -> None:
+    assert project.run(args=args)["indexed"] == BOOKS
+    project.notes.take("summaries")
+
+    removed, renamed = KEYS[0], KEYS[1]
+    s3.delete(bucket, removed)
+    s3.put(bucket, "shelf/Tale_of_another_name.txt", text(renamed))
+    s3.delete(bucket, renamed)
+    for key in KEYS[2:4]:
+        s3.put(bucket, key, text(key, "tells of a storm"))
+    s3.put(bucket, KEYS[4], text(KEYS[4]))  # touched
+    for name in ("New_1", "New_2"):
+        s3.put(bucket, f"shelf/{name}.txt", text(name))
+    now = sorted(
+        [*KEYS[2:], "shelf/Tale_of_another_name.txt", "shelf/New_1.txt", "shelf/New_2.txt"]
+    )
+
+    told = planned(args)
+    assert {name: told[name] for name in ("new", "renamed", "changed", "removed", "done")} == {
+        "new": 2, "renamed": 1, "changed": 2, "removed": 1, "done": BOOKS - 4
+    }  # fmt: skip
+    assert not told["too_many"]
+    record = project.run(args=args)
+    assert (record["indexed"], record["removed"], record["failed"]) == (5, 2, 0)
+    assert len(project.notes.take("summaries")) == 4, "changed and new, and not the renamed one"
+    assert keys(project) == now
+    storms = [one for one in project.documents().values() if "a storm" in one["summary"]]
+    assert sorted(one["key"] for one in storms) == KEYS[2:4]
+    assert project.verify(args=args)["good"] == len(now)
+    again = project.run(args=args)
+    assert (again["skipped"], again["removed"]) == (len(now), 0)
+
+    # What is indexed from what is finished does not bring them back; the source does.
+    mine = [one for one in args if not one.startswith(("storage", "+storage"))]
+    assert project.run(args=mine, command="index")["indexed"] == len(now)
+    assert keys(project) == now
+    s3.put(bucket, removed, text(removed))
+    record = project.run(args=args)
+    assert (record["indexed"], record["model_calls"]) == (1, 0)
+    assert project.notes.lines("summaries") == []
+    assert keys(project) == sorted([*now, removed])
+    assert project.run(args=args)["skipped"] == len(now) + 1
+
+
+def test_nothing_is_deleted_unless_it_is_sure(
+    project: Project, s3: S3Here, bucket: str, args: list[str], ray_here: None
+) -> None:
+    for number in range(3):
+        s3.put(bucket, f"other/Tale_{number}.txt", text(f"other {number}"))
+    everything = [one for one in args if not one.startswith("storage.prefix")]
+    assert project.run(args=everything)["indexed"] == BOOKS + 3
+    assert project.run(args=args)["removed"] == 0, "another prefix says nothing of other/"
+
+    for key in KEYS[:3]:
+        s3.delete(bucket, key)
+    assert planned(args)["too_many"]
+    with pytest.raises(SetupError, match=r"3 of 20 books are gone.*allow_deletes=true") as caught:
+        project.run(args=args)
+    assert KEYS[0] in str(caught.value)
+    with pytest.raises(SetupError, match="no book is there"):
+        project.run("storage.prefix=shelv/", args=args)
+    with pytest.raises(SetupError, match="no book is there"):
+        project.run("storage.suffixes=[.md]", args=args)
+    for cut in ("no token", "no page", "half"):
+        s3.cut = cut
+        with pytest.raises(SetupError):
+            project.run("allow_deletes=true", args=args)
+        s3.cut = ""
+    assert len(keys(project)) == BOOKS + 3
+
+    record = project.run("allow_deletes=true", args=args)
+    assert (record["removed"], record["skipped"]) == (3, BOOKS - 3)
+    assert len(keys(project)) == BOOKS

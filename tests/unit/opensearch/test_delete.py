@@ -1,0 +1,71 @@
+"""Deletes in bulk: what is gone is fine, what a newer run wrote stays, trouble is waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+import pytest
+
+from raypipe.errors import SetupError
+from raypipe.opensearch import delete
+from raypipe.opensearch.delete import delete_books
+from tests.unit.opensearch.parts import handle_at, index_at
+from tests.unit.opensearch.stub import Reply, Request, Stub, error
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delete, "full_jitter", lambda attempt: 0.0)
+
+
+def answering(**statuses: int) -> Callable[[Request], Reply]:
+    """Return a step that answers these ids so, and all others with 200."""
+
+    def step(request: Request) -> Reply:
+        items = []
+        for line in request.body.splitlines():
+            one = orjson.loads(line)["delete"]["_id"]
+            cell = {"_id": one, "status": statuses.get(one, 200)}
+            if cell["status"] >= 400:
+                cell["error"] = error("some_exception", "why")
+            items.append({"delete": cell})
+        return Reply(body={"items": items})
+
+    return step
+
+
+def lines(request: Request) -> list[str]:
+    return [orjson.loads(line)["delete"]["_id"] for line in request.body.splitlines()]
+
+
+def test_ids_go_in_requests_of_max_docs_with_the_runs_version(stub: Stub) -> None:
+    stub.always = answering()
+    delete_books(index_at(stub.url, max_docs=2), handle_at(stub.url), ["a", "b", "c"], 9)
+    assert [lines(request) for request in stub.bulks] == [["a", "b"], ["c"]]
+    action = orjson.loads(stub.bulks[0].body.splitlines()[0])
+    assert action == {"delete": {"_id": "a", "version": 9, "version_type": "external_gte"}}
+    assert stub.bulks[0].params["require_alias"] == ["true"]
+
+
+def test_what_is_gone_or_newer_is_no_trouble_and_the_rest_is_asked_again(stub: Stub) -> None:
+    stub.steps += [answering(a=404, b=409, c=429, d=503), answering(d=429)]
+    stub.always = answering()
+    delete_books(index_at(stub.url), handle_at(stub.url), ["a", "b", "c", "d", "e"], 9)
+    assert [lines(request) for request in stub.bulks] == [
+        ["a", "b", "c", "d", "e"],
+        ["c", "d"],
+        ["d"],
+    ]
+
+
+def test_what_is_refused_for_good_is_one_line(stub: Stub) -> None:
+    stub.always = answering(b=403)
+    with pytest.raises(SetupError, match="deletes nothing: some_exception: why"):
+        delete_books(index_at(stub.url), handle_at(stub.url), ["a", "b"], 9)
+
+
+def test_a_server_that_never_does_it_is_given_up(stub: Stub) -> None:
+    stub.always = answering(a=429)
+    with pytest.raises(SetupError, match="run again later"):
+        delete_books(index_at(stub.url, retry_budget_s=0.2), handle_at(stub.url), ["a"], 9)
