@@ -16,7 +16,10 @@ SERVICES = ("es", "aoss")
 _HOST = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(es|aoss)\.amazonaws\.com(?:\.cn)?$")
 """Hosts that AWS gives to domains and collections: `<id>.<region>.<service>.amazonaws.com`."""
 _CHAIN = "opensearch.connection"
-_OTHER = {"es": "opensearch=aws_managed", "aoss": "opensearch=aws_serverless"}
+_OTHER = {
+    "es": "is a domain: its connection.service is es",
+    "aoss": "is a Serverless collection, which raypipe cannot write to yet",
+}
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,7 @@ class AwsConnection(Connection):
             raise ValueError(f"endpoint={self.endpoint}: AWS takes https:// alone")
         named = _HOST.search(parts.hostname or "")
         if named and named[2] != self.service:
-            raise ValueError(
-                f"endpoint={self.endpoint} is another service's; use {_OTHER[named[2]]}"
-            )
+            raise ValueError(f"endpoint={self.endpoint} {_OTHER[named[2]]}")
 
     def _auth(self) -> Any:
         import boto3

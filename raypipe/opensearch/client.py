@@ -254,7 +254,8 @@ class Connection:
 _WAY_OUT = "give the right opensearch.endpoint, or start the server"
 _TLS_WAY_OUT = (
     "give http:// in opensearch.endpoint if it has no TLS, opensearch.connection.ca_certs=<file> "
-    "for a certificate of your own, or opensearch.connection.verify_certs=false to trust any"
+    "for a certificate of your own, client_cert=<file> if it asks for one, or "
+    "opensearch.connection.verify_certs=false to trust any"
 )
 REFUSALS = {
     401: "it did not accept the user name and password (401); check "

@@ -38,7 +38,7 @@ MOST_TRIES = 3
 ALONE = ("driver", "worker", "driver", "node", "driver", "proxy", "driver", "disk", "driver", "s3")
 ON_CLUSTER = ("driver", "raylet", "driver", "worker", "driver", "proxy", "raylet", "node")
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600 + 60 * KILLS)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_200 + 60 * KILLS)]
 
 
 @pytest.fixture

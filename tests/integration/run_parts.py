@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -126,6 +127,24 @@ class NotingSummarizer(LeadSummarizer):
             os.kill(os.getpid(), signal.SIGKILL)
         summary = super().summarize(book, stopped)
         return replace(summary, flags=("x" * 40_000,)) if REFUSED in book.title else summary
+
+
+STARTS_LOST = 2
+
+
+@dataclass(frozen=True)
+class LateSummarizer(NotingSummarizer):
+    """Takes its worker with it when it arrives there, the first times."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        import ray
+
+        self.__dict__.update(state)
+        notes = Notes(self.notes)
+        in_actor = ray.is_initialized() and ray.get_runtime_context().get_actor_id()
+        if in_actor and len(notes.lines("starts")) < STARTS_LOST:
+            notes.add("starts", "lost")
+            os._exit(1)
 
 
 @dataclass(frozen=True)

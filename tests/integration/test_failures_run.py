@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from raypipe.errors import SetupError
-from tests.integration.run_parts import KILLS, NO_VECTOR, REFUSED
+from tests.integration.run_parts import KILLS, NO_VECTOR, REFUSED, STARTS_LOST
 from tests.integration.running import PARTS, Project, project, ray_here, wait_for, write_book
 from tests.integration.s3_here import S3Here, s3
 
@@ -176,3 +176,11 @@ def test_a_disk_that_fills_up_is_one_line_and_loses_nothing(
     project.notes.take("reads")
     assert project.run()["indexed"] == 4
     assert len(project.notes.lines("reads")) < 4, "what was finished is indexed, not read again"
+
+
+def test_workers_that_die_when_they_start_harm_nobody(project: Project, ray_here: None) -> None:
+    for number in range(3):
+        write_book(project.books, f"Book_{number}")
+    record = project.run(f"summarizer._target_={PARTS}.LateSummarizer")
+    assert (record["indexed"], record["failed"]) == (3, 0)
+    assert len(project.notes.lines("starts")) == STARTS_LOST

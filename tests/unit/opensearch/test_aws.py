@@ -144,7 +144,7 @@ def test_the_region_is_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"endpoint": "https://x1.eu-west-1.aoss.amazonaws.com"}, "opensearch=aws_serverless"),
+        ({"endpoint": "https://x1.eu-west-1.aoss.amazonaws.com"}, "Serverless collection"),
         ({"endpoint": "http://books.example.org"}, "https:// alone"),
         ({"endpoint": "https://host", "username": "me"}, "no user name"),
         ({"endpoint": "https://host", "service": "ec2"}, "es, aoss"),
