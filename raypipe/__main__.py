@@ -22,6 +22,7 @@ COMMANDS = {
     "verify": "hold the listing, the ledger and the index against each other, book by book",
     "promote": "serve the index that was built beside the one that people search",
     "rollback": "serve the index again that was served before",
+    "gc": "show old indices and documents that nothing needs; apply=true removes them",
     "up": "start the embedded OpenSearch and S3 and leave them running",
     "down": "stop the embedded OpenSearch and S3",
     "simulate": "start a model server to test against: Bedrock and OpenAI, quotas, faults",

@@ -177,6 +177,19 @@ class RollbackConfig(LedgerConfig):
 
 
 @dataclass
+class GcConfig(LedgerConfig):
+    """Schema of `gc`."""
+
+    keep: int = 1
+    apply: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        IndexOptions(keep=self.keep)
+
+
+@dataclass
 class PromoteConfig(RollbackConfig):
     """Schema of `promote`."""
 
@@ -206,6 +219,7 @@ SCHEMAS: Mapping[str, type] = {
     "verify": VerifyConfig,
     "promote": PromoteConfig,
     "rollback": RollbackConfig,
+    "gc": GcConfig,
     "up": ServicesConfig,
     "down": ServicesConfig,
     "simulate": ServerOptions,

@@ -141,6 +141,16 @@ class DocumentStore:
         table = _undegraded(self._heads(self._recipes(summary_recipe)))
         return Texts(latest(table, ["text_sha256"], _ORDER))
 
+    def newest_recipe(self) -> str:
+        """Return the recipe of the documents that were finished last; empty = there are none."""
+        last = {recipe: max(names) for recipe, names in self._by_recipe().items() if names}
+        return max(last, key=lambda recipe: last[recipe], default="")
+
+    def drop(self, document_recipe: str) -> None:
+        """Delete all documents of a recipe."""
+        folder = f"{FOLDER}/{document_recipe}/"
+        self.state.delete(self.state.list(folder))
+
     def read(
         self, part: str, book_ids: Sequence[str], etags: Sequence[str] | None = None
     ) -> list[Document]:

@@ -1,4 +1,4 @@
-"""What `promote` and `rollback` share: the index and its state under the claim."""
+"""What `promote`, `rollback` and `gc` share: the index and its state under the claim."""
 
 from __future__ import annotations
 

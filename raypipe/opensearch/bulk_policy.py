@@ -111,6 +111,14 @@ def dropped(error: Exception) -> bool:
     return type(error.info).__name__ != "NewConnectionError"
 
 
+def away(error: Exception) -> bool:
+    """Return whether nobody answers, not even that it is busy; one that speaks no TLS does."""
+    from opensearchpy.exceptions import ConnectionError as NoConnection
+    from opensearchpy.exceptions import SSLError
+
+    return isinstance(error, NoConnection) and not isinstance(error, SSLError)
+
+
 def is_disk_full(cause: Any) -> bool:
     """Whether an OpenSearch error object says that a disk is over its flood stage.
 

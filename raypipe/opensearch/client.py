@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import time
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import orjson
 from raypipe.errors import SetupError
 from raypipe.hosts import is_loopback
 from raypipe.opensearch.auth import SCHEMES, check_files, password, token_header
-from raypipe.opensearch.bulk_policy import dropped, reason_of
+from raypipe.opensearch.bulk_policy import away, dropped, reason_of
 from raypipe.opensearch.wire import connection_class, serializer
 from raypipe.retry import TRANSIENT_STATUS, full_jitter
 
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 SETUP_TRIES = 5
 """Tries of a request that is not a bulk, while the server answers that it is busy."""
+RESTART_S = 90.0
+"""A server that has answered before is waited for so long: a node that is restarted takes 10 to
+40 s until it answers again, and what is asked last would otherwise be lost with a whole run."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Connection:
     compress: bool | None = None
     threads: int = 4
     _client: OpenSearch | None = field(default=None, init=False, repr=False, compare=False)
+    _met: bool = field(default=False, init=False, repr=False, compare=False)  # it answered once
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -147,7 +152,8 @@ class Connection:
     ) -> Any:
         """Make one request of a command, trying again while the server says it is busy.
 
-        So it does where an answer was cut off: what is asked can be asked twice.
+        So it does where an answer was cut off: what is asked can be asked twice. A server that
+        answered before, and does not now, is waited for: it may be restarted.
 
         Args:
             method: HTTP method.
@@ -162,9 +168,12 @@ class Connection:
         from opensearchpy.exceptions import OpenSearchException
 
         data = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
-        for attempt in range(1, SETUP_TRIES + 1):
+        end = time.monotonic() + (RESTART_S if self._met else 0.0)
+        for attempt in itertools.count(1):
             try:
-                return self.send(method, path, params=params, body=data)
+                answer = self.send(method, path, params=params, body=data)
+                object.__setattr__(self, "_met", True)
+                return answer
             except OpenSearchException as error:
                 status = getattr(error, "status_code", None)
                 if status in ignore:
@@ -172,8 +181,8 @@ class Connection:
                 if status == 401 and attempt == 1:
                     self.renew()  # a token may have been renewed meanwhile
                     continue
-                passes = status in TRANSIENT_STATUS or dropped(error)
-                if not passes or attempt == SETUP_TRIES:
+                passes = status in TRANSIENT_STATUS or dropped(error) or (self._met and away(error))
+                if not passes or (attempt >= SETUP_TRIES and time.monotonic() > end):
                     raise self._explained(error, f"{method} {path}") from None
             time.sleep(full_jitter(attempt, cap=4.0))
         raise AssertionError("not reached")

@@ -360,7 +360,7 @@ WRONG = [
     # not a command line at all
     (
         ["serch", "x"],
-        ["'serch'", "run, plan, index, retry, search, verify, promote, rollback, up, down"],
+        ["'serch'", "run, plan, index, retry, search, verify, promote, rollback, gc, up, down"],
     ),
     (["run", "limit"], ["'limit'", "option=value"]),
     (["run", "limit=[1"], ["limit=[1"]),

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from raypipe.errors import SetupError
+from raypipe.opensearch import client
 from raypipe.opensearch.client import Connection
 from tests.unit.opensearch.stub import Reply, Stub, failed
 
 SECRET = "hunter2-secret"
+INFO = Reply(body={"version": {"number": "3.5.0"}})
 
 
 @pytest.fixture(autouse=True)
@@ -155,3 +157,26 @@ def test_silence_is_named(stub: Stub) -> None:
     with pytest.raises(SetupError, match=r"no answer within 0\.1 s"):
         Connection(stub.url, timeout_s=0.1).ask("POST", "/x/_bulk", body=b"")
     stub_waits.set()
+
+
+def test_a_server_that_was_there_is_waited_for(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    stub.paths["/"] = INFO
+    made = Connection(stub.url)
+    assert made.info()
+    stub.close()
+    made.renew()  # the stub's thread still serves the connection that stands
+    again = []
+
+    def sleep(attempt: int, cap: float) -> float:
+        if attempt == 8:  # more than a busy server is asked
+            again.append(Stub(stub.port))
+            again[0].paths["/"] = INFO
+        return 0.01
+
+    monkeypatch.setattr(client, "full_jitter", sleep)
+    assert made.info()
+    again[0].close()
+    made.renew()
+    monkeypatch.setattr(client, "RESTART_S", 0.0)
+    with pytest.raises(SetupError, match="cannot be reached"):
+        made.info()
