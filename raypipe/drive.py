@@ -22,8 +22,9 @@ from raypipe.job import Checked, Job, Timer
 from raypipe.lanes import Lanes
 from raypipe.machine import fitted, look, suited, with_calls
 from raypipe.monitor import Monitor, Progress, RemoteMonitor
+from raypipe.opensearch.bulk_many import WRITERS
 from raypipe.opensearch.bulk_policy import SinkError
-from raypipe.opensearch.datasink import WRITERS, Ledger, OpenSearchDatasink, Target
+from raypipe.opensearch.datasink import Ledger, OpenSearchDatasink, Target
 from raypipe.opensearch.settings import IndexHandle
 from raypipe.parcels import READY, ParcelSize, PendingBooks
 from raypipe.progress import LAST_S, every, watch

@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from ray.data import Datasink
 
@@ -17,7 +15,7 @@ from raypipe.checkpoint import Checkpoint, Processed
 from raypipe.documents import DocumentStore
 from raypipe.failures import FailedBook, FailureLog
 from raypipe.monitor import Marks, Usage
-from raypipe.opensearch.bulk import BulkWriter
+from raypipe.opensearch.bulk_many import Writers
 from raypipe.opensearch.bulk_results import LEFT, Counters, Rejected
 from raypipe.opensearch.settings import IndexHandle, OpenSearchIndex
 from raypipe.recipe import Recipe
@@ -27,11 +25,6 @@ if TYPE_CHECKING:
     from ray.data.datasource.datasink import WriteResult
 
 log = logging.getLogger(__name__)
-
-WRITERS = 2
-"""Most bulk requests in flight of one write task."""
-_LOOK_S = 0.2
-"""A task that waits for its turn looks so often whether it has come."""
 
 
 @dataclass(frozen=True)
@@ -49,23 +42,6 @@ class Target:
 
     index: OpenSearchIndex
     handle: IndexHandle
-
-
-@dataclass(frozen=True)
-class _SharedLane:
-    """One task's turn among all write tasks of the run."""
-
-    marks: Marks
-    who: str
-
-    def enter(self) -> None:
-        """Wait until the others leave room."""
-        while not self.marks.enter_lane(self.who):
-            time.sleep(_LOOK_S)
-
-    def leave(self, *, refused: bool) -> None:
-        """Make room."""
-        self.marks.leave_lane(self.who, refused=refused)
 
 
 class OpenSearchDatasink(Datasink[Counters]):
@@ -137,23 +113,9 @@ class OpenSearchDatasink(Datasink[Counters]):
     def _index(self, documents: list[Document], task: int) -> tuple[dict[str, Rejected], Counters]:
         if self._target is None or not documents:
             return {}, Counters()
-        target, marks = self._target, self._marks
-
-        def write(share: list[Document]) -> tuple[list[Rejected], Counters]:
-            lane = _SharedLane(marks, f"{task}-{uuid4().hex}")
-            writer = BulkWriter(
-                target.index, target.handle, self._run_seq, lane=lane, stopped=marks.stopped
-            )
-            results = (result for batch in writer.write(share) for result in batch)
-            return [one for one in results if isinstance(one, Rejected)], writer.counters
-
-        # A second request in flight where there are documents for it: a node lets one wait for
-        # its disk while it works on another.
-        writers = WRITERS if len(documents) > target.index.max_docs else 1
-        with ThreadPoolExecutor(writers) as pool:
-            written = list(pool.map(write, (documents[at::writers] for at in range(writers))))
-        rejected = {one.book_id: one for several, _ in written for one in several}
-        return rejected, sum((counters for _, counters in written), Counters())
+        target = self._target
+        writers = Writers(target.index, target.handle, self._run_seq, self._marks, task)
+        return writers.write(documents)
 
     def _record(self, documents: list[Document], failed: list[FailedBook], task: int) -> None:
         if documents and self._target is not None:

@@ -36,8 +36,8 @@ from bench_bulk import documents, in_bulk, node  # noqa: E402
 from report import Report, say  # noqa: E402
 
 from raypipe.book import Document  # noqa: E402
+from raypipe.opensearch.bulk_many import WRITERS  # noqa: E402
 from raypipe.opensearch.client import Connection  # noqa: E402
-from raypipe.opensearch.datasink import WRITERS  # noqa: E402
 from raypipe.opensearch.index import (  # noqa: E402
     Contents,
     IndexHandle,
