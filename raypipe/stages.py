@@ -87,7 +87,7 @@ class Summarize:
             stage = "text"
             text = self.cleaner.clean(data, row.book.key)
             stage = "summarize"
-            document = self._again(row.book, text) or self._document(row.book, text)
+            document = self._again(row.book, text, data) or self._document(row.book, text)
         except BookError as error:
             return failed(row, stage, error)
         except LeftError as left:
@@ -111,7 +111,7 @@ class Summarize:
             raise BookError("too_large", message)
         return self.store.read(book)
 
-    def _again(self, book: Book, text: CleanText) -> Document | None:
+    def _again(self, book: Book, text: CleanText, data: bytes) -> Document | None:
         """Return the finished document of a renamed, re-uploaded or touched book."""
         known = self._known.get(text.sha256)
         if known is None:
@@ -120,16 +120,17 @@ class Summarize:
         found = self.documents.read(part, [book_id])
         if not found or found[0].text_sha256 != text.sha256:
             return None  # the part was merged since, with a newer version of that book
-        return self._adapt(found[0], book, text)
+        return self._adapt(found[0], book, text, data)
 
-    def _adapt(self, document: Document, book: Book, text: CleanText) -> Document:
+    def _adapt(self, document: Document, book: Book, text: CleanText, data: bytes) -> Document:
+        title, author = self._named(document, text, data)
         # The title is embedded with the summary: under another title the vector is another.
-        same = document.title == text.title
+        same = document.title == title
         return replace(
             document,
             **self._provenance(book),
-            title=text.title,
-            author=text.author,
+            title=title,
+            author=author,
             encoding=text.encoding,
             document_recipe=document.document_recipe if same else "",
             summary_vector=document.summary_vector if same else (),
@@ -137,6 +138,16 @@ class Summarize:
             input_tokens=0,
             output_tokens=0,
         )
+
+    def _named(self, document: Document, text: CleanText, data: bytes) -> tuple[str, str]:
+        """Return title and author under the new key: what a model told stays as it is."""
+        had, new = (document.title, document.author), (text.title, text.author)
+        if had == new:
+            return new
+        before = self.cleaner.clean(data, document.key)
+        title = text.title if document.title == before.title else document.title
+        author = text.author if document.author == before.author else document.author
+        return title, author
 
     @cached_property
     def _known(self) -> Mapping[str, tuple[str, str]]:

@@ -32,8 +32,11 @@ from report import Report, say  # noqa: E402
 
 CHANGED, RENAMED, REMOVED, ADDED = 0.10, 0.05, 0.04, 0.10
 CHUNK_BYTES = 1_500
-_OF_THE_RUN = ("book_id", "run_seq", "finished_at", "node_id", "model_calls", "modified")
-"""Differ between two builds of the same books: ids hold the folder's name, times the moment."""
+_OF_THE_RUN = (
+    "book_id", "run_seq", "finished_at", "node_id", "modified",
+    "model_calls", "input_tokens", "output_tokens",
+)  # fmt: skip
+"""Differ between two builds of the same books: where and when it was, and what it had to call."""
 
 
 def write(folder: Path, name: str, number: int, seed: int = 1) -> None:

@@ -200,3 +200,19 @@ def test_a_degraded_document_stands_for_no_other_book(summarize: Summarize) -> N
     (Path(store.path) / "fine.txt").rename(Path(store.path) / "renamed.txt")
     again = unpack(summarize(pack(Row(book) for book in store.list_books())))
     assert [row.document and row.document.degraded for row in again] == [""]
+
+
+def test_a_renamed_book_keeps_what_a_model_told_of_it(summarize: Summarize) -> None:
+    stage = waiting(summarize, told=Summary("A tale.", (), author="Ann"))
+    (first,) = parcel(stage, "Old_name__by__Bob")
+    assert first.document is not None
+    assert (first.document.title, first.document.author) == ("Old name", "Ann")
+    summarize.documents.append([replace(first.document, document_recipe="d")], 1, 0, 0)
+    store = summarize.store
+    assert isinstance(store, LocalBookStore)
+    (old,) = Path(store.path).iterdir()
+    old.rename(old.with_name("New_name__by__Cy.txt"))
+    again = unpack(summarize(pack(Row(book) for book in store.list_books())))
+    [document] = [row.document for row in again]
+    assert document is not None
+    assert (document.title, document.author, document.model_calls) == ("New name", "Ann", 0)
