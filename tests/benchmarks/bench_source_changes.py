@@ -101,18 +101,23 @@ def count(url: str, index: str) -> int:
     return int(client.count(index=index, body=wanted)["count"])
 
 
+def kept(state: Path) -> int:
+    """Return how many answers, and calls that were paid for without one, the state knows."""
+    return sum(1 for _ in (state / "cache").rglob("*.json"))
+
+
 def killed(
     here: Path, server: simulated.Server, args: list[str], url: str, index: str, after: int
 ) -> int:
-    """Start a run and kill it; returns the calls that were in flight then."""
+    """Start a run and kill it; returns the calls that were in flight then, not yet kept."""
+    known = kept(here.parent / "state")
     process = simulated.start(here, server, *args)
     while process.poll() is None and count(url, index) < after:
         time.sleep(0.1)
     assert process.poll() is None, "it ended before it could be killed"
-    before = int(server.stats()["in_flight"])
     os.killpg(process.pid, signal.SIGKILL)
-    in_flight = max(before, int(server.stats()["in_flight"]))  # those are still worked on there
     process.communicate()
+    in_flight = int(server.stats()["admitted"]) - (kept(here.parent / "state") - known)
     say(f"killed with {in_flight} calls in flight")
     return in_flight
 

@@ -59,6 +59,8 @@ class Head:
             "port": self.port,
             "dashboard-port": self.dashboard,
             "ray-client-server-port": free_port(),
+            # Without it, jobs cannot be submitted while another Ray of this machine has the port.
+            "dashboard-agent-listen-port": free_port(),
             "temp-dir": self.folder / "ray",
             "node-ip-address": "127.0.0.1",
             "num-cpus": self.cpus,
