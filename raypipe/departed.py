@@ -12,6 +12,7 @@ from raypipe.checkpoint import Processed
 from raypipe.errors import SetupError
 from raypipe.job import Job
 from raypipe.opensearch.delete import delete_books
+from raypipe.opensearch.index import find
 from raypipe.opensearch.settings import IndexHandle
 from raypipe.removals import Removals
 
@@ -110,17 +111,30 @@ def bury(found: Departed, job: Job, handle: IndexHandle | None, run_seq: int) ->
     """
     if not found.gone:
         return
-    if handle is not None and job.index is not None:
-        delete_books(job.index, handle, list(found.gone), run_seq)
-        now = time.time()
-        rows = [
-            Processed(one, "", "", handle.physical, handle.generation, run_seq, now)
-            for one in found.gone
-        ]
-        job.checkpoint.append(rows, run_seq, "removed", 0)
+    for one in _indices(job, handle):
+        _delete(found, job, one, run_seq)
     Removals(job.state).append(found.gone, run_seq)
     log.info(
         "%s books are not at the source any more (%s of them renamed): their documents are deleted",
         f"{len(found.gone):,}",
         f"{found.renamed:,}",
     )
+
+
+def _indices(job: Job, handle: IndexHandle | None) -> list[IndexHandle]:
+    """Return the index of the run and, where that is built beside it, the one that is served."""
+    if handle is None or job.index is None:
+        return []
+    served = None if handle.served else find(job.index)
+    return [handle] if served is None else [handle, served]
+
+
+def _delete(found: Departed, job: Job, handle: IndexHandle, run_seq: int) -> None:
+    assert job.index is not None
+    delete_books(job.index, handle, list(found.gone), run_seq)
+    now = time.time()
+    rows = [
+        Processed(one, "", "", handle.physical, handle.generation, run_seq, now)
+        for one in found.gone
+    ]
+    job.checkpoint.append(rows, run_seq, "removed", 0)

@@ -20,6 +20,7 @@ from raypipe.opensearch.scan import IndexedBook, mget, refresh, scan_ids
 from raypipe.opensearch.search import is_nearest
 from raypipe.opensearch.settings import IndexHandle, OpenSearchIndex
 from raypipe.options import IndexOptions
+from raypipe.removals import Removals
 from raypipe.state import State, state_id
 
 log = logging.getLogger(__name__)
@@ -137,10 +138,13 @@ class Promotion:
         if old is None:
             return []
         refresh(self.index, old.handle)
+        removed = Removals(self.state).standing()
         return [
             one.book_id
             for one in scan_ids(self.index, old.handle)
-            if one.book_id not in there and (listed is None or one.book_id in listed)
+            if one.book_id not in there
+            and one.book_id not in removed
+            and (listed is None or one.book_id in listed)
         ]
 
     def _check(self, new: IndexHandle, there: Mapping[str, IndexedBook]) -> None:

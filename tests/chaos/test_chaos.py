@@ -67,8 +67,11 @@ def test_nothing_is_lost_doubled_or_stale(
         if KILLS and not number:
             job.measure()
             job.next_recipe()
-        kinds = kill(job, min(OF_A_JOB, kills - number * OF_A_JOB), landed)
-        job.finish()
+        try:
+            kinds = kill(job, min(OF_A_JOB, kills - number * OF_A_JOB), landed)
+            job.finish()
+        finally:
+            job.project.end_processes()
         job.project.clean_up()
         seconds = time.monotonic() - began
         log.warning(
