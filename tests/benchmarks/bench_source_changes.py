@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -106,19 +107,21 @@ def kept(state: Path) -> int:
     return sum(1 for _ in (state / "cache").rglob("*.json"))
 
 
-def killed(
-    here: Path, server: simulated.Server, args: list[str], url: str, index: str, after: int
-) -> int:
-    """Start a run and kill it; returns the calls that were in flight then, not yet kept."""
+def asked(log: Path) -> int:
+    """Return how many calls of books the server answered; a run's two checks are none."""
+    return len(simulated.of_books(simulated.log_of(log)))
+
+
+def killed(here: Path, server: simulated.Server, args: list[str], url: str, after: int) -> int:
+    """Start a run and kill it; returns all calls of books so far whose answer was not kept then."""
     known = kept(here.parent / "state")
     process = simulated.start(here, server, *args)
-    while process.poll() is None and count(url, index) < after:
+    while process.poll() is None and count(url, "changes") < after:
         time.sleep(0.1)
     assert process.poll() is None, "it ended before it could be killed"
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    in_flight = int(server.stats()["admitted"]) - (kept(here.parent / "state") - known)
-    say(f"killed with {in_flight} calls in flight")
+    in_flight = asked(here.parent / "calls.jsonl") - (kept(here.parent / "state") - known)
     return in_flight
 
 
@@ -129,31 +132,30 @@ def main() -> None:
     parser.add_argument("--kill-after", type=float, default=0.3)
     wanted = parser.parse_args()
     report = Report("source_changes")
-    with (
-        tempfile.TemporaryDirectory(prefix="raypipe-bench-") as folder,
-        node(None) as url,
-        simulated.server("latency.base_s=0.05") as server,
-    ):
-        here = Path(folder)
+    with ExitStack() as stack:
+        here = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="raypipe-bench-")))
+        url = stack.enter_context(node(None))
+        log = here / "calls.jsonl"
+        server = stack.enter_context(simulated.server("latency.base_s=0.05", f"log={log}"))
         books = here / "books"
         for number in range(wanted.books):
             write(books, f"Book_{number:05d}", number)
         args = options(books, here / "state", url, "changes")
         first = simulated.run(here / "run", server, *args)
         report.note("books", first["indexed"])
-        report.note("first_calls", server.stats()["admitted"])
+        first_calls = asked(log)
+        report.note("first_calls", first_calls)
         kinds = change(books, wanted.books)
         for name, number in kinds.items():
             report.note(name, number)
         told = simulated.run(
             here / "run", server, *[a for a in args if not a.startswith("ray.")], command="plan"
         )
-        server.reset()
         todo = kinds["changed"] + kinds["added"]
         after = round(wanted.kill_after * (todo + kinds["renamed"]))
-        in_flight = killed(here / "run", server, args, url, "changes", after)
+        in_flight = killed(here / "run", server, args, url, after) - first_calls
         record = simulated.run(here / "run", server, *args)
-        calls = int(server.stats()["admitted"])
+        calls = asked(log) - first_calls
         report.note("calls", calls)
         report.note("calls_in_flight_at_the_kill", in_flight)
         report.at_most(
