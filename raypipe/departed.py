@@ -48,6 +48,10 @@ class Departed:
         """Return the share of the known books that are removed."""
         return self.removed / max(self.known, 1)
 
+    def too_many(self, job: Job) -> bool:
+        """Whether more is gone than the job may delete unasked."""
+        return not job.allow_deletes and self.share > job.max_delete_fraction
+
 
 def departed(job: Job, books: Sequence[Book]) -> Departed:
     """Hold a listing against the finished books that it should name.
@@ -83,7 +87,7 @@ def departed(job: Job, books: Sequence[Book]) -> Departed:
 
 def check(found: Departed, job: Job) -> None:
     """Raise `SetupError` if more is gone than may be deleted unasked; nothing was begun then."""
-    if job.allow_deletes or found.share <= job.max_delete_fraction:
+    if not found.too_many(job):
         return
     some = ", ".join(sorted(found.gone.values())[:_SHOWN])
     raise SetupError(

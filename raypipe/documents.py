@@ -6,7 +6,7 @@ document's columns need not know of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -98,22 +98,11 @@ class DocumentStore:
 
     def newest_of_all(self) -> pa.Table:
         """Return key, title, author and summary of each book's newest document of any recipe."""
-        columns = ["book_id", "key", "title", "author", "summary"]
-        tables = [self._parts(one).read([*columns, *_ORDER]) for one in self._by_recipe()]
-        if not tables:
-            return pa.schema([DOCUMENT_SCHEMA.field(name) for name in columns]).empty_table()
-        return latest(pa.concat_tables(tables), ["book_id"], _ORDER).select(columns)
+        return self._newest(["book_id", "key", "title", "author", "summary"])
 
     def places(self, source: str) -> pa.Table:
         """Return `book_id`, `key` and `etag` of each finished book of a source, whatever recipe."""
-        columns = ["book_id", "key", "etag"]
-        tables = [
-            self._parts(one).read([*columns, *_ORDER], {"source": source})
-            for one in self._by_recipe()
-        ]
-        if not tables:
-            return pa.schema([DOCUMENT_SCHEMA.field(name) for name in columns]).empty_table()
-        return latest(pa.concat_tables(tables), ["book_id"], _ORDER).select(columns)
+        return self._newest(["book_id", "key", "etag"], {"source": source})
 
     def has(self, document_recipe: str) -> bool:
         """Whether any document of a recipe is finished, told by the names of the parts alone."""
@@ -198,6 +187,14 @@ class DocumentStore:
     def compact(self, document_recipe: str, threshold: int = 500) -> int:
         """Merge parts of a recipe if there are too many; see `Parts.compact`."""
         return self._parts(document_recipe).compact(threshold)
+
+    def _newest(self, columns: Sequence[str], where: Mapping[str, Any] | None = None) -> pa.Table:
+        """Return columns of each book's newest document of any recipe."""
+        wanted = [*columns, *_ORDER]
+        tables = [self._parts(one).read(wanted, where) for one in self._by_recipe()]
+        if not tables:
+            return pa.schema([DOCUMENT_SCHEMA.field(name) for name in columns]).empty_table()
+        return latest(pa.concat_tables(tables), ["book_id"], _ORDER).select(columns)
 
     def _parts(self, recipe: str) -> Parts:
         folder = f"{FOLDER}/{recipe}"

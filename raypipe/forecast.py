@@ -127,7 +127,7 @@ def forecast(job: Job, sample: int = 50) -> Forecast:
         over_limit=len(plan.over_limit),
         renamed=gone.renamed,
         removed=gone.removed,
-        too_many=not job.allow_deletes and gone.share > job.max_delete_fraction,
+        too_many=gone.too_many(job),
         summarizer=job.summarizer.name,
         prices=job.prices.date,
     )

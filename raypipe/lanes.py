@@ -10,8 +10,8 @@ from typing import Protocol
 _CLEAN = 10
 """Requests without a refusal after which one more may be in flight, as with the bytes of one."""
 FORGOTTEN_S = 300.0
-"""A request that did not come back for so long belongs to a task that died: twice the longest that
-a request may take (`opensearch.connection.timeout_s`, 60 s, and its rests)."""
+"""A request that did not come back for so long belongs to a task that died: it is more than twice
+what one may take (`opensearch.connection.timeout_s`, 120 s)."""
 
 
 class Lane(Protocol):
@@ -43,7 +43,7 @@ class Lanes:
     Algorithms for Congestion Avoidance in Computer Networks", 1989).
 
     Args:
-        most: Requests in flight where nothing is refused: the number of write tasks.
+        most: Requests in flight where nothing is refused: those of all write tasks.
         clock: Seconds, only ever growing.
     """
 

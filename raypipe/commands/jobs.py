@@ -55,6 +55,22 @@ def job_of(cfg: DictConfig, options: Any, **more: Any) -> Job:
     )
 
 
+def listing_job(cfg: DictConfig, options: Any) -> Job:
+    """Return the job of a command that lists the source: `run` does it, `plan` tells of it.
+
+    Raises:
+        OptionError: A part refused its settings.
+    """
+    return job_of(
+        cfg,
+        options,
+        purge=options.purge,
+        max_attempts=options.max_attempts,
+        max_delete_fraction=options.max_delete_fraction,
+        allow_deletes=options.allow_deletes,
+    )
+
+
 def state_of(options: Any, store: BookStore | None) -> State:
     """Return the state; on S3 it is reached as the books are, where those are on S3 too."""
     return open_state(options.state.uri, getattr(store, "connection", None))

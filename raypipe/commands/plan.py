@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from raypipe import config
 from raypipe.commands.endpoints import fill_endpoints
-from raypipe.commands.jobs import job_of
+from raypipe.commands.jobs import listing_job
 from raypipe.embedded.services import Services
 from raypipe.forecast import Forecast, forecast
 from raypipe.job import Job
@@ -26,14 +26,7 @@ def main(cfg: DictConfig) -> int:
     options = config.options(cfg)
     with Services(Path(options.embedded.data)) as services:
         fill_endpoints(cfg, services)
-        job = job_of(
-            cfg,
-            options,
-            purge=options.purge,
-            max_attempts=options.max_attempts,
-            max_delete_fraction=options.max_delete_fraction,
-            allow_deletes=options.allow_deletes,
-        )
+        job = listing_job(cfg, options)
         told = forecast(job, options.sample)
     if options.output == "json":
         print(json.dumps(dataclasses.asdict(told), ensure_ascii=False))

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from raypipe import config
 from raypipe.commands.endpoints import EMBEDDED, fill_endpoints
 from raypipe.commands.hits import shown
-from raypipe.commands.jobs import carry_out, job_of
+from raypipe.commands.jobs import carry_out, listing_job
 from raypipe.embedded.services import Services
 from raypipe.job import Job
 from raypipe.opensearch.search import search
@@ -26,14 +26,7 @@ def main(cfg: DictConfig) -> int:
     on_samples = OmegaConf.select(cfg, "storage.endpoint_url") == EMBEDDED
     with Services(Path(options.embedded.data)) as services:
         fill_endpoints(cfg, services)
-        job = job_of(
-            cfg,
-            options,
-            purge=options.purge,
-            max_attempts=options.max_attempts,
-            max_delete_fraction=options.max_delete_fraction,
-            allow_deletes=options.allow_deletes,
-        )
+        job = listing_job(cfg, options)
         record = carry_out(job, cfg, options.output)
         searchable = job.index is not None and record.served == record.index
         if on_samples and searchable and options.output == "text":

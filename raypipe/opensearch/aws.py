@@ -1,4 +1,4 @@
-"""The way to Amazon OpenSearch Service and Serverless: every request is signed."""
+"""The way to Amazon OpenSearch Service: every request is signed."""
 
 from __future__ import annotations
 
