@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +25,6 @@ from raypipe.opensearch.settings import OpenSearchIndex
 from raypipe.s3 import S3Connection
 from raypipe.state import State, open_state
 from tests.chaos.parts import marked
-from tests.chaos.proxy import Trouble
 from tests.chaos.world import BUCKET, STATES, World, text
 from tests.integration.running import Project, check_balance, wait_for
 
@@ -34,13 +33,11 @@ log = logging.getLogger(__name__)
 PARTS = "tests.chaos.parts"
 TRIES = 3
 """Runs until books whose worker died twice are done as well."""
-AIM_S = 10.0
+AIM_S = 25.0
 """A kill that is aimed at a place waits so long for a run to come by there."""
 WORDS = 200
 DIMENSIONS = (16, 24, 32, 48, 64, 96)
 LIMIT_S = 240.0
-UNWELL = 0.05
-"""Share of requests that the S3 server answers 503 while it is unwell."""
 
 
 @dataclass
@@ -60,6 +57,7 @@ class Job:
     on_cluster: bool = False
     landed: Counter[str] = field(default_factory=Counter)  # kills by the phase that they hit
     _recipe: int = 0
+    _complete: bool = False  # the last run came to its end
     _old: set[str] = field(default_factory=set)  # recipes before this one
     _kills: list[tuple[int, set[str]]] = field(default_factory=list)  # reads, and done ids
 
@@ -86,59 +84,55 @@ class Job:
         process = self.start()
         began = time.monotonic()
         self.project.ended(process, 0)
+        self._complete = True
         self.world.graph_s = time.monotonic() - began
         log.warning("a run works for %.1f s", self.world.graph_s)
 
-    def kill(self, kind: str, aim: str = "") -> bool:
-        """Kill something at a random moment; returns whether there was something to kill.
+    def kill(self, kinds: Sequence[str], aim: str = "") -> list[str]:
+        """Run once, and kill things at random moments; returns those that there were to kill.
 
         Args:
-            kind: `driver`, `worker`, `raylet`, `node`, `proxy`, `s3` or `disk`.
-            aim: A phase to wait for, then; empty = whatever there is.
+            kinds: Of `driver`, `worker`, `raylet`, `node`, `proxy`, `s3`, one after the other,
+                the driver last; or `disk` alone.
+            aim: A phase to wait for before the last; empty = whatever there is.
         """
-        if kind == "disk":
+        if self._complete:
+            self._next_recipe()
+        if "disk" in kinds:
             return self._fill_disk()
         began = time.monotonic()
         left = max(0.1, 1 - len(self._done()) / self.world.books)
         process = self.start()
         started = time.monotonic()
-        self._wait_for_moment(process, self.world.graph_s * left, aim)
-        if process.poll() is not None:
-            self._ended(process)
-            return False
-        places = marked(self.marks) or {"elsewhere"}
-        self.landed.update(places)
-        self._kills.append((self.reads.stat().st_size, self._done()))
-        killed = time.monotonic()
-        if kind == "driver":
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            self.project.wait_until_ended(killed=True)
-        else:
-            kinds: Mapping[str, Callable[[subprocess.Popen[str]], None]] = {
-                "worker": self._kill_worker,
-                "raylet": lambda _: self.world.kill_raylet(),
-                "node": lambda _: self._kill_node(),
-                "proxy": self._trouble,
-                "s3": self._trouble_s3,
-            }
-            kinds[kind](process)
-            self._ended(process)
-        seconds = [f"{b - a:.0f}" for a, b in pairwise((began, started, killed, time.monotonic()))]
-        where = ", ".join(sorted(places))
-        log.warning("%s killed in %s: start, moment, end %s s", kind, where, " ".join(seconds))
-        return True
+        moments = sorted(self.chance.uniform(0, self.world.graph_s * left) for _ in kinds)
+        killed: list[str] = []
+        try:
+            for kind, moment in zip(kinds, moments, strict=True):
+                last = len(killed) == len(kinds) - 1
+                self._wait_for_moment(process, started + moment, aim if last else "")
+                if process.poll() is not None:
+                    break
+                self._hit(kind, process)
+                killed.append(kind)
+            if "driver" not in killed:
+                self._ended(process)
+        finally:
+            self.world.calm()
+        seconds = [f"{b - a:.0f}" for a, b in pairwise((began, started, time.monotonic()))]
+        log.warning("killed %s: start and rest %s s", killed, " ".join(seconds))
+        return killed
 
     def finish(self) -> None:
         """Run to the end, failed books once more, and hold everything against a clean run."""
         for _ in range(TRIES):
-            if self._ended(self.start()) == 0:
+            if self._complete or self._ended(self.start()) == 0:
                 break
         self._check()
 
-    def next_recipe(self) -> None:
+    def _next_recipe(self) -> None:
         """Go on with another recipe: the next run reads all books and builds an index beside."""
-        self._check_reads()
+        self._check()
+        self._complete = False
         self._kills.clear()
         self._old = set(self._ledger().history()["recipe"].to_pylist())
         self._recipe += 1
@@ -172,8 +166,23 @@ class Job:
     def _dimension(self) -> int:
         return DIMENSIONS[self._recipe % len(DIMENSIONS)]
 
-    def _wait_for_moment(self, process: subprocess.Popen[str], seconds: float, aim: str) -> None:
-        deadline = time.monotonic() + self.chance.uniform(0, seconds)
+    def _hit(self, kind: str, process: subprocess.Popen[str]) -> None:
+        """Kill or disturb something, and note what was done there."""
+        places = marked(self.marks) or {"elsewhere"}
+        self.landed.update(places)
+        self._kills.append((self.reads.stat().st_size, self._done()))
+        log.warning("%s is killed in %s", kind, ", ".join(sorted(places)))
+        kinds: Mapping[str, Callable[[], None]] = {
+            "driver": lambda: self._kill_driver(process),
+            "worker": self._kill_worker,
+            "raylet": self.world.kill_raylet,
+            "node": self._kill_node,
+            "proxy": self.world.trouble_proxy,
+            "s3": self.world.trouble_s3,
+        }
+        kinds[kind]()
+
+    def _wait_for_moment(self, process: subprocess.Popen[str], deadline: float, aim: str) -> None:
         while time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.01)
         deadline = time.monotonic() + AIM_S
@@ -182,7 +191,12 @@ class Job:
                 break
             time.sleep(0.002)
 
-    def _kill_worker(self, process: subprocess.Popen[str]) -> None:
+    def _kill_driver(self, process: subprocess.Popen[str]) -> None:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        self.project.wait_until_ended(killed=True)
+
+    def _kill_worker(self) -> None:
         cluster = self.world.cluster() if self.on_cluster else None
         living = cluster.workers() if cluster else self.project.processes()
         workers = [one for one in living if "MapWorker" in _named(one)]
@@ -194,30 +208,17 @@ class Job:
         time.sleep(1)
         self.world.start_node()
 
-    def _trouble(self, process: subprocess.Popen[str]) -> None:
-        self.world.proxy.trouble = Trouble(delay=0.05, drop=0.02, cut=0.02)
-        try:
-            process.wait(LIMIT_S)
-        finally:
-            self.world.proxy.trouble = Trouble()
-
-    def _trouble_s3(self, process: subprocess.Popen[str]) -> None:
-        self.world.s3.unwell = UNWELL
-        try:
-            process.wait(LIMIT_S)
-        finally:
-            self.world.s3.unwell = 0.0
-
-    def _fill_disk(self) -> bool:
+    def _fill_disk(self) -> list[str]:
         """Run with a disk that is full; it must end with one line that says so."""
         args = [one for one in self._args() if "checkpoint" not in one]
         full = "checkpoint._target_=tests.integration.run_parts.FullDiskCheckpoint"
         process = self.project.start("run", *args, full)
         if process.wait(LIMIT_S) == 0:
-            return False  # nothing was left to write
+            self._complete = True
+            return []  # nothing was left to write
         assert process.returncode == 1, self.project.stderr()[-3000:]
         assert "the disk is full" in self.project.stderr()
-        return True
+        return ["disk"]
 
     def _ended(self, process: subprocess.Popen[str]) -> int:
         """Wait for a run's end, which must be a whole one, go over its numbers; return its code."""
@@ -226,6 +227,7 @@ class Job:
         record: dict[str, Any] = json.loads(self.project.stdout())
         check_balance(record)
         assert record["left"] == 0, record
+        self._complete = code == 0
         return code
 
     def _check(self) -> None:

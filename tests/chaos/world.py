@@ -13,13 +13,15 @@ from pathlib import Path
 import psutil
 
 from raypipe.embedded.services import Services
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import Proxy, Trouble
 from tests.integration.s3_here import S3Here
 from tests.integration.two_nodes import TwoNodes, two_nodes
 
 BUCKET = "chaos"
 STATES = "chaos-states"
 BOOK_S = 0.03
+UNWELL = 0.05
+"""Share of requests that the S3 server answers 503 while it is unwell."""
 
 
 @dataclass
@@ -65,6 +67,19 @@ class World:
         if self._nodes is None:
             self._nodes = self.stack.enter_context(two_nodes())
         return self._nodes
+
+    def trouble_proxy(self) -> None:
+        """Let answers of the node come late, cut off or not at all, until all is calm again."""
+        self.proxy.trouble = Trouble(delay=0.05, drop=0.02, cut=0.02)
+
+    def trouble_s3(self) -> None:
+        """Let the S3 server refuse some requests, until all is calm again."""
+        self.s3.unwell = UNWELL
+
+    def calm(self) -> None:
+        """End what troubles the proxy and S3."""
+        self.proxy.trouble = Trouble()
+        self.s3.unwell = 0.0
 
     def kill_raylet(self) -> None:
         """Kill the second node with all that works there; another one joins a moment later."""
