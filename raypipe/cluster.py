@@ -144,6 +144,9 @@ def cluster(options: RayOptions) -> Iterator[float]:
         ray.shutdown()
 
 
+_NOT_STARTED = (ConnectionError, RuntimeError, ValueError, OSError)
+
+
 def _start(options: RayOptions) -> Any:
     import ray
     from ray._private import ray_constants
@@ -157,7 +160,10 @@ def _start(options: RayOptions) -> Any:
     try:
         with _quiet_stderr():
             return ray.init(**_arguments(options))
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except Exception as error:
+        # Ray raises a bare Exception where the machine is too busy to start it in its 30 s.
+        if type(error) is not Exception and not isinstance(error, _NOT_STARTED):
+            raise
         reason = str(error).strip().splitlines()[0]
         raise SetupError(f"Ray at ray.address={options.address} did not start: {reason}") from None
     finally:

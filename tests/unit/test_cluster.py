@@ -100,3 +100,26 @@ def test_what_this_machine_alone_has_is_refused_by_name() -> None:
         cluster.check_places("auto", "folder/state", [])
     with pytest.raises(OptionError, match=r"opensearch.endpoint=embedded .* opensearch=none"):
         cluster.check_places("10.0.0.7:6379", "s3://bucket/state", ["opensearch.endpoint"])
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (Exception("The current node timed out during startup.\nMore."), SetupError),
+        (RuntimeError("no room"), SetupError),
+        (KeyError("a fault of ours"), KeyError),
+    ],
+)
+def test_a_ray_that_does_not_start_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception, told: type[Exception]
+) -> None:
+    def init(**_: Any) -> None:
+        raise raised
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(told) as caught, cluster.cluster(RayOptions()):
+        pass
+    if told is SetupError:
+        first = str(raised).splitlines()[0]
+        assert str(caught.value) == f"Ray at ray.address=local did not start: {first}"
