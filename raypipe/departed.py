@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raypipe.book import Book
-from raypipe.checkpoint import Processed
 from raypipe.errors import SetupError
+from raypipe.forget import forget
 from raypipe.job import Job
-from raypipe.opensearch.delete import delete_books
 from raypipe.opensearch.index import find
 from raypipe.opensearch.settings import IndexHandle
 from raypipe.removals import Removals
@@ -116,7 +114,8 @@ def bury(found: Departed, job: Job, handle: IndexHandle | None, run_seq: int) ->
     if not found.gone:
         return
     for one in _indices(job, handle):
-        _delete(found, job, one, run_seq)
+        assert job.index is not None
+        forget(job.index, one, found.gone, job.checkpoint, run_seq)
     Removals(job.state).append(found.gone, run_seq)
     log.info(
         "%s books are not at the source any more (%s of them renamed): their documents are deleted",
@@ -131,14 +130,3 @@ def _indices(job: Job, handle: IndexHandle | None) -> list[IndexHandle]:
         return []
     served = None if handle.served else find(job.index)
     return [handle] if served is None else [handle, served]
-
-
-def _delete(found: Departed, job: Job, handle: IndexHandle, run_seq: int) -> None:
-    assert job.index is not None
-    delete_books(job.index, handle, list(found.gone), run_seq)
-    now = time.time()
-    rows = [
-        Processed(one, "", "", handle.physical, handle.generation, run_seq, now)
-        for one in found.gone
-    ]
-    job.checkpoint.append(rows, run_seq, "removed", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,9 @@ import orjson
 from raypipe.checkpoint import Checkpoint
 from raypipe.documents import DocumentStore
 from raypipe.errors import SetupError
+from raypipe.forget import forget
 from raypipe.opensearch import build
+from raypipe.opensearch.collection import LOOK_S
 from raypipe.opensearch.index import Found, look
 from raypipe.opensearch.mapping import VECTOR, body_of
 from raypipe.opensearch.scan import IndexedBook, mget, refresh, scan_ids
@@ -57,11 +60,13 @@ class Promotion:
         index: The alias, and where.
         state: Where the ledger and the documents are.
         options: What is done before and after.
+        run_seq: The run's number, the version of what is deleted.
     """
 
     index: OpenSearchIndex
     state: State
     options: IndexOptions
+    run_seq: int
 
     def promote(
         self, new: IndexHandle, *, listed: Set[str] | None = None, force: bool = False
@@ -77,13 +82,14 @@ class Promotion:
         Raises:
             SetupError: It does not hold what the ledger says it does, or another than that.
         """
+        build.check_options(self.index, self.options)
         build.restored(self.index, new)
         self._merge(new)
-        refresh(self.index, new)
-        there = {one.book_id: one for one in scan_ids(self.index, new)}
+        there = self._there(new)
         self._check(new, there)
         old = look(self.index)
         lacking = self._lacking(old, there, listed)
+        self._forget(new, Removals(self.state).standing() & there.keys())
         if lacking and not force:
             assert old is not None
             return Served(old.handle.physical, lacking=lacking)
@@ -114,12 +120,20 @@ class Promotion:
                 f"there is no index to go back to{f' called {to}' if to else ''}; there are "
                 f"{self.names()}, and {now or 'none'} is served"
             )
-        build.restored(self.index, found[0])
-        return Served(found[0].physical, build.go_over(self.index, found[0].physical))
+        old = found[0]
+        build.restored(self.index, old)
+        self._forget(old, Removals(self.state).standing())
+        return Served(old.physical, build.go_over(self.index, old.physical))
 
     def kept(self) -> list[IndexHandle]:
         """Return all indices of this name and state, newest first."""
         return build.family(self.index, state_id(self.state))
+
+    def _forget(self, handle: IndexHandle, removed: Set[str]) -> None:
+        """Take out of an old index what was removed at the source while another was served."""
+        if removed:
+            forget(self.index, handle, removed, Checkpoint(state=self.state), self.run_seq)
+            refresh(self.index, handle)
 
     def names(self) -> str:
         """Return their names, for a message."""
@@ -146,6 +160,18 @@ class Promotion:
             and one.book_id not in removed
             and (listed is None or one.book_id in listed)
         ]
+
+    def _there(self, new: IndexHandle) -> dict[str, IndexedBook]:
+        """Return what stands in the new index, with all that was acknowledged where it is late."""
+        refresh(self.index, new)
+        ledger = Checkpoint(state=self.state).of_generation(new.generation)
+        wanted = set(ledger["book_id"].to_pylist())
+        end = time.monotonic() + (0.0 if self.index.has_ids else self.index.visible_s)
+        while True:
+            there = {one.book_id: one for one in scan_ids(self.index, new)}
+            if wanted <= there.keys() or time.monotonic() >= end:
+                return there
+            time.sleep(LOOK_S)
 
     def _check(self, new: IndexHandle, there: Mapping[str, IndexedBook]) -> None:
         """Hold the index against the ledger and the documents."""

@@ -23,8 +23,8 @@ from raypipe.finished import FinishedBooks
 from raypipe.job import Checked, Job, Timer
 from raypipe.monitor import Progress
 from raypipe.opensearch import build
+from raypipe.opensearch.closing import close
 from raypipe.opensearch.index import find, purge
-from raypipe.opensearch.scan import refresh
 from raypipe.opensearch.settings import Contents, IndexHandle
 from raypipe.pending import listed, pending
 from raypipe.plan import Plan
@@ -123,17 +123,19 @@ def _execute(job: Job, claim: Claim, timer: Timer, stack: ExitStack) -> Outcome:
         removed = {} if progress.stop else gone.gone
         if removed:
             departed.bury(gone, job, handle, claim.run_seq)
-        if handle is not None and job.index is not None and done:
-            refresh(job.index, handle)
-        served = _served(job, todo, handle, stopped=bool(progress.stop))
+        if handle is not None and job.index is not None:
+            close(job.index, handle, done, claim.run_seq, stopped=bool(progress.stop))
+        served = _served(job, todo, handle, claim.run_seq, stopped=bool(progress.stop))
     return Outcome(todo, done, failed, degraded, progress, handle, served, len(removed))
 
 
-def _served(job: Job, todo: Plan, handle: IndexHandle | None, *, stopped: bool) -> Served | None:
+def _served(
+    job: Job, todo: Plan, handle: IndexHandle | None, run_seq: int, *, stopped: bool
+) -> Served | None:
     """Serve an index that was built, if it is whole; None = it was served all the time."""
     if handle is None or handle.served or job.index is None:
         return None
-    promotion = Promotion(job.index, job.state, job.life)
+    promotion = Promotion(job.index, job.state, job.life, run_seq)
     if stopped:
         return promotion.now()
     # What `index` lists is what is finished: a book that is not among it may still be there.
@@ -172,6 +174,7 @@ def _prepared(job: Job, timer: Timer) -> tuple[IndexHandle | None, list[Book], D
 def _index(job: Job) -> IndexHandle | None:
     if job.index is None:
         return None
+    build.check_options(job.index, job.life)
     contents = Contents(
         dimension=job.embedder.dimension,
         embedder=job.embedder.identity(),

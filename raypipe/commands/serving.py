@@ -38,8 +38,8 @@ def serving(cfg: DictConfig, options: Any, life: IndexOptions | None = None) -> 
         fill_endpoints(cfg, services)
         index: OpenSearchIndex = config.required(cfg, "opensearch")
         state = state_alone(cfg, options)
-        with Claim.take(state):
-            yield Promotion(index, state, life or IndexOptions())
+        with Claim.take(state) as claim:
+            yield Promotion(index, state, life or IndexOptions(), claim.run_seq)
 
 
 def told(served: Served, index: OpenSearchIndex, new: str, output: str) -> str:

@@ -17,8 +17,8 @@ _HOST = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(es|aoss)\.amazonaws\.com(?:\.
 """Hosts that AWS gives to domains and collections: `<id>.<region>.<service>.amazonaws.com`."""
 _CHAIN = "opensearch.connection"
 _OTHER = {
-    "es": "is a domain: its connection.service is es",
-    "aoss": "is a Serverless collection, which raypipe cannot write to yet",
+    "es": "is a domain: give opensearch=aws_managed",
+    "aoss": "is a Serverless collection: give opensearch=aws_serverless",
 }
 
 
@@ -54,6 +54,11 @@ class AwsConnection(Connection):
         named = _HOST.search(parts.hostname or "")
         if named and named[2] != self.service:
             raise ValueError(f"endpoint={self.endpoint} {_OTHER[named[2]]}")
+
+    @property
+    def serverless(self) -> bool:
+        """Whether it leads to a collection that makes ids itself and has no refresh."""
+        return self.service == "aoss"
 
     def _auth(self) -> Any:
         import boto3

@@ -17,7 +17,9 @@ from raypipe.errors import SetupError
 from raypipe.opensearch import index as indices
 from raypipe.opensearch.index import Found, look, where
 from raypipe.opensearch.mapping import meta_of
+from raypipe.opensearch.server import check_server
 from raypipe.opensearch.settings import Contents, IndexHandle, OpenSearchIndex
+from raypipe.options import IndexOptions
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +49,12 @@ def open_index(
     Raises:
         SetupError: The server or the index cannot be used; the line says why and the way out.
     """
-    indices.check_server(index)
+    check_server(index)
     served = look(index)
     if served is not None:
         heal(index, served)
     if not _beside(index, served, contents, mode):
-        return indices.ensure(index, contents, adopt=adopt)
+        return indices.made(index, contents, adopt=adopt)
     if served is not None:
         indices.check_owner(index, served, contents, adopt=adopt)
     return _build(index, contents, adopt=adopt)
@@ -76,8 +78,10 @@ def tune(index: OpenSearchIndex, handle: IndexHandle) -> None:
     """Take replicas and refreshes away from an index that nobody searches.
 
     What they were is written into `_meta` first, so that whoever comes after a kill puts it back.
-    A server that refuses, as zone-aware domains do, is left as it is.
+    A server that refuses, as zone-aware domains do, is left as it is, and so is Serverless.
     """
+    if index.connection.serverless:
+        return
     found = _physical(index, handle.physical)
     meta = meta_of(found.mapping)
     if meta is None or meta.restore:
@@ -157,6 +161,14 @@ def prune(index: OpenSearchIndex, state: str, keep: int) -> list[str]:
         log.info("Deleting the old index %s", physical)
         indices.delete(index, physical)
     return old[keep:]
+
+
+def check_options(index: OpenSearchIndex, options: IndexOptions) -> None:
+    """Raise `SetupError` for what is wanted of an index and cannot be had there."""
+    if index.connection.serverless and options.force_merge is not None:
+        raise SetupError(
+            "index.force_merge: OpenSearch Serverless merges by itself; leave the option out"
+        )
 
 
 def wait_for_task(index: OpenSearchIndex, task: str, seconds: float) -> None:

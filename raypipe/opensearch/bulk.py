@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -14,10 +15,12 @@ from raypipe.lanes import Lane, OpenLane
 from raypipe.models import never_stopped
 from raypipe.opensearch import bulk_policy as policy
 from raypipe.opensearch.bulk_ahead import Ahead
-from raypipe.opensearch.bulk_item import Item, answers_to, encoded
+from raypipe.opensearch.bulk_item import Item, answers_to, encoded, written_by
 from raypipe.opensearch.bulk_pace import MOST_REFUSED, Pace
+from raypipe.opensearch.bulk_patience import Patience
 from raypipe.opensearch.bulk_policy import Action, SinkError
 from raypipe.opensearch.bulk_results import LEFT, Ack, Counters, Rejected, Result
+from raypipe.opensearch.bulk_unsure import Unsure
 from raypipe.opensearch.scan import FATE, mget
 from raypipe.opensearch.settings import IndexHandle, OpenSearchIndex
 from raypipe.retry import full_jitter
@@ -26,10 +29,6 @@ __all__ = ["Ack", "BulkWriter", "Counters", "Rejected", "Result", "SinkError"]
 
 log = logging.getLogger(__name__)
 
-STOP_BUDGET_S = 8.0
-"""Seconds in which a server in trouble may still take documents once the run is asked to stop."""
-_LOOK_S = 1.0
-"""A writer that rests looks so often whether the run is asked to stop."""
 _ANSWER = "took,items.*._id,items.*._index,items.*.status,items.*.error.type,items.*.error.reason"
 
 
@@ -66,11 +65,12 @@ class BulkWriter:
         self._handle = handle
         self._run_seq = run_seq
         self._lane = lane or OpenLane()
-        self._stopped = stopped
-        self._stopped_at: float | None = None
-        self._sleep, self._jitter, self._clock = sleep, jitter, clock
+        self._jitter, self._clock = jitter, clock
+        self._patience = Patience(index.retry_budget_s, stopped, sleep, clock)
+        self._fates = Unsure(index, handle, self._patience)
         self._pace = Pace(index.max_bytes)
         self._renewed = False  # the credentials, since the last answer
+        self._write_id = ""  # names the request, where documents have no ids
         self._trouble = ""
 
     def write(self, documents: Iterable[Document]) -> Iterator[list[Result]]:
@@ -99,7 +99,7 @@ class BulkWriter:
             answered, again = self._send(self._rested(batch)) if batch else ([], [])
             now = self._clock()
             settled_at = now if answered else settled_at
-            budget = self._budget(again)
+            budget = self._patience.budget_s() if again else 0.0
             waiting = [item for item in again if not item.attempts or now - item.since < budget]
             expired = [item for item in again if item.attempts and now - item.since >= budget]
             results += [*answered, *(self._unavailable(item.book_id) for item in expired)]
@@ -133,46 +133,29 @@ class BulkWriter:
         return list(batch.values()), refused
 
     def _encoded(self, document: Document) -> Item | Rejected:
-        return encoded(document, self._handle.dimension, self._run_seq)
+        dimension, has_ids = self._handle.dimension, self._index.has_ids
+        return encoded(document, dimension, self._run_seq, has_ids=has_ids)
 
     def _rested(self, batch: list[Item]) -> list[Item]:
         """Return the batch after the wait that its retries ask for."""
         tries = max(item.attempts for item in batch)
         if tries:
             first = min(item.since for item in batch if item.attempts)
-            left = self._budget(batch) - (self._clock() - first)
+            left = self._patience.budget_s() - (self._clock() - first)
             delay = max(0.0, min(max(self._jitter(tries), self._pace.rested()), left))
             again = sum(item.attempts > 0 for item in batch)
             level = logging.WARNING if tries > 2 else logging.INFO
             message = "OpenSearch at %s: %d documents again in %.1f s, try %d (%s)"
             where = self._handle.endpoint
             log.log(level, message, where, again, delay, tries + 1, self._trouble)
-            self._rest_for(delay)
+            self._patience.rest(delay)
         return batch
-
-    def _rest_for(self, seconds: float) -> None:
-        """Sleep, but wake up when the run is asked to stop."""
-        end = self._clock() + seconds
-        while (left := end - self._clock()) > 0:
-            self._sleep(left if self._stopped is never_stopped else min(left, _LOOK_S))
-            if self._is_stopped():
-                return
-
-    def _budget(self, again: list[Item]) -> float:
-        """Return the seconds that documents have to be taken after their first failure."""
-        most = self._index.retry_budget_s
-        return min(most, STOP_BUDGET_S) if again and self._is_stopped() else most
-
-    def _is_stopped(self) -> bool:
-        if self._stopped_at is None and self._stopped():
-            self._stopped_at = self._clock()
-        return self._stopped_at is not None
 
     def _send(self, batch: list[Item]) -> tuple[list[Result], list[Item]]:
         """Send one request; returns what is settled and what to send again."""
         from opensearchpy.exceptions import OpenSearchException
 
-        body = b"".join(item.lines for item in batch)
+        body = self._body(batch)
         self.counters.documents += len(batch)
         self.counters.retries += sum(item.attempts > 0 for item in batch)
         try:
@@ -183,16 +166,22 @@ class BulkWriter:
         self._renewed = False
         if items is None:
             self.counters.statuses["half_answer"] += 1
-            return [], self._again(batch, "an answer that is not one item for each document")
+            return self._unsure(batch, "an answer that is not one item for each document")
         self._pace.refused(len(body), _busy(items))
         return self._settled(batch, items)
+
+    def _body(self, batch: list[Item]) -> bytes:
+        if self._index.has_ids:
+            return b"".join(item.lines for item in batch)
+        self._write_id = uuid.uuid4().hex
+        return b"".join(written_by(item.lines, self._write_id) for item in batch)
 
     def _in_lane(self, batch: list[Item], body: bytes) -> list[dict[str, Any]] | None:
         """Send a request when other writers leave room for it; returns the answer's items."""
         self._lane.enter()
         refused = False
         try:
-            items = answers_to(batch, self._post(body))
+            items = answers_to(batch, self._post(body), has_ids=self._index.has_ids)
             refused = _busy(items or []) >= MOST_REFUSED
             return items
         except Exception as error:
@@ -254,7 +243,10 @@ class BulkWriter:
         if policy.status_of(error) == 429:
             self._pace.refused(size)
         self._rest(policy.cause_of(error), getattr(error, "retry_after_s", None))
-        return [], self._again(batch, f"{policy.label_of(error)} {policy.reason_of(error)}")
+        trouble = f"{policy.label_of(error)} {policy.reason_of(error)}"
+        if policy.may_have_arrived(error):
+            return self._unsure(batch, trouble)
+        return [], self._again(batch, trouble)
 
     def _settled(
         self, batch: list[Item], items: list[dict[str, Any]]
@@ -263,6 +255,8 @@ class BulkWriter:
         results: list[Result] = []
         again: list[Item] = []
         conflicts: list[Item] = []
+        unsure: list[Item] = []
+        trouble = ""
         self.counters.statuses.update(str(answer["status"]) for answer in items)
         for item, answer in zip(batch, items, strict=True):
             status = answer["status"]
@@ -279,12 +273,31 @@ class BulkWriter:
                 conflicts.append(item)
             elif action is Action.RETRY:
                 self._rest(cause)
-                again += self._again([item], f"{status} {policy.described(cause)}")
+                trouble = f"{status} {policy.described(cause)}"
+                if status in policy.REFUSED:
+                    again += self._again([item], trouble)
+                else:
+                    unsure.append(item)
             else:
                 kind, message = policy.kind_of(cause.get("type", "")), policy.described(cause)
                 results.append(Rejected(item.book_id, kind, message, retryable=False))
-        checked, unsure = self._checked(conflicts) if conflicts else ([], [])
-        return results + checked, again + unsure
+        checked, unclear = self._checked(conflicts) if conflicts else ([], [])
+        found, missing = self._unsure(unsure, trouble) if unsure else ([], [])
+        return results + checked + found, again + unclear + missing
+
+    def _unsure(self, items: list[Item], trouble: str) -> tuple[list[Result], list[Item]]:
+        """Settle documents that the server may have or not; the others are to be sent again.
+
+        With ids they are sent again in any case, which changes nothing. Without, that would
+        double them: what a search shows after a while has arrived.
+        """
+        if self._index.has_ids:
+            return [], self._again(items, trouble)
+        ids = {item.book_id for item in items}
+        there = self._fates.arrived(self._write_id, ids, trouble)
+        missing = [item for item in items if item.book_id not in there]
+        found: list[Result] = [Ack(book_id, "created") for book_id in ids & there]
+        return found, self._again(missing, trouble) if missing else []
 
     def _checked(self, conflicts: list[Item]) -> tuple[list[Result], list[Item]]:
         """Settle version conflicts: the same document is acknowledged, any other stands above."""
@@ -346,7 +359,7 @@ class BulkWriter:
 
     def _unavailable(self, book_id: str) -> Rejected:
         budget = self._index.retry_budget_s
-        if self._is_stopped():
+        if self._patience.is_over():
             return Rejected(book_id, LEFT, f"not taken before the stop ({self._trouble})", True)
         message = f"OpenSearch took nothing for {budget:g} s ({self._trouble}); run again later"
         return Rejected(book_id, "unavailable", message, retryable=True)

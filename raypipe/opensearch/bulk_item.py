@@ -9,9 +9,11 @@ import orjson
 
 from raypipe.book import BookError, Document
 from raypipe.opensearch.bulk_results import Rejected
-from raypipe.opensearch.mapping import VECTOR, body_of
+from raypipe.opensearch.mapping import VECTOR, WRITE_ID, body_of
 
 _JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+_NOT_SENT = "0" * 32
+_END = b'"}\n'
 
 
 @dataclass(slots=True)
@@ -33,17 +35,24 @@ class Item:
     since: float = 0.0
 
 
-def encoded(document: Document, dimension: int, version: int) -> Item | Rejected:
+def encoded(
+    document: Document, dimension: int, version: int, *, has_ids: bool = True
+) -> Item | Rejected:
     """Return the lines of a document, or why no request can carry it.
 
     Args:
         document: What to index.
         dimension: Length of the index's vectors.
         version: The writing run's number.
+        has_ids: Whether the server takes ids and versions; else the document carries its number,
+            and a place for the name of the request, see `written_by`.
     """
-    action = {"_id": document.book_id, "version": version, "version_type": "external_gte"}
+    versioned = {"_id": document.book_id, "version": version, "version_type": "external_gte"}
+    action: dict[str, Any] = versioned if has_ids else {}
     try:
         body = body_of(document, dimension, clean=False)
+        if not has_ids:
+            body |= {"run_seq": version, WRITE_ID: _NOT_SENT}
         lines = orjson.dumps({"index": action}, option=_JSON) + _source(document, body)
     except BookError as error:
         return Rejected(document.book_id, error.kind, error.message, error.retryable)
@@ -53,7 +62,19 @@ def encoded(document: Document, dimension: int, version: int) -> Item | Rejected
     return Item(document.book_id, (body["etag"], body["document_recipe"]), lines)
 
 
-def answers_to(batch: list[Item], answer: Any) -> list[dict[str, Any]] | None:
+def written_by(lines: bytes, write_id: str) -> bytes:
+    """Return the lines of a document with the name of the request in its place.
+
+    Args:
+        lines: As `encoded` makes them where the server takes no ids.
+        write_id: 32 ASCII characters.
+    """
+    return lines[: -len(_NOT_SENT) - len(_END)] + write_id.encode() + _END
+
+
+def answers_to(
+    batch: list[Item], answer: Any, *, has_ids: bool = True
+) -> list[dict[str, Any]] | None:
     """Return the answer's items, or None unless they are one for each document, in order."""
     items = answer.get("items") if isinstance(answer, dict) else None
     if not isinstance(items, list) or len(items) != len(batch):
@@ -62,7 +83,7 @@ def answers_to(batch: list[Item], answer: Any) -> list[dict[str, Any]] | None:
     for item, cell in zip(batch, inner, strict=True):
         if not isinstance(cell, dict) or not isinstance(cell.get("status"), int):
             return None
-        if cell.get("_id") != item.book_id:
+        if has_ids and cell.get("_id") != item.book_id:
             return None
     return [cell for cell in inner if cell is not None]
 
@@ -72,4 +93,6 @@ def _source(document: Document, body: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(body, option=_JSON)
     except orjson.JSONEncodeError:
-        return orjson.dumps(body_of(document, body[VECTOR].size), option=_JSON)
+        clean = body_of(document, body[VECTOR].size)
+        clean |= {name: body[name] for name in ("run_seq", WRITE_ID) if name in body}
+        return orjson.dumps(clean, option=_JSON)

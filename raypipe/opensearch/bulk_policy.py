@@ -56,6 +56,9 @@ REQUEST_ACTIONS = {
 }
 """By the status of the whole request; what is not here aborts (403, 404, 501, 3xx …)."""
 
+REFUSED = frozenset({402, 429})
+"""Statuses to try again that say for certain that nothing was written."""
+
 ITEM_ACTIONS = {
     200: Action.DONE,
     201: Action.DONE,
@@ -109,6 +112,15 @@ def dropped(error: Exception) -> bool:
     if not isinstance(error, NoConnection) or isinstance(error, ConnectionTimeout):
         return False
     return type(error.info).__name__ != "NewConnectionError"
+
+
+def may_have_arrived(error: Exception) -> bool:
+    """Return whether the server may have carried out a request that failed so."""
+    from opensearchpy.exceptions import ConnectionError as NoConnection
+
+    if isinstance(error, NoConnection):
+        return type(error.info).__name__ != "NewConnectionError"
+    return status_of(error) not in REFUSED
 
 
 def away(error: Exception) -> bool:

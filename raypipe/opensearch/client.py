@@ -103,6 +103,11 @@ class Connection:
         return not self.loopback if self.compress is None else self.compress
 
     @property
+    def serverless(self) -> bool:
+        """Whether it leads to a collection that makes ids itself and has no refresh."""
+        return False
+
+    @property
     def loopback(self) -> bool:
         """Whether the endpoint is this very machine."""
         return is_loopback(_split(self.endpoint).hostname or "")
@@ -181,7 +186,7 @@ class Connection:
                 if status == 401 and attempt == 1:
                     self.renew()  # a token may have been renewed meanwhile
                     continue
-                passes = status in TRANSIENT_STATUS or dropped(error) or (self._met and away(error))
+                passes = status in _BUSY or dropped(error) or (self._met and away(error))
                 if not passes or (attempt >= SETUP_TRIES and time.monotonic() > end):
                     raise self._explained(error, f"{method} {path}") from None
             time.sleep(full_jitter(attempt, cap=4.0))
@@ -254,12 +259,18 @@ class Connection:
         status, reason = error.status_code, reason_of(error)
         if status in REFUSALS:
             return SetupError(f"{where}: {self._refusal(status, error)}")
-        if status in TRANSIENT_STATUS:
+        if status in _BUSY:
             return SetupError(f"{where} stays unavailable (status {status}); try again later")
-        hint = "; the k-NN plugin is missing there" if "[index.knn]" in reason else ""
+        hint = next((way for said, way in _HINTS.items() if said in reason), "")
         return SetupError(f"{where} refused {request} (status {status}): {reason}{hint}")
 
 
+_BUSY = TRANSIENT_STATUS | {402}
+"""402 is what Serverless answers while its capacity grows."""
+_HINTS = {
+    "[index.knn]": "; the k-NN plugin is missing there",
+    "collection type": "; raypipe needs a collection of the type VECTORSEARCH",
+}
 _WAY_OUT = "give the right opensearch.endpoint, or start the server"
 _TLS_WAY_OUT = (
     "give http:// in opensearch.endpoint if it has no TLS, opensearch.connection.ca_certs=<file> "

@@ -1,9 +1,11 @@
-"""Deleting documents by id, in bulk requests with the run's version."""
+"""Deleting documents in bulk requests: those of books, and doubled ones where there are no ids."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -11,8 +13,11 @@ import orjson
 from raypipe.errors import SetupError
 from raypipe.opensearch import bulk_policy as policy
 from raypipe.opensearch.bulk_policy import Action
+from raypipe.opensearch.collection import copies, copies_of
 from raypipe.opensearch.settings import IndexHandle, OpenSearchIndex
 from raypipe.retry import full_jitter
+
+log = logging.getLogger(__name__)
 
 _GONE = 404
 
@@ -31,17 +36,46 @@ def delete_books(
     Raises:
         SetupError: The server does not do it, or not within `retry_budget_s`.
     """
-    for at in range(0, len(book_ids), index.max_docs):
-        _delete(index, handle, book_ids[at : at + index.max_docs], run_seq)
+    if index.has_ids:
+        version = {"version": run_seq, "version_type": "external_gte"}
+        _delete_all(index, handle, [{"_id": one, **version} for one in book_ids])
+    else:
+        found = copies_of(index, handle, book_ids)
+        ids = [one.server_id for one in found if one.run_seq <= run_seq]
+        _delete_all(index, handle, [{"_id": one} for one in ids])
 
 
-def _delete(
-    index: OpenSearchIndex, handle: IndexHandle, book_ids: Sequence[str], run_seq: int
+def sweep(index: OpenSearchIndex, handle: IndexHandle) -> int:
+    """Delete all but the newest document of each book, and return how many; 0 where ids are.
+
+    Raises:
+        SetupError: The server does not do it, or not within `retry_budget_s`.
+    """
+    if index.has_ids:
+        return 0
+    older = [
+        {"_id": one.server_id}
+        for newer, one in pairwise(copies(index, handle))
+        if one.book_id == newer.book_id
+    ]
+    _delete_all(index, handle, older)
+    if older:
+        log.info("%s older or doubled documents of %s deleted", f"{len(older):,}", handle.physical)
+    return len(older)
+
+
+def _delete_all(
+    index: OpenSearchIndex, handle: IndexHandle, actions: Sequence[dict[str, Any]]
 ) -> None:
+    for at in range(0, len(actions), index.max_docs):
+        _delete(index, handle, actions[at : at + index.max_docs])
+
+
+def _delete(index: OpenSearchIndex, handle: IndexHandle, actions: Sequence[dict[str, Any]]) -> None:
     end = time.monotonic() + index.retry_budget_s
-    left, attempt = list(book_ids), 0
+    left, attempt = list(actions), 0
     while left:
-        answer = _ask(index, handle, left, run_seq)
+        answer = _ask(index, handle, left)
         again = []
         for one, item in zip(left, answer, strict=True):
             status = item["status"]
@@ -62,12 +96,10 @@ def _delete(
 
 
 def _ask(
-    index: OpenSearchIndex, handle: IndexHandle, book_ids: Sequence[str], run_seq: int
+    index: OpenSearchIndex, handle: IndexHandle, actions: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    version = {"version": run_seq, "version_type": "external_gte"}
     body = b"".join(
-        orjson.dumps({"delete": {"_id": one, **version}}, option=orjson.OPT_APPEND_NEWLINE)
-        for one in book_ids
+        orjson.dumps({"delete": one}, option=orjson.OPT_APPEND_NEWLINE) for one in actions
     )
     params = {"require_alias": "true"} if handle.require_alias else None
     answer = index.connection.ask("POST", f"/{handle.target}/_bulk", params=params, body=body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,8 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from raypipe.errors import SetupError
-from raypipe.opensearch.mapping import VECTOR, Meta, check_engine, differences, index_body, meta_of
-from raypipe.opensearch.scan import IndexedBook, count, mget, refresh, scan_ids
+from raypipe.opensearch.collection import LOOK_S
+from raypipe.opensearch.mapping import VECTOR, Meta, differences, index_body, meta_of
+from raypipe.opensearch.pages import count
+from raypipe.opensearch.scan import IndexedBook, mget, refresh, scan_ids
+from raypipe.opensearch.server import check_server
 from raypipe.opensearch.settings import Contents, IndexHandle, OpenSearchIndex
 
 __all__ = [
@@ -54,13 +58,22 @@ def ensure(index: OpenSearchIndex, contents: Contents, *, adopt: bool = False) -
         SetupError: The server or the index cannot be used; the line says why and the way out.
     """
     check_server(index)
+    return made(index, contents, adopt=adopt)
+
+
+def made(index: OpenSearchIndex, contents: Contents, *, adopt: bool) -> IndexHandle:
+    """Return the index to write to, made if it is not there; the server was checked.
+
+    Raises:
+        SetupError: As `ensure`.
+    """
     for _ in range(CREATE_TRIES):
         found = look(index)
         if found is not None:
             return accept(index, found, contents, adopt=adopt)
-        made = create(index, contents)
-        if made is not None:
-            return made
+        created = create(index, contents)
+        if created is not None:
+            return created
         log.info("Another run is making %s; looking again", index.index)
     raise SetupError(f"{where(index)} is made and deleted by others again and again; stop them")
 
@@ -87,15 +100,7 @@ def purge(index: OpenSearchIndex, contents: Contents, *, adopt: bool = False) ->
         check_owner(index, found, contents, adopt=adopt)
         log.info("Deleting the index %s", found.handle.physical)
         delete(index, found.handle.physical)
-    return ensure(index, contents, adopt=adopt)
-
-
-def check_server(index: OpenSearchIndex) -> None:
-    """Raise `SetupError` if the server cannot be used."""
-    # Servers built from plain jars, as the embedded one is, say `unknown` where packages say
-    # `tar`, `rpm`, `deb` or `docker`; only packages bring the native k-NN libraries.
-    version = index.connection.info()["version"]
-    check_engine(index.engine, embedded=version.get("build_type") == "unknown")
+    return made(index, contents, adopt=adopt)
 
 
 def look(index: OpenSearchIndex) -> Found | None:
@@ -243,6 +248,7 @@ def create(index: OpenSearchIndex, contents: Contents, name: str = "") -> IndexH
         return replace(found.handle, created=True) if ours else None
     if not answer.get("shards_acknowledged", True):
         log.warning("%s is made, but its shards are not started yet", physical)
+    _wait_for(index)
     log.info("Made the index %s behind the alias %s", physical, index.index)
     return IndexHandle(
         alias=index.index,
@@ -255,6 +261,16 @@ def create(index: OpenSearchIndex, contents: Contents, name: str = "") -> IndexH
         dimension=contents.dimension,
         recipe=meta.recipe,
     )
+
+
+def _wait_for(index: OpenSearchIndex) -> None:
+    """Wait until a new index is there: Serverless answers before it is.
+
+    It takes some 15 s, as users of Flink's sink measured (apache/flink-agents pull request 678).
+    """
+    end = time.monotonic() + index.visible_s
+    while not index.has_ids and look(index) is None and time.monotonic() < end:
+        time.sleep(LOOK_S)
 
 
 def _free(index: OpenSearchIndex, name: str) -> str:
@@ -278,6 +294,7 @@ def _body(index: OpenSearchIndex, contents: Contents, meta: Meta) -> dict[str, A
         engine=index.engine,
         shards=index.shards,
         replicas=index.replicas,
+        has_ids=index.has_ids,
     )
 
 

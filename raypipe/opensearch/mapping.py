@@ -19,6 +19,9 @@ from raypipe.errors import SetupError
 DOCUMENT_SCHEMA_VERSION = 1
 """Raised when the fields below change their meaning; part of the document recipe."""
 VECTOR = "summary_vector"
+WRITE_ID = "write_id"
+"""Names the request that wrote a document, where the server takes no ids: by it is found whether a
+request was carried out whose answer was lost."""
 ENGINES = ("lucene", "faiss")
 _LONGEST_TERM = 8191
 """`ignore_above` counts UTF-16 units; Lucene refuses terms over 32,766 bytes, 4 a unit at most."""
@@ -144,7 +147,13 @@ def check_engine(engine: str, *, embedded: bool) -> None:
 
 
 def index_body(
-    dimension: int, meta: Meta, *, engine: str = "lucene", shards: int = 1, replicas: int = 0
+    dimension: int,
+    meta: Meta,
+    *,
+    engine: str = "lucene",
+    shards: int = 1,
+    replicas: int = 0,
+    has_ids: bool = True,
 ) -> dict[str, Any]:
     """Return settings and mappings of a new index.
 
@@ -154,7 +163,9 @@ def index_body(
         engine: k-NN engine; m 16 and ef_construction 100 are both engines' documented defaults.
         shards: Primary shards.
         replicas: Copies of each shard.
+        has_ids: Whether the server takes ids; one that does not settles shards and copies itself.
     """
+    sizes = {"number_of_shards": shards, "number_of_replicas": replicas} if has_ids else {}
     vector = {
         "type": "knn_vector",
         "dimension": dimension,
@@ -166,13 +177,11 @@ def index_body(
         },
     }
     return {
-        "settings": {
-            "index": {"knn": True, "number_of_shards": shards, "number_of_replicas": replicas}
-        },
+        "settings": {"index": {"knn": True, **sizes}},
         "mappings": {
             "dynamic": "strict",
             "_meta": {"raypipe": meta.as_dict()},
-            "properties": {**_FIELDS, VECTOR: vector},
+            "properties": {**_FIELDS, **({} if has_ids else {WRITE_ID: _KEYWORD}), VECTOR: vector},
         },
     }
 

@@ -28,6 +28,7 @@ MOST_HITS = 1000
 MOST_CLAUSES = 1000
 """Lucene refuses a query of more than 1,024 clauses; each word makes one in each field."""
 _SHOWN = ("key", "title", "author", "summary")
+_FOUND = ("book_id", *_SHOWN)
 _WORD = re.compile(r"\w+")
 _SINGLE = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\uffff\U00010000-\U0010ffff]")
 """Scripts, and emoji, of which the analyzers make a term of about each character."""
@@ -116,14 +117,18 @@ def search_vector(
     """
     if not 1 <= limit <= MOST_HITS:
         raise SetupError(f"limit={limit} must be between 1 and {MOST_HITS}")
-    bodies = (_words_body(query, limit), _vector_body(vector, limit))
+    bodies = [_words_body(query, limit), _vector_body(vector, limit)]
+    if not index.has_ids:
+        # A book may have an older document beside its newest until the run ends.
+        bodies = [{**body, "collapse": {"field": "book_id"}} for body in bodies]
     # Not the alias: it may go over between the two, and half an answer be another index's.
     header = orjson.dumps({"index": handle.physical}) + b"\n"
     lines = b"".join(header + orjson.dumps(body, option=_JSON) for body in bodies)
     answer = index.connection.ask("POST", "/_msearch", body=lines)
     lists = [_hits(index, one) for one in answer["responses"]]
-    sources = {hit["_id"]: hit["_source"] for hits in lists for hit in hits}
-    fused = fuse([[hit["_id"] for hit in hits] for hits in lists])[:limit]
+    books = [[hit["_source"] for hit in hits] for hits in lists]
+    sources = {source["book_id"]: source for one in books for source in one}
+    fused = fuse([[source["book_id"] for source in one] for one in books])[:limit]
     return [
         Hit(
             rank=rank,
@@ -139,12 +144,13 @@ def is_nearest(
     index: OpenSearchIndex, handle: IndexHandle, book_id: str, vector: object, tolerance: float
 ) -> bool:
     """Whether a document is the nearest to its own vector, or as near as the nearest."""
-    body = {"size": _NEAREST, "query": _near(vector, _NEAREST), "_source": False}
+    query = _near(vector, _NEAREST)
+    body = {"size": _NEAREST, "query": query, "_source": False, "docvalue_fields": ["book_id"]}
     answer = index.connection.ask("POST", f"/{handle.physical}/_search", body=body)
     hits = answer["hits"]["hits"]
     best = hits[0]["_score"] if hits else 0.0
     # Of many equal vectors any ten may be answered.
-    near = {hit["_id"] for hit in hits if hit["_score"] >= best - tolerance}
+    near = [hit["fields"]["book_id"][0] for hit in hits if hit["_score"] >= best - tolerance]
     return book_id in near or len(near) == _NEAREST
 
 
@@ -214,7 +220,7 @@ def _body(query: dict[str, Any], limit: int) -> dict[str, Any]:
     return {
         "size": max(WINDOW, limit),
         "query": query,
-        "_source": list(_SHOWN),
+        "_source": list(_FOUND),
         # Equal scores come in the same order each time, whatever shard or segment they are in.
         "sort": [{"_score": "desc"}, {"book_id": "asc"}],
         "track_total_hits": False,

@@ -31,6 +31,8 @@ class OpenSearchIndex:
             count them so (10 MiB on small Amazon domains). A larger document goes alone.
         max_docs: Most documents in a bulk request.
         retry_budget_s: Seconds that the writer waits for a server that takes nothing.
+        visible_s: Seconds after which a search sees what was written, on a server without refresh
+            (Serverless).
 
     Raises:
         ValueError: A setting is out of its range.
@@ -45,6 +47,7 @@ class OpenSearchIndex:
     max_bytes: int = 8 * MEBIBYTE
     max_docs: int = 1000
     retry_budget_s: float = 600.0
+    visible_s: float = 60.0
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -60,8 +63,14 @@ class OpenSearchIndex:
         for name, least in (("shards", 1), ("replicas", 0), ("max_bytes", 1), ("max_docs", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
-        if self.retry_budget_s < 0:
-            raise ValueError(f"retry_budget_s={self.retry_budget_s} must be at least 0")
+        for name in ("retry_budget_s", "visible_s"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 0")
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether the server takes ids and versions; collections for vectors do not."""
+        return not self.connection.serverless
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ def rebuild(
         for doc in made
     ]
     Checkpoint(state=state).append(rows, number + 1, 0, 0)
-    served = Promotion(index, state, IndexOptions(keep=0)).promote(handle)
+    served = Promotion(index, state, IndexOptions(keep=0), 99).promote(handle)
     assert served.index == handle.physical, served
 
 

@@ -180,7 +180,7 @@ class Ledger:
         return handle
 
     def promote(self, handle: IndexHandle, **more: Any) -> str:
-        promotion = Promotion(self.index, self.state, IndexOptions(**more))
+        promotion = Promotion(self.index, self.state, IndexOptions(**more), 99)
         return promotion.promote(handle).index
 
     def settings(self, physical: str) -> dict[str, Any]:

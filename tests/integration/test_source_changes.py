@@ -97,6 +97,22 @@ def test_the_index_follows_the_source(
     assert project.run(args=args)["skipped"] == len(now) + 1
 
 
+def test_a_rollback_does_not_bring_removed_books_back(
+    project: Project, s3: S3Here, bucket: str, args: list[str], ray_here: None
+) -> None:
+    first = project.run(args=args)["index"]
+    mine = [one for one in args if not one.startswith(("storage", "+storage"))]
+    assert project.run(args=mine, command="index")["served"] != first
+    s3.delete(bucket, KEYS[0])
+    assert project.run(args=args)["removed"] == 1
+    back = [one for one in args if one.startswith(("opensearch", "state", "output"))]
+    assert json.loads(in_process("rollback", back))["index"] == first
+    assert keys(project) == KEYS[1:]
+    report = project.verify(args=args)
+    assert (report["good"], report["missing"]) == (BOOKS - 1, [])
+    assert project.run(args=args)["skipped"] == BOOKS - 1
+
+
 def test_nothing_is_deleted_unless_it_is_sure(
     project: Project, s3: S3Here, bucket: str, args: list[str], ray_here: None
 ) -> None:

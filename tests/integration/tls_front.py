@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import datetime
-import http.client
 import ipaddress
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests.unit.opensearch.forwarding import Answer, Forwarding, serving
 
 
 @dataclass
@@ -83,69 +81,24 @@ def front(node: str, certificate: Path, clients: Path | None = None) -> Iterator
         certificate: File with the certificate and its key.
         clients: The authority whose certificates clients must show; None = they need none.
     """
-    behind = urlsplit(node)
     made = Front("")
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+    class Handler(Forwarding):
+        def respond(self, body: bytes) -> Answer:
             shown = self.headers.get("authorization", "")
             if made.authorization and shown != made.authorization:
                 made.refused.append(shown)
-                self._answer(401, b'{"error": "Unauthorized"}', "application/json")
-                return
-            to = http.client.HTTPConnection(behind.hostname or "", behind.port, timeout=120)
-            kept = {
-                name: value
-                for name, value in self.headers.items()
-                if name.lower() in ("content-type", "content-encoding")
-            }
-            to.request(self.command, self.path, body, kept)
-            answer = to.getresponse()
-            data = answer.read()
-            to.close()
-            self._answer(answer.status, data, answer.getheader("content-type", ""))
-
-        do_POST = do_PUT = do_DELETE = do_HEAD = do_GET
-
-        def _answer(self, status: int, body: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("content-type", kind)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """Say nothing of clients that go away at the handshake."""
+                return Answer(401, b'{"error": "Unauthorized"}')
+            return self.forward(body)
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     if clients is not None:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(clients)
-    server = Server(("127.0.0.1", 0), Handler)
-    # The handshake is the handling thread's work: one that hangs hinders nobody.
-    server.socket = context.wrap_socket(
-        server.socket, server_side=True, do_handshake_on_connect=False
-    )
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    made.url = f"https://127.0.0.1:{server.server_port}"
-    try:
+    with serving(Handler, node, context) as port:
+        made.url = f"https://127.0.0.1:{port}"
         yield made
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _name(common: str) -> x509.Name:

@@ -42,6 +42,9 @@ REQUIRED = {
     ("storage", "local"): ["storage.path=my-books"],
     ("opensearch", "self_managed"): ["opensearch.endpoint=https://search.example:9200"],
     ("opensearch", "aws_managed"): ["opensearch.endpoint=https://x.us-east-1.es.amazonaws.com"],
+    ("opensearch", "aws_serverless"): [
+        "opensearch.endpoint=https://x.us-east-1.aoss.amazonaws.com"
+    ],
 }
 """What a person must give with a choice; an entry too many fails, see below."""
 

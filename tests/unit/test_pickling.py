@@ -39,6 +39,7 @@ REQUIRED = {
     "storage=local": ["storage.path=p"],
     "opensearch=self_managed": ["opensearch.endpoint=https://search.example:9200"],
     "opensearch=aws_managed": ["opensearch.endpoint=https://x.us-east-1.es.amazonaws.com"],
+    "opensearch=aws_serverless": ["opensearch.endpoint=https://x.us-east-1.aoss.amazonaws.com"],
 }
 PARAGRAPH = "The lamp on the point was lit at dusk by a keeper who had never once been late. "
 TEXT = (PARAGRAPH * 20).encode()

@@ -1,0 +1,105 @@
+"""A collection of a hundred lines that takes no ids, and shows what it has after a while."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from raypipe.opensearch.client import Connection
+from tests.unit.opensearch.parts import Clock
+from tests.unit.opensearch.stub import PHYSICAL, Reply, Request, Stub, error
+
+NO_IDS = "Document ID is not supported in create/index operation request"
+
+
+@dataclass(frozen=True)
+class WithoutIds(Connection):
+    """A connection to it."""
+
+    @property
+    def serverless(self) -> bool:
+        return True
+
+
+@dataclass
+class Shelf:
+    """What it has.
+
+    Args:
+        stub: The server.
+        clock: Its time.
+        visible_s: Seconds until a search shows what was written.
+        cells: Documents by the server's id: when they came, and what they are.
+    """
+
+    stub: Stub
+    clock: Clock
+    visible_s: float = 10.0
+    cells: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.stub.always = self.take
+        self.stub.guard = self.search
+
+    def take(self, request: Request) -> Reply:
+        """Carry out a bulk request."""
+        lines = [orjson.loads(one) for one in request.body.splitlines()]
+        items: list[dict[str, Any]] = []
+        while lines:
+            [(name, action)] = lines.pop(0).items()
+            if name == "delete":
+                gone = self.cells.pop(action["_id"], None)
+                items.append({name: {"_id": action["_id"], "status": 200 if gone else 404}})
+                continue
+            source = lines.pop(0)
+            if action:
+                refused = error("illegal_argument_exception", NO_IDS)
+                items.append({name: {"status": 400, "error": refused}})
+                continue
+            server_id = uuid.uuid4().hex
+            self.cells[server_id] = (self.clock.now, source)
+            items.append({name: {"_id": server_id, "_index": PHYSICAL, "status": 201}})
+        return Reply(body={"took": 1, "items": items})
+
+    def search(self, request: Request) -> Reply | None:
+        """Answer a search for one field's values, or for everything."""
+        if request.path.endswith("/_count"):
+            found = self.seen(orjson.loads(request.body) if request.body else {})
+            return Reply(body={"count": len(found)})
+        if request.path.endswith("/_search"):
+            body = orjson.loads(request.body)
+            hits = [self._hit(one, body) for one in self.seen(body)]
+            sign = -1 if {"run_seq": "desc"} in body.get("sort", ()) else 1
+            after = body.get("search_after")
+            hits.sort(key=lambda hit: _order(hit["sort"], sign))
+            left = [
+                one for one in hits if not after or _order(one["sort"], sign) > _order(after, sign)
+            ]
+            return Reply(body={"hits": {"hits": left[: body["size"]]}})
+        return None
+
+    def seen(self, body: dict[str, Any]) -> list[str]:
+        """Return the ids of what a search shows now."""
+        query = body.get("query", {})
+        [(name, wanted)] = (query.get("term") or query.get("terms") or {"": None}).items()
+        some = wanted if isinstance(wanted, list) else [wanted]
+        return [
+            server_id
+            for server_id, (came, source) in self.cells.items()
+            if came + self.visible_s <= self.clock.now and (not name or source[name] in some)
+        ]
+
+    def _hit(self, server_id: str, body: dict[str, Any]) -> dict[str, Any]:
+        source = self.cells[server_id][1]
+        names = ("book_id", "run_seq", "write_id", "etag", "document_recipe")
+        cell: dict[str, Any] = {"_id": server_id, "_source": source}
+        cell["fields"] = {name: [source.get(name, "")] for name in names}
+        return {**cell, "sort": [source["book_id"], source["run_seq"], source["write_id"]]}
+
+
+def _order(sort: list[Any], sign: int) -> tuple[str, int, list[int]]:
+    book_id, run_seq, write_id = sort
+    return book_id, sign * run_seq, [sign * ord(one) for one in write_id]
