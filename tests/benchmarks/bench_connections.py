@@ -78,11 +78,12 @@ def cases(folder: Path, node: Stub, stack: ExitStack) -> Iterator[Case]:
     yield Case("client_certificate_missing", place, place, [authority])
     yield Case("host_not_there", "https://nowhere.invalid", "cannot be reached", [user], password)
     yield Case("port_not_there", "https://127.0.0.1:9", "cannot be reached", [user], password)
-    yield from _signed(node)
+    yield from _signed(node, "aws_managed", "es", "aoss")
+    yield from _signed(node, "aws_serverless", "aoss", "es")
 
 
-def _signed(node: Stub) -> Iterator[Case]:
-    signer = Signer("AKIDEXAMPLE", "right", "eu-west-1", "es")
+def _signed(node: Stub, kind: str, service: str, other_service: str) -> Iterator[Case]:
+    signer = Signer("AKIDEXAMPLE", "right", "eu-west-1", service)
 
     def check(request: Request) -> Reply | None:
         if "authorization" not in request.headers or "AWS4" not in request.headers["authorization"]:
@@ -93,14 +94,16 @@ def _signed(node: Stub) -> Iterator[Case]:
     node.guard = check
     keys = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET}
     region = ["opensearch.connection.region=eu-west-1"]
-    yield Case("secret_wrong", node.url, "signature", region, keys, "aws_managed")
+    yield Case(f"{service}_secret_wrong", node.url, "signature", region, keys, kind)
     expired = {**keys, "AWS_SESSION_TOKEN": "old"}
-    yield Case("token_expired", node.url, "expired", region, expired, "aws_managed")
+    yield Case(f"{service}_token_expired", node.url, "expired", region, expired, kind)
     other = ["opensearch.connection.region=us-east-1"]
-    yield Case("region_wrong", node.url, "region", other, keys, "aws_managed")
-    yield Case("no_credentials", node.url, "no AWS credentials", region, {}, "aws_managed")
-    place = "https://x1.eu-west-1.aoss.amazonaws.com"
-    yield Case("other_service", place, "endpoint", [], keys, "aws_managed")
+    yield Case(f"{service}_region_wrong", node.url, "region", other, keys, kind)
+    yield Case(f"{service}_no_credentials", node.url, "no AWS credentials", region, {}, kind)
+    place = f"https://x1.eu-west-1.{other_service}.amazonaws.com"
+    yield Case(f"{service}_other_service", place, "endpoint", [], keys, kind)
+    place = "https://nowhere.invalid"
+    yield Case(f"{service}_host_not_there", place, "cannot be reached", region, keys, kind)
 
 
 def problem(case: Case, here: Path) -> tuple[str, float]:
