@@ -133,7 +133,9 @@ def test_refusals_and_cuts_are_asked_again(tmp_path: Path, book: CleanText) -> N
         summary = summarizer(server, tmp_path).summarize(book)
         assert server.stats()["admitted"] == summary.model_calls
         assert set(server.stats()["faults"]) >= {"refusal", "max_tokens"}
-    assert (summary.degraded, summary.flags) == ("", ())
+    assert summary.degraded == ""
+    # Which chunks are asked again is the threads' luck, and the samples say some things twice.
+    assert set(summary.flags) <= {"repeats"}, "nothing is cut or refused in what is kept"
     planned = len(summarizer(server, tmp_path).calls_of(book))
     assert planned + 2 <= summary.model_calls <= planned + 8
 
