@@ -68,6 +68,7 @@ def summarizer(server: ModelServer, folder: Path, **settings: Any) -> ModelSumma
         endpoint_url=server.url,
         structured=settings.pop("structured", True),
     )
+    account = Account(LocalState(str(folder)), max_in_flight=settings.pop("in_flight", 64))
     made = ModelSummarizer(
         **{
             "model": model,
@@ -77,7 +78,7 @@ def summarizer(server: ModelServer, folder: Path, **settings: Any) -> ModelSumma
             **settings,
         }
     )
-    return made.bound(Account(state=LocalState(str(folder)), max_in_flight=64))
+    return made.bound(account)
 
 
 def small(book: CleanText) -> int:
@@ -130,12 +131,11 @@ def test_a_model_without_schemas_gives_plain_words(book: CleanText, tmp_path: Pa
 def test_refusals_and_cuts_are_asked_again(tmp_path: Path, book: CleanText) -> None:
     script = [{"fault": "refusal", "nth": 2}, {"fault": "max_tokens", "nth": 4}]
     with ModelServer(ServerOptions(faults=FaultOptions(script=script))) as server:
-        summary = summarizer(server, tmp_path).summarize(book)
+        # One call after the other: else the threads' luck decides which are asked again.
+        summary = summarizer(server, tmp_path, in_flight=1).summarize(book)
         assert server.stats()["admitted"] == summary.model_calls
         assert set(server.stats()["faults"]) >= {"refusal", "max_tokens"}
-    assert summary.degraded == ""
-    # Which chunks are asked again is the threads' luck, and the samples say some things twice.
-    assert set(summary.flags) <= {"repeats"}, "nothing is cut or refused in what is kept"
+    assert (summary.degraded, summary.flags) == ("", ())
     planned = len(summarizer(server, tmp_path).calls_of(book))
     assert planned + 2 <= summary.model_calls <= planned + 8
 
