@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from raypipe.documents import DocumentStore
 from raypipe.errors import SetupError
 from raypipe.forget import forget
 from raypipe.opensearch import build
-from raypipe.opensearch.collection import LOOK_S
+from raypipe.opensearch.collection import looks
 from raypipe.opensearch.index import Found, look
 from raypipe.opensearch.mapping import VECTOR, body_of
 from raypipe.opensearch.scan import IndexedBook, mget, refresh, scan_ids
@@ -85,11 +84,13 @@ class Promotion:
         build.check_options(self.index, self.options)
         build.restored(self.index, new)
         self._merge(new)
-        there = self._there(new)
-        self._check(new, there)
+        said = self._said(new)
+        there = self._there(new, said.keys())
+        self._check(new, there, said)
         old = look(self.index)
-        lacking = self._lacking(old, there, listed)
-        self._forget(new, Removals(self.state).standing() & there.keys())
+        removed = Removals(self.state).standing()
+        lacking = self._lacking(old, there, listed, removed)
+        self._forget(new, removed & there.keys())
         if lacking and not force:
             assert old is not None
             return Served(old.handle.physical, lacking=lacking)
@@ -147,12 +148,15 @@ class Promotion:
         build.wait_for_task(self.index, str(task["task"]), _MERGED_S)
 
     def _lacking(
-        self, old: Found | None, there: Mapping[str, IndexedBook], listed: Set[str] | None
+        self,
+        old: Found | None,
+        there: Mapping[str, IndexedBook],
+        listed: Set[str] | None,
+        removed: Set[str],
     ) -> list[str]:
         if old is None:
             return []
         refresh(self.index, old.handle)
-        removed = Removals(self.state).standing()
         return [
             one.book_id
             for one in scan_ids(self.index, old.handle)
@@ -161,22 +165,25 @@ class Promotion:
             and (listed is None or one.book_id in listed)
         ]
 
-    def _there(self, new: IndexHandle) -> dict[str, IndexedBook]:
+    def _said(self, new: IndexHandle) -> dict[str, str]:
+        """Return the ETags of the books that the ledger says the new index has."""
+        ledger = Checkpoint(state=self.state).of_generation(new.generation)
+        return dict(zip(ledger["book_id"].to_pylist(), ledger["etag"].to_pylist(), strict=True))
+
+    def _there(self, new: IndexHandle, wanted: Set[str]) -> dict[str, IndexedBook]:
         """Return what stands in the new index, with all that was acknowledged where it is late."""
         refresh(self.index, new)
-        ledger = Checkpoint(state=self.state).of_generation(new.generation)
-        wanted = set(ledger["book_id"].to_pylist())
-        end = time.monotonic() + (0.0 if self.index.has_ids else self.index.visible_s)
-        while True:
+        there: dict[str, IndexedBook] = {}
+        for _ in looks(self.index):
             there = {one.book_id: one for one in scan_ids(self.index, new)}
-            if wanted <= there.keys() or time.monotonic() >= end:
-                return there
-            time.sleep(LOOK_S)
+            if wanted <= there.keys():
+                break
+        return there
 
-    def _check(self, new: IndexHandle, there: Mapping[str, IndexedBook]) -> None:
+    def _check(
+        self, new: IndexHandle, there: Mapping[str, IndexedBook], said: Mapping[str, str]
+    ) -> None:
         """Hold the index against the ledger and the documents."""
-        ledger = Checkpoint(state=self.state).of_generation(new.generation)
-        said = dict(zip(ledger["book_id"].to_pylist(), ledger["etag"].to_pylist(), strict=True))
         missing = [one for one in said if one not in there]
         other = [one for one in said if one in there and there[one].etag != said[one]]
         if missing or other:

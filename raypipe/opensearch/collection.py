@@ -55,6 +55,18 @@ def arrived(index: OpenSearchIndex, handle: IndexHandle, write_id: str) -> set[s
     return {str(hit["fields"]["book_id"][0]) for hit in answer["hits"]["hits"]}
 
 
+def looks(index: OpenSearchIndex) -> Iterator[bool]:
+    """Yield when it is time to look for what was done, and whether for the last time.
+
+    A server that takes ids shows it at once: one look is enough.
+    """
+    end = time.monotonic() + (0.0 if index.has_ids else index.visible_s)
+    while time.monotonic() < end:
+        yield False
+        time.sleep(max(0.0, min(LOOK_S, end - time.monotonic())))
+    yield True
+
+
 def settle(
     index: OpenSearchIndex, handle: IndexHandle, book_ids: Collection[str], run_seq: int
 ) -> None:
@@ -64,23 +76,21 @@ def settle(
         SetupError: The server cannot be used.
     """
     wanted, query = set(book_ids), {"term": {"run_seq": run_seq}}
-    end = time.monotonic() + index.visible_s
+    if not wanted:
+        return
     missing = wanted
-    while missing:
-        late = time.monotonic() >= end
-        if late or count(index, handle, query) >= len(wanted):
+    for last in looks(index):
+        if last or count(index, handle, query) >= len(wanted):
             missing = wanted - {one.book_id for one in copies(index, handle, query)}
-        if late:
-            break
-        time.sleep(min(LOOK_S, max(0.0, end - time.monotonic())) if missing else 0.0)
-    if missing:
-        log.warning(
-            "%s does not show yet %s books that it took %g s ago (opensearch.visible_s); "
-            "`raypipe verify` says when it does",
-            handle.physical,
-            f"{len(missing):,}",
-            index.visible_s,
-        )
+        if not missing:
+            return
+    log.warning(
+        "%s does not show yet %s books that it took %g s ago (opensearch.visible_s); "
+        "`raypipe verify` says when it does",
+        handle.physical,
+        f"{len(missing):,}",
+        index.visible_s,
+    )
 
 
 def newest(

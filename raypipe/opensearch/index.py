@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from raypipe.errors import SetupError
-from raypipe.opensearch.collection import LOOK_S
+from raypipe.opensearch.collection import looks
 from raypipe.opensearch.mapping import VECTOR, Meta, differences, index_body, meta_of
 from raypipe.opensearch.pages import count
 from raypipe.opensearch.scan import IndexedBook, mget, refresh, scan_ids
@@ -268,9 +267,11 @@ def _wait_for(index: OpenSearchIndex) -> None:
 
     It takes some 15 s, as users of Flink's sink measured (apache/flink-agents pull request 678).
     """
-    end = time.monotonic() + index.visible_s
-    while not index.has_ids and look(index) is None and time.monotonic() < end:
-        time.sleep(LOOK_S)
+    if index.has_ids:
+        return
+    for _ in looks(index):
+        if look(index) is not None:
+            return
 
 
 def _free(index: OpenSearchIndex, name: str) -> str:

@@ -30,7 +30,7 @@ class Forwarding(BaseHTTPRequestHandler):
         """Return the answer to a request; None = the connection is cut."""
         return self.forward(body)
 
-    def forward(self, body: bytes, **headers: str) -> Answer:
+    def forward(self, body: bytes) -> Answer:
         """Return what the server behind answers."""
         behind = urlsplit(self.node)
         to = http.client.HTTPConnection(behind.hostname or "", behind.port, timeout=120)
@@ -39,7 +39,7 @@ class Forwarding(BaseHTTPRequestHandler):
             for name, value in self.headers.items()
             if name.lower() in ("content-type", "content-encoding")
         }
-        to.request(self.command, self.path, body, {**kept, **headers})
+        to.request(self.command, self.path, body, kept)
         answer = to.getresponse()
         data = answer.read()
         to.close()
