@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from raypipe import config
-from raypipe.__main__ import COMMANDS
-from raypipe.commands.conf_text import (
+from raypipe.cli.app import COMMANDS
+from raypipe.cli.config_docs import (
     choices,
     comments,
     groups,
@@ -18,6 +17,7 @@ from raypipe.commands.conf_text import (
     sources,
     values,
 )
+from raypipe.config import build as config
 
 _INTRO = """\
 # Options

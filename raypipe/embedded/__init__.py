@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raypipe.errors import SetupError
+from raypipe.core.errors import SetupError
 
 
 class EmbeddedError(SetupError):

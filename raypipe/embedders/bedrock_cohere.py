@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from raypipe.embedders.vectors import check_dimension, vectors_of
-from raypipe.models import InputType, Vectors
-from raypipe.models.aws import BedrockModel
+from raypipe.models.bedrock_client import BedrockModel
+from raypipe.models.protocol import InputType, Vectors
 
 _DIMENSIONS_V3, _DIMENSIONS_V4 = (1024,), (256, 512, 1024, 1536)
 _TYPES: Mapping[InputType, str] = {"document": "search_document", "query": "search_query"}

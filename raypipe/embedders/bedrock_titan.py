@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from raypipe.embedders.vectors import check_dimension, only, vectors_of
-from raypipe.models import InputType, Vectors
-from raypipe.models.aws import BedrockModel
+from raypipe.models.bedrock_client import BedrockModel
+from raypipe.models.protocol import InputType, Vectors
 
 _DIMENSIONS = (256, 512, 1024)
 

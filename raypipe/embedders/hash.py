@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raypipe.embedders import InputType
+from raypipe.embedders.protocol import InputType
 
 _WORD = re.compile(r"\w+")
 

@@ -13,12 +13,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from raypipe.book import BookError
-from raypipe.embedders import InputType
-from raypipe.models import EmbeddingModel, TooLongError, Vectors
-from raypipe.models.account import Account
-from raypipe.models.caller import Caller
-from raypipe.models.calls import embedding_call
+from raypipe.core.book import BookError
+from raypipe.embedders.protocol import InputType
+from raypipe.models.calling.caller import Caller
+from raypipe.models.calling.model_calls import embedding_call
+from raypipe.models.context import Account
+from raypipe.models.protocol import EmbeddingModel, TooLongError, Vectors
 
 _BATCH_CHARS = 300_000
 """Most characters of one call: OpenAI takes 300,000 tokens, a server of one's own less."""

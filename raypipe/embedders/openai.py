@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from raypipe.embedders.vectors import vectors_of
-from raypipe.models import InputType, TokenUsage, Vectors
-from raypipe.models.openai_server import OpenAIServer, bad
+from raypipe.models.openai_client import OpenAIServer, bad
+from raypipe.models.protocol import InputType, TokenUsage, Vectors
 
 _WHOLE = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072}
 """OpenAI's models that shorten their vectors when asked, and how long they are else."""

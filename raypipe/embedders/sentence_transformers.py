@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raypipe.embedders import InputType
-from raypipe.errors import SetupError
+from raypipe.core.errors import SetupError
+from raypipe.embedders.protocol import InputType
 
 _TELLING_BYTES = 2**20
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from raypipe.models import ModelError, TokenUsage, Vectors
+from raypipe.models.protocol import ModelError, TokenUsage, Vectors
 
 
 def check_dimension(dimension: int, choices: Sequence[int]) -> None:

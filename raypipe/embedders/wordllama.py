@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from raypipe.embedders import InputType
-from raypipe.errors import SetupError
+from raypipe.core.errors import SetupError
+from raypipe.embedders.protocol import InputType
 
 _DIMENSION = 256
 _PIECE_CHARS = 4_000

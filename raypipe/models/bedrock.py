@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from raypipe.models import Answer, ModelError, Question, Stop, TokenUsage
-from raypipe.models.aws import BedrockModel
-from raypipe.models.trouble import PROBE
+from raypipe.models.bedrock_client import BedrockModel
+from raypipe.models.preflight import PROBE
+from raypipe.models.protocol import Answer, ModelError, Question, Stop, TokenUsage
 
 log = logging.getLogger(__name__)
 

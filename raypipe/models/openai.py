@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from raypipe.models import Answer, Question, Stop, TokenUsage
-from raypipe.models.openai_server import OpenAIServer, bad
-from raypipe.models.trouble import PROBE
+from raypipe.models.openai_client import OpenAIServer, bad
+from raypipe.models.preflight import PROBE
+from raypipe.models.protocol import Answer, Question, Stop, TokenUsage
 
 _STOPS: Mapping[str, Stop] = {"stop": "end", "length": "max_tokens", "content_filter": "filtered"}
 _LIMITS = ("max_tokens", "max_completion_tokens")

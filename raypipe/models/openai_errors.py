@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from raypipe.models import ModelError
-from raypipe.models.trouble import safe_message
-from raypipe.retry import retry_after_s
+from raypipe.core.retry import retry_after_s
+from raypipe.models.preflight import safe_message
+from raypipe.models.protocol import ModelError
 
 if TYPE_CHECKING:
     import openai

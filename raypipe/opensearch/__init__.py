@@ -1,1 +1,1 @@
-"""The index: its mapping and life, the bulk writer, and search."""
+"""Connect to OpenSearch, write in bulk, manage indices, search."""

@@ -11,12 +11,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from raypipe.embedders import Embedder
-from raypipe.errors import SetupError
-from raypipe.opensearch.bulk_policy import described
-from raypipe.opensearch.index import find, where
-from raypipe.opensearch.mapping import VECTOR, embedder_differences
-from raypipe.opensearch.settings import IndexHandle, OpenSearchIndex
+from raypipe.core.errors import SetupError
+from raypipe.embedders.protocol import Embedder
+from raypipe.opensearch.bulk.error_policy import described
+from raypipe.opensearch.index.config import IndexHandle, OpenSearchIndex
+from raypipe.opensearch.index.index import find, where
+from raypipe.opensearch.index.mapping import VECTOR, embedder_differences
 
 FIELDS = ("title^3", "author^2", "summary", "keywords", "about")
 WINDOW = 100

@@ -15,13 +15,13 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raypipe.book import LeftError
-from raypipe.errors import SetupError
-from raypipe.options import QuotaOptions
-from raypipe.quota import NAMESPACE, Lease, Need, Spent, Totals
-from raypipe.quota.clients import DEAD_S
-from raypipe.quota.messenger import TRIES, Messenger, ends_again
+from raypipe.core.book import LeftError
+from raypipe.core.errors import SetupError
+from raypipe.core.options import QuotaOptions
+from raypipe.quota.batch_client import TRIES, Messenger, ends_again
+from raypipe.quota.protocol import NAMESPACE, Lease, Need, Spent, Totals
 from raypipe.quota.service import Joining, QuotaService
+from raypipe.quota.sessions import DEAD_S
 
 __all__ = ["Joining", "QuotaActor", "RemotePermits", "broker_for"]
 

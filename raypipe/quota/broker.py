@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
-from raypipe.errors import SetupError
-from raypipe.options import QuotaOptions
-from raypipe.quota import Lease, Need, Spent, Totals
-from raypipe.quota.clients import DEAD_S, Client, Workers
+from raypipe.core.errors import SetupError
+from raypipe.core.options import QuotaOptions
 from raypipe.quota.limits import Limits
-from raypipe.quota.needs import check_need
+from raypipe.quota.protocol import Lease, Need, Spent, Totals
+from raypipe.quota.reservation import check_need
+from raypipe.quota.sessions import DEAD_S, Client, Workers
 
 LEAST_WAIT_S = 0.001
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raypipe.options import BudgetOptions
+from raypipe.core.options import BudgetOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from math import inf
 
-from raypipe.options import QuotaOptions
-from raypipe.quota import Need, Spent
-from raypipe.quota.bucket import Bucket
-from raypipe.quota.day import Day
-from raypipe.quota.needs import Answers, reservation
-from raypipe.quota.rate import Rate
+from raypipe.core.options import QuotaOptions
+from raypipe.quota.daily import Day
+from raypipe.quota.protocol import Need, Spent
+from raypipe.quota.rate_estimator import Rate
+from raypipe.quota.reservation import Answers, reservation
+from raypipe.quota.token_bucket import Bucket
 
 FREEZE_S = 1.0
 """Pause after a refusal that does not say how long to wait, as Bedrock's do not. Nothing is lost

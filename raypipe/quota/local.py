@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from raypipe.book import LeftError
-from raypipe.quota import Lease, Need, Spent, Totals
+from raypipe.core.book import LeftError
+from raypipe.quota.protocol import Lease, Need, Spent, Totals
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 
-from raypipe.options import BudgetOptions, QuotaOptions
-from raypipe.prices import Price
-from raypipe.quota import Lease, Need, Spent, Totals
+from raypipe.core.options import BudgetOptions, QuotaOptions
 from raypipe.quota.broker import Broker, Refusal, Waiter
 from raypipe.quota.budget import Cost, Purse
-from raypipe.quota.clients import DEAD_S, Client, Tally
+from raypipe.quota.prices import Price
+from raypipe.quota.protocol import Lease, Need, Spent, Totals
+from raypipe.quota.sessions import DEAD_S, Client, Tally
 
 log = logging.getLogger(__name__)
 

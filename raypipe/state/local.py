@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from raypipe.state import Names, StateError, check_conditional, check_name
+from raypipe.state.store import Names, StateError, check_conditional, check_name
 
 _TEMPORARY = ".tmp"
 _LOCKS = ".locks"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
 
-from raypipe.retry import TRANSIENT_STATUS, full_jitter
-from raypipe.s3 import S3Connection, explain
-from raypipe.state import Names, StateError, check_conditional, check_name
+from raypipe.core.retry import TRANSIENT_STATUS, full_jitter
+from raypipe.core.s3 import S3Connection, explain
+from raypipe.state.store import Names, StateError, check_conditional, check_name
 
 _TRIES = 5
 _TIMEOUT_S = 20.0

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raypipe.embedders import Embedder
-from raypipe.models import Stopped, never_stopped
-from raypipe.summarizers import Summary
+from raypipe.embedders.protocol import Embedder
+from raypipe.models.protocol import Stopped, never_stopped
 from raypipe.summarizers.keywords import keywords
+from raypipe.summarizers.protocol import Summary
 from raypipe.text import CleanText, count_words, sentences
 
 _MAX_CANDIDATES = 20_000

@@ -32,13 +32,20 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from report import Report, say  # noqa: E402
 
-from raypipe.book import Document, book_id  # noqa: E402
+from raypipe.core.book import Document, book_id  # noqa: E402
 from raypipe.embedded.services import Services  # noqa: E402
-from raypipe.opensearch import bulk_item  # noqa: E402
-from raypipe.opensearch.bulk import BulkWriter, Counters  # noqa: E402
-from raypipe.opensearch.client import Connection  # noqa: E402
-from raypipe.opensearch.index import Contents, IndexHandle, OpenSearchIndex, count, purge, refresh  # noqa: E402  # noqa: E402
-from raypipe.opensearch.mapping import VECTOR, body_of  # noqa: E402
+from raypipe.opensearch.bulk import item as bulk_item  # noqa: E402
+from raypipe.opensearch.bulk.writer import BulkWriter, Counters  # noqa: E402
+from raypipe.opensearch.connection.client import Connection  # noqa: E402
+from raypipe.opensearch.index.index import (  # noqa: E402  # noqa: E402
+    Contents,
+    IndexHandle,
+    OpenSearchIndex,
+    count,
+    purge,
+    refresh,
+)
+from raypipe.opensearch.index.mapping import VECTOR, body_of  # noqa: E402
 
 DIMENSION = 256
 CONTENTS = Contents(DIMENSION, {"model": "bench", "dimension": DIMENSION}, "bench", "bench")

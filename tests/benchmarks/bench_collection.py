@@ -32,8 +32,8 @@ from bench_bulk import node  # noqa: E402
 from processes import environment  # noqa: E402
 from report import Report  # noqa: E402
 
-from raypipe.checkpoint import Checkpoint  # noqa: E402
-from raypipe.state import open_state  # noqa: E402
+from raypipe.ledger.checkpoint import Checkpoint  # noqa: E402
+from raypipe.state.store import open_state  # noqa: E402
 from tests.integration.collection_here import SIGNER, Collection, collection  # noqa: E402
 
 INDEX = "collection"

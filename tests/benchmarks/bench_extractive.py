@@ -30,7 +30,10 @@ from report import Report, say  # noqa: E402
 from raypipe.embedders.wordllama import WordLlamaEmbedder  # noqa: E402
 from raypipe.summarizers.extractive import ExtractiveSummarizer  # noqa: E402
 from raypipe.summarizers.keywords import keywords  # noqa: E402
-from raypipe.text import TextCleaner, sentences  # noqa: E402
+from raypipe.text import (  # noqa: E402
+    TextCleaner,
+    sentences,
+)
 
 REACH_SECONDS = 1.5
 MEGABYTE = 1_000_000

@@ -26,9 +26,9 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from report import Report, say  # noqa: E402
 from simulated import log_of, options, server, start, write_books  # noqa: E402
 
-from raypipe.book import DOCUMENT_SCHEMA  # noqa: E402
+from raypipe.core.book import DOCUMENT_SCHEMA  # noqa: E402
 from raypipe.state.local import LocalState  # noqa: E402
-from raypipe.state.parquet import Form  # noqa: E402
+from raypipe.state.table_schema import Form  # noqa: E402
 
 LONG, CHUNK_BYTES, OTHER_CHUNKS = 400, 1_000, 8
 HANG_S = 300

@@ -30,12 +30,12 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from bench_bulk import CONTENTS, documents, node  # noqa: E402
 from report import Report, say  # noqa: E402
 
-from raypipe.book import BookError, Document  # noqa: E402
-from raypipe.checkpoint import Checkpoint, Processed  # noqa: E402
-from raypipe.errors import OptionError, SetupError  # noqa: E402
-from raypipe.opensearch.bulk import Ack, BulkWriter, Rejected  # noqa: E402
-from raypipe.opensearch.client import Connection  # noqa: E402
-from raypipe.opensearch.index import OpenSearchIndex, ensure, refresh, scan_ids  # noqa: E402
+from raypipe.core.book import BookError, Document  # noqa: E402
+from raypipe.core.errors import OptionError, SetupError  # noqa: E402
+from raypipe.ledger.checkpoint import Checkpoint, Processed  # noqa: E402
+from raypipe.opensearch.bulk.writer import Ack, BulkWriter, Rejected  # noqa: E402
+from raypipe.opensearch.connection.client import Connection  # noqa: E402
+from raypipe.opensearch.index.index import OpenSearchIndex, ensure, refresh, scan_ids  # noqa: E402
 from raypipe.state.local import LocalState  # noqa: E402
 from raypipe.text import TextCleaner  # noqa: E402
 
@@ -106,8 +106,8 @@ def settings(chance: random.Random) -> str:
     """Compose a command with bad values and make its parts."""
     from hydra import compose, initialize_config_dir
 
-    from raypipe import config
-    from raypipe.config_errors import CONFIG_ERRORS, explain, odd_choice
+    from raypipe.config import build as config
+    from raypipe.config.error_messages import CONFIG_ERRORS, explain, odd_choice
 
     config.register()
     command = chance.choice(("run", "index", "search", "verify", "plan", "promote"))

@@ -25,9 +25,9 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from report import Report, say  # noqa: E402
 
-from raypipe.book import Book  # noqa: E402
-from raypipe.checkpoint import Checkpoint, Processed  # noqa: E402
-from raypipe.plan import Known, plan  # noqa: E402
+from raypipe.core.book import Book  # noqa: E402
+from raypipe.ledger.checkpoint import Checkpoint, Processed  # noqa: E402
+from raypipe.run.planner import Known, plan  # noqa: E402
 from raypipe.state.local import LocalState  # noqa: E402
 
 GENERATION, RECIPE = "0" * 32, "1" * 16

@@ -97,7 +97,7 @@ def stub(pages: int) -> Iterator[str]:
 
 def listing(url: str, pages: int) -> tuple[float, float]:
     """List everything once; returns seconds by the clock and of this process's CPU."""
-    from raypipe.storage.s3 import S3BookStore
+    from raypipe.sources.s3 import S3BookStore
 
     store = S3BookStore("books", endpoint_url=url, anonymous=True)
     store.check()  # the client is made and connected

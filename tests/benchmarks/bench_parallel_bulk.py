@@ -35,10 +35,10 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from bench_bulk import documents, in_bulk, node  # noqa: E402
 from report import Report, say  # noqa: E402
 
-from raypipe.book import Document  # noqa: E402
-from raypipe.opensearch.bulk_many import WRITERS  # noqa: E402
-from raypipe.opensearch.client import Connection  # noqa: E402
-from raypipe.opensearch.index import (  # noqa: E402
+from raypipe.core.book import Document  # noqa: E402
+from raypipe.opensearch.bulk.parallel import WRITERS  # noqa: E402
+from raypipe.opensearch.connection.client import Connection  # noqa: E402
+from raypipe.opensearch.index.index import (  # noqa: E402
     Contents,
     IndexHandle,
     OpenSearchIndex,
@@ -46,7 +46,7 @@ from raypipe.opensearch.index import (  # noqa: E402
     purge,
     refresh,
 )
-from raypipe.opensearch.mapping import body_of  # noqa: E402
+from raypipe.opensearch.index.mapping import body_of  # noqa: E402
 
 DIMENSIONS = (256, 1024)
 SETTINGS = [(threads, docs) for threads in (2, 4) for docs in (500, 1000)]

@@ -33,16 +33,16 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from report import Report, say  # noqa: E402
 from simulated import CREDENTIALS, Server, log_of, server  # noqa: E402
 
-from raypipe.book import LeftError  # noqa: E402
-from raypipe.cluster import cluster  # noqa: E402
-from raypipe.models import Question  # noqa: E402
-from raypipe.models.account import Account  # noqa: E402
+from raypipe.core.book import LeftError  # noqa: E402
+from raypipe.core.options import BudgetOptions, QuotaOptions, RayOptions  # noqa: E402
 from raypipe.models.bedrock import BedrockChat  # noqa: E402
-from raypipe.models.caller import Caller  # noqa: E402
-from raypipe.models.calls import chat_call  # noqa: E402
-from raypipe.options import BudgetOptions, QuotaOptions, RayOptions  # noqa: E402
-from raypipe.prices import Price  # noqa: E402
+from raypipe.models.calling.caller import Caller  # noqa: E402
+from raypipe.models.calling.model_calls import chat_call  # noqa: E402
+from raypipe.models.context import Account  # noqa: E402
+from raypipe.models.protocol import Question  # noqa: E402
 from raypipe.quota.actor import Joining, RemotePermits, broker_for  # noqa: E402
+from raypipe.quota.prices import Price  # noqa: E402
+from raypipe.run.executors.ray_session import cluster  # noqa: E402
 
 MODEL = "us.amazon.nova-lite-v1:0"
 WORKERS = 2

@@ -29,18 +29,18 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from bench_bulk import DIMENSION, documents, node  # noqa: E402
 from report import Report, say  # noqa: E402
 
-from raypipe.book import Document  # noqa: E402
-from raypipe.checkpoint import Checkpoint, Processed  # noqa: E402
-from raypipe.documents import DocumentStore  # noqa: E402
-from raypipe.opensearch import build  # noqa: E402
-from raypipe.opensearch.bulk import BulkWriter  # noqa: E402
-from raypipe.opensearch.client import Connection  # noqa: E402
+from raypipe.core.book import Document  # noqa: E402
+from raypipe.core.options import IndexOptions  # noqa: E402
+from raypipe.ledger.checkpoint import Checkpoint, Processed  # noqa: E402
+from raypipe.ledger.documents import DocumentStore  # noqa: E402
+from raypipe.lifecycle.promote import Promotion  # noqa: E402
+from raypipe.opensearch.bulk.writer import BulkWriter  # noqa: E402
+from raypipe.opensearch.connection.client import Connection  # noqa: E402
+from raypipe.opensearch.index import rebuild as build  # noqa: E402
+from raypipe.opensearch.index.config import Contents, OpenSearchIndex  # noqa: E402
 from raypipe.opensearch.search import search  # noqa: E402
-from raypipe.opensearch.settings import Contents, OpenSearchIndex  # noqa: E402
-from raypipe.options import IndexOptions  # noqa: E402
-from raypipe.promotion import Promotion  # noqa: E402
-from raypipe.state import state_id  # noqa: E402
 from raypipe.state.local import LocalState  # noqa: E402
+from raypipe.state.store import state_id  # noqa: E402
 
 PER_SECOND = 10
 LIMIT = 10

@@ -109,7 +109,7 @@ def serve(requests: Counter[str]) -> str:
 
 def put_books(s3: str, books: int) -> None:
     """Put small books that anybody may read."""
-    from raypipe.s3 import S3Connection
+    from raypipe.core.s3 import S3Connection
 
     say(f"putting {books:,} books")
     client = S3Connection(endpoint_url=s3, anonymous=True).client()

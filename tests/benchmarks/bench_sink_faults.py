@@ -31,9 +31,9 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from bench_bulk import CONTENTS, documents, node  # noqa: E402
 from report import Report, say  # noqa: E402
 
-from raypipe.opensearch.bulk import BulkWriter, Rejected, Result  # noqa: E402
-from raypipe.opensearch.client import Connection  # noqa: E402
-from raypipe.opensearch.index import OpenSearchIndex, ensure, refresh, scan_ids  # noqa: E402
+from raypipe.opensearch.bulk.writer import BulkWriter, Rejected, Result  # noqa: E402
+from raypipe.opensearch.connection.client import Connection  # noqa: E402
+from raypipe.opensearch.index.index import OpenSearchIndex, ensure, refresh, scan_ids  # noqa: E402
 
 BUSY, UNAVAILABLE, UNMAPPABLE = 0.05, 0.01, 1_000
 TOO_LARGE = 2**63  # no `long` of OpenSearch

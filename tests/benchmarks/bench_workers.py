@@ -28,9 +28,9 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from processes import environment  # noqa: E402
 from report import Report, say  # noqa: E402
 
-from raypipe.models import Stopped, never_stopped  # noqa: E402
-from raypipe.summarizers import Summary  # noqa: E402
-from raypipe.summarizers.passthrough import LeadSummarizer  # noqa: E402
+from raypipe.models.protocol import Stopped, never_stopped  # noqa: E402
+from raypipe.summarizers.lead import LeadSummarizer  # noqa: E402
+from raypipe.summarizers.protocol import Summary  # noqa: E402
 from raypipe.text import CleanText  # noqa: E402
 
 CALL_S = 0.5

@@ -16,9 +16,9 @@ import numpy as np
 from processes import environment
 from synthetic_books import _english, _invented
 
-from raypipe.book import DOCUMENT_SCHEMA
+from raypipe.core.book import DOCUMENT_SCHEMA
 from raypipe.state.local import LocalState
-from raypipe.state.parquet import Form
+from raypipe.state.table_schema import Form
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "simulated",

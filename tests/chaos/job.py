@@ -17,13 +17,13 @@ from typing import Any
 
 import psutil
 
-from raypipe.checkpoint import Checkpoint
+from raypipe.core.s3 import S3Connection
 from raypipe.embedders.hash import HashEmbedder
-from raypipe.opensearch.client import Connection
-from raypipe.opensearch.index import find
-from raypipe.opensearch.settings import OpenSearchIndex
-from raypipe.s3 import S3Connection
-from raypipe.state import State, open_state
+from raypipe.ledger.checkpoint import Checkpoint
+from raypipe.opensearch.connection.client import Connection
+from raypipe.opensearch.index.config import OpenSearchIndex
+from raypipe.opensearch.index.index import find
+from raypipe.state.store import State, open_state
 from tests.chaos.parts import marked
 from tests.chaos.world import BUCKET, STATES, World, text
 from tests.integration.running import Project, check_balance, wait_for
@@ -211,7 +211,7 @@ class Job:
     def _fill_disk(self) -> list[str]:
         """Run with a disk that is full; it must end with one line that says so."""
         args = [one for one in self._args() if "checkpoint" not in one]
-        full = "checkpoint._target_=tests.integration.run_parts.FullDiskCheckpoint"
+        full = "checkpoint._target_=tests.integration.run_table.FullDiskCheckpoint"
         process = self.project.start("run", *args, full)
         if process.wait(LIMIT_S) == 0:
             self._complete = True

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raypipe.book import Book
-from raypipe.checkpoint import Checkpoint, Processed
-from raypipe.models import Stopped, never_stopped
-from raypipe.opensearch.client import Connection
-from raypipe.storage.s3 import S3BookStore
-from raypipe.summarizers import Summary
-from raypipe.summarizers.passthrough import LeadSummarizer
+from raypipe.core.book import Book
+from raypipe.ledger.checkpoint import Checkpoint, Processed
+from raypipe.models.protocol import Stopped, never_stopped
+from raypipe.opensearch.connection.client import Connection
+from raypipe.sources.s3 import S3BookStore
+from raypipe.summarizers.lead import LeadSummarizer
+from raypipe.summarizers.protocol import Summary
 from raypipe.text import CleanText
 
 PHASES = ("read", "summarize", "bulk", "ledger", "compaction", "swap")

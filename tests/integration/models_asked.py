@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from raypipe import embedded
-from raypipe.embedded.model_server import ModelServer
 from raypipe.embedders.bedrock_cohere import CohereEmbedding
 from raypipe.embedders.bedrock_nova import NovaEmbedding
 from raypipe.embedders.bedrock_titan import TitanEmbedding
 from raypipe.embedders.openai import OpenAIEmbedding
-from raypipe.models import ModelError, Question
 from raypipe.models.bedrock import BedrockChat
 from raypipe.models.openai import OpenAIChat
-from raypipe.simulation import ServerOptions
+from raypipe.models.protocol import ModelError, Question
+from raypipe.simulator.model_server import ModelServer
+from raypipe.simulator.options import ServerOptions
 
 SAMPLES = Path(embedded.__file__).parent / "samples"
 BOOK = (SAMPLES / "stovepipe-lookout-diary.txt").read_text(encoding="utf-8")

@@ -20,10 +20,10 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from tests.integration.run_parts import Notes
+from tests.integration.run_table import Notes
 
 ROOT = Path(__file__).parents[2]
-PARTS = "tests.integration.run_parts"
+PARTS = "tests.integration.run_table"
 MARK = "RAYPIPE_TEST_MARK"
 WORKERS_END_S = 6.0
 """Seconds in which Ray's workers with a book end when their driver was killed."""
@@ -246,14 +246,14 @@ def in_process(command: str, args: Sequence[str], code: int | tuple[int, ...] | 
 
     from hydra import compose, initialize_config_dir
 
-    from raypipe import config
+    from raypipe.config import build as config
 
     config.register()
     with initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
         cfg = compose(command, overrides=list(args))
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        ended = import_module(f"raypipe.commands.{command}").main(cfg)
+        ended = import_module(f"raypipe.cli.commands.{command}").main(cfg)
     codes = (code,) if isinstance(code, int) else code
     assert codes is None or ended in codes, printed.getvalue()
     return printed.getvalue()
@@ -270,8 +270,8 @@ def ray_here() -> Iterator[None]:
     """Start Ray once for all runs in this process: it is most of a small run's time."""
     import ray
 
-    from raypipe.cluster import cluster
-    from raypipe.options import RayOptions
+    from raypipe.core.options import RayOptions
+    from raypipe.run.executors.ray_session import cluster
 
     if ray.is_initialized():  # by the same fixture, imported by another file
         yield

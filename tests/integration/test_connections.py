@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.errors import SetupError
-from raypipe.opensearch import client
-from raypipe.opensearch.client import Connection
+from raypipe.core.errors import SetupError
+from raypipe.opensearch.connection import client
+from raypipe.opensearch.connection.client import Connection
 from tests.integration.running import Project, project, ray_here, write_book
 from tests.integration.tls_front import Certificates, Front, front
 

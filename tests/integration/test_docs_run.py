@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 from raypipe import embedded
-from raypipe.__main__ import _command, _query_as_override
+from raypipe.cli.app import _command, _query_as_override
 from raypipe.embedded.services import Services
 from tests.integration.running import ROOT, in_process, ray_here, write_book
 from tests.integration.s3_here import S3Here, s3
+from tests.unit.docs.test_docs import README, fenced
 from tests.unit.models_here import models_here
-from tests.unit.test_docs import README, fenced
 
 __all__ = ["ray_here", "s3"]
 

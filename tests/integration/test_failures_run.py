@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.errors import SetupError
-from tests.integration.run_parts import KILLS, NO_VECTOR, REFUSED, STARTS_LOST
+from raypipe.core.errors import SetupError
+from tests.integration.run_table import KILLS, NO_VECTOR, REFUSED, STARTS_LOST
 from tests.integration.running import PARTS, Project, project, ray_here, wait_for, write_book
 from tests.integration.s3_here import S3Here, s3
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from raypipe.errors import SetupError
+from raypipe.core.errors import SetupError
 from tests.integration.running import Project, in_process, project, ray_here, write_book
 
 __all__ = ["project", "ray_here"]

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from raypipe.checkpoint import Checkpoint, Processed
-from raypipe.documents import DocumentStore
-from raypipe.errors import SetupError
-from raypipe.opensearch import build
-from raypipe.opensearch.bulk import BulkWriter
-from raypipe.opensearch.client import Connection
-from raypipe.opensearch.index import find
-from raypipe.opensearch.settings import Contents, IndexHandle, OpenSearchIndex
-from raypipe.options import IndexOptions
-from raypipe.promotion import Promotion
-from raypipe.state import state_id
+from raypipe.core.errors import SetupError
+from raypipe.core.options import IndexOptions
+from raypipe.ledger.checkpoint import Checkpoint, Processed
+from raypipe.ledger.documents import DocumentStore
+from raypipe.lifecycle.promote import Promotion
+from raypipe.opensearch.bulk.writer import BulkWriter
+from raypipe.opensearch.connection.client import Connection
+from raypipe.opensearch.index import rebuild as build
+from raypipe.opensearch.index.config import Contents, IndexHandle, OpenSearchIndex
+from raypipe.opensearch.index.index import find
 from raypipe.state.local import LocalState
+from raypipe.state.store import state_id
 from tests.integration.running import (
     PARTS,
     Project,

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from raypipe.errors import SetupError
+from raypipe.core.errors import SetupError
 from tests.integration.running import (
     PARTS,
     Project,

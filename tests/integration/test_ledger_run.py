@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from raypipe.errors import SetupError
+from raypipe.core.errors import SetupError
 from tests.integration.running import Project, project, ray_here, write_book
 
 __all__ = ["project", "ray_here"]

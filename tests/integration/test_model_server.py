@@ -26,8 +26,8 @@ from botocore import UNSIGNED
 from botocore.config import Config
 
 from raypipe import embedded
-from raypipe.embedded.model_server import ModelServer
-from raypipe.simulation import (
+from raypipe.simulator.model_server import ModelServer
+from raypipe.simulator.options import (
     ConcurrencyOptions,
     FaultOptions,
     LatencyOptions,

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from raypipe.embedded.model_server import ModelServer
-from raypipe.models import Answer, ChatModel, Question
-from raypipe.models.aws import BedrockModel
 from raypipe.models.bedrock import BedrockChat
+from raypipe.models.bedrock_client import BedrockModel
 from raypipe.models.openai import OpenAIChat
-from raypipe.models.openai_server import OpenAIServer
-from raypipe.simulation import LatencyOptions
+from raypipe.models.openai_client import OpenAIServer
+from raypipe.models.protocol import Answer, ChatModel, Question
+from raypipe.simulator.model_server import ModelServer
+from raypipe.simulator.options import LatencyOptions
 from tests.integration.models_asked import (
     BOOK,
     CHAT,

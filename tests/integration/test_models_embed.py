@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from raypipe.embedded.model_server import ModelServer
-from raypipe.errors import SetupError
-from raypipe.models import EmbeddingModel, InputType
+from raypipe.core.errors import SetupError
+from raypipe.models.protocol import EmbeddingModel, InputType
+from raypipe.simulator.model_server import ModelServer
 from tests.integration.models_asked import (
     EMBEDDING,
     ERRORS,

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from raypipe.embedded.model_server import ModelServer
-from raypipe.errors import SetupError
+from raypipe.core.errors import SetupError
 from raypipe.models.openai import OpenAIChat
-from raypipe.simulation import FaultOptions, ModelOptions
+from raypipe.simulator.model_server import ModelServer
+from raypipe.simulator.options import FaultOptions, ModelOptions
 from tests.integration.models_asked import (
     CHAT,
     CHATS,

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from raypipe import embedded
-from raypipe.embedded.model_server import ModelServer
-from raypipe.simulation import LatencyOptions, ModelOptions
+from raypipe.simulator.model_server import ModelServer
+from raypipe.simulator.options import LatencyOptions, ModelOptions
 from tests.integration.running import Project, project, wait_for
 from tests.unit.models_here import models_here
 

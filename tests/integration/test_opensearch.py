@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from raypipe.errors import SetupError
-from raypipe.opensearch.bulk import Ack, BulkWriter, Rejected, Result, SinkError
-from raypipe.opensearch.client import Connection
-from raypipe.opensearch.index import (
+from raypipe.core.errors import SetupError
+from raypipe.opensearch.bulk.writer import Ack, BulkWriter, Rejected, Result, SinkError
+from raypipe.opensearch.connection.client import Connection
+from raypipe.opensearch.index.index import (
     Contents,
     IndexedBook,
     IndexHandle,
@@ -127,7 +127,7 @@ def test_the_losing_creator_sees_the_winners_index(
     index: OpenSearchIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The alias appears between the look and the creation, one second later than our own name.
-    from raypipe.opensearch import index as module
+    from raypipe.opensearch.index import index as module
 
     look, looks = module.look, []
 

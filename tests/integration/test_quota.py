@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import ray
 
-from raypipe.book import LeftError
-from raypipe.options import BudgetOptions, QuotaOptions
-from raypipe.prices import Price
-from raypipe.quota import NAMESPACE, Need, Spent, messenger
+from raypipe.core.book import LeftError
+from raypipe.core.options import BudgetOptions, QuotaOptions
+from raypipe.quota import batch_client as messenger
 from raypipe.quota.actor import Joining, RemotePermits, broker_for
+from raypipe.quota.prices import Price
+from raypipe.quota.protocol import NAMESPACE, Need, Spent
 from tests.integration.running import ray_here, wait_for
 
 __all__ = ["ray_here"]

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from raypipe.cluster import most_cpus
-from tests.unit.test_docs import README, fenced
+from raypipe.run.executors.ray_session import most_cpus
+from tests.unit.docs.test_docs import README, fenced
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.integration

@@ -8,17 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.checkpoint import Checkpoint, Processed
-from raypipe.state import open_state
-from raypipe.storage.s3 import S3BookStore
-from tests.integration.running import (
-    PARTS,
-    Project,
-    check_balance,
-    project,
-    ray_here,
-    write_book,
-)
+from raypipe.ledger.checkpoint import Checkpoint, Processed
+from raypipe.sources.s3 import S3BookStore
+from raypipe.state.store import open_state
+from tests.integration.running import PARTS, Project, check_balance, project, ray_here, write_book
 from tests.integration.s3_here import S3Here, s3
 
 __all__ = ["project", "ray_here", "s3"]
@@ -56,7 +49,7 @@ def test_a_rerun_with_everything_processed_does_nothing(
     assert (s3.gets, project.notes.lines("summaries")) == ([], [])
     assert s3.listings >= 3, "1,000 keys a page"
     imported = re.findall(r"^import time:.*\|\s+([\w.]+)$", project.stderr(), re.MULTILINE)
-    assert "raypipe.runner" in imported
+    assert "raypipe.run.runner" in imported
     assert not [name for name in imported if name.partition(".")[0] == "ray"]
     assert "nothing to do" in project.stderr()
     assert (project.processes(), project.left_at_home()) == ([], [])

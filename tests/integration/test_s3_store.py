@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from raypipe.book import BookError
-from raypipe.errors import SetupError
-from raypipe.storage.s3 import S3BookStore
+from raypipe.core.book import BookError
+from raypipe.core.errors import SetupError
+from raypipe.sources.s3 import S3BookStore
 from tests.integration.s3_here import put_past_http
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from raypipe.errors import SetupError
+from raypipe.core.errors import SetupError
 from tests.integration.collection_here import SIGNER, Collection, collection
 from tests.integration.running import Project, in_process, project, ray_here, write_book
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from raypipe.errors import SetupError
+from raypipe.core.errors import SetupError
 from tests.integration.running import PARTS, Project, in_process, project, ray_here
 from tests.integration.s3_here import S3Here, s3
 

@@ -14,14 +14,15 @@ import pyarrow as pa
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
-from raypipe.checkpoint import Checkpoint, Processed
-from raypipe.claim import Claim
-from raypipe.errors import SetupError
-from raypipe.s3 import S3Connection
-from raypipe.state import StateError, open_state, s3
-from raypipe.state.parquet import Form
-from raypipe.state.parts import Parts, latest
+from raypipe.core.errors import SetupError
+from raypipe.core.s3 import S3Connection
+from raypipe.ledger.checkpoint import Checkpoint, Processed
+from raypipe.ledger.writer_lock import Claim
+from raypipe.state import s3
+from raypipe.state.parquet_table import Parts, latest
 from raypipe.state.s3 import S3State
+from raypipe.state.store import StateError, open_state
+from raypipe.state.table_schema import Form
 from tests.integration.s3_here import put_past_http
 from tests.unit.state.contract import StateContract, check_refuses_a_deaf_server
 

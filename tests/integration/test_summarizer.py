@@ -12,19 +12,14 @@ from typing import Any
 import pytest
 
 from raypipe import embedded
-from raypipe.book import BookError, LeftError
-from raypipe.embedded.model_server import ModelServer
+from raypipe.core.book import BookError, LeftError
 from raypipe.embedders.wordllama import WordLlamaEmbedder
-from raypipe.models.account import Account
 from raypipe.models.bedrock import BedrockChat
-from raypipe.simulation import (
-    FaultOptions,
-    LatencyOptions,
-    ModelOptions,
-    ServerOptions,
-)
+from raypipe.models.context import Account
+from raypipe.simulator.model_server import ModelServer
+from raypipe.simulator.options import FaultOptions, LatencyOptions, ModelOptions, ServerOptions
 from raypipe.state.local import LocalState
-from raypipe.summarizers.model import ModelSummarizer
+from raypipe.summarizers.llm.summarizer import ModelSummarizer
 from raypipe.text import CleanText, TextCleaner
 from tests.unit.summarizers.models import prompts
 

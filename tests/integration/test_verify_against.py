@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from raypipe.book import Book
-from raypipe.commands.against import compare_with
+from raypipe.cli.compare_legacy import compare_with
+from raypipe.core.book import Book
+from raypipe.core.errors import SetupError
 from raypipe.embedders.hash import HashEmbedder
-from raypipe.errors import SetupError
+from raypipe.sources.s3 import S3BookStore
 from raypipe.state.local import LocalState
-from raypipe.storage.s3 import S3BookStore
 from tests.integration.running import Project, in_process, project, ray_here, write_book
 from tests.integration.s3_here import S3Here, s3
 

@@ -88,7 +88,7 @@ def test_the_wheel_holds_every_file_and_no_more(wheel: Path) -> None:
 def test_the_wheels_metadata_names_the_program_and_the_extras(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     info = {Path(name).name: name for name in archive.namelist() if ".dist-info/" in name}
-    assert "raypipe = raypipe.__main__:main" in archive.read(info["entry_points.txt"]).decode()
+    assert "raypipe = raypipe.cli.app:main" in archive.read(info["entry_points.txt"]).decode()
     metadata = archive.read(info["METADATA"]).decode()
     assert "Provides-Extra: embedded\n" in metadata
     assert "Requires-Python: <3.14,>=3.11\n" in metadata
@@ -96,7 +96,7 @@ def test_the_wheels_metadata_names_the_program_and_the_extras(wheel: Path) -> No
 
 
 def test_it_is_the_wheel_that_runs(installed: Path, empty: Path) -> None:
-    where = "import raypipe.config as c; print(c.__file__); print(c.conf_dir())"
+    where = "import raypipe.config.build as c; print(c.__file__); print(c.conf_dir())"
     done = call(installed / "python", "-c", where, cwd=empty)
     assert done.returncode == 0, done.stderr
     for line in done.stdout.splitlines():
@@ -136,7 +136,7 @@ def test_a_real_run_from_an_empty_folder(installed: Path, empty: Path, tmp_path:
     kept = state / "runs" / record["run_id"]
     assert json.loads((kept / "run.json").read_text())["finished"] == 3
     # What is kept of the configuration is what was run.
-    assert "raypipe.summarizers.passthrough.LeadSummarizer" in (kept / "config.yaml").read_text()
+    assert "raypipe.summarizers.lead.LeadSummarizer" in (kept / "config.yaml").read_text()
     assert list((state / "documents").rglob("part-*.parquet"))
     assert {path.name for path in empty.iterdir()} == {"raypipe-data", "processing.log"}
 

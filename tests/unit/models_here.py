@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raypipe.embedded.model_server import ModelServer
 from raypipe.embedders import sentence_transformers
-from raypipe.models import aws, openai_server
-from raypipe.simulation import ServerOptions
+from raypipe.models import bedrock_client as aws
+from raypipe.models import openai_client as openai_server
+from raypipe.simulator.model_server import ModelServer
+from raypipe.simulator.options import ServerOptions
 
 
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,14 +13,14 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from raypipe import config
-from raypipe.checkpoint import Checkpoint
-from raypipe.opensearch.client import Connection
-from raypipe.opensearch.index import OpenSearchIndex
+from raypipe.config import build as config
+from raypipe.ledger.checkpoint import Checkpoint
+from raypipe.opensearch.connection.client import Connection
+from raypipe.opensearch.index.index import OpenSearchIndex
+from raypipe.sources.local import LocalBookStore
+from raypipe.sources.s3 import S3BookStore
 from raypipe.state.local import LocalState
-from raypipe.storage.local import LocalBookStore
-from raypipe.storage.s3 import S3BookStore
-from raypipe.summarizers.model import ModelSummarizer
+from raypipe.summarizers.llm.summarizer import ModelSummarizer
 from raypipe.text import TextCleaner
 from tests.unit.models_here import models_here, stand_in
 

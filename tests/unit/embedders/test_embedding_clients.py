@@ -11,7 +11,7 @@ from raypipe.embedders.bedrock_nova import NovaEmbedding
 from raypipe.embedders.bedrock_titan import TitanEmbedding
 from raypipe.embedders.openai import OpenAIEmbedding
 from raypipe.embedders.vectors import vectors_of
-from raypipe.models import EmbeddingModel, ModelError, TokenUsage
+from raypipe.models.protocol import EmbeddingModel, ModelError, TokenUsage
 
 V3 = "cohere.embed-english-v3"
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raypipe.book import BookError
-from raypipe.embedders import Embedder
+from raypipe.core.book import BookError
 from raypipe.embedders.model import ModelEmbedder
-from raypipe.models import InputType, ModelError, TokenUsage, Vectors
-from raypipe.models.account import Account, Paid
+from raypipe.embedders.protocol import Embedder
+from raypipe.models.context import Account, Paid
+from raypipe.models.protocol import InputType, ModelError, TokenUsage, Vectors
 from raypipe.state.local import LocalState
 
 

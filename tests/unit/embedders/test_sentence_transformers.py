@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from raypipe.core.errors import SetupError
 from raypipe.embedders.sentence_transformers import SentenceTransformersEmbedder
-from raypipe.errors import SetupError
 from tests.unit.models_here import StandIn, stand_in
 
 

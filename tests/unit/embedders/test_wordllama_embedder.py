@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from raypipe.core.errors import SetupError
 from raypipe.embedders import wordllama as module
 from raypipe.embedders.wordllama import WordLlamaEmbedder
-from raypipe.errors import SetupError
 
 TEXTS = [
     "The keeper lit the lamp and went down to the sea.",

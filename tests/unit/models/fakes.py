@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from raypipe.models import Answer, Call, Question, TokenUsage
-from raypipe.models.calls import chat_call
-from raypipe.quota import Lease, Need, Spent, Totals
+from raypipe.models.calling.model_calls import chat_call
+from raypipe.models.protocol import Answer, Call, Question, TokenUsage
+from raypipe.quota.protocol import Lease, Need, Spent, Totals
 
 USAGE = TokenUsage(100, 20)
 

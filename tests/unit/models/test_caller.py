@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from raypipe.book import BookError, LeftError
-from raypipe.cache import spent
-from raypipe.models import Answer, ModelError, never_stopped
-from raypipe.models.account import Account
-from raypipe.models.caller import Caller
-from raypipe.state import Names
+from raypipe.core.book import BookError, LeftError
+from raypipe.ledger.answer_cache import spent
+from raypipe.models.calling.caller import Caller
+from raypipe.models.context import Account
+from raypipe.models.protocol import Answer, ModelError, never_stopped
 from raypipe.state.local import LocalState
+from raypipe.state.store import Names
 from tests.unit.models.fakes import USAGE, FakeModel, FakePermits, ask
 
 SOON_S = 5.0

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from raypipe.errors import SetupError
-from raypipe.models import Question
+from raypipe.core.errors import SetupError
 from raypipe.models.bedrock import BedrockChat
 from raypipe.models.openai import OpenAIChat, _answer
+from raypipe.models.protocol import Question
 from tests.unit.models_here import alone
 
 SCHEMA = {"type": "object", "properties": {"z": {"type": "string"}, "a": {"type": "string"}}}

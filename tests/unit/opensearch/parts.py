@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from raypipe.book import Document
-from raypipe.lanes import Lane
-from raypipe.models import never_stopped
-from raypipe.opensearch.bulk import BulkWriter, Result
-from raypipe.opensearch.client import Connection
-from raypipe.opensearch.index import IndexHandle, OpenSearchIndex
+from raypipe.coordination.limiter import Lane
+from raypipe.core.book import Document
+from raypipe.models.protocol import never_stopped
+from raypipe.opensearch.bulk.writer import BulkWriter, Result
+from raypipe.opensearch.connection.client import Connection
+from raypipe.opensearch.index.index import IndexHandle, OpenSearchIndex
 from tests.unit.opensearch.stub import PHYSICAL
 
 DIMENSION = 4

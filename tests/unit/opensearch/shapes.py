@@ -20,16 +20,16 @@ from typing import Any
 import orjson
 import pytest
 
-from raypipe.errors import SetupError
-from raypipe.opensearch import build
-from raypipe.opensearch import index as indices
-from raypipe.opensearch.bulk import BulkWriter, SinkError
-from raypipe.opensearch.client import Connection
-from raypipe.opensearch.delete import delete_books
-from raypipe.opensearch.scan import mget, refresh, scan_ids
+from raypipe.core.errors import SetupError
+from raypipe.opensearch.bulk.writer import BulkWriter, SinkError
+from raypipe.opensearch.connection.capabilities import check_server
+from raypipe.opensearch.connection.client import Connection
+from raypipe.opensearch.index import index as indices
+from raypipe.opensearch.index import rebuild as build
+from raypipe.opensearch.index.config import Contents, IndexHandle, OpenSearchIndex
+from raypipe.opensearch.index.deletes import delete_books
+from raypipe.opensearch.index.reads import mget, refresh, scan_ids
 from raypipe.opensearch.search import is_nearest, search_vector
-from raypipe.opensearch.server import check_server
-from raypipe.opensearch.settings import Contents, IndexHandle, OpenSearchIndex
 from tests.unit.opensearch.forwarding import Answer, Forwarding, serving
 from tests.unit.opensearch.parts import DIMENSION, document
 from tests.unit.opensearch.stub import Reply, Request, Stub

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from raypipe.opensearch.client import Connection
+from raypipe.opensearch.connection.client import Connection
 from tests.unit.opensearch.parts import Clock
 from tests.unit.opensearch.stub import PHYSICAL, Reply, Request, Stub, error
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from raypipe.errors import SetupError
-from raypipe.opensearch import client
-from raypipe.opensearch.aws import AwsConnection
-from raypipe.opensearch.bulk import Ack, BulkWriter, SinkError
-from raypipe.opensearch.settings import OpenSearchIndex
+from raypipe.core.errors import SetupError
+from raypipe.opensearch.bulk.writer import Ack, BulkWriter, SinkError
+from raypipe.opensearch.connection import client
+from raypipe.opensearch.connection.aws import AwsConnection
+from raypipe.opensearch.index.config import OpenSearchIndex
 from tests.unit.opensearch.parts import by_id, documents, handle_at
 from tests.unit.opensearch.sigv4 import Signer
 from tests.unit.opensearch.stub import Reply, Request, Stub

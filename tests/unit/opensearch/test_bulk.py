@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from raypipe.opensearch.bulk import Ack, Counters, Rejected, SinkError
+from raypipe.opensearch.bulk.writer import Ack, Counters, Rejected, SinkError
 from tests.unit.opensearch.parts import Clock, by_id, document, documents, writer_at
 from tests.unit.opensearch.stub import PHYSICAL, Reply, Stub, items_failing
 

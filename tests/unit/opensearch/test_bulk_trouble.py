@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from raypipe.opensearch.bulk import Ack, Rejected, SinkError
+from raypipe.opensearch.bulk.writer import Ack, Rejected, SinkError
 from tests.unit.opensearch.parts import Clock, by_id, document, documents, writer_at
 from tests.unit.opensearch.stub import Reply, Request, Stub, failed
 

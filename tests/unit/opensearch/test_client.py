@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from raypipe.errors import SetupError
-from raypipe.opensearch import client
-from raypipe.opensearch.client import Connection
+from raypipe.core.errors import SetupError
+from raypipe.opensearch.connection import client
+from raypipe.opensearch.connection.client import Connection
 from tests.unit.opensearch.stub import Reply, Stub, failed
 
 SECRET = "hunter2-secret"

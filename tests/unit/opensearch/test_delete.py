@@ -7,9 +7,9 @@ from collections.abc import Callable
 import orjson
 import pytest
 
-from raypipe.errors import SetupError
-from raypipe.opensearch import delete
-from raypipe.opensearch.delete import delete_books
+from raypipe.core.errors import SetupError
+from raypipe.opensearch.index import deletes as delete
+from raypipe.opensearch.index.deletes import delete_books
 from tests.unit.opensearch.parts import handle_at, index_at
 from tests.unit.opensearch.stub import Reply, Request, Stub, error
 

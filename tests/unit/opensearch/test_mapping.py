@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from raypipe.book import BookError, Document
-from raypipe.errors import SetupError
-from raypipe.opensearch.mapping import (
+from raypipe.core.book import BookError, Document
+from raypipe.core.errors import SetupError
+from raypipe.opensearch.index.mapping import (
     Meta,
     body_of,
     check_engine,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from raypipe.errors import SetupError
+from raypipe.core.errors import SetupError
 from raypipe.opensearch.search import fuse, search_vector, words_of
 from tests.unit.opensearch.parts import handle_at, index_at
 from tests.unit.opensearch.stub import Reply, Stub

@@ -10,7 +10,7 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from raypipe.opensearch.index import OpenSearchIndex
+from raypipe.opensearch.index.index import OpenSearchIndex
 from tests.unit.opensearch.parts import index_at
 
 CONF = Path(__file__).parents[3] / "conf" / "opensearch"

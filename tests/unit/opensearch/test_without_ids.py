@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from raypipe.opensearch import collection
-from raypipe.opensearch.bulk import Ack, BulkWriter, Rejected, SinkError
-from raypipe.opensearch.bulk_results import LEFT
-from raypipe.opensearch.closing import close
-from raypipe.opensearch.delete import delete_books, sweep
-from raypipe.opensearch.scan import mget, scan_ids
-from raypipe.opensearch.settings import OpenSearchIndex
+from raypipe.opensearch.bulk.results import LEFT
+from raypipe.opensearch.bulk.writer import Ack, BulkWriter, Rejected, SinkError
+from raypipe.opensearch.index import serverless as collection
+from raypipe.opensearch.index.config import OpenSearchIndex
+from raypipe.opensearch.index.deletes import delete_books, sweep
+from raypipe.opensearch.index.finalize import close
+from raypipe.opensearch.index.reads import mget, scan_ids
 from tests.unit.opensearch.parts import Clock, by_id, document, documents, handle_at
 from tests.unit.opensearch.shelf import Shelf, WithoutIds
 from tests.unit.opensearch.stub import Reply, Request, Stub, failed

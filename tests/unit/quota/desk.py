@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from raypipe.options import BudgetOptions, QuotaOptions
-from raypipe.prices import Price
-from raypipe.quota import Lease, Need, Spent, Totals
+from raypipe.core.options import BudgetOptions, QuotaOptions
 from raypipe.quota.broker import Broker, Refusal
 from raypipe.quota.budget import Cost, Purse
-from raypipe.quota.clients import Client
+from raypipe.quota.prices import Price
+from raypipe.quota.protocol import Lease, Need, Spent, Totals
+from raypipe.quota.sessions import Client
 
 PRICE = Price(1.0, 10.0)  # dollars a million tokens
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from raypipe.errors import SetupError
-from raypipe.options import QuotaOptions
-from raypipe.quota import Need, Spent
-from raypipe.quota.day import DAY_S, TRY_S
-from raypipe.quota.needs import check_need
+from raypipe.core.errors import SetupError
+from raypipe.core.options import QuotaOptions
+from raypipe.quota.daily import DAY_S, TRY_S
+from raypipe.quota.protocol import Need, Spent
+from raypipe.quota.reservation import check_need
 from tests.unit.quota.desk import Desk, client
 
 

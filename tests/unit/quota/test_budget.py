@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 
-from raypipe.options import BudgetOptions, QuotaOptions
-from raypipe.quota import Spent
+from raypipe.core.options import BudgetOptions, QuotaOptions
 from raypipe.quota.budget import Cost, Purse
-from raypipe.quota.clients import Client
+from raypipe.quota.protocol import Spent
+from raypipe.quota.sessions import Client
 from tests.unit.quota.desk import PRICE, Desk, client
 
 

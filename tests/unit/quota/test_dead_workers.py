@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from raypipe.options import QuotaOptions
-from raypipe.quota import Spent
+from raypipe.core.options import QuotaOptions
+from raypipe.quota.protocol import Spent
 from tests.unit.quota.desk import Desk, client
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from raypipe.options import QuotaOptions
-from raypipe.simulation import ServerQuotaOptions
+from raypipe.core.options import QuotaOptions
+from raypipe.simulator.options import ServerQuotaOptions
 from tests.unit.quota.world import Load, World
 
 TPM = 1_000_000

@@ -6,10 +6,17 @@ from math import inf
 
 import pytest
 
-from raypipe.options import QuotaOptions
-from raypipe.quota import Need, Spent
+from raypipe.core.options import QuotaOptions
 from raypipe.quota.limits import Limits
-from raypipe.quota.rate import BELOW, LEAST_SHARE, MEMORY_S, PLATEAU_CALLS, PLATEAU_S, Rate
+from raypipe.quota.protocol import Need, Spent
+from raypipe.quota.rate_estimator import (
+    BELOW,
+    LEAST_SHARE,
+    MEMORY_S,
+    PLATEAU_CALLS,
+    PLATEAU_S,
+    Rate,
+)
 
 CEILING = 1_000.0
 NEED = 100.0

@@ -7,13 +7,13 @@ from collections import Counter
 
 import pytest
 
-from raypipe.options import BudgetOptions, QuotaOptions
-from raypipe.quota import Lease, Need, Spent
+from raypipe.core.options import BudgetOptions, QuotaOptions
 from raypipe.quota import service as services
 from raypipe.quota.broker import Refusal
 from raypipe.quota.budget import Cost
-from raypipe.quota.clients import Tally
+from raypipe.quota.protocol import Lease, Need, Spent
 from raypipe.quota.service import Batch, Joining, QuotaService, Reply, Settled
+from raypipe.quota.sessions import Tally
 from tests.unit.quota.desk import PRICE
 
 NEED = Need(100, 50)

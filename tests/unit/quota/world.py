@@ -12,15 +12,15 @@ from functools import partial
 from itertools import count
 from math import inf, log
 
-from raypipe.embedded.model_server.calls import Refused
-from raypipe.embedded.model_server.quota import Quota
-from raypipe.options import BudgetOptions, QuotaOptions
-from raypipe.prices import Price
-from raypipe.quota import Lease, Need, Spent
+from raypipe.core.options import BudgetOptions, QuotaOptions
 from raypipe.quota.broker import Broker, Refusal
 from raypipe.quota.budget import Cost, Purse
-from raypipe.quota.clients import Client
-from raypipe.simulation import ServerQuotaOptions
+from raypipe.quota.prices import Price
+from raypipe.quota.protocol import Lease, Need, Spent
+from raypipe.quota.sessions import Client
+from raypipe.simulator.calls import Refused
+from raypipe.simulator.options import ServerQuotaOptions
+from raypipe.simulator.quota import Quota
 
 IDLE_S = 20.0
 

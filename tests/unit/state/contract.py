@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from raypipe.errors import SetupError
-from raypipe.state import State, check_conditional, state_id
+from raypipe.core.errors import SetupError
+from raypipe.state.store import State, check_conditional, state_id
 
 
 class StateContract:

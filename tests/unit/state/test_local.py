@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.errors import SetupError
-from raypipe.state import State, open_state
+from raypipe.core.errors import SetupError
 from raypipe.state.local import LocalState
+from raypipe.state.store import State, open_state
 from tests.unit.state.contract import StateContract, check_refuses_a_deaf_server
 
 

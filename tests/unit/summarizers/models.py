@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from raypipe import config
+from raypipe.config import build as config
 from raypipe.embedders.hash import HashEmbedder
-from raypipe.models import Answer, Question, TokenUsage
-from raypipe.summarizers.model import ModelSummarizer
-from raypipe.summarizers.prompts import Prompts
+from raypipe.models.protocol import Answer, Question, TokenUsage
+from raypipe.summarizers.llm.prompts import Prompts
+from raypipe.summarizers.llm.summarizer import ModelSummarizer
 
 Rule = Callable[[Question, int], Answer | str]
 """From a question, and how often the same prompt came before, to the answer."""

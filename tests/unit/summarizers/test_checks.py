@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from raypipe import embedded
-from raypipe.embedded.model_server.answers import REFUSAL
-from raypipe.models import Stop
-from raypipe.summarizers.checks import SAID, Checks, Verdict, trimmed, without_preamble
+from raypipe.models.protocol import Stop
+from raypipe.simulator.answers import REFUSAL
+from raypipe.summarizers.llm.checks import SAID, Checks, Verdict, trimmed, without_preamble
 from tests.unit.summarizers.books import sentence
 from tests.unit.summarizers.models import prompts
 

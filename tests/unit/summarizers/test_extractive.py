@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from raypipe.embedders import InputType
+from raypipe.core.errors import SetupError
 from raypipe.embedders.hash import HashEmbedder
-from raypipe.errors import SetupError
+from raypipe.embedders.protocol import InputType
 from raypipe.summarizers.extractive import ExtractiveSummarizer
 from raypipe.text import CleanText, count_words
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raypipe.summarizers.fields import SCHEMA, Fields, parse
+from raypipe.summarizers.llm.fields import SCHEMA, Fields, parse
 
 WHOLE: dict[str, Any] = {
     "title": "The Lamp", "author": "E. Marlowe", "genre": "novel", "setting": "an island",

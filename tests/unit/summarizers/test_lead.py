@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from raypipe.summarizers import Summary
-from raypipe.summarizers.passthrough import LeadSummarizer
+from raypipe.summarizers.lead import LeadSummarizer
+from raypipe.summarizers.protocol import Summary
 from raypipe.text import CleanText
 
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from raypipe.book import BookError, LeftError
-from raypipe.errors import SetupError
-from raypipe.models import Answer, ModelError, Question, TokenUsage
-from raypipe.models.account import Account, Paid
-from raypipe.recipe import differences, fingerprint
+from raypipe.core.book import BookError, LeftError
+from raypipe.core.errors import SetupError
+from raypipe.core.fingerprint import differences, fingerprint
+from raypipe.models.context import Account, Paid
+from raypipe.models.protocol import Answer, ModelError, Question, TokenUsage
 from raypipe.state.local import LocalState
 from tests.unit.summarizers.books import chaptered, make_book
 from tests.unit.summarizers.models import (

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raypipe.book import BookError
-from raypipe.models import Answer
-from raypipe.summarizers.asking import Asking, Strict
-from raypipe.summarizers.checks import Checks
-from raypipe.summarizers.climb import Climb
-from raypipe.summarizers.questions import Questions
-from raypipe.summarizers.tree import even, levels
+from raypipe.core.book import BookError
+from raypipe.models.protocol import Answer
+from raypipe.summarizers.llm.checks import Checks
+from raypipe.summarizers.llm.hierarchy import Climb
+from raypipe.summarizers.llm.questions import Questions
+from raypipe.summarizers.llm.task_runner import Asking, Strict
+from raypipe.summarizers.llm.tree import even, levels
 from tests.unit.summarizers.books import chaptered
 from tests.unit.summarizers.models import level, made, material, prompts, well
 

@@ -1,0 +1,68 @@
+"""Index what is finished already: no book is listed or read, no model is called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from raypipe.cli.job_factory import carry_out, job_of, state_alone, without_books
+from raypipe.cli.local_services import fill_endpoints
+from raypipe.config import build as config
+from raypipe.core.errors import SetupError
+from raypipe.embedded.services import Services
+from raypipe.ledger.documents import DocumentStore
+from raypipe.run.job import Job
+from raypipe.sources.finished_documents import FinishedBooks
+
+
+def main(cfg: DictConfig) -> int:
+    """Index the newest finished document of each book, and return the exit code.
+
+    Raises:
+        SetupError: Nothing is finished by this recipe, or the index cannot be written.
+        OptionError: A value is out of its range.
+    """
+    options = config.options(cfg)
+    without_books(cfg, options)
+    with Services(Path(options.embedded.data)) as services:
+        fill_endpoints(cfg, services)
+        config.required(cfg, "opensearch")
+        job = _job(cfg, options)
+        _check_finished(job)
+        record = carry_out(job, cfg, options.output)
+    return record.exit_code or 0
+
+
+def _job(cfg: DictConfig, options: Any) -> Job:
+    state = state_alone(cfg, options)
+    documents = DocumentStore(state)
+    job = job_of(
+        cfg,
+        options,
+        store=FinishedBooks(documents, ""),
+        state=state,
+        purge=options.purge,
+        max_attempts=options.max_attempts,
+    )
+    return replace(job, store=FinishedBooks(documents, job.recipe.document))
+
+
+def _check_finished(job: Job) -> None:
+    """Raise before an index is touched if there is nothing to put into it."""
+    if job.documents.has(job.recipe.document):
+        return
+    kept = job.documents.kept()
+    if not kept:
+        raise SetupError(
+            f"nothing is finished in {job.state.uri} yet; `raypipe run` does that, with"
+            " opensearch=none if it is to stop there"
+        )
+    there = "; ".join(f"{one.books:,} by {one.summarizer} and {one.embedder}" for one in kept)
+    raise SetupError(
+        f"{job.state.uri} has no document of this recipe ({job.summarizer.name} and"
+        f" {job.embedder.name}); finished are {there}. Give the text, summarizer and embedder"
+        " options of the run that made them, or run `raypipe run` with these"
+    )

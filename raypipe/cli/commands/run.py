@@ -1,0 +1,41 @@
+"""List the books, summarize and embed the new ones, index them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from raypipe.cli.format_hits import shown
+from raypipe.cli.job_factory import carry_out, listing_job
+from raypipe.cli.local_services import EMBEDDED, fill_endpoints
+from raypipe.config import build as config
+from raypipe.embedded.services import Services
+from raypipe.opensearch.search import search
+from raypipe.run.job import Job
+
+
+def main(cfg: DictConfig) -> int:
+    """Run the job, print its numbers, and return its exit code.
+
+    Raises:
+        SetupError: Something makes every book fail; nothing was begun.
+        OptionError: A value is out of its range.
+    """
+    options = config.options(cfg)
+    on_samples = OmegaConf.select(cfg, "storage.endpoint_url") == EMBEDDED
+    with Services(Path(options.embedded.data)) as services:
+        fill_endpoints(cfg, services)
+        job = listing_job(cfg, options)
+        record = carry_out(job, cfg, options.output)
+        searchable = job.index is not None and record.served == record.index
+        if on_samples and searchable and options.output == "text":
+            _show_examples(job, options.examples)
+    return record.exit_code or 0
+
+
+def _show_examples(job: Job, examples: list[str]) -> None:
+    assert job.index is not None
+    for query in examples:
+        print(f'\nraypipe search "{query}"')
+        print(shown(search(job.index, job.embedder, query, limit=3)))

@@ -1,0 +1,38 @@
+"""Find books by describing them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from raypipe.cli.format_hits import shown
+from raypipe.cli.local_services import fill_endpoints
+from raypipe.config import build as config
+from raypipe.core.errors import OptionError
+from raypipe.embedded.services import Services
+from raypipe.opensearch.search import MOST_HITS, search
+
+
+def main(cfg: DictConfig) -> int:
+    """Search and print the hits.
+
+    Raises:
+        SetupError: There is no index, or another embedder made its vectors.
+        OptionError: A value is out of its range.
+    """
+    options = config.options(cfg)
+    if not 1 <= options.limit <= MOST_HITS:
+        raise OptionError(f"limit={options.limit} must be between 1 and {MOST_HITS}")
+    with Services(Path(options.embedded.data)) as services:
+        fill_endpoints(cfg, services)
+        index = config.required(cfg, "opensearch")
+        hits = search(index, config.required(cfg, "embedder"), options.query, options.limit)
+    if options.output == "json":
+        found = {"query": options.query, "hits": [dataclasses.asdict(hit) for hit in hits]}
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        print(shown(hits))
+    return 0

@@ -1,0 +1,1 @@
+"""Typed options, the parts that configs describe, and errors about options."""

@@ -1,0 +1,1 @@
+"""Coordinate the workers of a run: stop, crash guard, limits, progress."""

@@ -1,0 +1,1 @@
+"""Contracts without I/O that every other package shares."""

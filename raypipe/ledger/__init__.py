@@ -1,0 +1,1 @@
+"""What was processed, finished, failed, removed and paid for, and who writes it."""

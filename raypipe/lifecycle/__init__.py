@@ -1,0 +1,1 @@
+"""Changes that touch the index and the ledger together."""

@@ -1,0 +1,1 @@
+"""Make model calls: cached, deduplicated, fair between books, retried."""

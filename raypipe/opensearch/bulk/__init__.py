@@ -1,0 +1,1 @@
+"""Write documents in bulk requests and settle each by its own result."""

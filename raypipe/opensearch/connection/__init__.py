@@ -1,0 +1,1 @@
+"""Reach an OpenSearch server: client, credentials, capabilities."""

@@ -1,0 +1,1 @@
+"""Create, read, rebuild and delete indices."""

@@ -1,0 +1,1 @@
+"""One run: plan, graph, stages, sink, record."""

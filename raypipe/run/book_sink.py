@@ -1,0 +1,170 @@
+"""The Ray Datasink: documents part, bulk, then the ledger, in this order, in each write task."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ray.data import Datasink
+
+from raypipe.coordination.run_coordinator import Marks, Usage
+from raypipe.core.book import Book, Document, Failure, unpack
+from raypipe.core.fingerprint import Recipe
+from raypipe.ledger.checkpoint import Checkpoint, Processed
+from raypipe.ledger.documents import DocumentStore
+from raypipe.ledger.failures import FailedBook, FailureLog
+from raypipe.opensearch.bulk.parallel import Writers
+from raypipe.opensearch.bulk.results import LEFT, Counters, Rejected
+from raypipe.opensearch.index.config import IndexHandle, OpenSearchIndex
+
+if TYPE_CHECKING:
+    from ray.data._internal.execution.interfaces import TaskContext
+    from ray.data.datasource.datasink import WriteResult
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Where the fate of each book is written."""
+
+    checkpoint: Checkpoint
+    failures: FailureLog
+    documents: DocumentStore
+
+
+@dataclass(frozen=True)
+class Target:
+    """The index generation that a run writes to."""
+
+    index: OpenSearchIndex
+    handle: IndexHandle
+
+
+class OpenSearchDatasink(Datasink[Counters]):
+    """Write finished documents to the ledger and, in bulk, to OpenSearch.
+
+    A book is processed when the bulk answered for it, and only then. If the ledger cannot be
+    written the task raises: an index that knows more than the ledger is repaired by the next
+    run, for writes can be repeated.
+
+    Args:
+        ledger: Where outcomes are recorded.
+        recipe: The run's fingerprints.
+        run_seq: The run's number; it is the version of every document.
+        marks: The run's monitor.
+        target: The index; None stops at finished documents.
+    """
+
+    def __init__(
+        self, ledger: Ledger, recipe: Recipe, run_seq: int, marks: Marks, target: Target | None
+    ) -> None:
+        super().__init__()
+        self._ledger = ledger
+        self._recipe = recipe
+        self._run_seq = run_seq
+        self._marks = marks
+        self._target = target
+        self.totals = Counters()
+
+    def write(self, blocks: Iterable[Any], ctx: TaskContext) -> Counters:
+        """Write the books of one task; returns the bulk counters.
+
+        Raises:
+            SinkError: The index is gone, or refuses these credentials.
+            SetupError: The ledger cannot be written.
+        """
+        began = time.monotonic()
+        rows = [row for block in blocks for row in unpack(block)]
+        finished = {row.book.book_id: row for row in rows if row.open and row.document}
+        documents = [row.document for row in finished.values() if row.document]
+        fresh = [row.document for row in finished.values() if row.document and not row.book.part]
+        if fresh:
+            self._ledger.documents.append(fresh, self._run_seq, ctx.task_idx, 0)
+        rejected, counters = self._index(documents, ctx.task_idx)
+        refused = [
+            self._failed(finished[one.book_id].book, _refusal(one, finished[one.book_id].book))
+            for one in rejected.values()
+            if one.kind != LEFT
+        ]
+        stages = [self._failed(row.book, row.failure) for row in rows if row.failure]
+        degraded = [
+            self._failed(finished[doc.book_id].book, _degraded(doc, finished[doc.book_id].book))
+            for doc in fresh
+            if doc.degraded and doc.book_id not in rejected
+        ]
+        acknowledged = [doc for doc in documents if doc.book_id not in rejected]
+        self._record(acknowledged, [*stages, *refused, *degraded], ctx.task_idx)
+        failures = [one.kind for one in (*stages, *refused)]
+        left = sum(bool(row.left) for row in rows)
+        left += sum(one.kind == LEFT for one in rejected.values())
+        self._marks.report(len(acknowledged), failures, left, _usage(fresh))
+        self._marks.end("write", [], time.monotonic() - began)
+        return counters
+
+    def on_write_complete(self, write_result: WriteResult[Counters]) -> None:
+        """Add up what the write tasks counted."""
+        for counters in write_result.write_returns:
+            self.totals = self.totals + counters
+
+    def _index(self, documents: list[Document], task: int) -> tuple[dict[str, Rejected], Counters]:
+        if self._target is None or not documents:
+            return {}, Counters()
+        target = self._target
+        writers = Writers(target.index, target.handle, self._run_seq, self._marks, task)
+        return writers.write(documents)
+
+    def _record(self, documents: list[Document], failed: list[FailedBook], task: int) -> None:
+        if documents and self._target is not None:
+            handle, now = self._target.handle, time.time()
+            rows = [
+                Processed(
+                    doc.book_id,
+                    doc.etag,
+                    doc.document_recipe,
+                    handle.physical,
+                    handle.generation,
+                    self._run_seq,
+                    now,
+                )
+                for doc in documents
+            ]
+            self._ledger.checkpoint.append(rows, self._run_seq, task, 0)
+        if failed:
+            self._ledger.failures.append(failed, self._run_seq, task, 0)
+
+    def _failed(self, book: Book, failure: Failure) -> FailedBook:
+        return FailedBook(
+            book.book_id,
+            book.key,
+            book.etag,
+            self._recipe.document,
+            failure.stage,
+            failure.kind,
+            failure.message,
+            failure.retryable,
+            failure.attempts,
+            self._run_seq,
+            time.time(),
+        )
+
+
+def _refusal(rejected: Rejected, book: Book) -> Failure:
+    message = f"{book.key}: {rejected.message}"[:500]
+    return Failure("index", rejected.kind, message, rejected.retryable, book.attempts + 1)
+
+
+def _degraded(document: Document, book: Book) -> Failure:
+    message = f"{book.key}: {document.degraded}"[:500]
+    return Failure("summarize", "degraded", message, True, book.attempts + 1)
+
+
+def _usage(documents: list[Document]) -> Usage:
+    return Usage(
+        sum(doc.model_calls for doc in documents),
+        sum(doc.input_tokens for doc in documents),
+        sum(doc.output_tokens for doc in documents),
+    )

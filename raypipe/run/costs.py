@@ -1,0 +1,201 @@
+"""The models of a run: their quota and budget, and what their calls came to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar, runtime_checkable
+
+from raypipe.coordination.progress import Watched
+from raypipe.coordination.run_coordinator import Progress
+from raypipe.core.options import BudgetOptions
+from raypipe.ledger.usage import paid_so_far
+from raypipe.models.context import Account, Paid
+from raypipe.quota.actor import Joining, RemotePermits, broker_for
+from raypipe.quota.budget import Cost
+from raypipe.quota.prices import Price
+from raypipe.quota.protocol import Need, Totals
+from raypipe.quota.reservation import check_need
+from raypipe.run.job import Job
+
+log = logging.getLogger(__name__)
+
+P = TypeVar("P")
+
+
+@dataclass
+class Spending:
+    """What the model calls of a run come to, over all pools.
+
+    Args:
+        permits: Of each pool that the run calls.
+        budget: The run's budget.
+        already: What was spent before and counts.
+    """
+
+    permits: Sequence[RemotePermits] = ()
+    budget: BudgetOptions = field(default_factory=BudgetOptions)
+    already: Cost = field(default_factory=Cost)
+
+    def totals(self) -> Totals:
+        """Return the numbers of all pools together."""
+        found = [one.totals() for one in self.permits]
+        summed = ("calls", "throttled", "unknown", "input_tokens", "output_tokens", "usd")
+        sums = {
+            name: sum(getattr(one, name) for one in found)
+            for name in (*summed, "in_flight", "cached_calls")
+        }
+        rates = [one.tokens_per_minute for one in found if one.tokens_per_minute is not None]
+        paused = next((one.paused for one in found if one.paused), "")
+        return Totals(**sums, tokens_per_minute=rates[0] if rates else None, paused=paused)
+
+    def over(self, totals: Totals) -> str:
+        """Say that the pools together came to the budget, which each of them keeps by itself."""
+        usd = self.already.usd + totals.usd
+        tokens = self.already.tokens + totals.input_tokens + totals.output_tokens
+        if self.budget.max_usd is not None and usd > self.budget.max_usd:
+            return f"${usd:.4f} of budget.max_usd={self.budget.max_usd:g} are spent"
+        if self.budget.max_tokens is not None and tokens > self.budget.max_tokens:
+            return f"{tokens:,} tokens of budget.max_tokens={self.budget.max_tokens} are spent"
+        return ""
+
+    def stop(self, reason: str) -> None:
+        """Let no further call begin."""
+        for one in self.permits:
+            one.stop(reason)
+
+
+@dataclass
+class Counted:
+    """A run's monitor as its watcher sees it: with the calls of its models, and their stop."""
+
+    monitor: Watched
+    spending: Spending
+    _stopped: bool = False
+    _paused: str = ""
+
+    def progress(self) -> Progress:
+        """Return the numbers so far; a stop is carried to the models' calls."""
+        progress = self.monitor.progress()
+        if not self.spending.permits:
+            return progress
+        totals = self.spending.totals()
+        if not progress.stop and (over := self.spending.over(totals)):
+            self.monitor.stop(over)
+        if progress.stop and not self._stopped:
+            self._stopped = True
+            self.spending.stop(progress.stop)
+        if totals.paused != self._paused:
+            self._paused = totals.paused
+            log.warning("%s", totals.paused or "the models answer again")
+        return replace(
+            progress,
+            model_calls=totals.calls,
+            cached_calls=totals.cached_calls,
+            input_tokens=totals.input_tokens,
+            output_tokens=totals.output_tokens,
+            usd=totals.usd,
+        )
+
+    def stop(self, reason: str) -> None:
+        """Let nothing new begin."""
+        self.monitor.stop(reason)
+
+
+@runtime_checkable
+class Needing(Protocol):
+    """A part that knows what its usual call reserves."""
+
+    def need(self) -> Need:
+        """Return what a usual call takes at most."""
+
+
+def check(job: Job) -> None:
+    """Check, before anything is started, that quota and budget can hold a call.
+
+    Raises:
+        SetupError: The quota is below one call's reservation, or a budget in dollars has a model
+            without a price.
+    """
+    if isinstance(job.summarizer, Needing):
+        check_need(job.quota, job.summarizer.need())
+    if job.budget.max_usd is not None:
+        for part in (job.summarizer, job.embedder):
+            if isinstance(part, Paid):
+                job.prices.needed(part.base_model)
+
+
+@contextmanager
+def accounts(job: Job, run_id: str, run_seq: int) -> Iterator[tuple[Job, Spending]]:
+    """Give the parts that call models their cache, quota and budget.
+
+    Args:
+        job: The job.
+        run_id: The run's id.
+        run_seq: Its number.
+
+    Raises:
+        SetupError: A budget in dollars, and a model without a price.
+    """
+    paid = [part for part in (job.summarizer, job.embedder) if isinstance(part, Paid)]
+    if not paid:
+        yield job, Spending(budget=job.budget)
+        return
+    already = spent_before(job, run_seq)
+    waited_for = job.summarizer.pool if isinstance(job.summarizer, Paid) else ""
+    permits = {
+        part.pool: _permits(job, part, already, run_id, known=part.pool == waited_for)
+        for part in paid
+    }
+    account = Account(job.state, permits, job.quota.max_in_flight)
+    bound = replace(
+        job, summarizer=_bound(job.summarizer, account), embedder=_bound(job.embedder, account)
+    )
+    yield bound, Spending(list(permits.values()), job.budget, already)
+
+
+def spent_before(job: Job, run_seq: int) -> Cost:
+    """Return what counts of the budget already, from the usage in the cache.
+
+    Raises:
+        SetupError: A budget in dollars, and a model without a price.
+    """
+    budget = job.budget
+    if budget.scope == "run" or (budget.max_usd is None and budget.max_tokens is None):
+        return Cost()
+    total = Cost()
+    for one in paid_so_far(job.state, run_seq):
+        price = job.prices.of(one.model) if budget.max_usd is None else job.prices.needed(one.model)
+        usd = price.usd(one.input_tokens, one.output_tokens) if price else 0.0
+        total += Cost(usd, one.input_tokens + one.output_tokens)
+    return total
+
+
+def _permits(job: Job, part: Paid, already: Cost, run_id: str, *, known: bool) -> RemotePermits:
+    price = (
+        job.prices.needed(part.base_model)
+        if job.budget.max_usd is not None
+        else job.prices.of(part.base_model)
+    )
+    quota = job.quota
+    if not known:
+        # A summary is a few hundred tokens: its own quota is never what a run waits for.
+        quota = replace(
+            quota, tokens_per_minute=None, requests_per_minute=None, tokens_per_day=None
+        )
+    if price is None:
+        log.warning("%s has no price in conf/prices: dollars are not counted", part.base_model)
+        price = Price()
+    joining = Joining(run_id, price, job.budget, already)
+    return broker_for(_pool(job, part), quota, joining)
+
+
+def _pool(job: Job, part: Paid) -> str:
+    return f"{job.quota.account}/{part.pool}" if job.quota.account else part.pool
+
+
+def _bound(part: P, account: Account) -> P:
+    bound: P = part.bound(account) if isinstance(part, Paid) else part
+    return bound

@@ -1,0 +1,63 @@
+"""What is listed, and what the ledger says of it: where `run` begins, and what `plan` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from raypipe.core.book import Book
+from raypipe.core.errors import SetupError
+from raypipe.ledger.failures import standing
+from raypipe.run.job import Job
+from raypipe.run.planner import Known, KnownFailure, Plan, plan
+
+
+def listed(job: Job) -> list[Book]:
+    """Return the books of a job's listing.
+
+    Raises:
+        SetupError: It cannot be listed, or nothing is there.
+    """
+    if job.only is not None and not job.only:
+        return []
+    books = list(job.store.list_books())
+    if not books:
+        raise SetupError(
+            f"no book is there: {job.store.selection}; check storage's prefix and suffixes"
+        )
+    return books if job.only is None else [book for book in books if book.book_id in job.only]
+
+
+def pending(job: Job, books: Iterable[Book], generation: str | None) -> Plan:
+    """Take a listing apart by what the ledger says.
+
+    Args:
+        job: The job.
+        books: Its listing.
+        generation: Of the index; empty where it is yet to be made, None where finished is as far
+            as a book gets.
+    """
+    return plan(
+        books,
+        _known(job, generation),
+        recipe=job.recipe.document,
+        skip=job.checkpoint.skip,
+        limit=job.limit,
+        max_attempts=job.max_attempts,
+        lasting=job.lasting,
+        again=job.again,
+    )
+
+
+def _known(job: Job, generation: str | None) -> Known:
+    recipe = job.recipe
+    failures = standing(job.failures.known(), job.checkpoint.history())
+    last = {
+        row["book_id"]: KnownFailure(row["etag"], row["recipe"], row["retryable"], row["attempts"])
+        for row in failures.to_pylist()
+    }
+    finished = job.documents.finished(recipe.document)
+    summarized = job.documents.summarized(recipe.summary, besides=[recipe.document])
+    if generation is None:
+        return Known(set(finished), {}, summarized, last)
+    processed = job.checkpoint.versions(generation, recipe.document)
+    return Known(processed, finished, summarized, last)

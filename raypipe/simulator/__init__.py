@@ -1,0 +1,1 @@
+"""A model server to test against: Bedrock and OpenAI, quotas, latency, faults."""

@@ -1,0 +1,5 @@
+"""Where books come from: a source lists the books and reads one."""
+
+from raypipe.sources.protocol import BookStore
+
+__all__ = ["BookStore"]

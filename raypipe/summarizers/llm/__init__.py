@@ -1,0 +1,1 @@
+"""Summarize a book with a chat model: chunks, merges, one structured answer."""

@@ -1,0 +1,1 @@
+"""Compare the listing, the ledger and the index, or two sets of results."""

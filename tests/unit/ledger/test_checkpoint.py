@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pickle  # noqa: TID251
+from pathlib import Path
+
+import pytest
+import yaml
+
+from raypipe.core.errors import SetupError
+from raypipe.ledger.checkpoint import PROCESSED_SCHEMA, Checkpoint, Processed
+from raypipe.state.local import LocalState
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Checkpoint:
+    return Checkpoint().at(LocalState(str(tmp_path)))
+
+
+def done(
+    book: str, *, etag: str = "e1", recipe: str = "r1", generation: str = "g1", run: int = 1
+) -> Processed:
+    return Processed(book, etag, recipe, "books-1", generation, run, 100.0 + run)
+
+
+def test_rows_come_back(checkpoint: Checkpoint) -> None:
+    name = checkpoint.append([done("a"), done("b")], 1, 4, 0)
+    assert name == "part-00000001-000004-000000.parquet"
+    assert checkpoint.of_run(1).schema == PROCESSED_SCHEMA
+    table = checkpoint.processed("g1", "r1")
+    assert table.column_names == ["book_id", "etag", "run_seq", "processed_at"]
+    assert table.to_pylist()[0] == {
+        "book_id": "a",
+        "etag": "e1",
+        "run_seq": 1,
+        "processed_at": 101.0,
+    }
+
+
+def test_nothing_is_processed_at_first(checkpoint: Checkpoint) -> None:
+    assert len(checkpoint.processed("g1", "r1")) == 0
+    assert len(checkpoint.versions("g1", "r1")) == 0
+    assert len(checkpoint.of_run(1)) == 0
+    assert len(checkpoint.history()) == 0
+    assert checkpoint.append([], 1, 0, 0) == ""
+
+
+def test_generation_recipe_and_etag_count(checkpoint: Checkpoint) -> None:
+    checkpoint.append([done("a"), done("b", generation="g2"), done("c", recipe="r2")], 1, 0, 0)
+    assert set(checkpoint.versions("g1", "r1")) == {("a", "e1")}
+    assert set(checkpoint.versions("g2", "r1")) == {("b", "e1")}
+    assert ("a", "e2") not in checkpoint.versions("g1", "r1")
+
+
+def test_a_changed_book_is_processed_at_its_last_etag_alone(checkpoint: Checkpoint) -> None:
+    checkpoint.append([done("a", etag="e1", run=1)], 1, 0, 0)
+    checkpoint.append([done("a", etag="e2", run=2)], 2, 0, 0)
+    assert set(checkpoint.versions("g1", "r1")) == {("a", "e2")}
+
+
+def test_a_later_recipe_replaces_the_document(checkpoint: Checkpoint) -> None:
+    """The index holds one document a book: going back to the old recipe must index again."""
+    checkpoint.append([done("a", recipe="r1", run=1)], 1, 0, 0)
+    checkpoint.append([done("a", recipe="r2", run=2)], 2, 0, 0)
+    assert len(checkpoint.processed("g1", "r1")) == 0
+    assert len(checkpoint.processed("g1", "r2")) == 1
+
+
+def test_doubled_parts_of_a_retried_task_count_once(checkpoint: Checkpoint) -> None:
+    first = checkpoint.append([done("a"), done("b")], 1, 0, 0)
+    second = checkpoint.append([done("a"), done("b")], 1, 0, 0)
+    assert first != second
+    assert checkpoint.of_run(1)["book_id"].to_pylist() == ["a", "b"]
+
+
+def test_of_run_survives_compaction(checkpoint: Checkpoint) -> None:
+    for task in range(6):
+        checkpoint.append([done(f"{task}", run=1)], 1, task, 0)
+    checkpoint.append([done("x", run=2)], 2, 0, 0)
+    assert checkpoint.compact(threshold=3) == 7
+    assert len(checkpoint.of_run(1)) == 6
+    assert checkpoint.of_run(2)["book_id"].to_pylist() == ["x"]
+
+
+def test_compaction_keeps_generations_apart(checkpoint: Checkpoint) -> None:
+    checkpoint.append([done("a", generation="g1", run=1)], 1, 0, 0)
+    checkpoint.append([done("a", generation="g2", run=2)], 2, 0, 0)
+    checkpoint.compact(threshold=2)
+    assert len(checkpoint.processed("g1", "r1")) == 1
+    assert len(checkpoint.processed("g2", "r1")) == 1
+    assert checkpoint.history()["generation"].to_pylist() == ["g2"]
+
+
+def test_the_run_number_of_the_claim_counts(checkpoint: Checkpoint) -> None:
+    checkpoint.append([done("a", run=1)], 7, 0, 0)
+    assert checkpoint.of_run(7)["book_id"].to_pylist() == ["a"]
+
+
+def test_travels_to_a_worker(checkpoint: Checkpoint) -> None:
+    pickle.loads(pickle.dumps(checkpoint)).append([done("a")], 1, 0, 0)
+    assert len(checkpoint.of_run(1)) == 1
+
+
+def test_without_a_state_it_says_so() -> None:
+    with pytest.raises(SetupError, match=r"set state\.uri"):
+        Checkpoint().of_run(1)
+
+
+@pytest.mark.parametrize(("option", "skip"), [("parquet", True), ("none", False)])
+def test_options_make_it(option: str, skip: bool) -> None:
+    file = Path(__file__).parents[3] / "conf" / "checkpoint" / f"{option}.yaml"
+    settings = yaml.safe_load(file.read_text())
+    assert settings.pop("_target_") == "raypipe.ledger.checkpoint.Checkpoint"
+    assert Checkpoint(**settings).skip is skip

@@ -1,0 +1,138 @@
+"""What the table says of each error; the names are those that the servers use."""
+
+from __future__ import annotations
+
+import pytest
+
+from raypipe.ledger.failures import KINDS
+from raypipe.models import bedrock_errors as aws_errors
+from raypipe.models import error_policy as policy
+from raypipe.models.error_policy import rule_for
+from raypipe.models.protocol import ModelError
+
+
+def error(code: str, status: int = 0, message: str = "", **more: object) -> ModelError:
+    return ModelError(code, message, status=status, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "do"),
+    [
+        ("ThrottlingException", 429, "throttled"),
+        ("ModelNotReadyException", 429, "retry"),
+        ("ModelTimeoutException", 408, "retry"),
+        ("ModelErrorException", 424, "retry"),
+        ("InternalServerException", 500, "retry"),
+        ("ServiceUnavailableException", 503, "retry"),
+        ("ValidationException", 400, "fail"),
+        ("ServiceQuotaExceededException", 400, "fail"),
+        ("AccessDeniedException", 403, "stop"),
+        ("ResourceNotFoundException", 404, "stop"),
+        ("UnrecognizedClientException", 403, "stop"),
+        ("MissingAuthenticationTokenException", 403, "stop"),
+        ("NoRegionError", 0, "stop"),
+        ("ProfileNotFound", 0, "stop"),
+        ("rate_limit_exceeded", 429, "throttled"),
+        ("insufficient_quota", 429, "stop"),
+        ("server_error", 500, "retry"),
+        ("server_error", 424, "retry"),
+        ("timeout", 408, "retry"),
+        ("invalid_request_error", 400, "fail"),
+        ("context_length_exceeded", 400, "too_long"),
+        ("content_filter", 400, "fail"),
+        ("invalid_api_key", 401, "stop"),
+        ("model_not_found", 404, "stop"),
+        ("model_not_allowed", 403, "stop"),
+        ("ReadTimeout", 0, "unknown"),
+        ("BadResponse", 200, "unknown"),
+        ("ConnectTimeout", 0, "retry"),
+        ("ConnectionError", 0, "retry"),
+        # Never heard of: by status
+        ("Strange", 429, "throttled"),
+        ("Strange", 401, "stop"),
+        ("Strange", 404, "stop"),
+        ("Strange", 413, "too_long"),
+        ("Strange", 418, "fail"),
+        ("Strange", 502, "retry"),
+        ("Strange", 0, "retry"),
+    ],
+)
+def test_what_is_done(code: str, status: int, do: str) -> None:
+    rule = rule_for(error(code, status))
+    assert rule.do == do
+    assert bool(rule.way_out) == (do == "stop")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Input is too long for requested model.",
+        "prompt is too long: 200049 tokens > 200000 maximum",
+        "400 Bad Request: Too many input tokens. Max input tokens: 8192",
+        "Malformed input request: expected maxLength: 50000, actual: 50001",
+        "This model's maximum context length is 4096 tokens.",
+    ],
+)
+@pytest.mark.parametrize("code", ["ValidationException", "BadRequestError"])
+def test_too_long_is_told_by_its_text(code: str, message: str) -> None:
+    assert rule_for(error(code, 400, message)).do == "too_long"
+    assert rule_for(error(code, 400, "temperature must be positive")).kind == "bad_request"
+
+
+def test_too_many_tokens_is_a_throttle_and_no_matter_of_length() -> None:
+    text = "Too many tokens, please wait before trying again. Input is too long."
+    rule = rule_for(error("ThrottlingException", 429, text))
+    assert (rule.do, rule.daily) == ("throttled", False)
+
+
+@pytest.mark.parametrize(
+    "text", ["Too many tokens per day, please wait", "Rate limit reached on tokens per day (TPD)"]
+)
+def test_the_quota_of_the_day_is_told_apart(text: str) -> None:
+    assert rule_for(error("ThrottlingException", 429, text)).daily
+    assert rule_for(error("rate_limit_exceeded", 429, text)).daily
+
+
+def test_a_model_that_is_named_wrongly_stops_the_run_though_it_is_called_invalid() -> None:
+    for text in (
+        "The provided model identifier is invalid.",
+        "Invocation of model ID x with on-demand throughput isn\u2019t supported.",
+    ):
+        assert rule_for(error("ValidationException", 400, text)).do == "stop"
+
+
+@pytest.mark.parametrize(
+    ("original", "do", "kind"),
+    [
+        (500, "retry", "model"),
+        (0, "retry", "model"),
+        (400, "fail", "bad_request"),
+        (403, "fail", "bad_request"),
+        (429, "retry", "model"),
+    ],
+)
+def test_a_models_own_error_counts_by_its_own_status(original: int, do: str, kind: str) -> None:
+    rule = rule_for(error("ModelErrorException", 424, original_status=original))
+    assert (rule.do, rule.kind) == (do, kind)
+
+
+def test_what_may_have_been_paid_is_repeated_twice_at_most() -> None:
+    for code in ("ConnectionError", "ReadTimeout"):
+        rule = rule_for(error(code, maybe_paid=True))
+        assert (rule.do, rule.retries) == ("unknown", 2)
+
+
+def test_what_a_client_calls_hopeless_before_the_run_stops_it_later() -> None:
+    for code in aws_errors._WAYS_OUT:
+        rule = rule_for(error(code))
+        passing = code.startswith("Connect")
+        assert (rule.do == "stop" or rule.then == "stop") is not passing, code
+
+
+def test_the_second_timeout_of_a_model_means_less_at_a_time() -> None:
+    rule = rule_for(error("ModelTimeoutException", 408))
+    assert (rule.retries, rule.then) == (1, "too_long")
+
+
+def test_every_kind_of_the_table_is_explained() -> None:
+    assert {rule.kind for rule in policy.CODES.values()} <= set(KINDS)

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import pickle  # noqa: TID251
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+
+import pytest
+
+from raypipe.models.calling import fair_pool as fair
+from raypipe.models.calling.fair_pool import FairPool
+
+
+def test_a_small_group_does_not_wait_for_a_large_one() -> None:
+    pool, begun, gate = FairPool(1), threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def first() -> None:
+        begun.set()
+        gate.wait(5)
+
+    calls = [pool.submit("large", first)]
+    assert begun.wait(5)
+    for group, count in (("large", 20), ("small", 2)):
+        for n in range(count):
+            calls.append(pool.submit(group, partial(order.append, f"{group} {n}")))
+    gate.set()
+    for call in calls:
+        call.result(5)
+    assert order[:5] == ["small 0", "large 0", "small 1", "large 1", "large 2"]
+    assert [one for one in order if "large" in one] == [f"large {n}" for n in range(20)]
+
+
+def test_a_group_stays_as_old_as_its_first_call_and_a_few_old_ones_take_turns() -> None:
+    pool, begun, gate = FairPool(1), threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def first() -> None:
+        begun.set()
+        gate.wait(5)
+
+    calls = [pool.submit("a", first)]
+    assert begun.wait(5)
+    for _ in range(2):
+        for group in "bcdef":
+            calls.append(pool.submit(group, partial(order.append, group)))
+    calls.append(pool.submit("a", partial(order.append, "a")))
+    gate.set()
+    for call in calls:
+        call.result(5)
+    assert "".join(order) == "bcdaebfcdef"
+
+
+def test_few_groups_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fair, "_REMEMBERED", 3)
+    pool, gate = FairPool(1), threading.Event()
+    calls = [pool.submit("waits", gate.wait), pool.submit("waits", gate.wait)]
+    calls += [pool.submit(f"{n}", bool) for n in range(50)]
+    assert len(pool._groups) == 51, "all wait"
+    gate.set()
+    for call in calls:
+        call.result(5)
+    pool.submit("later", int).result(5)
+    assert len(pool._groups) == 3
+
+
+def test_as_many_at_a_time_as_it_has_threads() -> None:
+    pool, together = FairPool(3), threading.Barrier(3)
+    calls = [pool.submit("a", lambda: together.wait(5)) for _ in range(6)]
+    for call in calls:
+        call.result(5)
+    with pytest.raises(ValueError, match="at least 1"):
+        FairPool(0)
+
+
+def test_threads_are_started_as_needed_and_used_again() -> None:
+    before = threading.active_count()
+    pool = FairPool(50)
+    assert threading.active_count() == before
+    names = {pool.submit("a", threading.get_ident).result(5)}
+    for _ in range(20):
+        _until(lambda: pool._idle == pool._running)
+        names.add(pool.submit("a", threading.get_ident).result(5))
+    assert len(names) == 1
+
+
+def test_idle_threads_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fair, "_IDLE_S", 0.01)
+    pool = FairPool(2)
+    pool.submit("a", int).result(5)
+    _until(lambda: pool._running == 0)
+    assert pool.submit("a", lambda: 7).result(5) == 7
+
+
+def test_what_is_canceled_never_runs() -> None:
+    pool, gate, ran = FairPool(1), threading.Event(), list[int]()
+    first = pool.submit("a", gate.wait)
+    canceled = pool.submit("a", lambda: ran.append(1))
+    assert canceled.cancel()
+    last = pool.submit("a", lambda: ran.append(2))
+    gate.set()
+    first.result(5)
+    last.result(5)
+    assert ran == [2]
+
+
+def test_what_is_raised_comes_through_and_the_thread_lives_on() -> None:
+    pool = FairPool(1)
+    with pytest.raises(KeyboardInterrupt):
+        pool.submit("a", _raises).result(5)
+    assert pool.submit("a", lambda: 1).result(5) == 1
+
+
+def _raises() -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_pickled_pool_comes_back_empty() -> None:
+    pool = FairPool(3)
+    pool.submit("a", int).result(5)
+    copy = pickle.loads(pickle.dumps(pool))
+    assert copy.threads == 3
+    assert copy.submit("a", lambda: 1).result(5) == 1
+
+
+def test_an_interpreter_that_exits_does_not_wait() -> None:
+    code = (
+        "import threading\n"
+        "from raypipe.models.calling.fair_pool import FairPool\n"
+        "pool = FairPool(2)\n"
+        "began = threading.Event()\n"
+        "pool.submit('a', lambda: (began.set(), threading.Event().wait()))\n"
+        "began.wait(); print('done')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def _until(true: object) -> None:
+    assert callable(true)
+    end = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.002)

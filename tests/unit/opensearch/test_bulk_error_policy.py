@@ -1,0 +1,43 @@
+"""What of a server's reason is kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from raypipe.opensearch.bulk.error_policy import KINDS, LONGEST_REASON, kind_of, without_content
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept"),
+    [
+        (
+            "failed to parse field [words] of type [long] in document with id 'b1'. "
+            "Preview of field's value: 'it's a secret'",
+            "failed to parse field [words] of type [long] in document with id …",
+        ),
+        (
+            "mapping set to strict, dynamic introduction of [foo] within [_doc] is not allowed",
+            "mapping set to strict, dynamic introduction of [foo] within [_doc] is not allowed",
+        ),
+        ('For input string: "a "quoted" secret"', "For input string: …"),
+        ('immense term in field="key" (\'[1, 2]\')', "immense term in field [key] (…)"),
+        ("object mapping for [summary] tried to parse [a secret text]", None),
+        ("Vector dimension mismatch. Expected: 4, Given: 3", None),
+        ("an open 'secret", "an open …"),
+        ("one\ntwo", "one two"),
+    ],
+)  # fmt: skip
+def test_content_goes_and_field_paths_stay(reason: str, kept: str | None) -> None:
+    said = without_content(reason)
+    assert "secret" not in said
+    if kept is not None:
+        assert said == kept
+
+
+def test_a_long_reason_is_cut() -> None:
+    assert len(without_content("word " * 1000)) == LONGEST_REASON
+
+
+@pytest.mark.parametrize("kind", ["mapper_parsing_exception", "anything", ""])
+def test_kinds_are_from_the_list(kind: str) -> None:
+    assert kind_of(kind) in KINDS

@@ -1,0 +1,239 @@
+"""What a machine has, as a container sees it, and whether a run fits."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from raypipe.core.errors import SetupError
+from raypipe.core.options import RayOptions, StageOptions, Stages, SummarizeOptions, WriteOptions
+from raypipe.run.executors.resources import (
+    MB,
+    Machine,
+    better_scale,
+    check_fits,
+    fitted,
+    look,
+    suited,
+    this_machine,
+    with_calls,
+)
+
+GIB = 1024**3
+SMALL = Machine(2.0, 4 * GIB, 4 * GIB)
+NODE = "http://127.0.0.1:9200"
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text + "\n")
+    return root
+
+
+def stages(workers: int | None = 2, share: float | None = None, tasks: int = 2) -> Stages:
+    return Stages(
+        summarize=SummarizeOptions(workers, share),
+        embed=StageOptions(1, 0.3),
+        write=WriteOptions(tasks, 0.2),
+    )
+
+
+# What there is.
+
+
+def test_without_limits_it_is_the_machine_itself(tmp_path: Path) -> None:
+    found = this_machine(tmp_path)
+    assert found.memory == psutil.virtual_memory().total
+    assert found.cpus >= 1
+
+
+def test_the_limits_of_version_2_count_cache_as_free(tmp_path: Path) -> None:
+    group = "sys/fs/cgroup/box/job/"
+    root = write(
+        tmp_path,
+        {
+            "proc/self/cgroup": "0::/box/job",
+            f"{group}memory.max": "max",
+            f"{group}memory.current": "5",
+            "sys/fs/cgroup/box/memory.max": "1000000",
+            "sys/fs/cgroup/box/memory.current": "700000",
+            "sys/fs/cgroup/box/memory.stat": "anon 1\ninactive_file 200000",
+            "sys/fs/cgroup/box/cpu.max": "25000 100000",
+            f"{group}cpu.max": "max 100000",
+        },
+    )
+    assert this_machine(root) == Machine(0.25, 1_000_000, 500_000)
+
+
+def test_the_limits_of_version_1(tmp_path: Path) -> None:
+    memory, cpu = "sys/fs/cgroup/memory/docker/1/", "sys/fs/cgroup/cpu/"
+    root = write(
+        tmp_path,
+        {
+            "proc/self/cgroup": "4:memory:/docker/1\n1:cpu,cpuacct:/docker/1\n0::/",
+            f"{memory}memory.limit_in_bytes": "2000000",
+            f"{memory}memory.usage_in_bytes": "500000",
+            f"{memory}memory.stat": "total_inactive_file 100000",
+            # In a container the folder of the path may be missing; the top is ours then.
+            f"{cpu}cpu.cfs_quota_us": "50000",
+            f"{cpu}cpu.cfs_period_us": "100000",
+        },
+    )
+    assert this_machine(root) == Machine(0.5, 2_000_000, 1_600_000)
+
+
+def test_a_group_over_its_limit_has_nothing_free(tmp_path: Path) -> None:
+    root = write(
+        tmp_path,
+        {
+            "proc/self/cgroup": "0::/",
+            "sys/fs/cgroup/memory.max": "1000",
+            "sys/fs/cgroup/memory.current": "1200",
+        },
+    )
+    assert this_machine(root).available == 0
+
+
+# Cores.
+
+
+@pytest.mark.parametrize(("workers", "share"), [(1, 0.6), (2, 0.6), (4, 0.3), (8, 0.15)])
+def test_summarizers_share_the_cores_that_are_left(workers: int, share: float) -> None:
+    sizes = fitted(stages(workers), 2.0)
+    assert sizes.summarize.num_cpus == pytest.approx(share)
+    assert 0.1 + workers * share + 0.3 + 2 * 0.2 <= 2.0 + 1e-9
+
+
+@pytest.mark.parametrize(("cpus", "workers"), [(1, 1), (2, 2), (4, 4), (16, 16)])
+def test_null_workers_are_one_a_core(cpus: int, workers: int) -> None:
+    assert fitted(stages(None), cpus).summarize.workers == workers
+
+
+def test_a_share_that_was_given_stays(tmp_path: Path) -> None:
+    assert fitted(stages(4, 0.1), 2.0).summarize.num_cpus == 0.1
+
+
+def test_what_does_not_fit_is_told_with_the_numbers() -> None:
+    said = r"reserves 2\.7 CPUs \(listing 0\.1, stages\.summarize 2\.1, .* and Ray has 2;"
+    with pytest.raises(SetupError, match=said):
+        fitted(stages(3, 0.7), 2.0)
+    with pytest.raises(SetupError, match="one write task 3"):
+        check_fits(replace(stages(1, 0.1), write=WriteOptions(1, 3.0)), 2.0)
+
+
+# Memory.
+
+
+def test_a_machine_that_cannot_hold_it_is_refused_with_the_numbers_and_the_way_out() -> None:
+    with pytest.raises(SetupError) as caught:
+        look(stages(9), RayOptions(), 50, NODE, SMALL)
+    said = str(caught.value)
+    # 1,150 for Ray, 256 its store, 180 an embedder, 2 x 180 writers, 9 x 300, 1,100 the node.
+    assert "needs 5,746 MB" in said
+    assert f"has {4 * GIB // MB:,} MB" in said
+    assert "9 x 300 for stages.summarize.workers=9" in said
+    assert "1,100 for the OpenSearch" in said
+    assert "lower stages.summarize.workers" in said
+    assert "stages.check_memory=false" in said
+
+
+def test_check_memory_false_tries_it_all_the_same() -> None:
+    sizes = look(replace(stages(9), check_memory=False), RayOptions(), 50, NODE, SMALL)
+    assert sizes.summarize.workers == 9
+
+
+def test_too_little_that_is_free_now_is_only_said(caplog: pytest.LogCaptureFixture) -> None:
+    busy = replace(SMALL, available=GIB)
+    with caplog.at_level(logging.WARNING, logger="raypipe"):
+        look(stages(2), RayOptions(), 50, NODE, busy)
+    # The node runs already: what it takes is not asked for again.
+    assert len(caplog.messages) == 1
+    assert "needs 2,546 MB" in caplog.messages[0]
+    assert "1,073 MB of 4,294 MB are free" in caplog.messages[0]
+
+
+def test_enough_memory_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="raypipe"):
+        look(stages(2), RayOptions(), 50, NODE, SMALL)
+    assert caplog.messages == []
+
+
+def test_an_opensearch_elsewhere_takes_nothing_here() -> None:
+    look(stages(5), RayOptions(), 50, "https://search.example:9200", SMALL)
+    with pytest.raises(SetupError, match="for the OpenSearch"):
+        look(stages(5), RayOptions(), 50, NODE, SMALL)
+
+
+def test_a_million_keys_need_room_too() -> None:
+    with pytest.raises(SetupError, match="needs 3,146 MB"):
+        look(
+            stages(1), RayOptions(dashboard=False), 1_050_000, "", replace(SMALL, memory=3 * 10**9)
+        )
+
+
+def test_null_workers_are_no_more_than_the_memory_holds() -> None:
+    wide = Machine(16.0, 6 * GIB, 6 * GIB)
+    sizes = look(stages(None), RayOptions(), 50, NODE, wide)
+    assert sizes.summarize.workers == 11  # (6,442 - 3,046) / 300 MB
+    assert sizes.summarize.num_cpus is None  # Ray's own count of the cores decides
+
+
+def test_nodes_of_a_cluster_are_not_this_machine() -> None:
+    sizes = look(stages(90), RayOptions(address="auto"), 50, NODE, SMALL)
+    assert sizes == stages(90)
+
+
+# Which preset.
+
+
+@pytest.mark.parametrize(
+    ("preset", "books", "said"),
+    [
+        ("small", 50_000, "scale=very_large suits 50,000 books; scale=small is for up to 100"),
+        ("small", 101, "scale=medium suits 101 books; scale=small is for up to 100"),
+        ("small", 100, ""),
+        ("very_large", 10_000_000, ""),
+        ("large", 5, ""),
+        ("", 50_000, ""),
+        ("my_own", 50_000, ""),
+    ],
+)
+def test_a_preset_that_is_too_small_names_the_right_one(preset: str, books: int, said: str) -> None:
+    assert better_scale(preset, books) == said
+
+
+def test_the_hint_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="raypipe"):
+        look(replace(stages(), preset="small"), RayOptions(), 5_000, "", SMALL)
+    assert caplog.messages == ["scale=large suits 5,000 books; scale=small is for up to 100"]
+
+
+# Summarizers that wait for models.
+
+
+def test_a_summarizer_that_waits_takes_a_tenth_of_a_core_and_one_book_a_task() -> None:
+    sizes = with_calls(fitted(suited(stages(2), 64), 2.0), 64)
+    pool = sizes.summarize
+    assert (pool.num_cpus, pool.books_per_task, pool.calls_per_worker) == (0.1, 1, 32)
+
+
+def test_one_that_computes_stays_as_it_is() -> None:
+    plain = fitted(stages(2), 2.0)
+    sizes = with_calls(fitted(suited(stages(2), 0), 2.0), 0)
+    assert sizes.summarize == replace(plain.summarize, calls_per_worker=1)
+
+
+def test_what_a_person_set_stays() -> None:
+    own = replace(stages(2), summarize=SummarizeOptions(2, 0.3, calls_per_worker=7))
+    sizes = with_calls(fitted(suited(own, 64), 2.0), 64)
+    assert (sizes.summarize.num_cpus, sizes.summarize.calls_per_worker) == (0.3, 7)
+
+
+def test_no_worker_holds_more_books_than_fit_its_memory() -> None:
+    assert with_calls(stages(1), 1_000).summarize.calls_per_worker == 64
+    assert with_calls(stages(4), 2).summarize.calls_per_worker == 1

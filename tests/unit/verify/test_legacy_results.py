@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raypipe.verify.legacy_results import (
+    Original,
+    UnreadableError,
+    read_originals,
+    strings_of_pickle,
+)
+
+RESULT = {
+    "title": "The Kite Maker",
+    "author": "Mei Harcourt",
+    "genre": "tale",
+    "plot_summary": "A boy learns to fly kites.",
+    "thematic_analysis": "Patience.",
+    "character_summary": "Old Gao and the boy.",
+    "combined_summary": "A boy learns patience from a maker of kites.",
+}
+ONE = Original(
+    "Kite__by__Mei.json",
+    "Kite__by__Mei",
+    "The Kite Maker",
+    "Mei Harcourt",
+    RESULT["combined_summary"],
+)
+
+
+def read(found: Any, name: str = "Kite__by__Mei.json") -> list[Original]:
+    return read_originals(name, json.dumps(found).encode())
+
+
+def test_a_result_a_file() -> None:
+    assert read(RESULT) == [ONE]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["old/Kite__by__Mei.json", "Kite__by__Mei_summary.json", "Kite__by__Mei.txt.json"],
+)
+def test_the_key_is_the_files_name_without_what_was_added(name: str) -> None:
+    assert read(RESULT, name)[0].key == "Kite__by__Mei"
+
+
+@pytest.mark.parametrize("field", ["s3_key", "key", "filename"])
+def test_a_key_in_the_result_goes_before_the_files_name(field: str) -> None:
+    assert read({**RESULT, field: "novels/kite.txt"})[0].key == "novels/kite.txt"
+
+
+def test_many_results_a_file() -> None:
+    assert [one.title for one in read([RESULT, RESULT])] == ["The Kite Maker"] * 2
+    assert [one.key for one in read({"a.txt": RESULT, "b.txt": RESULT})] == ["a.txt", "b.txt"]
+    lines = "\n".join(json.dumps({**RESULT, "key": key}) for key in "ab")
+    assert [one.key for one in read_originals("old.jsonl", lines.encode())] == ["a", "b"]
+
+
+def test_without_a_combined_summary_its_parts_stand_for_it() -> None:
+    parts = {name: text for name, text in RESULT.items() if name != "combined_summary"}
+    assert read(parts)[0].summary == "A boy learns to fly kites. Patience. Old Gao and the boy."
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        ["a.txt", "b.txt"],
+        {"processed": ["a.txt", "b.txt"]},
+        {"processed_books": ["a.txt", "b.txt"]},
+    ],
+)
+def test_lists_of_processed_keys(found: Any) -> None:
+    assert [one.key for one in read(found, "processed_books.json")] == ["a.txt", "b.txt"]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize(
+    "keys", [{"a.txt", "é.txt"}, ["a.txt", "é.txt"], {"a.txt": True, "é.txt": True}]
+)
+def test_a_pickles_strings(keys: Any, protocol: int) -> None:
+    assert set(strings_of_pickle(pickle.dumps(keys, protocol))) == {"a.txt", "é.txt"}
+
+
+class Harmful:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_is_never_loaded(tmp_path: Path, protocol: int) -> None:
+    trap = tmp_path / "sprung"
+    data = pickle.dumps(["a.txt", Harmful(trap)], protocol)
+    names = strings_of_pickle(data)
+    assert not trap.exists()
+    assert names[0] == "a.txt"
+    pickle.loads(data)
+    assert trap.exists(), "the trap works"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.json", b"{"),
+        ("a.json", b"\xff\xfe\x00"),
+        ("a.json", b"{}"),
+        ("a.json", b'{"number": 3}'),
+        ("a.json", b"[1, 2]"),
+        ("a.jsonl", b'{"title": "x"}\nnonsense'),
+        ("a.pkl", b"no pickle"),
+        ("a.pkl", pickle.dumps(["a.txt"] * 5)[:-4]),
+    ],
+)
+def test_what_holds_no_results_is_said(name: str, data: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        read_originals(name, data)
