@@ -174,9 +174,9 @@ def _check_flags(args: list[str]) -> None:
     """Refuse a flag that Hydra does not know in one line, without its page of usage."""
     from hydra._internal.utils import get_args_parser
 
-    from raypipe.cli.legacy_flags import old_flag
+    from raypipe.cli.legacy_flags import explain_legacy_flags
 
-    if old := old_flag(args):
+    if old := explain_legacy_flags(args):
         _stop(old)
     parser: Any = get_args_parser()
     parser.error = lambda message: _stop(f"{message}; see raypipe --help")

@@ -11,12 +11,17 @@ from raypipe.core.book import Book, BookError
 from raypipe.core.errors import SetupError
 from raypipe.embedders.protocol import Embedder
 from raypipe.ledger.documents import DocumentStore
-from raypipe.sources.local import LocalBookStore
-from raypipe.sources.protocol import BookStore
-from raypipe.sources.s3 import S3BookStore
+from raypipe.sources.local import LocalBookSource
+from raypipe.sources.protocol import BookSource
+from raypipe.sources.s3 import S3BookSource
 from raypipe.state.store import State
 from raypipe.verify.compare import Candidate, Comparison, compare
-from raypipe.verify.legacy_results import SUFFIXES, Original, UnreadableError, read_originals
+from raypipe.verify.legacy_results import (
+    SUFFIXES,
+    LegacyResult,
+    UnreadableError,
+    read_legacy_results,
+)
 
 MEANING: Mapping[str, str] = {
     "lacking": "has an old result and no new one; `raypipe run` makes it",
@@ -31,7 +36,7 @@ _THREADS = 16
 def compare_with(
     place: str,
     listing: Iterable[Book],
-    store: BookStore,
+    store: BookSource,
     state: State,
     embedder: Embedder,
     most_nearer: float,
@@ -67,25 +72,25 @@ def compare_with(
     return dataclasses.replace(found, unreadable=unreadable)
 
 
-def _old_store(place: str, store: BookStore) -> BookStore:
+def _old_store(place: str, store: BookSource) -> BookSource:
     if place.startswith("s3://"):
         bucket, _, prefix = place.removeprefix("s3://").partition("/")
-        if isinstance(store, S3BookStore):
+        if isinstance(store, S3BookSource):
             return dataclasses.replace(store, bucket=bucket, prefix=prefix, suffixes=SUFFIXES)
-        return S3BookStore(bucket, prefix, SUFFIXES)
+        return S3BookSource(bucket, prefix, SUFFIXES)
     path = Path(place)
     if path.is_file():
-        return LocalBookStore(str(path.parent), prefix=path.name, suffixes=SUFFIXES)
+        return LocalBookSource(str(path.parent), prefix=path.name, suffixes=SUFFIXES)
     if not path.is_dir():
         raise SetupError(
             f"against={place} is not there; give a folder, a file or s3://bucket/prefix"
         )
-    return LocalBookStore(str(path), suffixes=SUFFIXES)
+    return LocalBookSource(str(path), suffixes=SUFFIXES)
 
 
-def _read(store: BookStore) -> tuple[list[Original], list[str]]:
+def _read(store: BookSource) -> tuple[list[LegacyResult], list[str]]:
     """Return the results, and a line for each file that holds none."""
-    originals: list[Original] = []
+    originals: list[LegacyResult] = []
     unreadable: list[str] = []
     with ThreadPoolExecutor(_THREADS) as pool:
         for found in pool.map(lambda book: _read_one(store, book), store.list_books()):
@@ -96,9 +101,9 @@ def _read(store: BookStore) -> tuple[list[Original], list[str]]:
     return originals, unreadable
 
 
-def _read_one(store: BookStore, book: Book) -> list[Original] | str:
+def _read_one(store: BookSource, book: Book) -> list[LegacyResult] | str:
     try:
-        return read_originals(book.key, store.read(book))
+        return read_legacy_results(book.key, store.read(book))
     except UnreadableError as error:
         return f"{book.key}: {error}"
     except BookError as error:

@@ -10,7 +10,7 @@ from raypipe.opensearch.search import Hit
 _WIDTH = 96
 
 
-def shown(hits: Sequence[Hit]) -> str:
+def format_hits(hits: Sequence[Hit]) -> str:
     """Return the hits as lines for a terminal."""
     return "\n".join(_lines(hit) for hit in hits) or "  nothing found"
 

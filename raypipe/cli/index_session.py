@@ -11,18 +11,20 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from raypipe.cli.job_factory import state_alone, without_books
-from raypipe.cli.local_services import fill_endpoints
+from raypipe.cli.job_factory import drop_storage, open_state_without_books
+from raypipe.cli.local_services import start_local_services
 from raypipe.config import build as config
 from raypipe.core.options import IndexOptions
 from raypipe.embedded.services import Services
-from raypipe.ledger.writer_lock import Claim
-from raypipe.lifecycle.promote import Promotion, Served
-from raypipe.opensearch.index.config import OpenSearchIndex
+from raypipe.ledger.writer_lock import WriterLock
+from raypipe.lifecycle.promote import Promoter, Served
+from raypipe.opensearch.index.config import IndexConfig
 
 
 @contextmanager
-def serving(cfg: DictConfig, options: Any, life: IndexOptions | None = None) -> Iterator[Promotion]:
+def index_session(
+    cfg: DictConfig, options: Any, life: IndexOptions | None = None
+) -> Iterator[Promoter]:
     """Hold the claim of the state while an alias goes over.
 
     Args:
@@ -33,16 +35,16 @@ def serving(cfg: DictConfig, options: Any, life: IndexOptions | None = None) -> 
     Raises:
         SetupError: Another run writes this state, or the server cannot be used.
     """
-    without_books(cfg, options)
+    drop_storage(cfg, options)
     with Services(Path(options.embedded.data)) as services:
-        fill_endpoints(cfg, services)
-        index: OpenSearchIndex = config.required(cfg, "opensearch")
-        state = state_alone(cfg, options)
-        with Claim.take(state) as claim:
-            yield Promotion(index, state, life or IndexOptions(), claim.run_seq)
+        start_local_services(cfg, services)
+        index: IndexConfig = config.required(cfg, "opensearch")
+        state = open_state_without_books(cfg, options)
+        with WriterLock.take(state) as claim:
+            yield Promoter(index, state, life or IndexOptions(), claim.run_seq)
 
 
-def told(served: Served, index: OpenSearchIndex, new: str, output: str) -> str:
+def format_served(served: Served, index: IndexConfig, new: str, output: str) -> str:
     """Return what is served, as a person or a script reads it."""
     if output == "json":
         cell = {**dataclasses.asdict(served), "alias": index.index, "new": new}

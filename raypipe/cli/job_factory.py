@@ -14,14 +14,14 @@ from omegaconf import DictConfig, open_dict
 from raypipe.config import build as config
 from raypipe.ledger.failures import explain
 from raypipe.ledger.run_records import RunRecord
-from raypipe.ledger.writer_lock import Claim
+from raypipe.ledger.writer_lock import WriterLock
 from raypipe.run.job import Job
 from raypipe.run.runner import run
-from raypipe.sources.protocol import BookStore
+from raypipe.sources.protocol import BookSource
 from raypipe.state.store import State, open_state
 
 
-def job_of(cfg: DictConfig, options: Any, **more: Any) -> Job:
+def build_job(cfg: DictConfig, options: Any, **more: Any) -> Job:
     """Return the job that a config describes.
 
     Args:
@@ -33,7 +33,7 @@ def job_of(cfg: DictConfig, options: Any, **more: Any) -> Job:
         OptionError: A part refused its settings.
     """
     store = more.pop("store", None) or config.required(cfg, "storage")
-    state = more.pop("state", None) or state_of(options, store)
+    state = more.pop("state", None) or open_job_state(options, store)
     return Job(
         store=store,
         cleaner=config.required(cfg, "text"),
@@ -55,13 +55,13 @@ def job_of(cfg: DictConfig, options: Any, **more: Any) -> Job:
     )
 
 
-def listing_job(cfg: DictConfig, options: Any) -> Job:
+def build_listing_job(cfg: DictConfig, options: Any) -> Job:
     """Return the job of a command that lists the source: `run` does it, `plan` tells of it.
 
     Raises:
         OptionError: A part refused its settings.
     """
-    return job_of(
+    return build_job(
         cfg,
         options,
         purge=options.purge,
@@ -71,12 +71,12 @@ def listing_job(cfg: DictConfig, options: Any) -> Job:
     )
 
 
-def state_of(options: Any, store: BookStore | None) -> State:
+def open_job_state(options: Any, store: BookSource | None) -> State:
     """Return the state; on S3 it is reached as the books are, where those are on S3 too."""
     return open_state(options.state.uri, getattr(store, "connection", None))
 
 
-def without_books(cfg: DictConfig, options: Any) -> None:
+def drop_storage(cfg: DictConfig, options: Any) -> None:
     """Take the storage out of a command that reads no book.
 
     All that it is good for there is the way to a state on S3.
@@ -86,16 +86,16 @@ def without_books(cfg: DictConfig, options: Any) -> None:
             del cfg.storage
 
 
-def state_alone(cfg: DictConfig, options: Any) -> State:
+def open_state_without_books(cfg: DictConfig, options: Any) -> State:
     """Return the state of a command that reads no book; `without_books` and endpoints come first.
 
     Raises:
         OptionError: The storage refused its settings.
     """
-    return state_of(options, config.required(cfg, "storage") if "storage" in cfg else None)
+    return open_job_state(options, config.required(cfg, "storage") if "storage" in cfg else None)
 
 
-def carry_out(job: Job, cfg: DictConfig, output: str) -> RunRecord:
+def run_and_report(job: Job, cfg: DictConfig, output: str) -> RunRecord:
     """Run a job under its claim and print its numbers.
 
     Raises:
@@ -103,7 +103,7 @@ def carry_out(job: Job, cfg: DictConfig, output: str) -> RunRecord:
     """
     job.state.check()
     # Ray tells of workers that died on stdout; that is for what this command was asked for.
-    with Claim.take(job.state) as claim, redirect_stdout(sys.stderr):
+    with WriterLock.take(job.state) as claim, redirect_stdout(sys.stderr):
         record = run(job, claim, config.plain(cfg))
     if output == "json":
         print(json.dumps(dataclasses.asdict(record), ensure_ascii=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-OLD_FLAGS: Mapping[str, str] = {
+LEGACY_FLAGS: Mapping[str, str] = {
     "--bucket": "storage=s3 storage.bucket=BUCKET",
     "--profile": "storage.profile=PROFILE",
     "--max-workers": "stages.summarize.workers=4",
@@ -18,10 +18,10 @@ OLD_FLAGS: Mapping[str, str] = {
 """Each old flag, and what is typed now."""
 
 
-def old_flag(args: Sequence[str]) -> str:
+def explain_legacy_flags(args: Sequence[str]) -> str:
     """Return one line for a person who types old flags, or an empty string."""
-    found = [name for name in (arg.partition("=")[0] for arg in args) if name in OLD_FLAGS]
+    found = [name for name in (arg.partition("=")[0] for arg in args) if name in LEGACY_FLAGS]
     if not found:
         return ""
-    now = ", ".join(f"{name} is {OLD_FLAGS[name]}" for name in dict.fromkeys(found))
+    now = ", ".join(f"{name} is {LEGACY_FLAGS[name]}" for name in dict.fromkeys(found))
     return f"options have no dashes here: {now}"

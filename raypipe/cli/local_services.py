@@ -17,7 +17,7 @@ _ANY_URL = "http://127.0.0.1:1"
 _PLACES = {"storage.endpoint_url": "s3", "opensearch.endpoint": "opensearch"}
 
 
-def fill_endpoints(cfg: DictConfig, services: Services) -> None:
+def start_local_services(cfg: DictConfig, services: Services) -> None:
     """Replace the word `embedded` in the config by the address of a service that runs.
 
     Raises:

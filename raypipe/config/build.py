@@ -15,6 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from raypipe.config.moved_targets import update_moved_targets
 from raypipe.config.validate import wrong_setting
 from raypipe.core.errors import OptionError, SetupError
 from raypipe.core.options import (
@@ -44,7 +45,7 @@ PARTS = (
 
 
 @dataclass
-class JobConfig:
+class JobSchema:
     """What `run`, `index` and `retry` share; typed here, so that Hydra checks it."""
 
     storage: Any = None
@@ -75,7 +76,7 @@ class JobConfig:
 
 
 @dataclass
-class IndexConfig(JobConfig):
+class IndexSchema(JobSchema):
     """Schema of `index`."""
 
     purge: bool = False
@@ -88,7 +89,7 @@ class IndexConfig(JobConfig):
 
 
 @dataclass
-class SourceConfig(IndexConfig):
+class SourceSchema(IndexSchema):
     """What `run` and `plan` share: commands that list the source."""
 
     max_delete_fraction: float = 0.05
@@ -104,14 +105,14 @@ class SourceConfig(IndexConfig):
 
 
 @dataclass
-class RunConfig(SourceConfig):
+class RunSchema(SourceSchema):
     """Schema of `run`."""
 
     examples: list[str] = field(default_factory=list)
 
 
 @dataclass
-class PlanConfig(SourceConfig):
+class PlanSchema(SourceSchema):
     """Schema of `plan`."""
 
     sample: int = 50
@@ -123,14 +124,14 @@ class PlanConfig(SourceConfig):
 
 
 @dataclass
-class RetryConfig(JobConfig):
+class RetrySchema(JobSchema):
     """Schema of `retry`."""
 
     all: bool = False
 
 
 @dataclass
-class SearchConfig:
+class SearchSchema:
     """Schema of `search`."""
 
     query: str = "???"
@@ -146,7 +147,7 @@ class SearchConfig:
 
 
 @dataclass
-class LedgerConfig:
+class LedgerSchema:
     """What commands share that hold ledger and index against each other."""
 
     output: str = "text"
@@ -161,7 +162,7 @@ class LedgerConfig:
 
 
 @dataclass
-class VerifyConfig(LedgerConfig):
+class VerifySchema(LedgerSchema):
     """Schema of `verify`."""
 
     against: str | None = None
@@ -170,14 +171,14 @@ class VerifyConfig(LedgerConfig):
 
 
 @dataclass
-class RollbackConfig(LedgerConfig):
+class RollbackSchema(LedgerSchema):
     """Schema of `rollback`."""
 
     to: str = ""
 
 
 @dataclass
-class GcConfig(LedgerConfig):
+class GcSchema(LedgerSchema):
     """Schema of `gc`."""
 
     keep: int = 1
@@ -190,7 +191,7 @@ class GcConfig(LedgerConfig):
 
 
 @dataclass
-class PromoteConfig(RollbackConfig):
+class PromoteSchema(RollbackSchema):
     """Schema of `promote`."""
 
     force: bool = False
@@ -204,24 +205,24 @@ class PromoteConfig(RollbackConfig):
 
 
 @dataclass
-class ServicesConfig:
+class ServicesSchema:
     """Schema of `up` and `down`."""
 
     embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
 
 
 SCHEMAS: Mapping[str, type] = {
-    "run": RunConfig,
-    "index": IndexConfig,
-    "plan": PlanConfig,
-    "retry": RetryConfig,
-    "search": SearchConfig,
-    "verify": VerifyConfig,
-    "promote": PromoteConfig,
-    "rollback": RollbackConfig,
-    "gc": GcConfig,
-    "up": ServicesConfig,
-    "down": ServicesConfig,
+    "run": RunSchema,
+    "index": IndexSchema,
+    "plan": PlanSchema,
+    "retry": RetrySchema,
+    "search": SearchSchema,
+    "verify": VerifySchema,
+    "promote": PromoteSchema,
+    "rollback": RollbackSchema,
+    "gc": GcSchema,
+    "up": ServicesSchema,
+    "down": ServicesSchema,
     "simulate": ServerOptions,
 }
 
@@ -286,6 +287,7 @@ def build(cfg: DictConfig, name: str) -> Any:
     node = cfg[name]
     if node is None or node.get("_target_") is None:
         return None
+    update_moved_targets(node)
     if wrong := wrong_setting(OmegaConf.to_container(node, resolve=True), name):
         raise OptionError(wrong)
     try:

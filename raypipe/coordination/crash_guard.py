@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from raypipe.coordination.run_coordinator import DEADLY, Marks
+from raypipe.coordination.run_coordinator import MAX_WORKER_DEATHS, Coordinator
 from raypipe.core.book import BookError, Failure, Row
 
 ASK_EVERY_S = 1.0
@@ -13,10 +13,10 @@ ASK_EVERY_S = 1.0
 
 
 @dataclass
-class Guard:
+class CrashGuard:
     """Begin and end marks around the books of one stage, and what a worker's death means."""
 
-    marks: Marks
+    marks: Coordinator
     stage: str
     _asked: float = 0.0
     _stop: str = ""  # once a run stops, it does not begin again
@@ -48,10 +48,12 @@ class Guard:
         verdict = self.marks.begin(self.stage, [row.book.book_id], alone=True)
         if verdict.stop:
             return replace(row, left=verdict.stop)
-        if verdict.deaths[0] < DEADLY:
+        if verdict.deaths[0] < MAX_WORKER_DEATHS:
             return row
-        message = f"{row.book.key}: the worker died {DEADLY} times on it (memory, or a crash)"
-        return failed(row, self.stage, BookError("killed_worker", message, retryable=True))
+        message = (
+            f"{row.book.key}: the worker died {MAX_WORKER_DEATHS} times on it (memory, or a crash)"
+        )
+        return failed_row(row, self.stage, BookError("killed_worker", message, retryable=True))
 
     def survived(self, row: Row) -> Row:
         """Forget the marks of a suspect: the worker may still die on one that comes after it."""
@@ -64,7 +66,7 @@ class Guard:
         self.marks.end(self.stage, [row.book.book_id for row in rows], seconds)
 
 
-def failed(row: Row, stage: str, error: BookError) -> Row:
+def failed_row(row: Row, stage: str, error: BookError) -> Row:
     """Return the row as a failure, its message with the book's key."""
     key, message = row.book.key, error.message
     message = message if key in message else f"{key}: {message}"

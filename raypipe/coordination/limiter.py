@@ -14,7 +14,7 @@ FORGOTTEN_S = 300.0
 what one may take (`opensearch.connection.timeout_s`, 120 s)."""
 
 
-class Lane(Protocol):
+class Limiter(Protocol):
     """What a writer asks before each of its requests."""
 
     def enter(self) -> None:
@@ -24,7 +24,7 @@ class Lane(Protocol):
         """Say that the request came back, and whether the server had too much to do."""
 
 
-class OpenLane:
+class NoLimiter:
     """For a writer that is alone."""
 
     def enter(self) -> None:
@@ -35,7 +35,7 @@ class OpenLane:
 
 
 @dataclass
-class Lanes:
+class AdaptiveLimiter:
     """Requests in flight of all write tasks: additive increase, multiplicative decrease.
 
     Halved when a request is refused, once for all requests that were in flight together, and one

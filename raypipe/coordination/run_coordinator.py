@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from raypipe.coordination.limiter import Lanes
+from raypipe.coordination.limiter import AdaptiveLimiter
 from raypipe.core.options import BreakerOptions
 
-DEADLY = 2
+MAX_WORKER_DEATHS = 2
 """A book is given up when this many workers died while it was begun."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class StartDecision:
     """What a stage may do with the books it is about to begin."""
 
     stop: str = ""  # why nothing new may begin; empty = go on
@@ -42,10 +42,10 @@ class Progress:
     stop: str = ""
 
 
-class Marks(Protocol):
+class Coordinator(Protocol):
     """What stages and the sink need of the monitor."""
 
-    def begin(self, stage: str, ids: Sequence[str], *, alone: bool = False) -> Verdict:
+    def begin(self, stage: str, ids: Sequence[str], *, alone: bool = False) -> StartDecision:
         """Say that books are begun, and learn whether they may be."""
 
     def end(self, stage: str, ids: Sequence[str], seconds: float = 0.0) -> None:
@@ -54,10 +54,10 @@ class Marks(Protocol):
     def report(self, done: int, failures: Sequence[str], left: int, usage: Usage) -> None:
         """Say what became of books for good: done, the kinds of the failed, left."""
 
-    def enter_lane(self, who: str) -> bool:
-        """Return whether a write task may send a request now; see `Lanes`."""
+    def acquire_slot(self, who: str) -> bool:
+        """Return whether a write task may send a request now; see `AdaptiveLimiter`."""
 
-    def leave_lane(self, who: str, *, refused: bool) -> None:
+    def release_slot(self, who: str, *, refused: bool) -> None:
         """Say that its request came back, and whether the server had too much to do."""
 
     def stopped(self) -> str:
@@ -80,11 +80,11 @@ class Usage:
 
 
 @dataclass
-class Monitor:
+class RunCoordinator:
     """The actor's own code, plain Python."""
 
     breaker: BreakerOptions
-    lanes: Lanes = field(default_factory=lambda: Lanes(1))
+    lanes: AdaptiveLimiter = field(default_factory=lambda: AdaptiveLimiter(1))
     _begun: Counter[tuple[str, str]] = field(default_factory=Counter)
     _counts: Counter[str] = field(default_factory=Counter)
     _first: list[str] = field(default_factory=list)
@@ -92,18 +92,18 @@ class Monitor:
     _busy: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _stop: str = ""
 
-    def begin(self, stage: str, ids: Sequence[str], alone: bool = False) -> Verdict:
-        """Mark books as begun; see `Marks.begin`.
+    def begin(self, stage: str, ids: Sequence[str], alone: bool = False) -> StartDecision:
+        """Mark books as begun; see `Coordinator.begin`.
 
         Books that are begun together are marked only the first time: once a worker died on
         them, they are begun one by one, so that only the guilty book collects a second mark.
         """
         if self._stop:
-            return Verdict(stop=self._stop)
+            return StartDecision(stop=self._stop)
         deaths = tuple(self._begun[(stage, one)] for one in ids)
         if alone or not any(deaths):
             self._begun.update((stage, one) for one in ids)
-        return Verdict(deaths=deaths)
+        return StartDecision(deaths=deaths)
 
     def end(self, stage: str, ids: Sequence[str], seconds: float = 0.0) -> None:
         """Forget the marks of books that came out."""
@@ -130,11 +130,11 @@ class Monitor:
         if not self._stop:
             self._stop = self._broken()
 
-    def enter_lane(self, who: str) -> bool:
+    def acquire_slot(self, who: str) -> bool:
         """Return whether a write task may send a request now."""
         return self.lanes.enter(who)
 
-    def leave_lane(self, who: str, refused: bool) -> None:
+    def release_slot(self, who: str, refused: bool) -> None:
         """Note that its request came back."""
         self.lanes.leave(who, refused)
 
@@ -163,7 +163,7 @@ class Monitor:
 
 
 @dataclass(frozen=True)
-class RemoteMonitor:
+class RemoteCoordinator:
     """The monitor as workers see it; calls wait for the actor's answer, `end` excepted.
 
     Waiting matters: a mark that is still on its way when the worker dies would be lost.
@@ -171,9 +171,9 @@ class RemoteMonitor:
 
     actor: Any
 
-    def begin(self, stage: str, ids: Sequence[str], *, alone: bool = False) -> Verdict:
+    def begin(self, stage: str, ids: Sequence[str], *, alone: bool = False) -> StartDecision:
         """Mark books as begun."""
-        verdict: Verdict = self._ask("begin", stage, list(ids), alone)
+        verdict: StartDecision = self._ask("begin", stage, list(ids), alone)
         return verdict
 
     def end(self, stage: str, ids: Sequence[str], seconds: float = 0.0) -> None:
@@ -184,13 +184,13 @@ class RemoteMonitor:
         """Count final outcomes."""
         self._ask("report", done, list(failures), left, usage)
 
-    def enter_lane(self, who: str) -> bool:
+    def acquire_slot(self, who: str) -> bool:
         """Return whether a write task may send a request now."""
-        return bool(self._ask("enter_lane", who))
+        return bool(self._ask("acquire_slot", who))
 
-    def leave_lane(self, who: str, *, refused: bool) -> None:
+    def release_slot(self, who: str, *, refused: bool) -> None:
         """Say that its request came back; nobody waits, for the next `enter_lane` comes behind."""
-        self.actor.leave_lane.remote(who, refused)
+        self.actor.release_slot.remote(who, refused)
 
     def stop(self, reason: str) -> None:
         """Let nothing new begin."""

@@ -144,7 +144,7 @@ class Row:
         return self.failure is None and not self.left
 
 
-BY_MODEL = (
+MODEL_FIELDS = (
     *("genre", "setting", "period", "plot", "themes", "characters", "sections", "degraded"),
 )
 """Fields of a document that only a model fills."""
@@ -190,7 +190,7 @@ DOCUMENT_SCHEMA = pa.schema(
 )
 _LISTS = tuple(one.name for one in DOCUMENT_SCHEMA if pa.types.is_list(one.type))
 _TEXTS = tuple(one.name for one in DOCUMENT_SCHEMA if pa.types.is_string(one.type))
-PARCEL_SCHEMA = pa.schema([("books", pa.int32()), ("rows", pa.binary())])
+BATCH_SCHEMA = pa.schema([("books", pa.int32()), ("rows", pa.binary())])
 """One row: how many books, and their rows as JSON (building nested Arrow took 20 times longer)."""
 
 
@@ -207,13 +207,13 @@ def book_id(source: str, key: str) -> str:
     return hashlib.sha256(f"{source}\0{key}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def pack(rows: Iterable[Row]) -> pa.Table:
+def to_table(rows: Iterable[Row]) -> pa.Table:
     """Return the rows as one parcel: a table of one row."""
     parcel = list(rows)
-    return pa.table({"books": [len(parcel)], "rows": [_encoded(parcel)]}, schema=PARCEL_SCHEMA)
+    return pa.table({"books": [len(parcel)], "rows": [_encoded(parcel)]}, schema=BATCH_SCHEMA)
 
 
-def unpack(parcels: pa.Table) -> list[Row]:
+def from_table(parcels: pa.Table) -> list[Row]:
     """Return the rows of all parcels in a table."""
     return [_row(cell) for data in parcels["rows"] for cell in orjson.loads(data.as_py())]
 

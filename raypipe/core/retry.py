@@ -1,10 +1,11 @@
-"""Which errors are transient, and how long to wait before the next try."""
+"""Retry transient errors: which statuses are transient, and how long to wait between attempts."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
@@ -12,23 +13,76 @@ TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _RETRY_AFTER = "retry-after"
 
 
-def full_jitter(attempt: int, *, base: float = 0.5, cap: float = 60.0) -> float:
-    """Return seconds to wait before try `attempt` (1 = first retry).
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a retry loop.
 
-    Uniform between 0 and the capped exponential, so that many workers spread out:
+    Args:
+        number: 1 for the first attempt.
+        is_last: Whether the loop ends after this attempt.
+    """
+
+    number: int
+    is_last: bool
+
+
+def attempts(
+    *,
+    tries: int,
+    within_s: float = 0.0,
+    base: float = 0.5,
+    cap: float = 60.0,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Attempt]:
+    """Yield the attempts of a retry loop, with `full_jitter` waits between them.
+
+    The loop body returns on success and raises when `Attempt.is_last` or the error is permanent:
+
+        for attempt in attempts(tries=5):
+            try:
+                return request()
+            except RequestError as error:
+                if attempt.is_last or not is_transient(error):
+                    raise
+
+    Args:
+        tries: Number of attempts, at least 1.
+        within_s: Seconds in which attempts beyond `tries` may still begin.
+        base: Upper bound of the first wait, in seconds; it doubles with each attempt.
+        cap: Upper bound of every wait, in seconds.
+        sleep: Waits that many seconds.
+        clock: Monotonic seconds.
+    """
+    end = clock() + within_s
+    number = 1
+    while True:
+        is_last = number >= tries and clock() >= end
+        yield Attempt(number, is_last)
+        if is_last:
+            return
+        sleep(full_jitter(number, base=base, cap=cap))
+        number += 1
+
+
+def full_jitter(attempt: int, *, base: float = 0.5, cap: float = 60.0) -> float:
+    """Return the seconds to wait before retry number `attempt` (1 = the first retry).
+
+    Uniform between 0 and the capped exponential, so that the retries of many workers spread out:
     "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
     return random.uniform(0.0, min(cap, base * 2.0 ** min(attempt - 1, 30)))
 
 
 def retry_after_s(headers: Mapping[str, str], millis: str = "") -> float | None:
-    """Return the seconds that a server asks to wait; None = it does not say, or not readably.
+    """Return the wait that a server asks for, in seconds, or None.
 
-    `Retry-After` says seconds or a date: RFC 9110, section 10.2.3.
+    `Retry-After` holds seconds or a date: RFC 9110, section 10.2.3. An unreadable value counts
+    as none.
 
     Args:
-        headers: Of its answer; names in lower case, or without regard to it.
-        millis: A header that says milliseconds, which comes first.
+        headers: Headers of the response; names in lower case, or a case-insensitive mapping.
+        millis: Name of a header in milliseconds that takes precedence.
     """
     for name, unit in ((millis, 1e-3), (_RETRY_AFTER, 1.0)):
         try:

@@ -17,7 +17,7 @@ from raypipe.core.book import BookError
 from raypipe.embedders.protocol import InputType
 from raypipe.models.calling.caller import Caller
 from raypipe.models.calling.model_calls import embedding_call
-from raypipe.models.context import Account
+from raypipe.models.context import ModelContext
 from raypipe.models.protocol import EmbeddingModel, TooLongError, Vectors
 
 _BATCH_CHARS = 300_000
@@ -43,7 +43,7 @@ class ModelEmbedder:
 
     model: EmbeddingModel
     calls: int = 16
-    account: Account | None = None
+    account: ModelContext | None = None
     _made: list[Caller] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class ModelEmbedder:
         """Return the model's id as the prices know it."""
         return self.model.base_model
 
-    def bound(self, account: Account) -> Self:
+    def bound(self, account: ModelContext) -> Self:
         """Return the embedder with the run's cache and quota."""
         return dataclasses.replace(self, account=account)
 
@@ -173,7 +173,7 @@ class ModelEmbedder:
     def _caller(self) -> Caller:
         with _lock:
             if not self._made:
-                account = self.account or Account()
+                account = self.account or ModelContext()
                 self._made.append(Caller(account, self.pool, max_in_flight=self.calls))
             return self._made[0]
 

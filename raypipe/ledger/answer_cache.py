@@ -40,7 +40,7 @@ _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionErro
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class CallUsage:
     """What one call came to.
 
     Args:
@@ -117,7 +117,7 @@ class AnswerGroup:
         data = self._state.get(name)
         return None if data is None else self._believed(name, data, read)
 
-    def put(self, key: str, answer: Mapping[str, Any], bill: Bill, read: Read[T]) -> T | None:
+    def put(self, key: str, answer: Mapping[str, Any], bill: CallUsage, read: Read[T]) -> T | None:
         """Keep an answer, or return the one that was kept before: the first counts.
 
         Args:
@@ -142,7 +142,7 @@ class AnswerGroup:
             self._names.add(name)
         return None
 
-    def spend(self, key: str, bill: Bill) -> None:
+    def spend(self, key: str, bill: CallUsage) -> None:
         """Record what a call came to whose answer is not kept; no text is in it."""
         name = f"{self._folder}{key}.spent-{uuid.uuid4().hex[:8]}.json"
         self._state.put(name, canonical(_head(key, bill)))
@@ -166,7 +166,7 @@ class AnswerGroup:
             return None
 
 
-def paid(state: State) -> list[str]:
+def list_entries(state: State) -> list[str]:
     """Return the names of everything that was ever paid for, `cache/<group>/...`, sorted.
 
     Raises:
@@ -175,7 +175,7 @@ def paid(state: State) -> list[str]:
     return [name for name in state.list(f"{FOLDER}/") if _KEPT.fullmatch(name)]
 
 
-def bills(state: State, names: Iterable[str]) -> Iterator[tuple[str, Bill]]:
+def read_usage(state: State, names: Iterable[str]) -> Iterator[tuple[str, CallUsage]]:
     """Yield name and bill of what was paid for; a damaged one is passed over, and logged.
 
     Args:
@@ -193,12 +193,12 @@ def bills(state: State, names: Iterable[str]) -> Iterator[tuple[str, Bill]]:
                     yield name, bill
 
 
-def spent(state: State, known: Collection[str] = ()) -> Iterator[tuple[str, Bill]]:
+def spent(state: State, known: Collection[str] = ()) -> Iterator[tuple[str, CallUsage]]:
     """Yield name and bill of everything that was ever paid for, names in `known` left out."""
-    return bills(state, (name for name in paid(state) if name not in known))
+    return read_usage(state, (name for name in list_entries(state) if name not in known))
 
 
-def _bill(state: State, name: str) -> Bill | None:
+def _bill(state: State, name: str) -> CallUsage | None:
     data = state.get(name)
     try:
         return None if data is None else _bill_of(_opened(name, data))
@@ -223,12 +223,12 @@ def _opened(name: str, data: bytes) -> dict[str, Any]:
     return entry
 
 
-def _bill_of(entry: Mapping[str, Any]) -> Bill:
+def _bill_of(entry: Mapping[str, Any]) -> CallUsage:
     usage = entry["usage"]
     tokens = usage["input_tokens"], usage["output_tokens"]
     if not all(isinstance(count, int) and count >= 0 for count in tokens):
         raise ValueError("no usage")
-    return Bill(str(entry["operation"]), str(entry["model"]), *tokens)
+    return CallUsage(str(entry["operation"]), str(entry["model"]), *tokens)
 
 
 def _log_damaged(name: str, error: Exception) -> None:
@@ -236,7 +236,7 @@ def _log_damaged(name: str, error: Exception) -> None:
     log.warning("%s is damaged or not raypipe's (%s); not believed", name, type(error).__name__)
 
 
-def _head(key: str, bill: Bill) -> dict[str, Any]:
+def _head(key: str, bill: CallUsage) -> dict[str, Any]:
     return {
         "version": VERSION,
         "key": key,
@@ -247,7 +247,7 @@ def _head(key: str, bill: Bill) -> dict[str, Any]:
     }
 
 
-def _entry(key: str, bill: Bill, answer: Mapping[str, Any]) -> bytes:
+def _entry(key: str, bill: CallUsage, answer: Mapping[str, Any]) -> bytes:
     return canonical({**_head(key, bill), "sha256": _digest(answer), "answer": answer})
 
 

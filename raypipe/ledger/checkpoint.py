@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.core.errors import SetupError
-from raypipe.state.parquet_table import Parts
+from raypipe.state.parquet_table import ParquetTable
 from raypipe.state.store import State
-from raypipe.state.table_schema import Form, equal
-from raypipe.state.version_index import Versions
+from raypipe.state.table_schema import TableSchema, equal
+from raypipe.state.version_index import VersionSet
 
 PROCESSED_SCHEMA = pa.schema(
     [
@@ -28,7 +28,7 @@ PROCESSED_SCHEMA = pa.schema(
 )
 
 FOLDER = "processed"
-_FORM = Form(PROCESSED_SCHEMA, kind="processed", version=1)
+_FORM = TableSchema(PROCESSED_SCHEMA, kind="processed", version=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,9 @@ class Checkpoint:
         table = self.of_generation(generation)
         return equal(table, "recipe", recipe).drop_columns("recipe")
 
-    def versions(self, generation: str, recipe: str) -> Versions:
+    def versions(self, generation: str, recipe: str) -> VersionSet:
         """Return the same as a set of (book id, ETag)."""
-        return Versions(self.processed(generation, recipe))
+        return VersionSet(self.processed(generation, recipe))
 
     def of_generation(self, generation: str) -> pa.Table:
         """Return what an index generation holds, each book once; `book_id`, `etag`, `recipe`."""
@@ -114,13 +114,13 @@ class Checkpoint:
         return self._parts(keys=("book_id",)).latest()
 
     def compact(self, threshold: int = 500) -> int:
-        """Merge parts if there are too many; see `Parts.compact`."""
+        """Merge parts if there are too many; see `ParquetTable.compact`."""
         return self._parts().compact(threshold)
 
-    def _parts(self, keys: tuple[str, ...] = ("generation", "book_id")) -> Parts:
+    def _parts(self, keys: tuple[str, ...] = ("generation", "book_id")) -> ParquetTable:
         if self.state is None:
             raise SetupError("the checkpoint has no state; set state.uri")
-        return Parts(self.state, FOLDER, _FORM, keys, order=("run_seq", "processed_at"))
+        return ParquetTable(self.state, FOLDER, _FORM, keys, order=("run_seq", "processed_at"))
 
 
 def _there(table: pa.Table) -> pa.Table:

@@ -14,15 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.core.book import DOCUMENT_SCHEMA, Document, document_from, documents_table
-from raypipe.state.parquet_table import Parts, latest
+from raypipe.state.parquet_table import ParquetTable, latest_rows
 from raypipe.state.store import State
-from raypipe.state.table_schema import Form
-from raypipe.state.version_index import Texts, VersionParts
+from raypipe.state.table_schema import TableSchema
+from raypipe.state.version_index import TextIndex, VersionIndex
 
 FOLDER = "documents"
 _ORDER = ("run_seq", "finished_at")
 # Workers take few documents of a large part: they read the row groups that hold them.
-_FORM = Form(DOCUMENT_SCHEMA, kind=FOLDER, version=2, row_group=1_000)
+_FORM = TableSchema(DOCUMENT_SCHEMA, kind=FOLDER, version=2, row_group=1_000)
 _MAX_ROWS = 50_000
 _COLUMNS = ("book_id", "etag", "text_sha256", "degraded", "run_seq", "finished_at")
 
@@ -75,11 +75,11 @@ class DocumentStore:
         name = self._parts(recipes[0]).write(table, run_seq, task, seq)
         return f"{recipes[0]}/{name}"
 
-    def finished(self, document_recipe: str) -> VersionParts:
+    def finished(self, document_recipe: str) -> VersionIndex:
         """Return the part of each (book id, ETag) that is finished, read without the vectors."""
-        return VersionParts(_last_versions(self._heads([document_recipe])))
+        return VersionIndex(_last_versions(self._heads([document_recipe])))
 
-    def summarized(self, summary_recipe: str, besides: Collection[str] = ()) -> VersionParts:
+    def summarized(self, summary_recipe: str, besides: Collection[str] = ()) -> VersionIndex:
         """Return the part of each (book id, ETag) that has a summary, the newest one.
 
         Args:
@@ -87,14 +87,14 @@ class DocumentStore:
             besides: Document recipes to leave out, usually the one of this run.
         """
         recipes = [one for one in self._recipes(summary_recipe) if one not in besides]
-        return VersionParts(_last_versions(_undegraded(self._heads(recipes))))
+        return VersionIndex(_last_versions(_undegraded(self._heads(recipes))))
 
     def newest(self, document_recipe: str) -> pa.Table:
         """Return the newest finished version of each book: the columns that make a `Book`."""
         columns = ["book_id", "key", "etag", "size", "modified"]
         # Two versions of a book may be finished in one run: the later one counts.
         rows = self._parts(document_recipe).read([*columns, *_ORDER])
-        return latest(rows, ["book_id"], _ORDER).select(columns)
+        return latest_rows(rows, ["book_id"], _ORDER).select(columns)
 
     def newest_of_all(self) -> pa.Table:
         """Return key, title, author and summary of each book's newest document of any recipe."""
@@ -119,7 +119,7 @@ class DocumentStore:
                 kept.append(Kept(recipe, last["summarizer"], last["embedder"], books))
         return sorted(kept, key=lambda one: -one.books)
 
-    def by_text(self, summary_recipe: str) -> Texts:
+    def by_text(self, summary_recipe: str) -> TextIndex:
         """Return the part and the book id that hold the document of each text, the newest one.
 
         This is how a renamed, touched or re-uploaded book is recognized.
@@ -128,7 +128,7 @@ class DocumentStore:
             A mapping of `text_sha256` to (part, book id).
         """
         table = _undegraded(self._heads(self._recipes(summary_recipe)))
-        return Texts(latest(table, ["text_sha256"], _ORDER))
+        return TextIndex(latest_rows(table, ["text_sha256"], _ORDER))
 
     def newest_recipe(self) -> str:
         """Return the recipe of the documents that were finished last; empty = there are none."""
@@ -163,7 +163,7 @@ class DocumentStore:
         keys = ["book_id"] if etags is None else ["book_id", "etag"]
         found = {
             tuple(cell[key] for key in keys): document_from(cell)
-            for cell in latest(table, keys, _ORDER).to_pylist()
+            for cell in latest_rows(table, keys, _ORDER).to_pylist()
         }
         asked = zip(book_ids) if etags is None else zip(book_ids, etags, strict=True)
         return [found[one] for one in asked if one in found]
@@ -181,11 +181,11 @@ class DocumentStore:
     def degraded(self, document_recipe: str) -> set[str]:
         """Return the books whose newest document has a fallback's summary, not the model's."""
         rows = self._parts(document_recipe).read(["book_id", "degraded", *_ORDER])
-        newest = latest(rows, ["book_id"], _ORDER)
+        newest = latest_rows(rows, ["book_id"], _ORDER)
         return set(newest.filter(_is_degraded(newest))["book_id"].to_pylist())
 
     def compact(self, document_recipe: str, threshold: int = 500) -> int:
-        """Merge parts of a recipe if there are too many; see `Parts.compact`."""
+        """Merge parts of a recipe if there are too many; see `ParquetTable.compact`."""
         return self._parts(document_recipe).compact(threshold)
 
     def _newest(self, columns: Sequence[str], where: Mapping[str, Any] | None = None) -> pa.Table:
@@ -194,12 +194,12 @@ class DocumentStore:
         tables = [self._parts(one).read(wanted, where) for one in self._by_recipe()]
         if not tables:
             return pa.schema([DOCUMENT_SCHEMA.field(name) for name in columns]).empty_table()
-        return latest(pa.concat_tables(tables), ["book_id"], _ORDER).select(columns)
+        return latest_rows(pa.concat_tables(tables), ["book_id"], _ORDER).select(columns)
 
-    def _parts(self, recipe: str) -> Parts:
+    def _parts(self, recipe: str) -> ParquetTable:
         folder = f"{FOLDER}/{recipe}"
         # One version of a book in a part, so that a part and a book id name one document.
-        return Parts(self.state, folder, _FORM, ("book_id",), _ORDER, max_rows=_MAX_ROWS)
+        return ParquetTable(self.state, folder, _FORM, ("book_id",), _ORDER, max_rows=_MAX_ROWS)
 
     def _heads(self, recipes: Iterable[str]) -> pa.Table:
         """Return the small columns of all documents of some recipes, and their `part`."""
@@ -247,10 +247,10 @@ def _versions(table: pa.Table) -> Iterator[tuple[str, str]]:
 
 
 def _last_versions(heads: pa.Table) -> pa.Table:
-    return latest(heads, ["book_id", "etag"], _ORDER)
+    return latest_rows(heads, ["book_id", "etag"], _ORDER)
 
 
-def _moved(parts: Parts, book_ids: Sequence[str]) -> pa.Table:
+def _moved(parts: ParquetTable, book_ids: Sequence[str]) -> pa.Table:
     """Return documents whose part was compacted: the newest compacted parts come first."""
     found = [parts.form.schema.empty_table()]
     missing = set(book_ids)

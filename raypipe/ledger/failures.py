@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raypipe.state.parquet_table import Parts
+from raypipe.state.parquet_table import ParquetTable
 from raypipe.state.store import State
-from raypipe.state.table_schema import Form
+from raypipe.state.table_schema import TableSchema
 
 KINDS: Mapping[str, str] = {
     # read
@@ -72,7 +72,7 @@ FAILURES_SCHEMA = pa.schema(
 )
 
 FOLDER = "failures"
-_FORM = Form(FAILURES_SCHEMA, kind="failures", version=1)
+_FORM = TableSchema(FAILURES_SCHEMA, kind="failures", version=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +117,14 @@ class FailureLog:
         return self._parts().latest(where={"run_seq": run_seq})
 
     def compact(self, threshold: int = 500) -> int:
-        """Merge parts if there are too many; see `Parts.compact`."""
+        """Merge parts if there are too many; see `ParquetTable.compact`."""
         return self._parts().compact(threshold)
 
-    def _parts(self, keys: tuple[str, ...] = ("run_seq", "book_id")) -> Parts:
-        return Parts(self.state, FOLDER, _FORM, keys, order=("run_seq", "failed_at"))
+    def _parts(self, keys: tuple[str, ...] = ("run_seq", "book_id")) -> ParquetTable:
+        return ParquetTable(self.state, FOLDER, _FORM, keys, order=("run_seq", "failed_at"))
 
 
-def standing(failures: pa.Table, processed: pa.Table) -> pa.Table:
+def unresolved(failures: pa.Table, processed: pa.Table) -> pa.Table:
     """Return the failures that were not made good since.
 
     A book that the same run, or a later one, saw acknowledged has not failed: in one run a
@@ -141,7 +141,7 @@ def standing(failures: pa.Table, processed: pa.Table) -> pa.Table:
     return failures.filter(pc.invert(made_good))
 
 
-def lasting(failures: pa.Table, max_attempts: int = MAX_ATTEMPTS) -> pa.Table:
+def permanent(failures: pa.Table, max_attempts: int = MAX_ATTEMPTS) -> pa.Table:
     """Return the failures that a run does not take up, until ETag or recipe change."""
     given_up = np.asarray(failures["attempts"].to_numpy()) >= max_attempts
     return failures.filter(pc.or_(pc.invert(failures["retryable"]), pa.array(given_up)))

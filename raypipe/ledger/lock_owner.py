@@ -13,13 +13,13 @@ from pathlib import Path
 from raypipe.core.errors import SetupError
 from raypipe.state.store import State
 
-NAME = "claim.json"
+LOCK_NAME = "claim.json"
 
 _UNSEEN = ""  # a process that is there and hides when it started
 
 
 @dataclass(frozen=True)
-class Holder:
+class LockOwner:
     """What `claim.json` says.
 
     Args:
@@ -45,7 +45,7 @@ class Holder:
     taken_at: str = ""
 
     @classmethod
-    def me(cls, run_seq: int) -> Holder:
+    def me(cls, run_seq: int) -> LockOwner:
         """Return this process as the holder."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         owner, pid = uuid.uuid4().hex, os.getpid()
@@ -107,21 +107,21 @@ def _hidden(pid: int) -> bool:
     return False
 
 
-def encode(holder: Holder) -> bytes:
+def encode_owner(holder: LockOwner) -> bytes:
     """Return a holder as `claim.json` keeps it."""
     return json.dumps(asdict(holder), indent=1).encode()
 
 
-def decode(data: bytes, state: State) -> Holder:
+def decode_owner(data: bytes, state: State) -> LockOwner:
     """Return the holder that `claim.json` names.
 
     Raises:
         SetupError: The file is damaged.
     """
     try:
-        return Holder(**json.loads(data))
+        return LockOwner(**json.loads(data))
     except (ValueError, TypeError):
         raise SetupError(
-            f"{NAME} in the state {state.uri} is damaged; make sure that no run is at work there, "
+            f"{LOCK_NAME} in the state {state.uri} is damaged; make sure that no run is at work there, "
             "delete it, and run again"
         ) from None

@@ -16,7 +16,7 @@ from raypipe.state.store import State
 
 FOLDER = "runs"
 LATEST = f"{FOLDER}/latest"
-HIDDEN = "(not kept)"
+REDACTED = "(not kept)"
 
 _SHOWN = 5  # ids in a message
 
@@ -100,13 +100,13 @@ def save_config(state: State, which: str, config: Mapping[str, Any]) -> str:
     import yaml
 
     name = f"{FOLDER}/{which}/config.yaml"
-    text = yaml.safe_dump(without_secrets(config), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(redact(config), sort_keys=False, allow_unicode=True)
     state.put(name, text.encode())
     return name
 
 
-def without_secrets(value: Any, key: str = "") -> Any:
-    """Return a configuration as plain lists and dicts with every secret replaced by `HIDDEN`.
+def redact(value: Any, key: str = "") -> Any:
+    """Return a configuration as plain lists and dicts with every secret replaced by `REDACTED`.
 
     A secret is known by its key (`password`, `api_key`, `session_token`; not `max_tokens`), in a
     URL by its place before the `@`, and in a text by the `name=value` of an override.
@@ -114,14 +114,14 @@ def without_secrets(value: Any, key: str = "") -> Any:
     if value is None or isinstance(value, bool) or value == "":
         return value
     if _is_secret(key, value):
-        return HIDDEN
+        return REDACTED
     if isinstance(value, Mapping):
-        return {str(name): without_secrets(inner, str(name)) for name, inner in value.items()}
+        return {str(name): redact(inner, str(name)) for name, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [without_secrets(inner, key) for inner in value]
+        return [redact(inner, key) for inner in value]
     if isinstance(value, int | float):
         return value
-    text = _URL_LOGIN.sub(rf"\g<1>{HIDDEN}@", str(value))
+    text = _URL_LOGIN.sub(rf"\g<1>{REDACTED}@", str(value))
     return _ASSIGNMENT.sub(_assignment, text)
 
 
@@ -185,4 +185,4 @@ def _is_secret(key: str, value: Any) -> bool:
 
 def _assignment(match: re.Match[str]) -> str:
     key = match["key"].rpartition(".")[2]
-    return f"{match['key']}={HIDDEN}" if _is_secret(key, match["value"]) else match[0]
+    return f"{match['key']}={REDACTED}" if _is_secret(key, match["value"]) else match[0]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raypipe.state.parquet_table import Parts
+from raypipe.state.parquet_table import ParquetTable
 from raypipe.state.store import State
-from raypipe.state.table_schema import Form
+from raypipe.state.table_schema import TableSchema
 
 FOLDER = "removed"
 _SCHEMA = pa.schema(
@@ -23,11 +23,11 @@ _SCHEMA = pa.schema(
         ("removed_at", pa.float64()),  # seconds since the epoch, UTC
     ]
 )
-_FORM = Form(_SCHEMA, kind=FOLDER, version=1)
+_FORM = TableSchema(_SCHEMA, kind=FOLDER, version=1)
 
 
 @dataclass(frozen=True)
-class Removals:
+class Tombstones:
     """Which books were removed at the source, and deleted for that.
 
     Args:
@@ -49,7 +49,7 @@ class Removals:
         """
         self._write(((one, key, True) for one, key in keys.items()), run_seq, "removed")
 
-    def take_back(self, book_ids: Iterable[str], run_seq: int) -> None:
+    def restore(self, book_ids: Iterable[str], run_seq: int) -> None:
         """Note that books are at the source again.
 
         Raises:
@@ -65,11 +65,11 @@ class Removals:
         ]
         self._parts().write(pa.Table.from_pylist(cells, schema=_SCHEMA), run_seq, task, 0)
 
-    def _parts(self) -> Parts:
-        return Parts(self.state, FOLDER, _FORM, ("book_id",), ("run_seq", "removed_at"))
+    def _parts(self) -> ParquetTable:
+        return ParquetTable(self.state, FOLDER, _FORM, ("book_id",), ("run_seq", "removed_at"))
 
 
-def without(table: pa.Table, book_ids: set[str]) -> pa.Table:
+def exclude_books(table: pa.Table, book_ids: set[str]) -> pa.Table:
     """Return a table without the rows of some books."""
     if not book_ids:
         return table

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from raypipe.ledger.answer_cache import bills, paid
-from raypipe.state.parquet_table import Parts
+from raypipe.ledger.answer_cache import list_entries, read_usage
+from raypipe.state.parquet_table import ParquetTable
 from raypipe.state.store import State
-from raypipe.state.table_schema import Form
+from raypipe.state.table_schema import TableSchema
 
 FOLDER = "usage"
 USAGE_SCHEMA = pa.schema(
@@ -28,11 +28,11 @@ USAGE_SCHEMA = pa.schema(
         ("run_seq", pa.int64()),
     ]
 )
-_FORM = Form(USAGE_SCHEMA, kind=FOLDER, version=1)
+_FORM = TableSchema(USAGE_SCHEMA, kind=FOLDER, version=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
+class ModelUsage:
     """What one model's answers came to."""
 
     model: str
@@ -40,7 +40,7 @@ class Paid:
     output_tokens: int
 
 
-def paid_so_far(state: State, run_seq: int) -> list[Paid]:
+def usage_by_model(state: State, run_seq: int) -> list[ModelUsage]:
     """Return what each model was ever paid for, by the cache of answers.
 
     Args:
@@ -51,9 +51,9 @@ def paid_so_far(state: State, run_seq: int) -> list[Paid]:
         SetupError: The state cannot be read or written.
     """
     names: defaultdict[str, list[str]] = defaultdict(list)
-    for name in paid(state):
+    for name in list_entries(state):
         names[name.split("/")[1]].append(name)
-    parts = Parts(state, FOLDER, _FORM, keys=("group", "model"))
+    parts = ParquetTable(state, FOLDER, _FORM, keys=("group", "model"))
     rows = [row for row in parts.latest().to_pylist() if row["entries"] == len(names[row["group"]])]
     known = {row["group"] for row in rows}
     fresh = list(_added_up(state, {one: many for one, many in names.items() if one not in known}))
@@ -65,7 +65,7 @@ def paid_so_far(state: State, run_seq: int) -> list[Paid]:
 
 def _added_up(state: State, names: Mapping[str, Sequence[str]]) -> Iterator[dict[str, object]]:
     sums: Counter[tuple[str, str, str]] = Counter()
-    for name, bill in bills(state, (name for many in names.values() for name in many)):
+    for name, bill in read_usage(state, (name for many in names.values() for name in many)):
         group = name.split("/")[1]
         sums[group, bill.model, "input_tokens"] += bill.input_tokens
         sums[group, bill.model, "output_tokens"] += bill.output_tokens
@@ -79,10 +79,12 @@ def _added_up(state: State, names: Mapping[str, Sequence[str]]) -> Iterator[dict
         }
 
 
-def _by_model(rows: Sequence[Mapping[str, object]]) -> list[Paid]:
+def _by_model(rows: Sequence[Mapping[str, object]]) -> list[ModelUsage]:
     sums: Counter[tuple[object, str]] = Counter()
     for row in rows:
         for what in ("input_tokens", "output_tokens"):
             sums[row["model"], what] += row[what]  # type: ignore[operator]
     models = sorted({str(model) for model, _ in sums})
-    return [Paid(one, sums[one, "input_tokens"], sums[one, "output_tokens"]) for one in models]
+    return [
+        ModelUsage(one, sums[one, "input_tokens"], sums[one, "output_tokens"]) for one in models
+    ]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from raypipe.core.errors import SetupError
-from raypipe.ledger.lock_owner import NAME, Holder, decode, encode
+from raypipe.ledger.lock_owner import LOCK_NAME, LockOwner, decode_owner, encode_owner
 from raypipe.state.store import State
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ _LAST_BEAT_S = 10.0  # to wait for a heartbeat under way; a stop must not take l
 
 
 @dataclass(frozen=True)
-class Pace:
+class LockTiming:
     """How often, and how long, in seconds.
 
     A holder that cannot reach the state gives up before another may take over: `unreachable`
@@ -41,8 +41,8 @@ class Pace:
     still: float = 60.0
 
 
-class Claim:
-    """A claim that is held; `Claim.take` makes it. Leaving its context releases it.
+class WriterLock:
+    """A claim that is held; `WriterLock.take` makes it. Leaving its context releases it.
 
     Attributes:
         run_seq: This run's number, greater than that of every earlier run.
@@ -51,7 +51,12 @@ class Claim:
     """
 
     def __init__(
-        self, state: State, holder: Holder, tag: str, pace: Pace, clock: Callable[[], float]
+        self,
+        state: State,
+        holder: LockOwner,
+        tag: str,
+        pace: LockTiming,
+        clock: Callable[[], float],
     ) -> None:
         self.run_seq = holder.run_seq
         self.lost = threading.Event()
@@ -72,10 +77,10 @@ class Claim:
         state: State,
         *,
         on_wait: Callable[[str], None] = log.warning,
-        pace: Pace | None = None,
+        pace: LockTiming | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-    ) -> Claim:
+    ) -> WriterLock:
         """Take the claim, waiting for a run on another host to end or to stand still.
 
         Args:
@@ -89,21 +94,21 @@ class Claim:
             SetupError: A living process of this host holds it, or `claim.json` is damaged.
             StateError: The state cannot be reached.
         """
-        pace = pace or Pace()
+        pace = pace or LockTiming()
         patience = _Patience(clock, pace.still, on_wait)
         while True:
             began = clock()
-            found = state.get_tagged(NAME)
+            found = state.get_tagged(LOCK_NAME)
             if found is None:
-                mine = Holder.me(_last_run(state) + 1)
-                tag = state.put_if_absent(NAME, encode(mine))
+                mine = LockOwner.me(_last_run(state) + 1)
+                tag = state.put_if_absent(LOCK_NAME, encode_owner(mine))
             else:
-                other = decode(found[0], state)
+                other = decode_owner(found[0], state)
                 if not patience.over(other):
                     sleep(pace.beat)
                     continue
-                mine = Holder.me(other.run_seq + 1)
-                tag = state.put_if_match(NAME, encode(mine), found[1])
+                mine = LockOwner.me(other.run_seq + 1)
+                tag = state.put_if_match(LOCK_NAME, encode_owner(mine), found[1])
             if tag is not None:
                 claim = cls(state, mine, tag, pace, clock)
                 claim._last_beat = began
@@ -131,7 +136,7 @@ class Claim:
         if self.lost.is_set():
             raise SetupError(self.reason)
 
-    def __enter__(self) -> Claim:
+    def __enter__(self) -> WriterLock:
         return self
 
     def __exit__(
@@ -156,15 +161,15 @@ class Claim:
                 return
             self._holder, self._tag, self._last_beat = holder, tag, began
 
-    def _swap(self, holder: Holder) -> str | None:
-        tag = self._state.put_if_match(NAME, encode(holder), self._tag)
+    def _swap(self, holder: LockOwner) -> str | None:
+        tag = self._state.put_if_match(LOCK_NAME, encode_owner(holder), self._tag)
         if tag is not None:
             return tag
         # A beat of unknown outcome may have arrived after all: then what stands there is ours.
-        found = self._state.get_tagged(NAME)
-        if found is None or decode(found[0], self._state).owner != holder.owner:
+        found = self._state.get_tagged(LOCK_NAME)
+        if found is None or decode_owner(found[0], self._state).owner != holder.owner:
             return None
-        return self._state.put_if_match(NAME, encode(holder), found[1])
+        return self._state.put_if_match(LOCK_NAME, encode_owner(holder), found[1])
 
     def _watch(self) -> None:
         while not self._over.wait(min(1.0, self._pace.beat)) and not self.lost.is_set():
@@ -181,8 +186,10 @@ class Claim:
 
     def _taker(self) -> str:
         try:
-            found = self._state.get(NAME)
-            return str(decode(found, self._state)) if found else "nobody: claim.json was deleted"
+            found = self._state.get(LOCK_NAME)
+            return (
+                str(decode_owner(found, self._state)) if found else "nobody: claim.json was deleted"
+            )
         except SetupError:
             return "another run"
 
@@ -198,7 +205,7 @@ class _Patience:
     _since: float = field(default=0.0, init=False)
     _told: bool = field(default=False, init=False)
 
-    def over(self, other: Holder) -> bool:
+    def over(self, other: LockOwner) -> bool:
         """Whether this holder has let go, is gone, or has stood still long enough.
 
         Raises:

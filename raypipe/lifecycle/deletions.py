@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
-from raypipe.ledger.tombstones import Removals
-from raypipe.lifecycle.forget import forget
-from raypipe.opensearch.index.config import IndexHandle
+from raypipe.ledger.tombstones import Tombstones
+from raypipe.lifecycle.forget import delete_from_index
+from raypipe.opensearch.index.config import IndexRef
 from raypipe.opensearch.index.index import find
 from raypipe.run.job import Job
 
@@ -20,7 +20,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Departed:
+class DeletedBooks:
     """What a listing says of books that were there before.
 
     Args:
@@ -51,7 +51,7 @@ class Departed:
         return not job.allow_deletes and self.share > job.max_delete_fraction
 
 
-def departed(job: Job, books: Sequence[Book]) -> Departed:
+def find_deleted(job: Job, books: Sequence[Book]) -> DeletedBooks:
     """Hold a listing against the finished books that it should name.
 
     Only keys that this very listing would name count: those of another bucket, behind another
@@ -62,8 +62,8 @@ def departed(job: Job, books: Sequence[Book]) -> Departed:
         books: Its whole listing; all pages of it came, or it had raised.
     """
     if job.only is not None:
-        return Departed()
-    removals = Removals(job.state).standing()
+        return DeletedBooks()
+    removals = Tombstones(job.state).standing()
     listed = {book.book_id for book in books}
     back = [one for one in listed if one in removals]
     gone: dict[str, str] = {}
@@ -80,10 +80,10 @@ def departed(job: Job, books: Sequence[Book]) -> Departed:
             gone[one], etags[one] = key, cell["etag"]
     fresh = set(new.values())
     renamed = sum(etag in fresh for etag in etags.values())
-    return Departed(gone, renamed, back, known)
+    return DeletedBooks(gone, renamed, back, known)
 
 
-def check(found: Departed, job: Job) -> None:
+def check_deletions(found: DeletedBooks, job: Job) -> None:
     """Raise `SetupError` if more is gone than may be deleted unasked; nothing was begun then."""
     if not found.too_many(job):
         return
@@ -96,14 +96,14 @@ def check(found: Departed, job: Job) -> None:
     )
 
 
-def take_back(found: Departed, job: Job, run_seq: int) -> None:
+def restore_returned(found: DeletedBooks, job: Job, run_seq: int) -> None:
     """Let removed books that are there again be books like others."""
     if found.back:
         log.info("%s removed books are at the source again", f"{len(found.back):,}")
-        Removals(job.state).take_back(found.back, run_seq)
+        Tombstones(job.state).restore(found.back, run_seq)
 
 
-def bury(found: Departed, job: Job, handle: IndexHandle | None, run_seq: int) -> None:
+def apply_deletions(found: DeletedBooks, job: Job, handle: IndexRef | None, run_seq: int) -> None:
     """Delete what is gone from the index, then note it in the ledger and among the removed.
 
     In this order: whatever stops it, the next run finds the same books gone.
@@ -115,8 +115,8 @@ def bury(found: Departed, job: Job, handle: IndexHandle | None, run_seq: int) ->
         return
     for one in _indices(job, handle):
         assert job.index is not None
-        forget(job.index, one, found.gone, job.checkpoint, run_seq)
-    Removals(job.state).append(found.gone, run_seq)
+        delete_from_index(job.index, one, found.gone, job.checkpoint, run_seq)
+    Tombstones(job.state).append(found.gone, run_seq)
     log.info(
         "%s books are not at the source any more (%s of them renamed): their documents are deleted",
         f"{len(found.gone):,}",
@@ -124,7 +124,7 @@ def bury(found: Departed, job: Job, handle: IndexHandle | None, run_seq: int) ->
     )
 
 
-def _indices(job: Job, handle: IndexHandle | None) -> list[IndexHandle]:
+def _indices(job: Job, handle: IndexRef | None) -> list[IndexRef]:
     """Return the index of the run and, where that is built beside it, the one that is served."""
     if handle is None or job.index is None:
         return []

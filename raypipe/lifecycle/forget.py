@@ -6,13 +6,13 @@ import time
 from collections.abc import Collection
 
 from raypipe.ledger.checkpoint import Checkpoint, Processed
-from raypipe.opensearch.index.config import IndexHandle, OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig, IndexRef
 from raypipe.opensearch.index.deletes import delete_books
 
 
-def forget(
-    index: OpenSearchIndex,
-    handle: IndexHandle,
+def delete_from_index(
+    index: IndexConfig,
+    handle: IndexRef,
     book_ids: Collection[str],
     checkpoint: Checkpoint,
     run_seq: int,

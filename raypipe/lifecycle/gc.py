@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raypipe.ledger.documents import DocumentStore, Kept
-from raypipe.lifecycle.promote import Promotion
+from raypipe.lifecycle.promote import Promoter
 from raypipe.opensearch.index import rebuild as build
-from raypipe.opensearch.index.config import IndexHandle
-from raypipe.opensearch.index.index import delete, look
+from raypipe.opensearch.index.config import IndexRef
+from raypipe.opensearch.index.index import delete, get_index
 
 
 @dataclass(frozen=True)
-class Unneeded:
+class Garbage:
     """What could be removed.
 
     Args:
@@ -22,27 +22,27 @@ class Unneeded:
             newest. Paid answers are not among it: they are kept for good.
     """
 
-    indices: Sequence[IndexHandle]
+    indices: Sequence[IndexRef]
     recipes: Sequence[Kept]
 
 
-def unneeded(promotion: Promotion) -> Unneeded:
+def find_garbage(promotion: Promoter) -> Garbage:
     """Return what could be removed; nothing is.
 
     Raises:
         SetupError: The server cannot be used.
     """
     index, documents = promotion.index, DocumentStore(promotion.state)
-    served, loading = look(index), look(build.loading(index))
+    served, loading = get_index(index), get_index(build.loading(index))
     used = [found.handle for found in (served, loading) if found is not None]
     names = {one.physical for one in used}
     old = [one for one in promotion.kept() if one.physical not in names]
     kept, extra = old[: promotion.options.keep], old[promotion.options.keep :]
     needed = {one.recipe for one in (*used, *kept)} | {documents.newest_recipe()}
-    return Unneeded(extra, [one for one in documents.kept() if one.recipe not in needed])
+    return Garbage(extra, [one for one in documents.kept() if one.recipe not in needed])
 
 
-def remove(promotion: Promotion, found: Unneeded) -> None:
+def remove_garbage(promotion: Promoter, found: Garbage) -> None:
     """Remove it.
 
     Raises:

@@ -14,14 +14,14 @@ from raypipe.core.errors import SetupError
 from raypipe.core.options import IndexOptions
 from raypipe.ledger.checkpoint import Checkpoint
 from raypipe.ledger.documents import DocumentStore
-from raypipe.ledger.tombstones import Removals
-from raypipe.lifecycle.forget import forget
+from raypipe.ledger.tombstones import Tombstones
+from raypipe.lifecycle.forget import delete_from_index
 from raypipe.opensearch.index import rebuild as build
-from raypipe.opensearch.index.config import IndexHandle, OpenSearchIndex
-from raypipe.opensearch.index.index import Found, look
+from raypipe.opensearch.index.config import IndexConfig, IndexRef
+from raypipe.opensearch.index.index import Found, get_index
 from raypipe.opensearch.index.mapping import VECTOR, body_of
 from raypipe.opensearch.index.reads import IndexedBook, mget, refresh, scan_ids
-from raypipe.opensearch.index.serverless import looks
+from raypipe.opensearch.index.serverless import visibility_polls
 from raypipe.opensearch.search import is_nearest
 from raypipe.state.store import State, state_id
 
@@ -52,7 +52,7 @@ class Served:
 
 
 @dataclass(frozen=True)
-class Promotion:
+class Promoter:
     """Lets the alias go over to a new index, if that is whole.
 
     Args:
@@ -62,13 +62,13 @@ class Promotion:
         run_seq: The run's number, the version of what is deleted.
     """
 
-    index: OpenSearchIndex
+    index: IndexConfig
     state: State
     options: IndexOptions
     run_seq: int
 
     def promote(
-        self, new: IndexHandle, *, listed: Set[str] | None = None, force: bool = False
+        self, new: IndexRef, *, listed: Set[str] | None = None, force: bool = False
     ) -> Served:
         """Check the new index, and serve it.
 
@@ -82,26 +82,26 @@ class Promotion:
             SetupError: It does not hold what the ledger says it does, or another than that.
         """
         build.check_options(self.index, self.options)
-        build.restored(self.index, new)
+        build.restore_index_settings(self.index, new)
         self._merge(new)
         said = self._said(new)
         there = self._there(new, said.keys())
         self._check(new, there, said)
-        old = look(self.index)
-        removed = Removals(self.state).standing()
+        old = get_index(self.index)
+        removed = Tombstones(self.state).standing()
         lacking = self._lacking(old, there, listed, removed)
         self._forget(new, removed & there.keys())
         if lacking and not force:
             assert old is not None
             return Served(old.handle.physical, lacking=lacking)
-        before = build.go_over(self.index, new.physical)
+        before = build.switch_alias(self.index, new.physical)
         log.info("%s stands on %s now", self.index.index, new.physical)
         build.prune(self.index, state_id(self.state), self.options.keep)
         return Served(new.physical, before)
 
     def now(self) -> Served:
         """Return what is served."""
-        found = look(self.index)
+        found = get_index(self.index)
         return Served(found.handle.physical if found is not None else "")
 
     def back(self, to: str = "") -> Served:
@@ -113,7 +113,7 @@ class Promotion:
         Raises:
             SetupError: There is none.
         """
-        served = look(self.index)
+        served = get_index(self.index)
         now = served.handle.physical if served is not None else ""
         found = [one for one in self.kept() if (one.physical == to if to else one.physical < now)]
         if not found:
@@ -122,25 +122,27 @@ class Promotion:
                 f"{self.names()}, and {now or 'none'} is served"
             )
         old = found[0]
-        build.restored(self.index, old)
-        self._forget(old, Removals(self.state).standing())
-        return Served(old.physical, build.go_over(self.index, old.physical))
+        build.restore_index_settings(self.index, old)
+        self._forget(old, Tombstones(self.state).standing())
+        return Served(old.physical, build.switch_alias(self.index, old.physical))
 
-    def kept(self) -> list[IndexHandle]:
+    def kept(self) -> list[IndexRef]:
         """Return all indices of this name and state, newest first."""
         return build.family(self.index, state_id(self.state))
 
-    def _forget(self, handle: IndexHandle, removed: Set[str]) -> None:
+    def _forget(self, handle: IndexRef, removed: Set[str]) -> None:
         """Take out of an old index what was removed at the source while another was served."""
         if removed:
-            forget(self.index, handle, removed, Checkpoint(state=self.state), self.run_seq)
+            delete_from_index(
+                self.index, handle, removed, Checkpoint(state=self.state), self.run_seq
+            )
             refresh(self.index, handle)
 
     def names(self) -> str:
         """Return their names, for a message."""
         return ", ".join(one.physical for one in self.kept()) or "none"
 
-    def _merge(self, new: IndexHandle) -> None:
+    def _merge(self, new: IndexRef) -> None:
         if self.options.force_merge is None:
             return
         params = {"max_num_segments": self.options.force_merge, "wait_for_completion": "false"}
@@ -165,23 +167,23 @@ class Promotion:
             and (listed is None or one.book_id in listed)
         ]
 
-    def _said(self, new: IndexHandle) -> dict[str, str]:
+    def _said(self, new: IndexRef) -> dict[str, str]:
         """Return the ETags of the books that the ledger says the new index has."""
         ledger = Checkpoint(state=self.state).of_generation(new.generation)
         return dict(zip(ledger["book_id"].to_pylist(), ledger["etag"].to_pylist(), strict=True))
 
-    def _there(self, new: IndexHandle, wanted: Set[str]) -> dict[str, IndexedBook]:
+    def _there(self, new: IndexRef, wanted: Set[str]) -> dict[str, IndexedBook]:
         """Return what stands in the new index, with all that was acknowledged where it is late."""
         refresh(self.index, new)
         there: dict[str, IndexedBook] = {}
-        for _ in looks(self.index):
+        for _ in visibility_polls(self.index):
             there = {one.book_id: one for one in scan_ids(self.index, new)}
             if wanted <= there.keys():
                 break
         return there
 
     def _check(
-        self, new: IndexHandle, there: Mapping[str, IndexedBook], said: Mapping[str, str]
+        self, new: IndexRef, there: Mapping[str, IndexedBook], said: Mapping[str, str]
     ) -> None:
         """Hold the index against the ledger and the documents."""
         missing = [one for one in said if one not in there]
@@ -193,7 +195,7 @@ class Promotion:
         step = max(1, len(chosen) // _SAMPLE)
         self._compare(new, chosen[::step][:_SAMPLE])
 
-    def _compare(self, new: IndexHandle, sample: Sequence[IndexedBook]) -> None:
+    def _compare(self, new: IndexRef, sample: Sequence[IndexedBook]) -> None:
         documents = DocumentStore(self.state)
         finished = documents.finished(new.recipe)
         kept = mget(self.index, new, [one.book_id for one in sample], ["*"])
@@ -229,7 +231,7 @@ def _different(wanted: Mapping[str, Any], source: Mapping[str, Any]) -> str:
     return ""
 
 
-def _unlike(new: IndexHandle, what: str) -> SetupError:
+def _unlike(new: IndexRef, what: str) -> SetupError:
     return SetupError(
         f"the new index {new.physical} is not served: {what}; delete it and run again, the "
         "documents are kept"

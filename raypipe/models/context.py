@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
 
-from raypipe.quota.protocol import Permits
+from raypipe.quota.protocol import QuotaClient
 from raypipe.state.store import State
 
 
 @dataclass(frozen=True)
-class Account:
+class ModelContext:
     """Bound to each part that calls models, before it travels to the workers.
 
     Args:
@@ -22,12 +22,12 @@ class Account:
     """
 
     state: State | None = None
-    permits: Mapping[str, Permits] = field(default_factory=dict)
+    permits: Mapping[str, QuotaClient] = field(default_factory=dict)
     max_in_flight: int = 64
 
 
 @runtime_checkable
-class Paid(Protocol):
+class CallsModels(Protocol):
     """A part that calls models for money."""
 
     @property
@@ -38,5 +38,5 @@ class Paid(Protocol):
     def base_model(self) -> str:
         """Return the model's id as the prices know it."""
 
-    def bound(self, account: Account) -> Self:
+    def bound(self, account: ModelContext) -> Self:
         """Return the part with the run's cache and quota."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from raypipe.quota.protocol import Need
+from raypipe.quota.protocol import CallRequest
 
 InputType = Literal["document", "query"]
 Stop = Literal["end", "max_tokens", "filtered", "context"]
@@ -207,7 +207,7 @@ class Call(Generic[T]):
     """
 
     key: Mapping[str, Any]
-    need: Need
+    need: CallRequest
     send: Callable[[], T]
     usage: Callable[[T], TokenUsage]
     keep: Callable[[T], bool]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from raypipe.core.errors import SetupError
 from raypipe.embedders.protocol import Embedder
 from raypipe.opensearch.bulk.error_policy import described
-from raypipe.opensearch.index.config import IndexHandle, OpenSearchIndex
-from raypipe.opensearch.index.index import find, where
+from raypipe.opensearch.index.config import IndexConfig, IndexRef
+from raypipe.opensearch.index.index import describe_index, find
 from raypipe.opensearch.index.mapping import VECTOR, embedder_differences
 
 FIELDS = ("title^3", "author^2", "summary", "keywords", "about")
@@ -51,7 +51,7 @@ class GoneError(SetupError):
     """The physical index is not there any more."""
 
 
-def search(index: OpenSearchIndex, embedder: Embedder, query: str, limit: int = 5) -> list[Hit]:
+def search(index: IndexConfig, embedder: Embedder, query: str, limit: int = 5) -> list[Hit]:
     """Return the books that a description fits best, best first.
 
     Args:
@@ -74,7 +74,7 @@ def search(index: OpenSearchIndex, embedder: Embedder, query: str, limit: int = 
         return search_vector(index, searchable(index, embedder), vector, query, limit)
 
 
-def searchable(index: OpenSearchIndex, embedder: Embedder) -> IndexHandle:
+def searchable(index: IndexConfig, embedder: Embedder) -> IndexRef:
     """Return the index if there is one and this embedder made its vectors.
 
     Raises:
@@ -83,22 +83,24 @@ def searchable(index: OpenSearchIndex, embedder: Embedder) -> IndexHandle:
     handle = find(index)
     if handle is None:
         raise SetupError(
-            f"{where(index)} is not there; `raypipe run` makes it, or give another name"
+            f"{describe_index(index)} is not there; `raypipe run` makes it, or give another name"
         )
     if not handle.generation:
-        raise SetupError(f"{where(index)} was not made by raypipe; give another opensearch.index")
+        raise SetupError(
+            f"{describe_index(index)} was not made by raypipe; give another opensearch.index"
+        )
     mine = orjson.loads(orjson.dumps(dict(embedder.identity())))
     if embedder_differences(handle.embedder, mine):
         raise SetupError(
-            f"{where(index)} holds vectors of the embedder {_shown(handle.embedder)}, but this "
+            f"{describe_index(index)} holds vectors of the embedder {_shown(handle.embedder)}, but this "
             f"search has {_shown(mine)}; give the embedder that the index was made with"
         )
     return handle
 
 
 def search_vector(
-    index: OpenSearchIndex,
-    handle: IndexHandle,
+    index: IndexConfig,
+    handle: IndexRef,
     vector: NDArray[np.float32],
     query: str,
     limit: int = 5,
@@ -141,7 +143,7 @@ def search_vector(
 
 
 def is_nearest(
-    index: OpenSearchIndex, handle: IndexHandle, book_id: str, vector: object, tolerance: float
+    index: IndexConfig, handle: IndexRef, book_id: str, vector: object, tolerance: float
 ) -> bool:
     """Whether a document is the nearest to its own vector, or as near as the nearest."""
     query = _near(vector, _NEAREST)
@@ -227,11 +229,13 @@ def _body(query: dict[str, Any], limit: int) -> dict[str, Any]:
     }
 
 
-def _hits(index: OpenSearchIndex, response: dict[str, Any]) -> list[dict[str, Any]]:
+def _hits(index: IndexConfig, response: dict[str, Any]) -> list[dict[str, Any]]:
     if "error" in response:
         said = described(response["error"])
         gone = response["error"].get("type") == "index_not_found_exception"
-        raise (GoneError if gone else SetupError)(f"{where(index)} could not be searched: {said}")
+        raise (GoneError if gone else SetupError)(
+            f"{describe_index(index)} could not be searched: {said}"
+        )
     return list(response["hits"]["hits"])
 
 

@@ -18,12 +18,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raypipe.core.book import LeftError
 from raypipe.core.errors import SetupError
 from raypipe.core.options import QuotaOptions
-from raypipe.quota.batch_client import TRIES, Messenger, ends_again
-from raypipe.quota.protocol import NAMESPACE, Lease, Need, Spent, Totals
-from raypipe.quota.service import Joining, QuotaService
+from raypipe.quota.batch_client import TRIES, QuotaBatchClient, ends_again
+from raypipe.quota.protocol import NAMESPACE, CallOutcome, CallRequest, Lease, Totals
+from raypipe.quota.service import QuotaService, RunRegistration
 from raypipe.quota.sessions import DEAD_S
 
-__all__ = ["Joining", "QuotaActor", "RemotePermits", "broker_for"]
+__all__ = ["QuotaActor", "RemoteQuotaClient", "RunRegistration", "broker_for"]
 
 _CONCURRENCY = 10_000  # processes that speak at once
 
@@ -37,7 +37,7 @@ class QuotaActor(QuotaService):
 
 
 @dataclass(frozen=True)
-class RemotePermits:
+class RemoteQuotaClient:
     """A pool's quota as a run and its workers see it; pickles to a few bytes.
 
     Args:
@@ -50,20 +50,20 @@ class RemotePermits:
 
     pool: str
     options: QuotaOptions
-    joining: Joining
+    joining: RunRegistration
     node: str
     dead_s: float = DEAD_S
-    _here: Messenger = field(init=False, repr=False, compare=False)
+    _here: QuotaBatchClient = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Make what belongs to this process."""
-        object.__setattr__(self, "_here", Messenger(self.joining, self._made))
+        object.__setattr__(self, "_here", QuotaBatchClient(self.joining, self._made))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the settings; threads and handles belong to this process."""
-        return RemotePermits, (self.pool, self.options, self.joining, self.node, self.dead_s)
+        return RemoteQuotaClient, (self.pool, self.options, self.joining, self.node, self.dead_s)
 
-    def acquire(self, need: Need) -> Lease:
+    def acquire(self, need: CallRequest) -> Lease:
         """Wait for leave to make one call.
 
         Raises:
@@ -79,7 +79,7 @@ class RemotePermits:
             if answer.kind != "again":
                 raise LeftError(answer.reason, stops=answer.kind == "budget")
 
-    def settle(self, lease: Lease, spent: Spent) -> None:
+    def settle(self, lease: Lease, spent: CallOutcome) -> None:
         """Give back what a call did not take; it arrives, or the actor's heir is told of it."""
         self._here.settle(lease, spent)
 
@@ -131,8 +131,8 @@ class RemotePermits:
 
 
 def broker_for(
-    pool: str, options: QuotaOptions, joining: Joining, dead_s: float = DEAD_S
-) -> RemotePermits:
+    pool: str, options: QuotaOptions, joining: RunRegistration, dead_s: float = DEAD_S
+) -> RemoteQuotaClient:
     """Return a pool's permits for a run; its actor is found, or made on this node.
 
     Args:
@@ -145,6 +145,6 @@ def broker_for(
         SetupError: The actor does not start.
     """
     node = str(ray.get_runtime_context().get_node_id())
-    permits = RemotePermits(pool, options, joining, node, dead_s)
+    permits = RemoteQuotaClient(pool, options, joining, node, dead_s)
     permits.configure()
     return permits

@@ -20,9 +20,9 @@ from ray.exceptions import ActorUnavailableError, RayActorError
 
 from raypipe.core.errors import SetupError
 from raypipe.quota.broker import Refusal
-from raypipe.quota.protocol import Lease, Need, Spent
-from raypipe.quota.service import Batch, Joining, Reply, Settled
-from raypipe.quota.sessions import Tally, cost_of
+from raypipe.quota.protocol import CallOutcome, CallRequest, Lease
+from raypipe.quota.service import Batch, Reply, RunRegistration, Settled
+from raypipe.quota.sessions import CallTally, cost_of
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _IDLE_S = 10.0  # after which the thread ends
 class _Ask:
     """A call that waits for its lease."""
 
-    need: Need
+    need: CallRequest
     answered: threading.Event = field(default_factory=threading.Event)
     answer: Lease | Refusal | SetupError | None = None
 
@@ -48,7 +48,7 @@ class _Ask:
         self.answered.set()
 
 
-class Messenger:
+class QuotaBatchClient:
     """What of the permits belongs to this process: the handle, its leases, what it counted.
 
     One thread speaks with the actor; each batch is sent until it is known to have arrived. A new
@@ -60,7 +60,7 @@ class Messenger:
         make: Finds or makes the actor.
     """
 
-    def __init__(self, joining: Joining, make: Callable[[], Any]) -> None:
+    def __init__(self, joining: RunRegistration, make: Callable[[], Any]) -> None:
         # Two of a process, unpickled twice, are two to the actor: each counts its own batches.
         self._name = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
         self._joining = joining
@@ -70,8 +70,8 @@ class Messenger:
         self._joins = threading.Lock()
         self._handle: Any = None
         self._life = 0
-        self._tally = Tally()
-        self._held: dict[int, Need] = {}
+        self._tally = CallTally()
+        self._held: dict[int, CallRequest] = {}
         self._asks: dict[int, _Ask] = {}
         self._last_ask = 0
         self._fresh: list[int] = []  # asks that the actor has not heard of
@@ -82,7 +82,7 @@ class Messenger:
         self._talks = False
         self._hands_on = False
 
-    def ask(self, need: Need) -> Lease | Refusal:
+    def ask(self, need: CallRequest) -> Lease | Refusal:
         """Wait for a lease, or for why there is none.
 
         Raises:
@@ -100,7 +100,7 @@ class Messenger:
             raise ask.answer
         return ask.answer
 
-    def settle(self, lease: Lease, spent: Spent) -> None:
+    def settle(self, lease: Lease, spent: CallOutcome) -> None:
         """Count what a call came to, and tell it."""
         with self._lock:
             need = self._held.pop(lease.number)
@@ -109,7 +109,7 @@ class Messenger:
             self._settled.append(Settled(lease.number, need, spent, handed_to))
             self._speak()
 
-    def _hand_on(self, lease: Lease) -> tuple[int, Need] | None:
+    def _hand_on(self, lease: Lease) -> tuple[int, CallRequest] | None:
         """Give a lease to the call that waits longest; returns its number and need, if any does."""
         if not (self._hands_on and self._asks and lease.number > self._life):
             return None
@@ -219,7 +219,7 @@ class Messenger:
                 self._held[answer.number] = ask.need
             ask.end(answer)
         elif isinstance(answer, Lease):  # another's was handed to it meanwhile
-            self._settled.append(Settled(answer.number, Need(0, 0), Spent()))
+            self._settled.append(Settled(answer.number, CallRequest(0, 0), CallOutcome()))
 
     def _taken(self) -> Batch:
         self._batches += 1

@@ -14,9 +14,9 @@ from math import inf
 from raypipe.core.errors import SetupError
 from raypipe.core.options import QuotaOptions
 from raypipe.quota.limits import Limits
-from raypipe.quota.protocol import Lease, Need, Spent, Totals
-from raypipe.quota.reservation import check_need
-from raypipe.quota.sessions import DEAD_S, Client, Workers
+from raypipe.quota.protocol import CallOutcome, CallRequest, Lease, Totals
+from raypipe.quota.reservation import check_call_fits
+from raypipe.quota.sessions import DEAD_S, RunAccount, Workers
 
 LEAST_WAIT_S = 0.001
 
@@ -42,17 +42,17 @@ Give = Callable[["Lease | Refusal"], None]
 class Waiter:
     """A call that waits for its lease."""
 
-    client: Client
+    client: RunAccount
     worker: str
-    need: Need
+    need: CallRequest
     give: Give
 
 
 @dataclass(slots=True)
 class _Held:
-    client: Client
+    client: RunAccount
     worker: str
-    need: Need
+    need: CallRequest
     reserved: float
     at: float
     given_up: bool = False
@@ -104,7 +104,9 @@ class Broker:
             self._options, self._burndown = options, burndown
             self._limits = Limits(options, burndown, now)
 
-    def ask(self, client: Client, worker: str, need: Need, give: Give, now: float) -> Waiter | None:
+    def ask(
+        self, client: RunAccount, worker: str, need: CallRequest, give: Give, now: float
+    ) -> Waiter | None:
         """Put a call in the queue.
 
         Args:
@@ -121,7 +123,7 @@ class Broker:
             give(Refusal("left", client.stop))
             return None
         try:
-            check_need(self._options, need)
+            check_call_fits(self._options, need)
         except SetupError as error:
             give(Refusal("setup", str(error)))
             return None
@@ -131,7 +133,7 @@ class Broker:
         (self._first if need.again else self._queue).append(waiter)
         return waiter
 
-    def may_hand_on(self, client: Client, worker: str, now: float) -> bool:
+    def may_hand_on(self, client: RunAccount, worker: str, now: float) -> bool:
         """Whether a worker may give what it settles to its own next call, without asking.
 
         Where calls in flight are what limits, a lease that goes to and fro is time in which a
@@ -146,7 +148,7 @@ class Broker:
         )
 
     def handed_on(
-        self, number: int, spent: Spent, need: Need, waiter: Waiter | None, now: float
+        self, number: int, spent: CallOutcome, need: CallRequest, waiter: Waiter | None, now: float
     ) -> None:
         """Note that a worker settled a lease and gave it to another of its calls.
 
@@ -166,7 +168,7 @@ class Broker:
         reserved = self._limits.reserved(need)
         self._hold(number, _Held(held.client, held.worker, need, reserved, now))
 
-    def settle(self, number: int, spent: Spent, now: float) -> bool:
+    def settle(self, number: int, spent: CallOutcome, now: float) -> bool:
         """Take a lease back.
 
         Returns:
@@ -177,7 +179,7 @@ class Broker:
             return False
         client, worst = held.client, held.client.worst(held.need)
         if held.given_up:  # the worker lives after all
-            client.tally.count(Spent(unknown=True), worst, -1)
+            client.tally.count(CallOutcome(unknown=True), worst, -1)
             client.purse.correct(worst, client.cost(held.need, spent))
         else:
             self._workers.seen(held.worker, now)
@@ -191,14 +193,14 @@ class Broker:
         """Note a sign of life of a worker."""
         self._workers.seen(worker, now)
 
-    def stop(self, client: Client, reason: str) -> None:
+    def stop(self, client: RunAccount, reason: str) -> None:
         """Give a run no more leases; the first reason stays."""
         client.stop = client.stop or reason
         for waiter in [*self._first, *self._queue]:
             if waiter.client is client:
                 self._answer(waiter, Refusal("left", client.stop))
 
-    def totals(self, client: Client) -> Totals:
+    def totals(self, client: RunAccount) -> Totals:
         """Return a run's numbers with this pool."""
         return Totals(
             **client.tally.counts,
@@ -267,13 +269,13 @@ class Broker:
         for held in self._held.values():
             if held.worker in dead and not held.given_up:
                 held.given_up = True
-                self._end(held, Spent(unknown=True))
-                held.client.tally.count(Spent(unknown=True), held.client.worst(held.need))
+                self._end(held, CallOutcome(unknown=True))
+                held.client.tally.count(CallOutcome(unknown=True), held.client.worst(held.need))
         for waiter in [*self._first, *self._queue]:
             if waiter.worker in dead:
                 self._answer(waiter, Refusal("again", "no sign of life for too long"))
 
-    def _end(self, held: _Held, spent: Spent) -> None:
+    def _end(self, held: _Held, spent: CallOutcome) -> None:
         client = held.client
         client.purse.settle(client.worst(held.need), client.cost(held.need, spent))
         self._limits.ended(held.need, held.reserved)

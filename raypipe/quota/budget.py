@@ -23,7 +23,7 @@ class Cost:
         return Cost(self.usd - other.usd, self.tokens - other.tokens)
 
 
-class Purse:
+class BudgetGuard:
     """The budget of one run, whatever models it calls.
 
     Args:

@@ -9,7 +9,7 @@ TRY_S = 900.0
 than the server says, or somebody raises the quota, and a refused call costs nothing."""
 
 
-class Day:
+class DailyQuota:
     """Counts quota tokens of 24 hours.
 
     Args:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from math import inf
 
 from raypipe.core.options import QuotaOptions
-from raypipe.quota.daily import Day
-from raypipe.quota.protocol import Need, Spent
-from raypipe.quota.rate_estimator import Rate
-from raypipe.quota.reservation import Answers, reservation
-from raypipe.quota.token_bucket import Bucket
+from raypipe.quota.daily import DailyQuota
+from raypipe.quota.protocol import CallOutcome, CallRequest
+from raypipe.quota.rate_estimator import RateEstimator
+from raypipe.quota.reservation import AnswerLengths, reservation
+from raypipe.quota.token_bucket import TokenBucket
 
 FREEZE_S = 1.0
 """Pause after a refusal that does not say how long to wait, as Bedrock's do not. Nothing is lost
@@ -40,14 +40,14 @@ class Limits:
     def __init__(self, options: QuotaOptions, burndown: float, now: float) -> None:
         self._managed = options.managed
         self._burndown = burndown
-        self._answers = Answers()
+        self._answers = AnswerLengths()
         tokens = options.tokens_per_minute if options.managed else None
         requests = options.requests_per_minute if options.managed else None
         self._minute = inf if tokens is None else float(tokens)
-        self._rate = Rate(self._minute / 60, now)
-        self._tokens = Bucket(self._minute / 60)
-        self._requests = Bucket(inf if requests is None else requests / 60, least=1.0)
-        self._day = Day(options.tokens_per_day if options.managed else None, now)
+        self._rate = RateEstimator(self._minute / 60, now)
+        self._tokens = TokenBucket(self._minute / 60)
+        self._requests = TokenBucket(inf if requests is None else requests / 60, least=1.0)
+        self._day = DailyQuota(options.tokens_per_day if options.managed else None, now)
         self._frozen_until = now
         self._alone_until: float | None = None  # None = no call went yet
         self._net = 0.0  # let through so far
@@ -58,7 +58,7 @@ class Limits:
         """The rate that is tried now; None = no limit is known."""
         return None if self._rate.per_s == inf else self._rate.per_s * 60
 
-    def reserved(self, need: Need) -> float:
+    def reserved(self, need: CallRequest) -> float:
         """Return the quota tokens that a call is charged with until it is settled."""
         if not self._managed:
             return 0.0
@@ -107,7 +107,7 @@ class Limits:
         """Nobody waits: the rate is not what holds calls back."""
         self._rate.tick(now, limited=False)
 
-    def take(self, need: Need, reserved: float, now: float) -> None:
+    def take(self, need: CallRequest, reserved: float, now: float) -> None:
         """Charge a call that goes now."""
         if self._alone_until is None:
             self._alone_until = now + ALONE_S
@@ -118,7 +118,9 @@ class Limits:
         self._rate.granted()
         self._ahead += self._beyond(need, reserved)
 
-    def settle(self, need: Need, reserved: float, granted: float, spent: Spent, now: float) -> None:
+    def settle(
+        self, need: CallRequest, reserved: float, granted: float, spent: CallOutcome, now: float
+    ) -> None:
         """Put back what a call did not take, and learn from it.
 
         Args:
@@ -139,11 +141,11 @@ class Limits:
         elif spent.output_tokens:
             self._answers.add(need, spent.output_tokens)
 
-    def ended(self, need: Need, reserved: float) -> None:
+    def ended(self, need: CallRequest, reserved: float) -> None:
         """Note that a call is no longer in flight, settled or given up."""
         self._ahead -= self._beyond(need, reserved)
 
-    def _beyond(self, need: Need, reserved: float) -> float:
+    def _beyond(self, need: CallRequest, reserved: float) -> float:
         """Return what a call may take at its end beyond what the server reserves at its start."""
         return max(0.0, reserved - need.input_tokens - need.max_tokens)
 
@@ -156,7 +158,7 @@ class Limits:
         self._net += tokens
         self._day.take(tokens)
 
-    def _refused(self, reserved: float, granted: float, spent: Spent, now: float) -> None:
+    def _refused(self, reserved: float, granted: float, spent: CallOutcome, now: float) -> None:
         wait = spent.retry_after_s
         if spent.daily:
             self._day.refused(now, wait)

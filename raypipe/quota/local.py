@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from raypipe.core.book import LeftError
-from raypipe.quota.protocol import Lease, Need, Spent, Totals
+from raypipe.quota.protocol import CallOutcome, CallRequest, Lease, Totals
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ _DAILY_S = 300.0
 """Pause after the quota of a day is used up, unless the server names another."""
 
 
-class LocalPermits:
+class LocalQuotaClient:
     """What a pool has that nobody gave a quota: a bound, and good manners after a throttle.
 
     Args:
@@ -46,7 +46,7 @@ class LocalPermits:
         """Pickle the settings: what is in flight here is not in flight elsewhere."""
         return _made, (self.max_in_flight, self._base_s, self._cap_s)
 
-    def acquire(self, need: Need, stopped: Callable[[], str] = lambda: "") -> Lease:
+    def acquire(self, need: CallRequest, stopped: Callable[[], str] = lambda: "") -> Lease:
         """Wait for leave to make one call.
 
         Args:
@@ -66,7 +66,7 @@ class LocalPermits:
             self._leases[self._last] = time.monotonic()
             return Lease(self._last)
 
-    def settle(self, lease: Lease, spent: Spent) -> None:
+    def settle(self, lease: Lease, spent: CallOutcome) -> None:
         """Take a lease back and count what the call came to."""
         with self._free:
             began = self._leases.pop(lease.number)
@@ -98,7 +98,7 @@ class LocalPermits:
         pause_s = self._paused_until - self._paused_at
         return self._paused_until + spread * min(pause_s, self._base_s) - time.monotonic()
 
-    def _pause(self, began: float, spent: Spent) -> None:
+    def _pause(self, began: float, spent: CallOutcome) -> None:
         now = time.monotonic()
         if began >= self._paused_at:  # not one of many that were under way at the first
             self._throttles += 1
@@ -112,7 +112,7 @@ class LocalPermits:
         if now + wait_s > self._paused_until:
             self._paused_at, self._paused_until = now, now + wait_s
 
-    def _count(self, spent: Spent) -> None:
+    def _count(self, spent: CallOutcome) -> None:
         was = self._totals
         answered = not (spent.throttled or spent.unknown) and spent.input_tokens > 0
         self._totals = replace(
@@ -125,5 +125,5 @@ class LocalPermits:
         )
 
 
-def _made(max_in_flight: int, base_s: float, cap_s: float) -> LocalPermits:
-    return LocalPermits(max_in_flight, base_s=base_s, cap_s=cap_s)
+def _made(max_in_flight: int, base_s: float, cap_s: float) -> LocalQuotaClient:
+    return LocalQuotaClient(max_in_flight, base_s=base_s, cap_s=cap_s)

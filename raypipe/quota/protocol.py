@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class CallRequest:
     """What one call may take at most.
 
     Args:
@@ -29,7 +29,7 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class CallOutcome:
     """What became of a lease.
 
     Args:
@@ -67,17 +67,17 @@ class Totals:
     paused: str = ""  # why no call goes on for minutes: the quota of the day
 
 
-class Permits(Protocol):
+class QuotaClient(Protocol):
     """The quota as a worker sees it; safe for many threads."""
 
-    def acquire(self, need: Need) -> Lease:
+    def acquire(self, need: CallRequest) -> Lease:
         """Wait for leave to make one call.
 
         Raises:
             raypipe.core.book.LeftError: The run stops, or the budget holds no such call.
         """
 
-    def settle(self, lease: Lease, spent: Spent) -> None:
+    def settle(self, lease: Lease, spent: CallOutcome) -> None:
         """Give back what a call did not take."""
 
     def saved(self, calls: int) -> None:

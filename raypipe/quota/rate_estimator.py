@@ -46,7 +46,7 @@ class _Refusal:
     need: float
 
 
-class Rate:
+class RateEstimator:
     """Tokens a second.
 
     Args:

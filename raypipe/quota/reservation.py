@@ -6,31 +6,31 @@ from collections import deque
 
 from raypipe.core.errors import SetupError
 from raypipe.core.options import QuotaOptions
-from raypipe.quota.protocol import Need
+from raypipe.quota.protocol import CallRequest
 
 KEPT = 50
 """Answers whose length is remembered, as bespokelabs' curator does."""
 
 
-class Answers:
+class AnswerLengths:
     """How much of `max_tokens` answers take, learned from usage."""
 
     def __init__(self) -> None:
         self._shares: deque[float] = deque(maxlen=KEPT)
         self._share = 1.0  # cautious until an answer came
 
-    def add(self, need: Need, output_tokens: int) -> None:
+    def add(self, need: CallRequest, output_tokens: int) -> None:
         """Learn from an answer."""
         if need.max_tokens > 0:
             self._shares.append(output_tokens / need.max_tokens)
             self._share = sum(self._shares) / len(self._shares)
 
-    def expected(self, need: Need) -> float:
+    def expected(self, need: CallRequest) -> float:
         """Return the output tokens to expect."""
         return self._share * need.max_tokens
 
 
-def reservation(need: Need, burndown: float, expected_output: float) -> float:
+def reservation(need: CallRequest, burndown: float, expected_output: float) -> float:
     """Return quota tokens that one call may take.
 
     Bedrock reserves input + max_tokens and settles input + burndown x output (AWS, "Token burndown
@@ -39,7 +39,7 @@ def reservation(need: Need, burndown: float, expected_output: float) -> float:
     return need.input_tokens + max(need.max_tokens, burndown * expected_output)
 
 
-def check_need(options: QuotaOptions, need: Need) -> None:
+def check_call_fits(options: QuotaOptions, need: CallRequest) -> None:
     """Check that the quota can hold one call.
 
     Raises:

@@ -12,10 +12,10 @@ from math import inf
 
 from raypipe.core.options import BudgetOptions, QuotaOptions
 from raypipe.quota.broker import Broker, Refusal, Waiter
-from raypipe.quota.budget import Cost, Purse
+from raypipe.quota.budget import BudgetGuard, Cost
 from raypipe.quota.prices import Price
-from raypipe.quota.protocol import Lease, Need, Spent, Totals
-from raypipe.quota.sessions import DEAD_S, Client, Tally
+from raypipe.quota.protocol import CallOutcome, CallRequest, Lease, Totals
+from raypipe.quota.sessions import DEAD_S, CallTally, RunAccount
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _WORKERS = 16
 
 
 @dataclass(frozen=True)
-class Joining:
+class RunRegistration:
     """What a run brings to a pool's broker.
 
     Args:
@@ -58,9 +58,9 @@ class Settled:
     """
 
     number: int
-    need: Need
-    spent: Spent
-    handed_to: tuple[int, Need] | None = None
+    need: CallRequest
+    spent: CallOutcome
+    handed_to: tuple[int, CallRequest] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Batch:
     """
 
     number: int
-    asks: Mapping[int, Need]
+    asks: Mapping[int, CallRequest]
     settled: Sequence[Settled] = ()
     saved: int = 0
 
@@ -96,7 +96,7 @@ class Reply:
 
 
 @dataclass(slots=True)
-class _Desk:
+class _ClientSession:
     """One process, as the service sees it."""
 
     number: int = 0  # of its last batch
@@ -122,13 +122,13 @@ class QuotaService:
         # No lease of a service before this one has a number that is as high.
         self._life = time.time_ns()
         self._broker = Broker(options, burndown, time.monotonic(), dead_s, self._life)
-        self._clients: dict[str, Client] = {}
-        self._desks: dict[tuple[str, str], _Desk] = {}  # by run and process
+        self._clients: dict[str, RunAccount] = {}
+        self._desks: dict[tuple[str, str], _ClientSession] = {}  # by run and process
         self._timer: asyncio.TimerHandle | None = None
         self._heard = time.monotonic()
         self._watch: asyncio.Task[None] | None = None
 
-    async def join(self, joining: Joining, tally: Tally, life: int) -> int:
+    async def join(self, joining: RunRegistration, tally: CallTally, life: int) -> int:
         """Let a process of a run in; it must before it asks for anything.
 
         Args:
@@ -141,8 +141,8 @@ class QuotaService:
         """
         self._hear()
         if joining.run not in self._clients:
-            purse = Purse(joining.budget, joining.already)
-            self._clients[joining.run] = Client(purse, joining.price)
+            purse = BudgetGuard(joining.budget, joining.already)
+            self._clients[joining.run] = RunAccount(purse, joining.price)
         if life != self._life:
             client = self._clients[joining.run]
             client.tally.add(tally)
@@ -168,7 +168,7 @@ class QuotaService:
         """
         now = self._hear()
         self._broker.seen(worker, now)
-        desk = self._desks.setdefault((run, worker), _Desk())
+        desk = self._desks.setdefault((run, worker), _ClientSession())
         if batch.number != desk.number:
             desk.number = batch.number
             for number in desk.told:
@@ -180,7 +180,9 @@ class QuotaService:
         hands_on = self._broker.may_hand_on(self._clients[run], worker, now)
         return Reply(dict(desk.answers), pause_s, hands_on)
 
-    def _heard_of(self, run: str, worker: str, batch: Batch, desk: _Desk, now: float) -> None:
+    def _heard_of(
+        self, run: str, worker: str, batch: Batch, desk: _ClientSession, now: float
+    ) -> None:
         client = self._clients[run]
         for settled in batch.settled:
             self._settle(client, settled, desk, now)
@@ -190,7 +192,9 @@ class QuotaService:
             if waiter is not None:
                 desk.waiting[number] = waiter
 
-    def _settle(self, client: Client, settled: Settled, desk: _Desk, now: float) -> None:
+    def _settle(
+        self, client: RunAccount, settled: Settled, desk: _ClientSession, now: float
+    ) -> None:
         """Take a lease back; said twice, it counts once."""
         if settled.handed_to is not None:
             ask, need = settled.handed_to

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from raypipe.quota.budget import Cost, Purse
+from raypipe.quota.budget import BudgetGuard, Cost
 from raypipe.quota.prices import Price
-from raypipe.quota.protocol import Need, Spent
+from raypipe.quota.protocol import CallOutcome, CallRequest
 
 DEAD_S = 30.0
 """A worker that gave no sign for this long is dead: what it had in flight counts as spent."""
@@ -17,13 +17,13 @@ DOUBT_S = 8.0
 
 
 @dataclass
-class Tally:
+class CallTally:
     """Calls and what they came to, by the names of `raypipe.quota.protocol.Totals`."""
 
     counts: Counter[str] = field(default_factory=Counter)
     usd: float = 0.0
 
-    def count(self, spent: Spent, cost: Cost, sign: int = 1) -> None:
+    def count(self, spent: CallOutcome, cost: Cost, sign: int = 1) -> None:
         """Count a call, or, with sign -1, take it out again."""
         self.usd += sign * cost.usd
         answered = spent.input_tokens + spent.output_tokens > 0
@@ -33,7 +33,7 @@ class Tally:
         self.counts["input_tokens"] += sign * spent.input_tokens
         self.counts["output_tokens"] += sign * spent.output_tokens
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: CallTally) -> None:
         """Count all that another counted."""
         self.counts.update(other.counts)
         self.usd += other.usd
@@ -45,7 +45,7 @@ class Tally:
 
 
 @dataclass
-class Client:
+class RunAccount:
     """One run's account with one pool.
 
     Args:
@@ -53,22 +53,22 @@ class Client:
         price: What the pool's tokens cost.
     """
 
-    purse: Purse
+    purse: BudgetGuard
     price: Price
     in_flight: int = 0
     stop: str = ""  # why nothing new may begin
-    tally: Tally = field(default_factory=Tally)
+    tally: CallTally = field(default_factory=CallTally)
 
-    def worst(self, need: Need) -> Cost:
+    def worst(self, need: CallRequest) -> Cost:
         """Return the most that a call may cost."""
-        return cost_of(self.price, need, Spent(unknown=True))
+        return cost_of(self.price, need, CallOutcome(unknown=True))
 
-    def cost(self, need: Need, spent: Spent) -> Cost:
+    def cost(self, need: CallRequest, spent: CallOutcome) -> Cost:
         """Return what a call cost; where that is unknown, it may be the most."""
         return cost_of(self.price, need, spent)
 
 
-def cost_of(price: Price, need: Need, spent: Spent) -> Cost:
+def cost_of(price: Price, need: CallRequest, spent: CallOutcome) -> Cost:
     """Return what a call cost, at most where that is unknown."""
     given, taken = spent.input_tokens, spent.output_tokens
     if spent.unknown:

@@ -13,7 +13,7 @@ _NOTHING = 1e-3
 """Sums of fractions must not keep out a call that fits exactly."""
 
 
-class Bucket:
+class TokenBucket:
     """What may be taken now; it starts empty, and its level falls below 0 where a need was larger.
 
     It begins to fill when it is first looked at: a server's own may be made by the first call.

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from ray.data import Datasink
 
-from raypipe.coordination.run_coordinator import Marks, Usage
-from raypipe.core.book import Book, Document, Failure, unpack
+from raypipe.coordination.run_coordinator import Coordinator, Usage
+from raypipe.core.book import Book, Document, Failure, from_table
 from raypipe.core.fingerprint import Recipe
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.ledger.documents import DocumentStore
 from raypipe.ledger.failures import FailedBook, FailureLog
-from raypipe.opensearch.bulk.parallel import Writers
+from raypipe.opensearch.bulk.parallel import ParallelBulkWriter
 from raypipe.opensearch.bulk.results import LEFT, Counters, Rejected
-from raypipe.opensearch.index.config import IndexHandle, OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig, IndexRef
 
 if TYPE_CHECKING:
     from ray.data._internal.execution.interfaces import TaskContext
@@ -40,8 +40,8 @@ class Ledger:
 class Target:
     """The index generation that a run writes to."""
 
-    index: OpenSearchIndex
-    handle: IndexHandle
+    index: IndexConfig
+    handle: IndexRef
 
 
 class OpenSearchDatasink(Datasink[Counters]):
@@ -60,7 +60,12 @@ class OpenSearchDatasink(Datasink[Counters]):
     """
 
     def __init__(
-        self, ledger: Ledger, recipe: Recipe, run_seq: int, marks: Marks, target: Target | None
+        self,
+        ledger: Ledger,
+        recipe: Recipe,
+        run_seq: int,
+        marks: Coordinator,
+        target: Target | None,
     ) -> None:
         super().__init__()
         self._ledger = ledger
@@ -78,7 +83,7 @@ class OpenSearchDatasink(Datasink[Counters]):
             SetupError: The ledger cannot be written.
         """
         began = time.monotonic()
-        rows = [row for block in blocks for row in unpack(block)]
+        rows = [row for block in blocks for row in from_table(block)]
         finished = {row.book.book_id: row for row in rows if row.open and row.document}
         documents = [row.document for row in finished.values() if row.document]
         fresh = [row.document for row in finished.values() if row.document and not row.book.part]
@@ -114,7 +119,7 @@ class OpenSearchDatasink(Datasink[Counters]):
         if self._target is None or not documents:
             return {}, Counters()
         target = self._target
-        writers = Writers(target.index, target.handle, self._run_seq, self._marks, task)
+        writers = ParallelBulkWriter(target.index, target.handle, self._run_seq, self._marks, task)
         return writers.write(documents)
 
     def _record(self, documents: list[Document], failed: list[FailedBook], task: int) -> None:

@@ -11,13 +11,13 @@ from typing import Protocol, TypeVar, runtime_checkable
 from raypipe.coordination.progress import Watched
 from raypipe.coordination.run_coordinator import Progress
 from raypipe.core.options import BudgetOptions
-from raypipe.ledger.usage import paid_so_far
-from raypipe.models.context import Account, Paid
-from raypipe.quota.actor import Joining, RemotePermits, broker_for
+from raypipe.ledger.usage import usage_by_model
+from raypipe.models.context import CallsModels, ModelContext
+from raypipe.quota.actor import RemoteQuotaClient, RunRegistration, broker_for
 from raypipe.quota.budget import Cost
 from raypipe.quota.prices import Price
-from raypipe.quota.protocol import Need, Totals
-from raypipe.quota.reservation import check_need
+from raypipe.quota.protocol import CallRequest, Totals
+from raypipe.quota.reservation import check_call_fits
 from raypipe.run.job import Job
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ P = TypeVar("P")
 
 
 @dataclass
-class Spending:
+class CostTracker:
     """What the model calls of a run come to, over all pools.
 
     Args:
@@ -35,7 +35,7 @@ class Spending:
         already: What was spent before and counts.
     """
 
-    permits: Sequence[RemotePermits] = ()
+    permits: Sequence[RemoteQuotaClient] = ()
     budget: BudgetOptions = field(default_factory=BudgetOptions)
     already: Cost = field(default_factory=Cost)
 
@@ -68,11 +68,11 @@ class Spending:
 
 
 @dataclass
-class Counted:
+class CostAwareCoordinator:
     """A run's monitor as its watcher sees it: with the calls of its models, and their stop."""
 
     monitor: Watched
-    spending: Spending
+    spending: CostTracker
     _stopped: bool = False
     _paused: str = ""
 
@@ -105,30 +105,30 @@ class Counted:
 
 
 @runtime_checkable
-class Needing(Protocol):
+class DeclaresCallSize(Protocol):
     """A part that knows what its usual call reserves."""
 
-    def need(self) -> Need:
+    def need(self) -> CallRequest:
         """Return what a usual call takes at most."""
 
 
-def check(job: Job) -> None:
+def check_costs(job: Job) -> None:
     """Check, before anything is started, that quota and budget can hold a call.
 
     Raises:
         SetupError: The quota is below one call's reservation, or a budget in dollars has a model
             without a price.
     """
-    if isinstance(job.summarizer, Needing):
-        check_need(job.quota, job.summarizer.need())
+    if isinstance(job.summarizer, DeclaresCallSize):
+        check_call_fits(job.quota, job.summarizer.need())
     if job.budget.max_usd is not None:
         for part in (job.summarizer, job.embedder):
-            if isinstance(part, Paid):
+            if isinstance(part, CallsModels):
                 job.prices.needed(part.base_model)
 
 
 @contextmanager
-def accounts(job: Job, run_id: str, run_seq: int) -> Iterator[tuple[Job, Spending]]:
+def open_model_context(job: Job, run_id: str, run_seq: int) -> Iterator[tuple[Job, CostTracker]]:
     """Give the parts that call models their cache, quota and budget.
 
     Args:
@@ -139,21 +139,21 @@ def accounts(job: Job, run_id: str, run_seq: int) -> Iterator[tuple[Job, Spendin
     Raises:
         SetupError: A budget in dollars, and a model without a price.
     """
-    paid = [part for part in (job.summarizer, job.embedder) if isinstance(part, Paid)]
+    paid = [part for part in (job.summarizer, job.embedder) if isinstance(part, CallsModels)]
     if not paid:
-        yield job, Spending(budget=job.budget)
+        yield job, CostTracker(budget=job.budget)
         return
     already = spent_before(job, run_seq)
-    waited_for = job.summarizer.pool if isinstance(job.summarizer, Paid) else ""
+    waited_for = job.summarizer.pool if isinstance(job.summarizer, CallsModels) else ""
     permits = {
         part.pool: _permits(job, part, already, run_id, known=part.pool == waited_for)
         for part in paid
     }
-    account = Account(job.state, permits, job.quota.max_in_flight)
+    account = ModelContext(job.state, permits, job.quota.max_in_flight)
     bound = replace(
         job, summarizer=_bound(job.summarizer, account), embedder=_bound(job.embedder, account)
     )
-    yield bound, Spending(list(permits.values()), job.budget, already)
+    yield bound, CostTracker(list(permits.values()), job.budget, already)
 
 
 def spent_before(job: Job, run_seq: int) -> Cost:
@@ -166,14 +166,16 @@ def spent_before(job: Job, run_seq: int) -> Cost:
     if budget.scope == "run" or (budget.max_usd is None and budget.max_tokens is None):
         return Cost()
     total = Cost()
-    for one in paid_so_far(job.state, run_seq):
+    for one in usage_by_model(job.state, run_seq):
         price = job.prices.of(one.model) if budget.max_usd is None else job.prices.needed(one.model)
         usd = price.usd(one.input_tokens, one.output_tokens) if price else 0.0
         total += Cost(usd, one.input_tokens + one.output_tokens)
     return total
 
 
-def _permits(job: Job, part: Paid, already: Cost, run_id: str, *, known: bool) -> RemotePermits:
+def _permits(
+    job: Job, part: CallsModels, already: Cost, run_id: str, *, known: bool
+) -> RemoteQuotaClient:
     price = (
         job.prices.needed(part.base_model)
         if job.budget.max_usd is not None
@@ -188,14 +190,14 @@ def _permits(job: Job, part: Paid, already: Cost, run_id: str, *, known: bool) -
     if price is None:
         log.warning("%s has no price in conf/prices: dollars are not counted", part.base_model)
         price = Price()
-    joining = Joining(run_id, price, job.budget, already)
+    joining = RunRegistration(run_id, price, job.budget, already)
     return broker_for(_pool(job, part), quota, joining)
 
 
-def _pool(job: Job, part: Paid) -> str:
+def _pool(job: Job, part: CallsModels) -> str:
     return f"{job.quota.account}/{part.pool}" if job.quota.account else part.pool
 
 
-def _bound(part: P, account: Account) -> P:
-    bound: P = part.bound(account) if isinstance(part, Paid) else part
+def _bound(part: P, account: ModelContext) -> P:
+    bound: P = part.bound(account) if isinstance(part, CallsModels) else part
     return bound

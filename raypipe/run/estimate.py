@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from raypipe.core.book import Book, BookError
-from raypipe.lifecycle.deletions import departed
-from raypipe.models.context import Paid
+from raypipe.lifecycle.deletions import find_deleted
+from raypipe.models.context import CallsModels
 from raypipe.opensearch.index.index import find
 from raypipe.quota.prices import Price
 from raypipe.run.job import Job
-from raypipe.run.pending import listed, pending
+from raypipe.run.pending import list_source, plan_from_ledger
 from raypipe.text import CleanText
 
 _READERS = 8
@@ -30,7 +30,7 @@ class Planned(Protocol):
 
 
 @runtime_checkable
-class Estimated(Protocol):
+class EstimatesCalls(Protocol):
     """A summarizer that knows the calls that a book will take."""
 
     bytes_per_token: float
@@ -43,7 +43,7 @@ class Estimated(Protocol):
 
 
 @dataclass
-class Forecast:
+class RunEstimate:
     """A run, before it begins.
 
     Args:
@@ -93,7 +93,7 @@ class Forecast:
     prices: str = ""
 
 
-def forecast(job: Job, sample: int = 50) -> Forecast:
+def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
     """Return what a run of this job would do; the state and the index stay as they are.
 
     Args:
@@ -107,9 +107,9 @@ def forecast(job: Job, sample: int = 50) -> Forecast:
     if job.index is not None:
         handle = None if job.purge else find(job.index)
         generation = handle.generation if handle else ""
-    books = listed(job)
-    gone = departed(job, books)
-    plan = pending(job, books, generation)
+    books = list_source(job)
+    gone = find_deleted(job, books)
+    plan = plan_from_ledger(job, books, generation)
     history = job.checkpoint.history()
     seen = job.documents.versions() | set(
         zip(history["book_id"].to_pylist(), history["etag"].to_pylist(), strict=True)
@@ -117,7 +117,7 @@ def forecast(job: Job, sample: int = 50) -> Forecast:
     ids = {book_id for book_id, _ in seen}
     old = [book for book in plan.new if book.book_id in ids]
     same = sum((book.book_id, book.etag) in seen for book in old)
-    told = Forecast(
+    told = RunEstimate(
         listed=len(plan.listed),
         changed=len(old) - same,
         again=same + sum(book.attempts > 0 and book.book_id not in ids for book in plan.new),
@@ -133,14 +133,14 @@ def forecast(job: Job, sample: int = 50) -> Forecast:
     )
     told.renamed = min(told.renamed, len(plan.new) - told.changed - told.again)
     told.new = len(plan.new) - told.changed - told.again - told.renamed
-    if isinstance(job.summarizer, Paid) and isinstance(job.summarizer, Estimated):
+    if isinstance(job.summarizer, CallsModels) and isinstance(job.summarizer, EstimatesCalls):
         told.model = job.summarizer.base_model
         _cost(job, job.summarizer, plan.new, sample, told)
     return told
 
 
 def _cost(
-    job: Job, summarizer: Estimated, books: Sequence[Book], sample: int, told: Forecast
+    job: Job, summarizer: EstimatesCalls, books: Sequence[Book], sample: int, told: RunEstimate
 ) -> None:
     """Fill in calls, tokens, dollars and hours."""
     strata = list(_strata(books, sample))
@@ -178,14 +178,14 @@ def _read(job: Job, book: Book) -> CleanText | None:
         return None
 
 
-def _planned(summarizer: Estimated, text: CleanText) -> Sequence[Planned]:
+def _planned(summarizer: EstimatesCalls, text: CleanText) -> Sequence[Planned]:
     try:
         return summarizer.calls_of(text)
     except BookError:
         return []
 
 
-def _counted(summarizer: Estimated, texts: Sequence[CleanText]) -> float:
+def _counted(summarizer: EstimatesCalls, texts: Sequence[CleanText]) -> float:
     """Return how many times as many tokens the server counts as the summarizer estimates."""
     counted = estimated = 0.0
     for text in texts[:: max(1, len(texts) // _COUNTED)][:_COUNTED]:
@@ -199,7 +199,7 @@ def _counted(summarizer: Estimated, texts: Sequence[CleanText]) -> float:
     return counted / estimated if estimated else 1.0
 
 
-def _hours(job: Job, told: Forecast, price: Price) -> float | None:
+def _hours(job: Job, told: RunEstimate, price: Price) -> float | None:
     """Return the hours that the quota takes at least; the tightest limit counts."""
     quota = job.quota
     tokens = told.input_tokens + price.burndown * told.output_tokens

@@ -8,16 +8,16 @@ from typing import Any
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
-from raypipe.coordination.run_coordinator import DEADLY, Marks
+from raypipe.coordination.run_coordinator import MAX_WORKER_DEATHS, Coordinator
 from raypipe.core.fingerprint import Recipe
 from raypipe.core.options import StageOptions, Stages, SummarizeOptions
 from raypipe.embedders.protocol import Embedder
 from raypipe.ledger.documents import DocumentStore
 from raypipe.run.book_sink import OpenSearchDatasink
 from raypipe.run.executors.resources import LISTING_CPUS
-from raypipe.run.source import PendingBooks
+from raypipe.run.source import PendingBooksDatasource
 from raypipe.run.stages import Embed, Summarize
-from raypipe.sources.protocol import BookStore
+from raypipe.sources.protocol import BookSource
 from raypipe.summarizers.protocol import Summarizer
 from raypipe.text import TextCleaner
 
@@ -26,17 +26,17 @@ PARCELS_AHEAD = 32
 
 
 @dataclass(frozen=True)
-class Parts:
+class StageParts:
     """What a run is made of; everything here travels to the workers."""
 
-    store: BookStore
+    store: BookSource
     cleaner: TextCleaner
     summarizer: Summarizer
     embedder: Embedder
     documents: DocumentStore
     recipe: Recipe
     run_seq: int
-    marks: Marks
+    marks: Coordinator
 
     def summarize(self) -> dict[str, Any]:
         """Return what the `Summarize` stage is made with."""
@@ -48,7 +48,9 @@ class Parts:
         return {"embedder": self.embedder, "recipe": self.recipe, "marks": self.marks}
 
 
-def run(books: PendingBooks, parts: Parts, sink: OpenSearchDatasink, stages: Stages) -> None:
+def run(
+    books: PendingBooksDatasource, parts: StageParts, sink: OpenSearchDatasink, stages: Stages
+) -> None:
     """Bring the books through the graph; each ends in the ledger or is left."""
     write = stages.write
     build(books, parts, stages).write_datasink(
@@ -56,7 +58,7 @@ def run(books: PendingBooks, parts: Parts, sink: OpenSearchDatasink, stages: Sta
     )
 
 
-def build(books: PendingBooks, parts: Parts, stages: Stages) -> Dataset:
+def build(books: PendingBooksDatasource, parts: StageParts, stages: Stages) -> Dataset:
     """Return the graph up to the sink."""
     pending: Dataset = ray.data.read_datasource(
         books, num_cpus=LISTING_CPUS, override_num_blocks=books.tasks(), concurrency=1
@@ -75,7 +77,7 @@ def pool(stage: StageOptions | SummarizeOptions, stages: Stages, calls: int = 1)
     # found by its marks and comes out as a failure. More deaths than that are not a book's fault.
     assert stage.workers is not None, "resolve_workers() sets it"
     assert stage.num_cpus is not None
-    deaths = stages.summarize.books_per_task + DEADLY
+    deaths = stages.summarize.books_per_task + MAX_WORKER_DEATHS
     return {
         "compute": ActorPoolStrategy(
             size=stage.workers,

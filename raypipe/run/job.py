@@ -21,9 +21,9 @@ from raypipe.embedders.protocol import Embedder
 from raypipe.ledger.checkpoint import Checkpoint
 from raypipe.ledger.documents import DocumentStore
 from raypipe.ledger.failures import MAX_ATTEMPTS, FailureLog
-from raypipe.opensearch.index.config import OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig
 from raypipe.quota.prices import Prices
-from raypipe.sources.protocol import BookStore
+from raypipe.sources.protocol import BookSource
 from raypipe.state.store import State
 from raypipe.summarizers.protocol import Summarizer
 from raypipe.text import TextCleaner
@@ -70,11 +70,11 @@ class Job:
         allow_deletes: Delete however many are gone.
     """
 
-    store: BookStore
+    store: BookSource
     cleaner: TextCleaner
     summarizer: Summarizer
     embedder: Embedder
-    index: OpenSearchIndex | None
+    index: IndexConfig | None
     checkpoint: Checkpoint
     state: State
     stages: Stages = field(default_factory=Stages)

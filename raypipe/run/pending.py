@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
-from raypipe.ledger.failures import standing
+from raypipe.ledger.failures import unresolved
 from raypipe.run.job import Job
-from raypipe.run.planner import Known, KnownFailure, Plan, plan
+from raypipe.run.planner import KnownFailure, LedgerSnapshot, RunPlan, plan_run
 
 
-def listed(job: Job) -> list[Book]:
+def list_source(job: Job) -> list[Book]:
     """Return the books of a job's listing.
 
     Raises:
@@ -27,7 +27,7 @@ def listed(job: Job) -> list[Book]:
     return books if job.only is None else [book for book in books if book.book_id in job.only]
 
 
-def pending(job: Job, books: Iterable[Book], generation: str | None) -> Plan:
+def plan_from_ledger(job: Job, books: Iterable[Book], generation: str | None) -> RunPlan:
     """Take a listing apart by what the ledger says.
 
     Args:
@@ -36,7 +36,7 @@ def pending(job: Job, books: Iterable[Book], generation: str | None) -> Plan:
         generation: Of the index; empty where it is yet to be made, None where finished is as far
             as a book gets.
     """
-    return plan(
+    return plan_run(
         books,
         _known(job, generation),
         recipe=job.recipe.document,
@@ -48,9 +48,9 @@ def pending(job: Job, books: Iterable[Book], generation: str | None) -> Plan:
     )
 
 
-def _known(job: Job, generation: str | None) -> Known:
+def _known(job: Job, generation: str | None) -> LedgerSnapshot:
     recipe = job.recipe
-    failures = standing(job.failures.known(), job.checkpoint.history())
+    failures = unresolved(job.failures.known(), job.checkpoint.history())
     last = {
         row["book_id"]: KnownFailure(row["etag"], row["recipe"], row["retryable"], row["attempts"])
         for row in failures.to_pylist()
@@ -58,6 +58,6 @@ def _known(job: Job, generation: str | None) -> Known:
     finished = job.documents.finished(recipe.document)
     summarized = job.documents.summarized(recipe.summary, besides=[recipe.document])
     if generation is None:
-        return Known(set(finished), {}, summarized, last)
+        return LedgerSnapshot(set(finished), {}, summarized, last)
     processed = job.checkpoint.versions(generation, recipe.document)
-    return Known(processed, finished, summarized, last)
+    return LedgerSnapshot(processed, finished, summarized, last)

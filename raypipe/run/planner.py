@@ -22,7 +22,7 @@ class KnownFailure:
 
 
 @dataclass(frozen=True)
-class Known:
+class LedgerSnapshot:
     """What the ledger says, all for the recipe and the index generation of this run.
 
     Args:
@@ -39,7 +39,7 @@ class Known:
 
 
 @dataclass
-class Plan:
+class RunPlan:
     """The listing, taken apart; every listed id is in exactly one of these."""
 
     processed: list[str] = field(default_factory=list)
@@ -64,9 +64,9 @@ class Plan:
         return {*self.processed, *self.known_failures}
 
 
-def plan(
+def plan_run(
     books: Iterable[Book],
-    known: Known,
+    known: LedgerSnapshot,
     *,
     recipe: str,
     skip: bool = True,
@@ -74,7 +74,7 @@ def plan(
     max_attempts: int = 3,
     lasting: bool = False,
     again: Container[str] = frozenset(),
-) -> Plan:
+) -> RunPlan:
     """Take the listing apart.
 
     Args:
@@ -87,7 +87,7 @@ def plan(
         lasting: Take the other failures too.
         again: Ids of books that are read again, whatever is finished of them.
     """
-    result = Plan()
+    result = RunPlan()
     for book in books:
         version = (book.book_id, book.etag)
         failure = known.failures.get(book.book_id)

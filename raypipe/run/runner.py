@@ -18,20 +18,20 @@ from raypipe.coordination.run_coordinator import Progress
 from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
 from raypipe.ledger import run_records as runs
-from raypipe.ledger.failures import DEGRADED, standing
+from raypipe.ledger.failures import DEGRADED, unresolved
 from raypipe.ledger.run_records import RunRecord
-from raypipe.ledger.writer_lock import Claim
+from raypipe.ledger.writer_lock import WriterLock
 from raypipe.lifecycle import deletions as departed
-from raypipe.lifecycle.deletions import Departed
-from raypipe.lifecycle.promote import Promotion, Served
+from raypipe.lifecycle.deletions import DeletedBooks
+from raypipe.lifecycle.promote import Promoter, Served
 from raypipe.opensearch.index import rebuild as build
-from raypipe.opensearch.index.config import Contents, IndexHandle
-from raypipe.opensearch.index.finalize import close
+from raypipe.opensearch.index.config import IndexRef, IndexSpec
+from raypipe.opensearch.index.finalize import finalize
 from raypipe.opensearch.index.index import find, purge
 from raypipe.run.job import Checked, Job, Timer
-from raypipe.run.pending import listed, pending
-from raypipe.run.planner import Plan
-from raypipe.sources.finished_documents import FinishedBooks
+from raypipe.run.pending import list_source, plan_from_ledger
+from raypipe.run.planner import RunPlan
+from raypipe.sources.finished_documents import FinishedDocumentSource
 from raypipe.state.store import state_id
 
 log = logging.getLogger(__name__)
@@ -43,12 +43,12 @@ _SHOWN = 5
 class Outcome:
     """What became of a run: sets of ids, each from its own source, and the numbers."""
 
-    plan: Plan
+    plan: RunPlan
     done: set[str]
     failed: set[str]
     degraded: int
     progress: Progress
-    handle: IndexHandle | None
+    handle: IndexRef | None
     served: Served | None = None
     removed: int = 0
 
@@ -61,7 +61,7 @@ class Outcome:
         return left
 
 
-def run(job: Job, claim: Claim, config: Mapping[str, Any]) -> RunRecord:
+def run(job: Job, claim: WriterLock, config: Mapping[str, Any]) -> RunRecord:
     """Run the job under its claim and keep its record.
 
     Args:
@@ -88,7 +88,7 @@ def run(job: Job, claim: Claim, config: Mapping[str, Any]) -> RunRecord:
 
 
 def _run(
-    job: Job, claim: Claim, config: Mapping[str, Any], record: RunRecord, stack: ExitStack
+    job: Job, claim: WriterLock, config: Mapping[str, Any], record: RunRecord, stack: ExitStack
 ) -> RunRecord:
     began, timer = time.monotonic(), Timer()
     outcome = _execute(job, claim, timer, stack)
@@ -106,16 +106,16 @@ def _run(
     return record
 
 
-def _execute(job: Job, claim: Claim, timer: Timer, stack: ExitStack) -> Outcome:
+def _execute(job: Job, claim: WriterLock, timer: Timer, stack: ExitStack) -> Outcome:
     """List, plan, run the graph, and read back what the ledger says of it."""
     handle, books, gone = _prepared(job, timer)
-    departed.take_back(gone, job, claim.run_seq)
+    departed.restore_returned(gone, job, claim.run_seq)
     with timer.step("planning"):
-        todo = pending(job, books, handle.generation if handle else None)
+        todo = plan_from_ledger(job, books, handle.generation if handle else None)
     _say(todo, gone)
     progress = Progress()
     if handle and not handle.served and job.index and len(todo.todo) >= job.life.tune_from:
-        build.tune(job.index, handle)
+        build.apply_load_settings(job.index, handle)
     if todo.todo:
         progress = _graph(job, claim, todo, handle, timer, stack)
     with timer.step("closing"):
@@ -124,24 +124,24 @@ def _execute(job: Job, claim: Claim, timer: Timer, stack: ExitStack) -> Outcome:
         # Last of all: what was renamed is found under its new name before the old one goes.
         removed = {} if progress.stop else gone.gone
         if removed:
-            departed.bury(gone, job, handle, claim.run_seq)
+            departed.apply_deletions(gone, job, handle, claim.run_seq)
         if handle is not None and job.index is not None:
-            close(job.index, handle, done, claim.run_seq, stopped=bool(progress.stop))
+            finalize(job.index, handle, done, claim.run_seq, stopped=bool(progress.stop))
         served = _served(job, todo, handle, claim.run_seq, stopped=bool(progress.stop))
     return Outcome(todo, done, failed, degraded, progress, handle, served, len(removed))
 
 
 def _served(
-    job: Job, todo: Plan, handle: IndexHandle | None, run_seq: int, *, stopped: bool
+    job: Job, todo: RunPlan, handle: IndexRef | None, run_seq: int, *, stopped: bool
 ) -> Served | None:
     """Serve an index that was built, if it is whole; None = it was served all the time."""
     if handle is None or handle.served or job.index is None:
         return None
-    promotion = Promotion(job.index, job.state, job.life, run_seq)
+    promotion = Promoter(job.index, job.state, job.life, run_seq)
     if stopped:
         return promotion.now()
     # What `index` lists is what is finished: a book that is not among it may still be there.
-    finished = isinstance(job.store, FinishedBooks)
+    finished = isinstance(job.store, FinishedDocumentSource)
     listed = todo.listed if job.only is None and not finished else None
     served = promotion.promote(handle, listed=listed)
     if served.lacking:
@@ -156,28 +156,28 @@ def _served(
     return served
 
 
-def _prepared(job: Job, timer: Timer) -> tuple[IndexHandle | None, list[Book], Departed]:
+def _prepared(job: Job, timer: Timer) -> tuple[IndexRef | None, list[Book], DeletedBooks]:
     """Return the index, the books and those gone; nothing is deleted before they are known."""
     with timer.step("index"):
         handle = None if job.purge else _index(job)
         if job.purge and job.index is not None:
             find(job.index)  # a server that cannot be used is told before a long listing
     with timer.step("listing"):
-        books = listed(job)
+        books = list_source(job)
     with timer.step("planning"):
-        gone = departed.departed(job, books)
-        departed.check(gone, job)
+        gone = departed.find_deleted(job, books)
+        departed.check_deletions(gone, job)
     if job.purge:
         with timer.step("index"):
             handle = _index(job)
     return handle, books, gone
 
 
-def _index(job: Job) -> IndexHandle | None:
+def _index(job: Job) -> IndexRef | None:
     if job.index is None:
         return None
     build.check_options(job.index, job.life)
-    contents = Contents(
+    contents = IndexSpec(
         dimension=job.embedder.dimension,
         embedder=job.embedder.identity(),
         state=state_id(job.state),
@@ -193,7 +193,7 @@ def _index(job: Job) -> IndexHandle | None:
     return handle
 
 
-def _say(todo: Plan, gone: Departed) -> None:
+def _say(todo: RunPlan, gone: DeletedBooks) -> None:
     log.info(
         "listed %s · done before %s · known failures %s · finished, to index %s · to read %s%s%s",
         f"{len(todo.listed):,}",
@@ -210,9 +210,9 @@ def _say(todo: Plan, gone: Departed) -> None:
 
 def _graph(
     job: Job,
-    claim: Claim,
-    todo: Plan,
-    handle: IndexHandle | None,
+    claim: WriterLock,
+    todo: RunPlan,
+    handle: IndexRef | None,
     timer: Timer,
     stack: ExitStack,
 ) -> Progress:
@@ -222,13 +222,13 @@ def _graph(
         for part in needed:
             part.check()
     # Ray takes a second to import: a run with nothing to do must not pay for it.
-    from raypipe.run.executors.ray import drive
+    from raypipe.run.executors.ray import execute
 
     run_id = runs.run_id(claim.run_seq)
-    return drive(job, todo.todo, needed, handle, run_id, claim.run_seq, claim.lost, timer, stack)
+    return execute(job, todo.todo, needed, handle, run_id, claim.run_seq, claim.lost, timer, stack)
 
 
-def _needed(job: Job, todo: Plan) -> list[Checked]:
+def _needed(job: Job, todo: RunPlan) -> list[Checked]:
     """Return the parts without which every book of the plan would fail."""
     needed: list[Checked] = [job.state]
     if todo.new:
@@ -239,13 +239,13 @@ def _needed(job: Job, todo: Plan) -> list[Checked]:
     return needed
 
 
-def _read_back(job: Job, run_seq: int, handle: IndexHandle | None) -> tuple[set[str], set[str]]:
+def _read_back(job: Job, run_seq: int, handle: IndexRef | None) -> tuple[set[str], set[str]]:
     """Return the ids that this run's own parts call done and failed."""
     if handle is None:
         acknowledged = job.documents.of_run(job.recipe.document, run_seq)
     else:
         acknowledged = job.checkpoint.of_run(run_seq)
-    failures = standing(job.failures.of_run(run_seq), acknowledged)
+    failures = unresolved(job.failures.of_run(run_seq), acknowledged)
     return set(acknowledged["book_id"].to_pylist()), set(failures["book_id"].to_pylist())
 
 

@@ -12,8 +12,8 @@ from ray.data import Datasource
 from ray.data.block import BlockMetadata
 from ray.data.datasource import ReadTask
 
-from raypipe.coordination.run_coordinator import Marks
-from raypipe.core.book import Book, Row, pack
+from raypipe.coordination.run_coordinator import Coordinator
+from raypipe.core.book import Book, Row, to_table
 
 BOOKS_PER_READ_TASK = 5_000
 """Keys that one read task carries: under the 1 MB from which Ray warns, and a million keys are
@@ -27,7 +27,7 @@ ASK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
-class ParcelSize:
+class BatchLimits:
     """How large a parcel may be.
 
     Args:
@@ -41,14 +41,14 @@ class ParcelSize:
     ready: int = READY
 
 
-class PendingBooks(Datasource):
+class PendingBooksDatasource(Datasource):
     """The books of a run, cut into parcels.
 
     Ray merges what a read task yields up to `target_max_block_size`, by bytes; with that set to
     one byte each one-row table stays a block of its own (measured with Ray 2.60).
     """
 
-    def __init__(self, books: Sequence[Book], size: ParcelSize, marks: Marks) -> None:
+    def __init__(self, books: Sequence[Book], size: BatchLimits, marks: Coordinator) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._books = books
         self._size = size
@@ -56,7 +56,7 @@ class PendingBooks(Datasource):
 
     def get_name(self) -> str:
         """Return the operator's name on the dashboard."""
-        return "PendingBooks"
+        return "PendingBooksDatasource"
 
     def estimate_inmemory_data_size(self) -> int | None:
         """Return None: keys are small and Ray need not size anything by them."""
@@ -83,17 +83,17 @@ class PendingBooks(Datasource):
 
         def read() -> Iterator[pa.Table]:
             asked = 0.0
-            for parcel in cut([Book(*row) for row in rows], size):
+            for parcel in split_into_batches([Book(*row) for row in rows], size):
                 if time.monotonic() - asked >= ASK_EVERY_S:
                     if marks.stopped():
                         return  # what is not handed out is left: the balance counts it
                     asked = time.monotonic()
-                yield pack(Row(book) for book in parcel)
+                yield to_table(Row(book) for book in parcel)
 
         return ReadTask(read, BlockMetadata(None, None, None, None))
 
 
-def cut(books: Sequence[Book], size: ParcelSize) -> Iterator[list[Book]]:
+def split_into_batches(books: Sequence[Book], size: BatchLimits) -> Iterator[list[Book]]:
     """Yield the books in order, in parcels within the size."""
     parcel: list[Book] = []
     total = 0

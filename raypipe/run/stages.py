@@ -16,14 +16,23 @@ from typing import Any
 
 import pyarrow as pa
 
-from raypipe.coordination.crash_guard import Guard, failed
-from raypipe.coordination.run_coordinator import Marks
-from raypipe.core.book import BY_MODEL, Book, BookError, Document, LeftError, Row, pack, unpack
+from raypipe.coordination.crash_guard import CrashGuard, failed_row
+from raypipe.coordination.run_coordinator import Coordinator
+from raypipe.core.book import (
+    MODEL_FIELDS,
+    Book,
+    BookError,
+    Document,
+    LeftError,
+    Row,
+    from_table,
+    to_table,
+)
 from raypipe.core.errors import SetupError
 from raypipe.core.fingerprint import Recipe
 from raypipe.embedders.protocol import Embedder
 from raypipe.ledger.documents import DocumentStore
-from raypipe.sources.protocol import BookStore
+from raypipe.sources.protocol import BookSource
 from raypipe.summarizers.protocol import Summarizer, Summary
 from raypipe.text import CleanText, TextCleaner
 
@@ -34,27 +43,27 @@ log = logging.getLogger(__name__)
 class Summarize:
     """Read a book, clean its text, summarize it; or take up what is finished already."""
 
-    store: BookStore
+    store: BookSource
     cleaner: TextCleaner
     summarizer: Summarizer
     documents: DocumentStore
     recipe: Recipe
     run_seq: int
-    marks: Marks
-    _guard: Guard = field(init=False)
+    marks: Coordinator
+    _guard: CrashGuard = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the guard of this stage."""
-        self._guard = Guard(self.marks, "summarize")
+        self._guard = CrashGuard(self.marks, "summarize")
 
     def __call__(self, parcels: pa.Table) -> pa.Table:
         """Return the parcel with a document or a failure for each of its books."""
         began = time.monotonic()
-        rows, one_by_one = self._guard.admit(unpack(parcels))
+        rows, one_by_one = self._guard.admit(from_table(parcels))
         rows = self._take_up(rows)
         done = [self._one(row, one_by_one) for row in rows]
         self._guard.finish(done, began)
-        return pack(done)
+        return to_table(done)
 
     def _take_up(self, rows: list[Row]) -> list[Row]:
         """Fill in the documents that an earlier run finished or summarized."""
@@ -89,13 +98,13 @@ class Summarize:
             stage = "summarize"
             document = self._again(row.book, text, data) or self._document(row.book, text)
         except BookError as error:
-            return failed(row, stage, error)
+            return failed_row(row, stage, error)
         except LeftError as left:
             return self._left(row, left)
         except SetupError:
             raise  # every book would fail
         except Exception as error:
-            return failed(row, stage, _unexpected(row.book, error))
+            return failed_row(row, stage, _unexpected(row.book, error))
         return replace(row, document=document, book=replace(row.book, part=""))
 
     def _left(self, row: Row, left: LeftError) -> Row:
@@ -157,7 +166,7 @@ class Summarize:
         summary: Summary = self.summarizer.summarize(text, self._guard.stopped)
         return Document(
             **self._provenance(book),
-            **{name: getattr(summary, name) for name in BY_MODEL},
+            **{name: getattr(summary, name) for name in MODEL_FIELDS},
             title=summary.title or text.title,
             author=summary.author or text.author,
             language=text.language,
@@ -206,26 +215,26 @@ class Embed:
 
     embedder: Embedder
     recipe: Recipe
-    marks: Marks
-    _guard: Guard = field(init=False)
+    marks: Coordinator
+    _guard: CrashGuard = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the guard of this stage."""
-        self._guard = Guard(self.marks, "embed")
+        self._guard = CrashGuard(self.marks, "embed")
 
     def __call__(self, parcels: pa.Table) -> pa.Table:
         """Return the parcel with vectors of shape (dimension,) in its documents."""
         began = time.monotonic()
-        rows = unpack(parcels)
+        rows = from_table(parcels)
         bare = [row for row in rows if row.open and self._lacks_vector(row)]
         if not bare:
-            return pack(rows)
+            return to_table(rows)
         # What a model was paid for is embedded even while the run stops: only deaths matter here.
         verdict = self.marks.begin("embed", [row.book.book_id for row in bare])
         done = self._singly(bare) if any(verdict.deaths) else self._together(bare)
         self._guard.finish(bare, began)
         by_id = {row.book.book_id: row for row in done}
-        return pack(by_id.get(row.book.book_id, row) for row in rows)
+        return to_table(by_id.get(row.book.book_id, row) for row in rows)
 
     def _lacks_vector(self, row: Row) -> bool:
         document = row.document
@@ -252,11 +261,11 @@ class Embed:
         try:
             return self._with(row, self.embedder.embed([_searchable(row)])[0].tolist())
         except BookError as error:
-            return failed(row, "embed", error)
+            return failed_row(row, "embed", error)
         except SetupError:
             raise
         except Exception as error:
-            return failed(row, "embed", _unexpected(row.book, error))
+            return failed_row(row, "embed", _unexpected(row.book, error))
 
     def _with(self, row: Row, vector: list[float]) -> Row:
         assert row.document is not None

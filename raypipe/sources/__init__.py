@@ -1,5 +1,5 @@
 """Where books come from: a source lists the books and reads one."""
 
-from raypipe.sources.protocol import BookStore
+from raypipe.sources.protocol import BookSource
 
-__all__ = ["BookStore"]
+__all__ = ["BookSource"]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from raypipe.core.book import Book, BookError
 from raypipe.ledger.documents import DocumentStore
-from raypipe.ledger.tombstones import Removals, without
+from raypipe.ledger.tombstones import Tombstones, exclude_books
 
 
 @dataclass(frozen=True)
-class FinishedBooks:
+class FinishedDocumentSource:
     """A `BookStore` that lists the newest finished document of each book, and reads none.
 
     Args:
@@ -40,8 +40,8 @@ class FinishedBooks:
 
         Books that were removed at the source are left out.
         """
-        removed = Removals(self.documents.state).standing()
-        for cell in without(self.documents.newest(self.recipe), removed).to_pylist():
+        removed = Tombstones(self.documents.state).standing()
+        for cell in exclude_books(self.documents.newest(self.recipe), removed).to_pylist():
             yield Book(**cell)
 
     def selects(self, key: str) -> bool:

@@ -14,7 +14,7 @@ from raypipe.sources.protocol import endings
 
 
 @dataclass(frozen=True)
-class LocalBookStore:
+class LocalBookSource:
     """A folder of books; keys are the paths below it.
 
     Args:

@@ -1,4 +1,4 @@
-"""Where books are: a `BookStore` lists them and reads one."""
+"""Where books are: a `BookSource` lists them and reads one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 from raypipe.core.book import Book
 
 
-class BookStore(Protocol):
+class BookSource(Protocol):
     """A place that holds books."""
 
     @property

@@ -15,7 +15,7 @@ _FIRST_PAGE = 1
 
 
 @dataclass(frozen=True)
-class S3BookStore:
+class S3BookSource:
     """The objects of a bucket whose keys fit.
 
     Args:

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from raypipe.state.store import Names, State, StateError
-from raypipe.state.table_schema import Form, Unreadable
+from raypipe.state.table_schema import TableSchema, Unreadable
 
 _NAME = re.compile(r"part-(?P<run>\d{8,})-(?P<task>.+)-(?P<seq>\d+)\.parquet")
 _TASK = re.compile(r"[0-9A-Za-z_.-]{1,100}")
@@ -29,7 +29,7 @@ _LISTINGS = 20  # a reader that loses this many races in a row says so
 
 
 @dataclass(frozen=True)
-class Parts:
+class ParquetTable:
     """Rows with a key, kept as parts.
 
     Args:
@@ -44,7 +44,7 @@ class Parts:
 
     state: State
     folder: str
-    form: Form
+    form: TableSchema
     keys: Sequence[str]
     order: Sequence[str] = ("run_seq",)
     max_rows: int = 2_000_000
@@ -118,7 +118,7 @@ class Parts:
         # What `where` holds fast tells no rows apart; a million copies of it need not be kept.
         keys = [key for key in self.keys if key not in (where or {})]
         read = list(dict.fromkeys([*wanted, *keys, *self.order]))
-        return latest(self.read(read, where), keys, self.order).select(wanted)
+        return latest_rows(self.read(read, where), keys, self.order).select(wanted)
 
     def pick(self, name: str, column: str, values: Sequence[str]) -> pa.Table | None:
         """Return the rows of a part whose column has one of the values; None if it is gone."""
@@ -224,7 +224,7 @@ class Parts:
     def _replace(self, group: Mapping[str, pa.Table]) -> int:
         if len(group) < 2:
             return 0
-        table = latest(pa.concat_tables(group.values()), self.keys, self.order)
+        table = latest_rows(pa.concat_tables(group.values()), self.keys, self.order)
         run = max(_run(name) for name in group)
         stem = f"part-{run:08d}-{_COMPACTED}"
         # After every compacted part of this run, so after those that this one replaces.
@@ -234,7 +234,9 @@ class Parts:
         return len(group)
 
 
-def latest(table: pa.Table, keys: Sequence[str], order: Sequence[str] = ("run_seq",)) -> pa.Table:
+def latest_rows(
+    table: pa.Table, keys: Sequence[str], order: Sequence[str] = ("run_seq",)
+) -> pa.Table:
     """Return the last row of each key, in the table's order.
 
     Args:

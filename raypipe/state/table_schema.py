@@ -26,7 +26,7 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True)
-class Form:
+class TableSchema:
     """What all parts of a folder look like.
 
     Args:

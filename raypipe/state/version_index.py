@@ -15,7 +15,7 @@ Version: TypeAlias = tuple[str, str]
 _BETWEEN = "\0"  # stands in neither an id nor an ETag
 
 
-class Versions(Set[Version]):
+class VersionSet(Set[Version]):
     """A set of (book id, ETag); about 220 bytes each where tuples take 350.
 
     Args:
@@ -35,7 +35,7 @@ class Versions(Set[Version]):
         return len(self._keys)
 
 
-class VersionParts(Mapping[Version, str]):
+class VersionIndex(Mapping[Version, str]):
     """The documents part that holds each (book id, ETag).
 
     Args:
@@ -60,7 +60,7 @@ class VersionParts(Mapping[Version, str]):
         return len(self._parts)
 
 
-class Texts(Mapping[str, tuple[str, str]]):
+class TextIndex(Mapping[str, tuple[str, str]]):
     """The part and the book that hold the document of a text; compact, since workers keep it.
 
     Args:

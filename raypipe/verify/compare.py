@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raypipe.embedders.protocol import Embedder
-from raypipe.verify.legacy_results import Original
+from raypipe.verify.legacy_results import LegacyResult
 
 MOST_NEARER = 0.1
 """Share of other books that may lie nearer to an old summary than the book it is of."""
@@ -52,7 +52,7 @@ class Comparison:
 
 
 def compare(
-    originals: Iterable[Original],
+    originals: Iterable[LegacyResult],
     candidates: Collection[Candidate],
     embedder: Embedder,
     most_nearer: float = MOST_NEARER,
@@ -69,7 +69,7 @@ def compare(
             than its own book; 1 = do not compare summaries.
     """
     found, by_key = Comparison(), _Names(candidates)
-    pairs: dict[str, tuple[Original, Candidate]] = {}
+    pairs: dict[str, tuple[LegacyResult, Candidate]] = {}
     for one in originals:
         match = by_key.find(one)
         if match is None:
@@ -102,7 +102,7 @@ class _Names:
         known = self._by[by]
         known[name] = one if name not in known or known[name] == one else None
 
-    def find(self, old: Original) -> Candidate | None:
+    def find(self, old: LegacyResult) -> Candidate | None:
         key = re.sub(r"^s3://[^/]+/", "", old.key)
         path = PurePosixPath(key)
         return (
@@ -113,7 +113,7 @@ class _Names:
         )
 
 
-def _same_names(old: Original, new: Candidate) -> bool:
+def _same_names(old: LegacyResult, new: Candidate) -> bool:
     return all(
         not before or _folded(before) == _folded(after)
         for before, after in ((old.title, new.title), (old.author, new.author))
@@ -129,7 +129,7 @@ def _folded(text: str) -> str:
 
 
 def _unlike(
-    pairs: Sequence[tuple[Original, Candidate]],
+    pairs: Sequence[tuple[LegacyResult, Candidate]],
     candidates: Collection[Candidate],
     embedder: Embedder,
     most: float,

@@ -29,7 +29,7 @@ class UnreadableError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Original:
+class LegacyResult:
     """One book's result as another system left it; what is not known is empty.
 
     Attributes:
@@ -47,7 +47,7 @@ class Original:
     summary: str = ""
 
 
-def read_originals(name: str, data: bytes) -> list[Original]:
+def read_legacy_results(name: str, data: bytes) -> list[LegacyResult]:
     """Return the results in one file.
 
     Args:
@@ -58,7 +58,7 @@ def read_originals(name: str, data: bytes) -> list[Original]:
         UnreadableError: It is damaged, or holds something else.
     """
     if name.endswith((".pkl", ".pickle")):
-        return [Original(name, key) for key in strings_of_pickle(data)]
+        return [LegacyResult(name, key) for key in strings_of_pickle(data)]
     try:
         text = data.decode("utf-8-sig")
         found = _lines(text) if name.endswith(".jsonl") else json.loads(text)
@@ -97,7 +97,7 @@ def _lines(text: str) -> list[Any]:
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
-def _results(name: str, found: Any) -> Iterator[Original]:
+def _results(name: str, found: Any) -> Iterator[LegacyResult]:
     if isinstance(found, Mapping):
         if one := _result(name, found, _stem(name)):
             yield one
@@ -111,25 +111,25 @@ def _results(name: str, found: Any) -> Iterator[Original]:
         yield from _listed(name, found)
 
 
-def _listed(name: str, values: Iterable[Any]) -> Iterator[Original]:
+def _listed(name: str, values: Iterable[Any]) -> Iterator[LegacyResult]:
     """Yield what stands in lists: results, or the keys of processed books."""
     for value in values:
         if isinstance(value, list):
             yield from _listed(name, value)
         elif isinstance(value, str):
-            yield Original(name, value)
+            yield LegacyResult(name, value)
         elif isinstance(value, Mapping) and (one := _result(name, value, "")):
             yield one
 
 
-def _result(place: str, cells: Mapping[Any, Any], key: str) -> Original | None:
+def _result(place: str, cells: Mapping[Any, Any], key: str) -> LegacyResult | None:
     title, author = _first(cells, _TITLE), _first(cells, _AUTHOR)
     parts = " ".join(filter(None, (_text(cells.get(name)) for name in _PARTS)))
     summary = _first(cells, _SUMMARY) or parts
     named = _first(cells, _KEY)
     if not (title or summary or named):
         return None
-    return Original(place, named or key, title, author, summary)
+    return LegacyResult(place, named or key, title, author, summary)
 
 
 def _first(cells: Mapping[Any, Any], names: Iterable[str]) -> str:

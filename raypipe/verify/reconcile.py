@@ -9,7 +9,7 @@ from raypipe.core.book import Book
 
 
 @dataclass
-class Audit:
+class Reconciliation:
     """Every book that any of the three knows, in exactly one of these lists (by key or id)."""
 
     good: list[str] = field(default_factory=list)
@@ -28,12 +28,12 @@ class Audit:
         return 3 if self.failed else 4 if self.pending else 0
 
 
-def audit(
+def reconcile(
     listing: Iterable[Book],
     ledger: Mapping[str, str],
     indexed: Mapping[str, str],
     failures: Container[str],
-) -> Audit:
+) -> Reconciliation:
     """Hold the three against each other.
 
     Args:
@@ -42,7 +42,7 @@ def audit(
         indexed: ETag of each document in the index, by id.
         failures: Ids whose last attempt failed.
     """
-    result, listed = Audit(), set()
+    result, listed = Reconciliation(), set()
     for book in listing:
         listed.add(book.book_id)
         name = book.key

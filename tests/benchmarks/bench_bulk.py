@@ -38,9 +38,9 @@ from raypipe.opensearch.bulk import item as bulk_item  # noqa: E402
 from raypipe.opensearch.bulk.writer import BulkWriter, Counters  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402
 from raypipe.opensearch.index.index import (  # noqa: E402  # noqa: E402
-    Contents,
-    IndexHandle,
-    OpenSearchIndex,
+    IndexConfig,
+    IndexRef,
+    IndexSpec,
     count,
     purge,
     refresh,
@@ -48,7 +48,7 @@ from raypipe.opensearch.index.index import (  # noqa: E402  # noqa: E402
 from raypipe.opensearch.index.mapping import VECTOR, body_of  # noqa: E402
 
 DIMENSION = 256
-CONTENTS = Contents(DIMENSION, {"model": "bench", "dimension": DIMENSION}, "bench", "bench")
+CONTENTS = IndexSpec(DIMENSION, {"model": "bench", "dimension": DIMENSION}, "bench", "bench")
 REACH = {"text": 0.04, "vectors": 0.12}
 REACH_REQUESTS = 0.002
 WARM_UP = 300
@@ -113,9 +113,7 @@ def text_only(document: Document, dimension: int, *, clean: bool = True) -> dict
     return body
 
 
-def one_by_one(
-    index: OpenSearchIndex, handle: IndexHandle, docs: list[Document], body: Body
-) -> int:
+def one_by_one(index: IndexConfig, handle: IndexRef, docs: list[Document], body: Body) -> int:
     """Index each document with a request of its own; returns the requests."""
     for document in docs:
         data = orjson.dumps(body(document, DIMENSION), option=orjson.OPT_SERIALIZE_NUMPY)
@@ -123,9 +121,7 @@ def one_by_one(
     return len(docs)
 
 
-def in_bulk(
-    index: OpenSearchIndex, handle: IndexHandle, docs: list[Document], writers: int
-) -> Counters:
+def in_bulk(index: IndexConfig, handle: IndexRef, docs: list[Document], writers: int) -> Counters:
     """Index the documents as raypipe does, each writer its share of them."""
 
     def share(number: int) -> Counters:
@@ -139,7 +135,7 @@ def in_bulk(
 
 
 def compare(
-    index: OpenSearchIndex, docs: list[Document], body: Body, rounds: int, writers: int
+    index: IndexConfig, docs: list[Document], body: Body, rounds: int, writers: int
 ) -> dict[str, Any]:
     """Take turns, and return seconds of each way and the bulk counters of the last round."""
     bulk_item.body_of = body  # what the writer sends; the same as the other way does
@@ -190,7 +186,7 @@ def main() -> None:
     report.note("documents", len(docs))
     report.note("writers", options.writers)
     with node(options.url) as url:
-        index = OpenSearchIndex(Connection(url), index="bench-bulk")
+        index = IndexConfig(Connection(url), index="bench-bulk")
         say("warming the node up")
         for _ in range(3):
             one_by_one(index, purge(index, CONTENTS), docs[:WARM_UP], body_of)

@@ -28,12 +28,12 @@ from simulated import log_of, options, server, start, write_books  # noqa: E402
 
 from raypipe.core.book import DOCUMENT_SCHEMA  # noqa: E402
 from raypipe.state.local import LocalState  # noqa: E402
-from raypipe.state.table_schema import Form  # noqa: E402
+from raypipe.state.table_schema import TableSchema  # noqa: E402
 
 LONG, CHUNK_BYTES, OTHER_CHUNKS = 400, 1_000, 8
 HANG_S = 300
 REACH = 1.05
-_FORM = Form(DOCUMENT_SCHEMA, kind="documents", version=2)
+_FORM = TableSchema(DOCUMENT_SCHEMA, kind="documents", version=2)
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ from raypipe.core.errors import OptionError, SetupError  # noqa: E402
 from raypipe.ledger.checkpoint import Checkpoint, Processed  # noqa: E402
 from raypipe.opensearch.bulk.writer import Ack, BulkWriter, Rejected  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402
-from raypipe.opensearch.index.index import OpenSearchIndex, ensure, refresh, scan_ids  # noqa: E402
+from raypipe.opensearch.index.index import IndexConfig, ensure, refresh, scan_ids  # noqa: E402
 from raypipe.state.local import LocalState  # noqa: E402
 from raypipe.text import TextCleaner  # noqa: E402
 
@@ -215,7 +215,7 @@ def bad_documents(chance: random.Random, url: str, count: int, cases: Cases) -> 
         for name in chance.sample(names, chance.randint(1, 2)):
             wrong[name] = _bad(chance, name, getattr(doc, name))
         docs.append(replace(doc, **wrong))
-    index = OpenSearchIndex(Connection(url), index="bench-fuzz", max_docs=50)
+    index = IndexConfig(Connection(url), index="bench-fuzz", max_docs=50)
     handle = ensure(index, CONTENTS)
     fate: dict[str, Ack | Rejected] = {}
 

@@ -27,7 +27,7 @@ from report import Report, say  # noqa: E402
 
 from raypipe.core.book import Book  # noqa: E402
 from raypipe.ledger.checkpoint import Checkpoint, Processed  # noqa: E402
-from raypipe.run.planner import Known, plan  # noqa: E402
+from raypipe.run.planner import LedgerSnapshot, plan_run  # noqa: E402
 from raypipe.state.local import LocalState  # noqa: E402
 
 GENERATION, RECIPE = "0" * 32, "1" * 16
@@ -80,7 +80,7 @@ def measure(folder: str, ids: int) -> dict[str, float]:
     began = time.perf_counter()
     processed = Checkpoint(state=LocalState(folder)).versions(GENERATION, RECIPE)
     loaded = time.perf_counter()
-    found = plan(books, Known(processed=processed), recipe=RECIPE)
+    found = plan_run(books, LedgerSnapshot(processed=processed), recipe=RECIPE)
     ended = time.perf_counter()
     assert len(found.processed) + len(found.new) == ids
     return {

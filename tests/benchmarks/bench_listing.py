@@ -97,9 +97,9 @@ def stub(pages: int) -> Iterator[str]:
 
 def listing(url: str, pages: int) -> tuple[float, float]:
     """List everything once; returns seconds by the clock and of this process's CPU."""
-    from raypipe.sources.s3 import S3BookStore
+    from raypipe.sources.s3 import S3BookSource
 
-    store = S3BookStore("books", endpoint_url=url, anonymous=True)
+    store = S3BookSource("books", endpoint_url=url, anonymous=True)
     store.check()  # the client is made and connected
     began, cpu = time.perf_counter(), time.process_time()
     count, last = 0, None

@@ -39,9 +39,9 @@ from raypipe.core.book import Document  # noqa: E402
 from raypipe.opensearch.bulk.parallel import WRITERS  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402
 from raypipe.opensearch.index.index import (  # noqa: E402
-    Contents,
-    IndexHandle,
-    OpenSearchIndex,
+    IndexConfig,
+    IndexRef,
+    IndexSpec,
     count,
     purge,
     refresh,
@@ -57,7 +57,7 @@ REACH_TOOK = 1.05
 REACH_CPU_OWN = 1 / 3
 REACH_CPU_ORJSON = 1.0
 
-Way = Callable[[IndexHandle], float]
+Way = Callable[[IndexRef], float]
 """Loads an index; returns the seconds that the node says it took, or 0 where it is not asked."""
 
 
@@ -65,7 +65,7 @@ Way = Callable[[IndexHandle], float]
 class Load:
     """One kind of documents, and what loading them took in each way."""
 
-    index: OpenSearchIndex
+    index: IndexConfig
     dimension: int
     docs: list[Document]
     seconds: dict[str, list[float]] = field(default_factory=dict)
@@ -73,9 +73,9 @@ class Load:
     took: dict[str, list[float]] = field(default_factory=dict)
 
     @property
-    def contents(self) -> Contents:
+    def contents(self) -> IndexSpec:
         """Return what the index holds."""
-        return Contents(self.dimension, {"dimension": self.dimension}, "bench", "bench")
+        return IndexSpec(self.dimension, {"dimension": self.dimension}, "bench", "bench")
 
     def raypipe(self, writers: int) -> Way:
         """Return raypipe's way."""
@@ -95,7 +95,7 @@ class Load:
             **more,
         )
 
-        def load(handle: IndexHandle) -> float:
+        def load(handle: IndexRef) -> float:
             for ok, item in parallel_bulk(
                 client,
                 self._actions(handle),
@@ -109,7 +109,7 @@ class Load:
 
         return load
 
-    def _actions(self, handle: IndexHandle) -> Iterator[dict[str, Any]]:
+    def _actions(self, handle: IndexRef) -> Iterator[dict[str, Any]]:
         for one in self.docs:
             yield {
                 "_op_type": "index",
@@ -139,7 +139,7 @@ class Load:
         return Load(self.index, self.dimension, self.docs[::share])
 
 
-def made(index: OpenSearchIndex, dimension: int, number: int) -> Load:
+def made(index: IndexConfig, dimension: int, number: int) -> Load:
     """Return documents with vectors of this length."""
     vectors = np.random.default_rng(dimension).normal(size=(VECTORS, dimension)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -199,7 +199,7 @@ def main() -> None:
     report = Report("parallel_bulk")
     report.note("documents", options.documents)
     with node(options.url) as url:
-        index = OpenSearchIndex(Connection(url), index="bench-parallel-bulk")
+        index = IndexConfig(Connection(url), index="bench-parallel-bulk")
         for dimension in DIMENSIONS:
             say(f"{dimension} dimensions")
             load = made(index, dimension, options.documents)

@@ -38,11 +38,11 @@ from raypipe.core.options import BudgetOptions, QuotaOptions, RayOptions  # noqa
 from raypipe.models.bedrock import BedrockChat  # noqa: E402
 from raypipe.models.calling.caller import Caller  # noqa: E402
 from raypipe.models.calling.model_calls import chat_call  # noqa: E402
-from raypipe.models.context import Account  # noqa: E402
+from raypipe.models.context import ModelContext  # noqa: E402
 from raypipe.models.protocol import Question  # noqa: E402
-from raypipe.quota.actor import Joining, RemotePermits, broker_for  # noqa: E402
+from raypipe.quota.actor import RemoteQuotaClient, RunRegistration, broker_for  # noqa: E402
 from raypipe.quota.prices import Price  # noqa: E402
-from raypipe.run.executors.ray_session import cluster  # noqa: E402
+from raypipe.run.executors.ray_session import ray_session  # noqa: E402
 
 MODEL = "us.amazon.nova-lite-v1:0"
 WORKERS = 2
@@ -56,9 +56,9 @@ SLACK_S = 15.0
 class Worker:
     """One process that calls a model."""
 
-    def __init__(self, permits: RemotePermits, url: str, seed: int) -> None:
+    def __init__(self, permits: RemoteQuotaClient, url: str, seed: int) -> None:
         self._model = BedrockChat(MODEL, "us-east-1", None, url)
-        account = Account(None, {self._model.pool: permits}, THREADS)
+        account = ModelContext(None, {self._model.pool: permits}, THREADS)
         self._caller = Caller(account, self._model.pool)
         self._random = random.Random(seed)
         samples = ROOT / "raypipe" / "embedded" / "samples"
@@ -121,7 +121,7 @@ def play(case: Case, folder: Path) -> list[dict[str, Any]]:
     quota = [f"quota.tokens_per_minute={case.tokens}", "quota.capacity_s=5", "quota.start_level=0"]
     with server(*quota, "latency.base_s=2", "latency.sigma=0.4", f"log={calls}") as at:
         options = QuotaOptions(tokens_per_minute=case.tokens)
-        joining = Joining(case.name, Price(0.06, 0.24), BudgetOptions())
+        joining = RunRegistration(case.name, Price(0.06, 0.24), BudgetOptions())
         permits = broker_for(f"bench-{case.name}", options, joining)
         actor: Any = ray.remote
         made = actor(num_cpus=0.1)(Worker)
@@ -134,7 +134,7 @@ def play(case: Case, folder: Path) -> list[dict[str, Any]]:
     return log_of(calls)
 
 
-def _watch(case: Case, at: Server, permits: RemotePermits) -> None:
+def _watch(case: Case, at: Server, permits: RemoteQuotaClient) -> None:
     """Wait for the first call, change the quota when it is time, and tell how it goes."""
     while not at.stats()["admitted"]:
         time.sleep(0.1)
@@ -187,7 +187,7 @@ def main() -> None:
     logs: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="raypipe-bench-") as name:
         options = RayOptions(num_cpus=2, dashboard=False, object_store_mb=100)
-        with cluster(options):
+        with ray_session(options):
             threads = [
                 threading.Thread(
                     target=lambda case=case: logs.update({case.name: play(case, Path(name))})

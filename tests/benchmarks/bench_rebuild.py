@@ -33,11 +33,11 @@ from raypipe.core.book import Document  # noqa: E402
 from raypipe.core.options import IndexOptions  # noqa: E402
 from raypipe.ledger.checkpoint import Checkpoint, Processed  # noqa: E402
 from raypipe.ledger.documents import DocumentStore  # noqa: E402
-from raypipe.lifecycle.promote import Promotion  # noqa: E402
+from raypipe.lifecycle.promote import Promoter  # noqa: E402
 from raypipe.opensearch.bulk.writer import BulkWriter  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402
 from raypipe.opensearch.index import rebuild as build  # noqa: E402
-from raypipe.opensearch.index.config import Contents, OpenSearchIndex  # noqa: E402
+from raypipe.opensearch.index.config import IndexConfig, IndexSpec  # noqa: E402
 from raypipe.opensearch.search import search  # noqa: E402
 from raypipe.state.local import LocalState  # noqa: E402
 from raypipe.state.store import state_id  # noqa: E402
@@ -88,7 +88,7 @@ def main() -> None:
     report = Report("rebuild")
     docs = documents(given.documents, 1)
     with node(given.url) as url, tempfile.TemporaryDirectory(prefix="raypipe-bench-") as folder:
-        index = OpenSearchIndex(Connection(url, threads=8), index="bench-rebuild")
+        index = IndexConfig(Connection(url, threads=8), index="bench-rebuild")
         state = LocalState(folder)
         rebuild(index, state, docs, 0)
         found, over = Searches(), threading.Event()
@@ -121,12 +121,10 @@ def main() -> None:
     report.finish()
 
 
-def rebuild(
-    index: OpenSearchIndex, state: LocalState, docs: Sequence[Document], number: int
-) -> None:
+def rebuild(index: IndexConfig, state: LocalState, docs: Sequence[Document], number: int) -> None:
     """Build the documents anew, as a run with another recipe does, and serve them."""
     recipe = f"recipe-{number}"
-    contents = Contents(DIMENSION, {"model": "bench"}, state_id(state), recipe)
+    contents = IndexSpec(DIMENSION, {"model": "bench"}, state_id(state), recipe)
     handle = build.open_index(index, contents, mode="alias")
     made = [
         replace(doc, title=f"build {number}", document_recipe=recipe, run_seq=number + 1)
@@ -142,13 +140,11 @@ def rebuild(
         for doc in made
     ]
     Checkpoint(state=state).append(rows, number + 1, 0, 0)
-    served = Promotion(index, state, IndexOptions(keep=0), 99).promote(handle)
+    served = Promoter(index, state, IndexOptions(keep=0), 99).promote(handle)
     assert served.index == handle.physical, served
 
 
-def ask(
-    index: OpenSearchIndex, words: str, found: Searches, over: threading.Event, at: int
-) -> None:
+def ask(index: IndexConfig, words: str, found: Searches, over: threading.Event, at: int) -> None:
     """Search every four tenths of a second, until it is over."""
     embedder = Vectors()
     due = time.monotonic() + at / PER_SECOND

@@ -33,7 +33,7 @@ from report import Report, say  # noqa: E402
 
 from raypipe.opensearch.bulk.writer import BulkWriter, Rejected, Result  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402
-from raypipe.opensearch.index.index import OpenSearchIndex, ensure, refresh, scan_ids  # noqa: E402
+from raypipe.opensearch.index.index import IndexConfig, ensure, refresh, scan_ids  # noqa: E402
 
 BUSY, UNAVAILABLE, UNMAPPABLE = 0.05, 0.01, 1_000
 TOO_LARGE = 2**63  # no `long` of OpenSearch
@@ -56,7 +56,7 @@ def main() -> None:
     ]
     bad = {doc.book_id for doc in docs if doc.words == TOO_LARGE}
     with node(given.url) as url, proxy(url, given.seed) as (between, counts):
-        index = OpenSearchIndex(Connection(between), index="bench-faults", max_docs=MAX_DOCS)
+        index = IndexConfig(Connection(between), index="bench-faults", max_docs=MAX_DOCS)
         handle = ensure(index, CONTENTS)
         writer = BulkWriter(index, handle, 1, jitter=lambda attempt: 0.05 * attempt)
         results: list[Result] = [one for batch in writer.write(docs) for one in batch]

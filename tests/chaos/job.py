@@ -21,7 +21,7 @@ from raypipe.core.s3 import S3Connection
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.ledger.checkpoint import Checkpoint
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.index.config import OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig
 from raypipe.opensearch.index.index import find
 from raypipe.state.store import State, open_state
 from tests.chaos.parts import marked
@@ -232,7 +232,7 @@ class Job:
 
     def _check(self) -> None:
         """Raise AssertionError unless nothing is lost, doubled, stale or done again."""
-        index = OpenSearchIndex(Connection(self.world.proxy.target), index=self.project.index)
+        index = IndexConfig(Connection(self.world.proxy.target), index=self.project.index)
         handle = find(index)
         assert handle is not None
         documents = self._documents(handle.physical)

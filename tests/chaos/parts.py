@@ -18,7 +18,7 @@ from raypipe.core.book import Book
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.models.protocol import Stopped, never_stopped
 from raypipe.opensearch.connection.client import Connection
-from raypipe.sources.s3 import S3BookStore
+from raypipe.sources.s3 import S3BookSource
 from raypipe.summarizers.lead import LeadSummarizer
 from raypipe.summarizers.protocol import Summary
 from raypipe.text import CleanText
@@ -47,7 +47,7 @@ def marked(folder: Path) -> set[str]:
 
 
 @dataclass(frozen=True)
-class MarkingS3Store(S3BookStore):
+class MarkingS3Store(S3BookSource):
     """Marks reads, and notes each of them."""
 
     marks: str = ""

@@ -24,8 +24,8 @@ from raypipe.embedders.hash import HashEmbedder
 from raypipe.embedders.protocol import InputType
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.models.protocol import Stopped, never_stopped
-from raypipe.sources.local import LocalBookStore
-from raypipe.sources.s3 import S3BookStore
+from raypipe.sources.local import LocalBookSource
+from raypipe.sources.s3 import S3BookSource
 from raypipe.state.local import LocalState
 from raypipe.summarizers.lead import LeadSummarizer
 from raypipe.summarizers.protocol import Summary
@@ -88,7 +88,7 @@ class Notes:
 
 
 @dataclass(frozen=True)
-class NotingLocalStore(LocalBookStore):
+class NotingLocalStore(LocalBookSource):
     notes: str = ""
 
     def read(self, book: Book) -> bytes:
@@ -101,7 +101,7 @@ class NotingLocalStore(LocalBookStore):
 
 
 @dataclass(frozen=True)
-class NotingS3Store(S3BookStore):
+class NotingS3Store(S3BookSource):
     notes: str = ""
 
     def read(self, book: Book) -> bytes:

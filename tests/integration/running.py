@@ -271,7 +271,7 @@ def ray_here() -> Iterator[None]:
     import ray
 
     from raypipe.core.options import RayOptions
-    from raypipe.run.executors.ray_session import cluster
+    from raypipe.run.executors.ray_session import ray_session
 
     if ray.is_initialized():  # by the same fixture, imported by another file
         yield
@@ -283,7 +283,7 @@ def ray_here() -> Iterator[None]:
             # The same for its lines with models; the driver's environment stays as it was.
             for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY"):
                 patch.setenv(name, "simulated")
-            stack.enter_context(cluster(RayOptions(dashboard=False)))
+            stack.enter_context(ray_session(RayOptions(dashboard=False)))
         yield
 
 

@@ -14,11 +14,11 @@ from raypipe.core.errors import SetupError
 from raypipe.core.options import IndexOptions
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.ledger.documents import DocumentStore
-from raypipe.lifecycle.promote import Promotion
+from raypipe.lifecycle.promote import Promoter
 from raypipe.opensearch.bulk.writer import BulkWriter
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import rebuild as build
-from raypipe.opensearch.index.config import Contents, IndexHandle, OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig, IndexRef, IndexSpec
 from raypipe.opensearch.index.index import find
 from raypipe.state.local import LocalState
 from raypipe.state.store import state_id
@@ -158,11 +158,11 @@ class Ledger:
 
     def __init__(self, tmp_path: Path, url: str, name: str) -> None:
         self.state = LocalState(str(tmp_path / "state"))
-        self.index = OpenSearchIndex(Connection(url), index=name, replicas=1)
-        self.contents = Contents(4, {"model": "stub"}, state_id(self.state), "recipe-1")
+        self.index = IndexConfig(Connection(url), index=name, replicas=1)
+        self.contents = IndexSpec(4, {"model": "stub"}, state_id(self.state), "recipe-1")
         self.run_seq = 0
 
-    def built(self, ids: str, recipe: str = "recipe-1", mode: str = "auto") -> IndexHandle:
+    def built(self, ids: str, recipe: str = "recipe-1", mode: str = "auto") -> IndexRef:
         contents = dataclasses.replace(self.contents, recipe=recipe)
         handle = build.open_index(self.index, contents, mode=mode)
         self.run_seq += 1
@@ -179,8 +179,8 @@ class Ledger:
         Checkpoint(state=self.state).append(rows, self.run_seq, 0, 0)
         return handle
 
-    def promote(self, handle: IndexHandle, **more: Any) -> str:
-        promotion = Promotion(self.index, self.state, IndexOptions(**more), 99)
+    def promote(self, handle: IndexRef, **more: Any) -> str:
+        promotion = Promoter(self.index, self.state, IndexOptions(**more), 99)
         return promotion.promote(handle).index
 
     def settings(self, physical: str) -> dict[str, Any]:
@@ -198,8 +198,10 @@ def test_a_large_load_has_no_replicas_and_gets_them_back(ledger: Ledger) -> None
     served = ledger.built("abc")
     new = ledger.built("abc", "recipe-2")
     assert (served.served, new.served) == (True, False)
-    build.tune(ledger.index, new)
-    build.tune(ledger.index, new)  # by the run after a kill: what is restored stays the same
+    build.apply_load_settings(ledger.index, new)
+    build.apply_load_settings(
+        ledger.index, new
+    )  # by the run after a kill: what is restored stays the same
     tuned = ledger.settings(new.physical)
     assert (tuned["number_of_replicas"], tuned["refresh_interval"]) == ("0", "-1")
     assert ledger.settings(served.physical)["number_of_replicas"] == "1", "it is not touched"
@@ -212,8 +214,8 @@ def test_a_large_load_has_no_replicas_and_gets_them_back(ledger: Ledger) -> None
 def test_settings_of_a_load_are_put_back_by_whoever_comes_next(ledger: Ledger) -> None:
     ledger.built("abc")
     new = ledger.built("abc", "recipe-2")
-    build.tune(ledger.index, new)
-    build.go_over(ledger.index, new.physical)  # by hand, say
+    build.apply_load_settings(ledger.index, new)
+    build.switch_alias(ledger.index, new.physical)  # by hand, say
     assert ledger.built("abc", "recipe-2").physical == new.physical
     assert ledger.settings(new.physical)["number_of_replicas"] == "1"
 

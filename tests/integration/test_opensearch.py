@@ -18,10 +18,10 @@ from raypipe.core.errors import SetupError
 from raypipe.opensearch.bulk.writer import Ack, BulkWriter, Rejected, Result, SinkError
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index.index import (
-    Contents,
+    IndexConfig,
     IndexedBook,
-    IndexHandle,
-    OpenSearchIndex,
+    IndexRef,
+    IndexSpec,
     count,
     ensure,
     find,
@@ -77,12 +77,12 @@ class StubEmbedder:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-CONTENTS = Contents(DIMENSION, StubEmbedder().identity(), "state-1", "recipe-1")
+CONTENTS = IndexSpec(DIMENSION, StubEmbedder().identity(), "state-1", "recipe-1")
 
 
 @pytest.fixture
-def index(opensearch_url: str) -> Iterator[OpenSearchIndex]:
-    part = OpenSearchIndex(Connection(opensearch_url), index=f"test-{uuid.uuid4().hex[:12]}")
+def index(opensearch_url: str) -> Iterator[IndexConfig]:
+    part = IndexConfig(Connection(opensearch_url), index=f"test-{uuid.uuid4().hex[:12]}")
     yield part
     answer = part.connection.ask("GET", f"/{part.index}*", params={"expand_wildcards": "all"})
     for physical in answer:
@@ -90,13 +90,13 @@ def index(opensearch_url: str) -> Iterator[OpenSearchIndex]:
 
 
 def write(
-    index: OpenSearchIndex, handle: IndexHandle, documents: Any, run_seq: int = 1
+    index: IndexConfig, handle: IndexRef, documents: Any, run_seq: int = 1
 ) -> dict[str, Result]:
     writer = BulkWriter(index, handle, run_seq)
     return {one.book_id: one for batch in writer.write(documents) for one in batch}
 
 
-def test_an_index_is_made_behind_its_alias_with_its_mark(index: OpenSearchIndex) -> None:
+def test_an_index_is_made_behind_its_alias_with_its_mark(index: IndexConfig) -> None:
     assert find(index) is None
     handle = ensure(index, CONTENTS)
     assert handle.created
@@ -114,8 +114,8 @@ def test_an_index_is_made_behind_its_alias_with_its_mark(index: OpenSearchIndex)
     assert find(index) == again
 
 
-def test_two_creators_at_once_get_the_same_index(index: OpenSearchIndex) -> None:
-    parts = [OpenSearchIndex(Connection(index.endpoint or index.connection.endpoint), index.index)
+def test_two_creators_at_once_get_the_same_index(index: IndexConfig) -> None:
+    parts = [IndexConfig(Connection(index.endpoint or index.connection.endpoint), index.index)
              for _ in range(6)]  # fmt: skip
     with ThreadPoolExecutor(6) as pool:
         handles = list(pool.map(lambda part: ensure(part, CONTENTS), parts))
@@ -124,14 +124,14 @@ def test_two_creators_at_once_get_the_same_index(index: OpenSearchIndex) -> None
 
 
 def test_the_losing_creator_sees_the_winners_index(
-    index: OpenSearchIndex, monkeypatch: pytest.MonkeyPatch
+    index: IndexConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The alias appears between the look and the creation, one second later than our own name.
     from raypipe.opensearch.index import index as module
 
-    look, looks = module.look, []
+    look, looks = module.get_index, []
 
-    def late(part: OpenSearchIndex) -> Any:
+    def late(part: IndexConfig) -> Any:
         looks.append(part)
         if len(looks) == 1:
             return None
@@ -145,10 +145,10 @@ def test_the_losing_creator_sees_the_winners_index(
 
 
 def test_an_index_that_does_not_fit_is_refused_with_the_difference(
-    index: OpenSearchIndex,
+    index: IndexConfig,
 ) -> None:
     ensure(index, CONTENTS)
-    wider = Contents(8, {"model": "stub-2", "dimension": 8}, "state-1", "recipe-1")
+    wider = IndexSpec(8, {"model": "stub-2", "dimension": 8}, "state-1", "recipe-1")
     with pytest.raises(SetupError) as caught:
         ensure(index, wider)
     said = str(caught.value)
@@ -160,7 +160,7 @@ def test_an_index_that_does_not_fit_is_refused_with_the_difference(
 
 
 def test_an_index_of_another_state_is_refused_by_name_unless_adopted(
-    index: OpenSearchIndex,
+    index: IndexConfig,
 ) -> None:
     made = ensure(index, CONTENTS)
     other = dataclasses.replace(CONTENTS, state="state-2")
@@ -174,7 +174,7 @@ def test_an_index_of_another_state_is_refused_by_name_unless_adopted(
         ensure(index, CONTENTS)
 
 
-def test_a_purge_makes_another_generation_and_an_empty_index(index: OpenSearchIndex) -> None:
+def test_a_purge_makes_another_generation_and_an_empty_index(index: IndexConfig) -> None:
     first = ensure(index, CONTENTS)
     write(index, first, [document("a")])
     second = purge(index, CONTENTS)
@@ -184,11 +184,11 @@ def test_a_purge_makes_another_generation_and_an_empty_index(index: OpenSearchIn
     assert len(index.connection.ask("GET", f"/{index.index}*")) == 1
 
 
-def test_a_purge_of_nothing_makes_the_index(index: OpenSearchIndex) -> None:
+def test_a_purge_of_nothing_makes_the_index(index: IndexConfig) -> None:
     assert purge(index, CONTENTS).created
 
 
-def test_an_alias_on_several_indices_is_refused(index: OpenSearchIndex) -> None:
+def test_an_alias_on_several_indices_is_refused(index: IndexConfig) -> None:
     ensure(index, CONTENTS)
     aliases = {index.index: {"is_write_index": False}}
     index.connection.ask("PUT", f"/{index.index}-second", body={"aliases": aliases})
@@ -197,7 +197,7 @@ def test_an_alias_on_several_indices_is_refused(index: OpenSearchIndex) -> None:
             look()
 
 
-def test_an_alias_that_may_not_be_written_is_refused(index: OpenSearchIndex) -> None:
+def test_an_alias_that_may_not_be_written_is_refused(index: IndexConfig) -> None:
     aliases = {index.index: {"is_write_index": False}}
     index.connection.ask("PUT", f"/{index.index}-one", body={"aliases": aliases})
     with pytest.raises(SetupError, match="is_write_index=false"):
@@ -205,7 +205,7 @@ def test_an_alias_that_may_not_be_written_is_refused(index: OpenSearchIndex) -> 
 
 
 def test_a_concrete_index_that_fits_is_used_in_place_and_said_so(
-    index: OpenSearchIndex, caplog: pytest.LogCaptureFixture
+    index: IndexConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="raypipe")
     body = index.connection.ask("GET", f"/{ensure(index, CONTENTS).physical}")
@@ -227,7 +227,7 @@ def test_a_concrete_index_that_fits_is_used_in_place_and_said_so(
     assert ensure(index, CONTENTS) == handle
 
 
-def test_faiss_is_refused_before_the_node_hangs_on_it(index: OpenSearchIndex) -> None:
+def test_faiss_is_refused_before_the_node_hangs_on_it(index: IndexConfig) -> None:
     began = time.monotonic()
     with pytest.raises(SetupError, match=r"opensearch\.engine=faiss needs native libraries"):
         ensure(dataclasses.replace(index, engine="faiss"), CONTENTS)
@@ -235,7 +235,7 @@ def test_faiss_is_refused_before_the_node_hangs_on_it(index: OpenSearchIndex) ->
     assert find(index) is None
 
 
-def test_a_document_that_the_mapping_refuses_stops_nobody(index: OpenSearchIndex) -> None:
+def test_a_document_that_the_mapping_refuses_stops_nobody(index: IndexConfig) -> None:
     handle = ensure(index, CONTENTS)
     secret = document("bad", words="the butler did it")
     docs = [document("a"), secret, document("flat", summary_vector=(0.0,) * 4), document("b")]
@@ -250,13 +250,13 @@ def test_a_document_that_the_mapping_refuses_stops_nobody(index: OpenSearchIndex
     assert "butler" not in bad.message
 
 
-def test_the_mapping_is_strict(index: OpenSearchIndex) -> None:
+def test_the_mapping_is_strict(index: IndexConfig) -> None:
     handle = ensure(index, CONTENTS)
     with pytest.raises(SetupError, match="strict_dynamic_mapping_exception"):
         index.connection.ask("PUT", f"/{handle.physical}/_doc/1", body={"no_such_field": 1})
 
 
-def test_odd_but_true_values_are_taken(index: OpenSearchIndex) -> None:
+def test_odd_but_true_values_are_taken(index: IndexConfig) -> None:
     handle = ensure(index, CONTENTS)
     docs = [
         document("old", modified=-5.5, finished_at=0.0),
@@ -270,7 +270,7 @@ def test_odd_but_true_values_are_taken(index: OpenSearchIndex) -> None:
 
 
 def test_an_id_that_is_too_long_is_found_and_its_neighbors_are_written(
-    index: OpenSearchIndex,
+    index: IndexConfig,
 ) -> None:
     handle = ensure(index, CONTENTS)
     docs = [*[document(f"b{i}") for i in range(20)], document("x" * 600)]
@@ -281,7 +281,7 @@ def test_an_id_that_is_too_long_is_found_and_its_neighbors_are_written(
     assert {type(one) for one in results.values()} == {Ack}
 
 
-def test_an_older_run_overwrites_nothing_newer(index: OpenSearchIndex) -> None:
+def test_an_older_run_overwrites_nothing_newer(index: IndexConfig) -> None:
     handle = ensure(index, CONTENTS)
     newer = [document("a", title="new"), document("b", etag="new")]
     write(index, handle, newer, run_seq=5)
@@ -300,7 +300,7 @@ def test_an_older_run_overwrites_nothing_newer(index: OpenSearchIndex) -> None:
     assert fields["nobody"] is None
 
 
-def test_writing_to_a_deleted_index_aborts_and_makes_none(index: OpenSearchIndex) -> None:
+def test_writing_to_a_deleted_index_aborts_and_makes_none(index: IndexConfig) -> None:
     handle = ensure(index, CONTENTS)
     index.connection.ask("DELETE", f"/{handle.physical}")
     with pytest.raises(SinkError, match="status 404"):
@@ -308,7 +308,7 @@ def test_writing_to_a_deleted_index_aborts_and_makes_none(index: OpenSearchIndex
     assert find(index) is None
 
 
-def test_writing_after_another_run_purged_aborts(index: OpenSearchIndex) -> None:
+def test_writing_after_another_run_purged_aborts(index: IndexConfig) -> None:
     old = ensure(index, CONTENTS)
     time.sleep(1.1)  # another second, another name
     purge(index, CONTENTS)
@@ -316,7 +316,7 @@ def test_writing_after_another_run_purged_aborts(index: OpenSearchIndex) -> None
         write(index, old, [document("a")])
 
 
-def test_an_index_that_is_blocked_aborts(index: OpenSearchIndex) -> None:
+def test_an_index_that_is_blocked_aborts(index: IndexConfig) -> None:
     handle = ensure(index, CONTENTS)
     index.connection.ask("PUT", f"/{handle.physical}/_block/write")
     with pytest.raises(SinkError, match="status 403"):
@@ -324,7 +324,7 @@ def test_an_index_that_is_blocked_aborts(index: OpenSearchIndex) -> None:
 
 
 def test_all_ids_are_scanned_in_pages_with_what_they_were_made_from(
-    index: OpenSearchIndex,
+    index: IndexConfig,
 ) -> None:
     handle = ensure(index, CONTENTS)
     docs = [document(f"b{i:05d}", etag=f"e{i}", run_seq=i) for i in range(2500)]
@@ -340,7 +340,7 @@ def test_all_ids_are_scanned_in_pages_with_what_they_were_made_from(
     ]
 
 
-def test_a_scan_left_early_closes_its_point_in_time(index: OpenSearchIndex) -> None:
+def test_a_scan_left_early_closes_its_point_in_time(index: IndexConfig) -> None:
     handle = ensure(index, CONTENTS)
     write(index, handle, [document(f"b{i}") for i in range(10)])
     refresh(index, handle)
@@ -352,7 +352,7 @@ def test_a_scan_left_early_closes_its_point_in_time(index: OpenSearchIndex) -> N
 
 
 @pytest.fixture
-def shelf(index: OpenSearchIndex) -> OpenSearchIndex:
+def shelf(index: IndexConfig) -> IndexConfig:
     texts = {
         "keeper": ("The Lamp", "Two keepers of a lighthouse quarrel.", ("lighthouse", "oil")),
         "flower": ("Roses", "A widow grows roses in a garden.", ("garden", "roses")),
@@ -383,7 +383,7 @@ def shelf(index: OpenSearchIndex) -> OpenSearchIndex:
         ("a game with a pawn: chess!", "board"),
     ],
 )
-def test_a_description_finds_its_book(shelf: OpenSearchIndex, query: str, book_id: str) -> None:
+def test_a_description_finds_its_book(shelf: IndexConfig, query: str, book_id: str) -> None:
     hits = search(shelf, StubEmbedder(), query, limit=2)
     assert hits[0].book_id == book_id
     assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
@@ -391,27 +391,27 @@ def test_a_description_finds_its_book(shelf: OpenSearchIndex, query: str, book_i
     assert hits[0].score >= hits[-1].score
 
 
-def test_a_hit_of_both_kinds_has_the_score_of_two_first_ranks(shelf: OpenSearchIndex) -> None:
+def test_a_hit_of_both_kinds_has_the_score_of_two_first_ranks(shelf: IndexConfig) -> None:
     [hit] = search(shelf, StubEmbedder(), "balloon", limit=1)
     assert (hit.book_id, hit.score) == ("air", round(2 / 61, 6))
 
 
 @pytest.mark.parametrize("name", ENDLESS_QUERIES)
-def test_any_words_can_be_searched(shelf: OpenSearchIndex, name: str) -> None:
+def test_any_words_can_be_searched(shelf: IndexConfig, name: str) -> None:
     assert search(shelf, StubEmbedder(), ENDLESS_QUERIES[name], limit=4)
 
 
-def test_searching_what_is_not_there_names_it(index: OpenSearchIndex) -> None:
+def test_searching_what_is_not_there_names_it(index: IndexConfig) -> None:
     with pytest.raises(SetupError, match=f"{index.index} at .* is not there"):
         search(index, StubEmbedder(), "anything")
 
 
-def test_searching_an_empty_index_finds_nothing(index: OpenSearchIndex) -> None:
+def test_searching_an_empty_index_finds_nothing(index: IndexConfig) -> None:
     ensure(index, CONTENTS)
     assert search(index, StubEmbedder(), "anything at all") == []
 
 
-def test_searching_with_another_embedder_shows_both(shelf: OpenSearchIndex) -> None:
+def test_searching_with_another_embedder_shows_both(shelf: IndexConfig) -> None:
     with pytest.raises(SetupError) as caught:
         search(shelf, StubEmbedder("stub-9"), "anything")
     assert "stub-1" in str(caught.value)

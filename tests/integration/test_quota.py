@@ -14,9 +14,9 @@ import ray
 from raypipe.core.book import LeftError
 from raypipe.core.options import BudgetOptions, QuotaOptions
 from raypipe.quota import batch_client as messenger
-from raypipe.quota.actor import Joining, RemotePermits, broker_for
+from raypipe.quota.actor import RemoteQuotaClient, RunRegistration, broker_for
 from raypipe.quota.prices import Price
-from raypipe.quota.protocol import NAMESPACE, Need, Spent
+from raypipe.quota.protocol import NAMESPACE, CallOutcome, CallRequest
 from tests.integration.running import ray_here, wait_for
 
 __all__ = ["ray_here"]
@@ -24,13 +24,13 @@ __all__ = ["ray_here"]
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("ray_here")]
 
 DEAD_S = 4.0
-NEED = Need(100, 50)
+NEED = CallRequest(100, 50)
 
 
 class Worker:
     """A process that makes calls; each takes as long as it is told."""
 
-    def __init__(self, permits: RemotePermits) -> None:
+    def __init__(self, permits: RemoteQuotaClient) -> None:
         self.permits = permits
 
     def work(self, calls: int, at_once: int, seconds: float) -> list[tuple[float, float]]:
@@ -41,7 +41,7 @@ class Worker:
             began = time.time()
             time.sleep(seconds)
             ended = time.time()
-            self.permits.settle(lease, Spent(100, 20, seconds=seconds))
+            self.permits.settle(lease, CallOutcome(100, 20, seconds=seconds))
             return began, ended
 
         with ThreadPoolExecutor(at_once) as pool:
@@ -60,7 +60,7 @@ class Worker:
         return "a lease"
 
 
-def worker(permits: RemotePermits) -> Any:
+def worker(permits: RemoteQuotaClient) -> Any:
     remote: Any = ray.remote  # its overloads know no plain class with options
     return remote(num_cpus=0.1, max_concurrency=4)(Worker).remote(permits)
 
@@ -70,9 +70,9 @@ def permits(
     run: str = "run",
     max_in_flight: int = 3,
     budget: BudgetOptions | None = None,
-) -> RemotePermits:
+) -> RemoteQuotaClient:
     options = QuotaOptions(managed=False, max_in_flight=max_in_flight)
-    joining = Joining(run, Price(1.0, 10.0), budget or BudgetOptions())
+    joining = RunRegistration(run, Price(1.0, 10.0), budget or BudgetOptions())
     return broker_for(pool, options, joining, DEAD_S)
 
 
@@ -119,12 +119,12 @@ def test_another_run_finds_the_pool_by_its_name_and_has_its_own_numbers() -> Non
     there = worker(other)
     waiting = there.work.remote(1, 1, 0.0)
     assert ray.wait([waiting], timeout=1.5)[0] == [], "the one call in flight is the other run's"
-    mine.settle(lease, Spent(100, 50))
+    mine.settle(lease, CallOutcome(100, 50))
     ray.get(waiting, timeout=30)
     wait_for(lambda: other.totals().calls == 1, 10)
     assert ray.get(worker(other).left.remote(), timeout=30).startswith("the budget is used up")
     assert mine.totals().calls == 1
-    mine.settle(mine.acquire(NEED), Spent())
+    mine.settle(mine.acquire(NEED), CallOutcome())
 
 
 def test_two_copies_in_one_process_are_two_to_the_actor() -> None:
@@ -134,7 +134,7 @@ def test_two_copies_in_one_process_are_two_to_the_actor() -> None:
         leases = list(pool.map(lambda one: one.acquire(NEED), copies, timeout=20))
     assert len(set(leases)) == 2
     for one, lease in zip(copies, leases, strict=True):
-        one.settle(lease, Spent(100, 20))
+        one.settle(lease, CallOutcome(100, 20))
     wait_for(lambda: mine.totals().calls == 2, 10)
 
 
@@ -145,7 +145,7 @@ def test_a_stop_reaches_those_who_wait() -> None:
     assert ray.wait([waiting], timeout=1.5)[0] == []
     mine.stop("asked to stop")
     assert ray.get(waiting, timeout=30) == "asked to stop, False"
-    mine.settle(lease, Spent(1, 1))
+    mine.settle(lease, CallOutcome(1, 1))
 
 
 def test_an_actor_that_died_is_made_again_and_told_what_was_counted(
@@ -159,7 +159,7 @@ def test_an_actor_that_died_is_made_again_and_told_what_was_counted(
     lease = mine.acquire(NEED)
     ray.kill(handle("mortal"))
     ray.get(there.work.remote(5, 2, 0.0), timeout=60)
-    mine.settle(lease, Spent(100, 20))  # of before
+    mine.settle(lease, CallOutcome(100, 20))  # of before
     mine.saved(7)
     seen = _until(lambda: (mine.totals().calls, mine.totals().cached_calls), (11, 7))
     assert seen == (11, 7)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raypipe.ledger.checkpoint import Checkpoint, Processed
-from raypipe.sources.s3 import S3BookStore
+from raypipe.sources.s3 import S3BookSource
 from raypipe.state.store import open_state
 from tests.integration.running import PARTS, Project, check_balance, project, ray_here, write_book
 from tests.integration.s3_here import S3Here, s3
@@ -38,7 +38,7 @@ def test_a_rerun_with_everything_processed_does_nothing(
     )
     first = project.run("limit=20", args=args)
     assert (first["indexed"], first["left"], len(s3.gets)) == (20, MANY - 20, 20)
-    call_all_processed(project, S3BookStore(project.index, endpoint_url=s3.url, anonymous=True))
+    call_all_processed(project, S3BookSource(project.index, endpoint_url=s3.url, anonymous=True))
     s3.gets.clear()
     s3.listings = 0
     project.notes.take("summaries")
@@ -55,7 +55,7 @@ def test_a_rerun_with_everything_processed_does_nothing(
     assert (project.processes(), project.left_at_home()) == ([], [])
 
 
-def call_all_processed(project: Project, store: S3BookStore) -> None:
+def call_all_processed(project: Project, store: S3BookSource) -> None:
     """Say of every listed book in the ledger what it says of those that a run processed."""
     checkpoint = Checkpoint(state=open_state(str(project.state)))
     [one, *_] = checkpoint.of_run(1).to_pylist()

@@ -11,7 +11,7 @@ import pytest
 
 from raypipe.core.book import BookError
 from raypipe.core.errors import SetupError
-from raypipe.sources.s3 import S3BookStore
+from raypipe.sources.s3 import S3BookSource
 from tests.integration.s3_here import put_past_http
 
 
@@ -27,18 +27,18 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def store(endpoint: str) -> S3BookStore:
-    return S3BookStore("books", endpoint_url=endpoint, anonymous=True)
+def store(endpoint: str) -> S3BookSource:
+    return S3BookSource("books", endpoint_url=endpoint, anonymous=True)
 
 
 @pytest.fixture(scope="module")
 def client(endpoint: str) -> Any:
-    client = S3BookStore("books", endpoint_url=endpoint, anonymous=True).connection.client()
+    client = S3BookSource("books", endpoint_url=endpoint, anonymous=True).connection.client()
     client.create_bucket(Bucket="books")
     return client
 
 
-def test_listing_follows_every_page(store: S3BookStore, client: Any) -> None:
+def test_listing_follows_every_page(store: S3BookSource, client: Any) -> None:
     for number in range(2_500):
         put_past_http("books", f"many/{number:05d}.txt", b"x")
     listed = list(replace(store, prefix="many/").list_books())
@@ -46,21 +46,21 @@ def test_listing_follows_every_page(store: S3BookStore, client: Any) -> None:
     assert len({book.book_id for book in listed}) == 2_500
 
 
-def test_takes_size_etag_and_time_from_the_listing(store: S3BookStore, client: Any) -> None:
+def test_takes_size_etag_and_time_from_the_listing(store: S3BookSource, client: Any) -> None:
     answer = client.put_object(Bucket="books", Key="one/a.txt", Body=b"hello")
     (book,) = replace(store, prefix="one/").list_books()
     assert (book.size, book.etag) == (5, answer["ETag"].strip('"'))
     assert book.modified > 1.7e9
 
 
-def test_suffixes_and_folder_markers_are_left_out(store: S3BookStore, client: Any) -> None:
+def test_suffixes_and_folder_markers_are_left_out(store: S3BookSource, client: Any) -> None:
     for key in ("mix/", "mix/a.txt", "mix/b.md", "mix/ü & <c>.txt"):
         client.put_object(Bucket="books", Key=key, Body=b"x")
     listed = replace(store, prefix="mix/").list_books()
     assert [book.key for book in listed] == ["mix/a.txt", "mix/ü & <c>.txt"]
 
 
-def test_reads_only_the_version_that_was_listed(store: S3BookStore, client: Any) -> None:
+def test_reads_only_the_version_that_was_listed(store: S3BookSource, client: Any) -> None:
     client.put_object(Bucket="books", Key="read/a.txt", Body=b"first", ACL="public-read")
     mine = replace(store, prefix="read/")
     (book,) = mine.list_books()
@@ -77,12 +77,12 @@ def test_reads_only_the_version_that_was_listed(store: S3BookStore, client: Any)
 
 def test_an_unknown_bucket_is_named_with_the_way_out(endpoint: str, client: Any) -> None:
     with pytest.raises(SetupError, match=r"storage\.bucket=nowhere.*no such bucket"):
-        S3BookStore("nowhere", endpoint_url=endpoint, anonymous=True).check()
+        S3BookSource("nowhere", endpoint_url=endpoint, anonymous=True).check()
 
 
 def test_no_server_is_said(client: Any) -> None:
     with pytest.raises(SetupError, match="no server answers there"):
-        S3BookStore("b", endpoint_url="http://127.0.0.1:9", anonymous=True).check()
+        S3BookSource("b", endpoint_url="http://127.0.0.1:9", anonymous=True).check()
 
 
 def test_missing_credentials_are_said(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_missing_credentials_are_said(endpoint: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    store = S3BookStore("books", endpoint_url=endpoint, region="eu-west-1")
+    store = S3BookSource("books", endpoint_url=endpoint, region="eu-west-1")
     with pytest.raises(SetupError, match="no AWS credentials found"):
         store.check()
     with pytest.raises(SetupError, match="no such profile"):
@@ -102,7 +102,7 @@ def test_an_anonymous_client_ignores_a_broken_profile(
     endpoint: str, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
-    S3BookStore("books", endpoint_url=endpoint, anonymous=True, region="eu-north-1").check()
+    S3BookSource("books", endpoint_url=endpoint, anonymous=True, region="eu-north-1").check()
 
 
 NASTY = ["a b/ü & <c>.txt", "100%25.txt", "plus+sign.txt", "书/七.txt", "tab\tkey.txt"]
@@ -163,7 +163,7 @@ def test_encoded_keys_times_and_a_page_that_was_refused_once(
         raise AssertionError(f"{text} was guessed: half of what a long listing costs")
 
     monkeypatch.setattr("dateutil.parser.parse", guess)
-    listed = list(S3BookStore("books", endpoint_url=endpoint, anonymous=True).list_books())
+    listed = list(S3BookSource("books", endpoint_url=endpoint, anonymous=True).list_books())
     assert [book.key for book in listed] == NASTY
     assert [book.size for book in listed] == [len(key) for key in NASTY]
     assert {(book.etag, book.modified) for book in listed} == {("e", 1794038711.25)}

@@ -17,12 +17,12 @@ from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeou
 from raypipe.core.errors import SetupError
 from raypipe.core.s3 import S3Connection
 from raypipe.ledger.checkpoint import Checkpoint, Processed
-from raypipe.ledger.writer_lock import Claim
+from raypipe.ledger.writer_lock import WriterLock
 from raypipe.state import s3
-from raypipe.state.parquet_table import Parts, latest
+from raypipe.state.parquet_table import ParquetTable, latest_rows
 from raypipe.state.s3 import S3State
 from raypipe.state.store import StateError, open_state
-from raypipe.state.table_schema import Form
+from raypipe.state.table_schema import TableSchema
 from tests.integration.s3_here import put_past_http
 from tests.unit.state.contract import StateContract, check_refuses_a_deaf_server
 
@@ -214,7 +214,7 @@ def test_a_part_deleted_while_it_is_read_counts_as_gone(state: S3State) -> None:
 
 def test_columns_of_a_large_part_are_read_alone(state: S3State) -> None:
     schema = pa.schema([("id", pa.string()), ("blob", pa.binary()), ("run_seq", pa.int64())])
-    parts = Parts(state, "big", Form(schema, "big"), ("id",))
+    parts = ParquetTable(state, "big", TableSchema(schema, "big"), ("id",))
     rows = [{"id": f"{n}", "blob": os.urandom(50_000), "run_seq": 1} for n in range(100)]
     parts.write(pa.Table.from_pylist(rows, schema=schema), 1, 0, 0)
     fetched: list[int] = []
@@ -226,14 +226,14 @@ def test_columns_of_a_large_part_are_read_alone(state: S3State) -> None:
             return data, size
 
     thrifty = Counting(state.bucket, state.prefix, state.connection)
-    table = Parts(thrifty, "big", Form(schema, "big"), ("id",)).read(["id"])
+    table = ParquetTable(thrifty, "big", TableSchema(schema, "big"), ("id",)).read(["id"])
     assert table["id"].to_pylist() == [row["id"] for row in rows]
     assert sum(fetched) < 1_200_000  # of 5 MB
 
 
 def test_compaction_while_reading(state: S3State) -> None:
     schema = pa.schema([("id", pa.string()), ("run_seq", pa.int64())])
-    parts = Parts(state, "p", Form(schema, "p"), ("id",))
+    parts = ParquetTable(state, "p", TableSchema(schema, "p"), ("id",))
     for number in range(20):
         table = pa.table({"id": [f"{number}"], "run_seq": pa.array([1], pa.int64())})
         parts.write(table, 1, number, 0)
@@ -248,13 +248,15 @@ def test_compaction_while_reading(state: S3State) -> None:
                 parts.compact(2)
             return super().open(name)
 
-    late = Parts(Late(state.bucket, state.prefix, state.connection), "p", parts.form, ("id",))
-    assert len(latest(late.read(), ["id"])) == 20
+    late = ParquetTable(
+        Late(state.bucket, state.prefix, state.connection), "p", parts.form, ("id",)
+    )
+    assert len(latest_rows(late.read(), ["id"])) == 20
     assert len(parts.names()) == 1
 
 
 def test_claim_and_checkpoint_on_s3(state: S3State) -> None:
-    with Claim.take(state) as claim:
+    with WriterLock.take(state) as claim:
         assert claim.run_seq == 1
         checkpoint = Checkpoint().at(state)
         row = Processed("b", "e", "r", "i", "g", 1, 5.0)
@@ -262,5 +264,5 @@ def test_claim_and_checkpoint_on_s3(state: S3State) -> None:
             checkpoint.append([row], claim.run_seq, 0, 0) == "part-00000001-000000-000000.parquet"
         )
         assert ("b", "e") in checkpoint.versions("g", "r")
-    with Claim.take(state) as claim:
+    with WriterLock.take(state) as claim:
         assert claim.run_seq == 2

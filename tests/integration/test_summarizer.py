@@ -15,7 +15,7 @@ from raypipe import embedded
 from raypipe.core.book import BookError, LeftError
 from raypipe.embedders.wordllama import WordLlamaEmbedder
 from raypipe.models.bedrock import BedrockChat
-from raypipe.models.context import Account
+from raypipe.models.context import ModelContext
 from raypipe.simulator.model_server import ModelServer
 from raypipe.simulator.options import FaultOptions, LatencyOptions, ModelOptions, ServerOptions
 from raypipe.state.local import LocalState
@@ -63,7 +63,7 @@ def summarizer(server: ModelServer, folder: Path, **settings: Any) -> ModelSumma
         endpoint_url=server.url,
         structured=settings.pop("structured", True),
     )
-    account = Account(LocalState(str(folder)), max_in_flight=settings.pop("in_flight", 64))
+    account = ModelContext(LocalState(str(folder)), max_in_flight=settings.pop("in_flight", 64))
     made = ModelSummarizer(
         **{
             "model": model,
@@ -162,7 +162,7 @@ def test_a_stop_leaves_the_book_and_what_was_paid_is_kept(tmp_path: Path, book: 
     stop = threading.Event()
     with ModelServer(slow) as server:
         one = summarizer(server, tmp_path, chunk_tokens=small(book), chunk_words=60)
-        one = one.bound(dataclasses.replace(one.account or Account(), max_in_flight=4))
+        one = one.bound(dataclasses.replace(one.account or ModelContext(), max_in_flight=4))
         threading.Timer(1.0, stop.set).start()
         with pytest.raises(LeftError):
             one.summarize(book, lambda: "stopped" if stop.is_set() else "")

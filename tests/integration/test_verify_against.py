@@ -13,7 +13,7 @@ from raypipe.cli.compare_legacy import compare_with
 from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
 from raypipe.embedders.hash import HashEmbedder
-from raypipe.sources.s3 import S3BookStore
+from raypipe.sources.s3 import S3BookSource
 from raypipe.state.local import LocalState
 from tests.integration.running import Project, in_process, project, ray_here, write_book
 from tests.integration.s3_here import S3Here, s3
@@ -68,7 +68,7 @@ def test_old_summaries_in_a_bucket(s3: S3Here, tmp_path: Path) -> None:
         body = json.dumps({"title": f"Book {number}", "s3_key": f"{number}.txt"}).encode()
         s3.put("old-results", f"summaries/{number}.json", body)
     s3.put("old-results", "elsewhere/9.json", b"{}")
-    store = S3BookStore("books", endpoint_url=s3.url, anonymous=True)
+    store = S3BookSource("books", endpoint_url=s3.url, anonymous=True)
     listing = [Book(str(number), f"{number}.txt", "e", 1, 0.0) for number in range(2)]
     state = LocalState(str(tmp_path))
     found = compare_with("s3://old-results/summaries/", listing, store, state, HashEmbedder(), 0.1)

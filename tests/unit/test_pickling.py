@@ -16,9 +16,9 @@ from omegaconf import OmegaConf
 from raypipe.config import build as config
 from raypipe.ledger.checkpoint import Checkpoint
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.index.index import OpenSearchIndex
-from raypipe.sources.local import LocalBookStore
-from raypipe.sources.s3 import S3BookStore
+from raypipe.opensearch.index.index import IndexConfig
+from raypipe.sources.local import LocalBookSource
+from raypipe.sources.s3 import S3BookSource
 from raypipe.state.local import LocalState
 from raypipe.summarizers.llm.summarizer import ModelSummarizer
 from raypipe.text import TextCleaner
@@ -80,19 +80,19 @@ def test_a_fresh_part_survives(group: str, choice: str) -> None:
     assert check(part) == made(group, choice)
 
 
-def _use_local(part: LocalBookStore, folder: Path) -> Any:
+def _use_local(part: LocalBookSource, folder: Path) -> Any:
     if not (folder / "a.txt").exists():
         (folder / "a.txt").write_bytes(TEXT)
     (book,) = part.list_books()
     return book, part.read(book)
 
 
-def _use_s3(part: S3BookStore, _: Path) -> Any:
+def _use_s3(part: S3BookSource, _: Path) -> Any:
     part.connection.client()
     return part.identity
 
 
-def _use_index(part: OpenSearchIndex, _: Path) -> Any:
+def _use_index(part: IndexConfig, _: Path) -> Any:
     # A client with its sockets and locks; no server is asked.
     assert part.connection.client is part.connection.client
     return part.connection.endpoint
@@ -121,9 +121,9 @@ def _made(group: str, choice: str, _: Path) -> Any:
 
 
 USES: list[tuple[Callable[[Path], Any], Callable[[Any, Path], Any]]] = [
-    (lambda folder: LocalBookStore(str(folder)), _use_local),
-    (lambda _: S3BookStore("b", endpoint_url="http://127.0.0.1:1", anonymous=True), _use_s3),
-    (lambda _: OpenSearchIndex(Connection("http://127.0.0.1:9200")), _use_index),
+    (lambda folder: LocalBookSource(str(folder)), _use_local),
+    (lambda _: S3BookSource("b", endpoint_url="http://127.0.0.1:1", anonymous=True), _use_s3),
+    (lambda _: IndexConfig(Connection("http://127.0.0.1:9200")), _use_index),
     (lambda folder: Checkpoint(state=LocalState(str(folder))), _use_checkpoint),
 ]
 

@@ -7,10 +7,10 @@ import json
 
 from omegaconf import DictConfig
 
-from raypipe.cli.index_session import serving
+from raypipe.cli.index_session import index_session
 from raypipe.config import build as config
 from raypipe.core.options import IndexOptions
-from raypipe.lifecycle.gc import Unneeded, remove, unneeded
+from raypipe.lifecycle.gc import Garbage, find_garbage, remove_garbage
 
 
 def main(cfg: DictConfig) -> int:
@@ -20,10 +20,10 @@ def main(cfg: DictConfig) -> int:
         SetupError: Another run writes this state, or the server cannot be used.
     """
     options = config.options(cfg)
-    with serving(cfg, options, IndexOptions(keep=options.keep)) as promotion:
-        found = unneeded(promotion)
+    with index_session(cfg, options, IndexOptions(keep=options.keep)) as promotion:
+        found = find_garbage(promotion)
         if options.apply:
-            remove(promotion, found)
+            remove_garbage(promotion, found)
     if options.output == "json":
         cell = {
             "indices": [one.physical for one in found.indices],
@@ -36,7 +36,7 @@ def main(cfg: DictConfig) -> int:
     return 0
 
 
-def _text(found: Unneeded, *, applied: bool) -> str:
+def _text(found: Garbage, *, applied: bool) -> str:
     lines = [
         f"index      {one.physical} (recipe {one.recipe}): no alias stands on it"
         for one in found.indices

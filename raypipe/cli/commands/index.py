@@ -8,14 +8,19 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from raypipe.cli.job_factory import carry_out, job_of, state_alone, without_books
-from raypipe.cli.local_services import fill_endpoints
+from raypipe.cli.job_factory import (
+    build_job,
+    drop_storage,
+    open_state_without_books,
+    run_and_report,
+)
+from raypipe.cli.local_services import start_local_services
 from raypipe.config import build as config
 from raypipe.core.errors import SetupError
 from raypipe.embedded.services import Services
 from raypipe.ledger.documents import DocumentStore
 from raypipe.run.job import Job
-from raypipe.sources.finished_documents import FinishedBooks
+from raypipe.sources.finished_documents import FinishedDocumentSource
 
 
 def main(cfg: DictConfig) -> int:
@@ -26,28 +31,28 @@ def main(cfg: DictConfig) -> int:
         OptionError: A value is out of its range.
     """
     options = config.options(cfg)
-    without_books(cfg, options)
+    drop_storage(cfg, options)
     with Services(Path(options.embedded.data)) as services:
-        fill_endpoints(cfg, services)
+        start_local_services(cfg, services)
         config.required(cfg, "opensearch")
         job = _job(cfg, options)
         _check_finished(job)
-        record = carry_out(job, cfg, options.output)
+        record = run_and_report(job, cfg, options.output)
     return record.exit_code or 0
 
 
 def _job(cfg: DictConfig, options: Any) -> Job:
-    state = state_alone(cfg, options)
+    state = open_state_without_books(cfg, options)
     documents = DocumentStore(state)
-    job = job_of(
+    job = build_job(
         cfg,
         options,
-        store=FinishedBooks(documents, ""),
+        store=FinishedDocumentSource(documents, ""),
         state=state,
         purge=options.purge,
         max_attempts=options.max_attempts,
     )
-    return replace(job, store=FinishedBooks(documents, job.recipe.document))
+    return replace(job, store=FinishedDocumentSource(documents, job.recipe.document))
 
 
 def _check_finished(job: Job) -> None:

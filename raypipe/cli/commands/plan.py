@@ -8,11 +8,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from raypipe.cli.job_factory import listing_job
-from raypipe.cli.local_services import fill_endpoints
+from raypipe.cli.job_factory import build_listing_job
+from raypipe.cli.local_services import start_local_services
 from raypipe.config import build as config
 from raypipe.embedded.services import Services
-from raypipe.run.estimate import Forecast, forecast
+from raypipe.run.estimate import RunEstimate, estimate_run
 from raypipe.run.job import Job
 
 
@@ -25,9 +25,9 @@ def main(cfg: DictConfig) -> int:
     """
     options = config.options(cfg)
     with Services(Path(options.embedded.data)) as services:
-        fill_endpoints(cfg, services)
-        job = listing_job(cfg, options)
-        told = forecast(job, options.sample)
+        start_local_services(cfg, services)
+        job = build_listing_job(cfg, options)
+        told = estimate_run(job, options.sample)
     if options.output == "json":
         print(json.dumps(dataclasses.asdict(told), ensure_ascii=False))
     else:
@@ -35,7 +35,7 @@ def main(cfg: DictConfig) -> int:
     return 0
 
 
-def _text(told: Forecast, job: Job) -> str:
+def _text(told: RunEstimate, job: Job) -> str:
     lines = [
         f"listed {told.listed:,} = done {told.done:,} + known failures {told.known_failures:,} + "
         f"finished, to index {told.ready:,} + new {told.new:,} + renamed {told.renamed:,} + "
@@ -59,13 +59,13 @@ def _text(told: Forecast, job: Job) -> str:
     return "\n".join(lines)
 
 
-def _dollars(told: Forecast) -> str:
+def _dollars(told: RunEstimate) -> str:
     if told.usd is None:
         return f"unknown: conf/prices of {told.prices} has no price of {told.model}"
     return f"${told.usd:,.2f} by the prices of {told.prices}; answers in the cache cost nothing"
 
 
-def _time(told: Forecast, job: Job) -> str:
+def _time(told: RunEstimate, job: Job) -> str:
     if told.hours is None:
         why = "give quota.tokens_per_minute" if job.quota.managed else "there is no quota"
         return f"unknown: {why}; {job.quota.max_in_flight} calls may be in flight"

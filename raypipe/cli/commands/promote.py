@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from raypipe.cli.index_session import serving, told
+from raypipe.cli.index_session import format_served, index_session
 from raypipe.config import build as config
 from raypipe.core.errors import SetupError
 from raypipe.core.options import IndexOptions
-from raypipe.lifecycle.promote import Promotion
+from raypipe.lifecycle.promote import Promoter
 from raypipe.opensearch.index import rebuild as build
-from raypipe.opensearch.index.config import IndexHandle, OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig, IndexRef
 
 
 def main(cfg: DictConfig) -> int:
@@ -24,15 +24,15 @@ def main(cfg: DictConfig) -> int:
     """
     options = config.options(cfg)
     life = IndexOptions(keep=options.keep, force_merge=options.force_merge)
-    with serving(cfg, options, life) as promotion:
+    with index_session(cfg, options, life) as promotion:
         new = _chosen(promotion, options.to)
         served = promotion.promote(new, force=options.force)
-    print(told(served, promotion.index, new.physical, options.output))
+    print(format_served(served, promotion.index, new.physical, options.output))
     return 3 if served.lacking else 0
 
 
-def _chosen(promotion: Promotion, to: str) -> IndexHandle:
-    index: OpenSearchIndex = promotion.index
+def _chosen(promotion: Promoter, to: str) -> IndexRef:
+    index: IndexConfig = promotion.index
     if not to:
         found = build.find_build(index)
         if found is None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pyarrow.compute as pc
 from omegaconf import DictConfig
 
-from raypipe.cli.job_factory import carry_out, job_of
-from raypipe.cli.local_services import fill_endpoints
+from raypipe.cli.job_factory import build_job, run_and_report
+from raypipe.cli.local_services import start_local_services
 from raypipe.config import build as config
 from raypipe.embedded.services import Services
-from raypipe.ledger.failures import standing
+from raypipe.ledger.failures import unresolved
 from raypipe.run.job import Job
 from raypipe.state.table_schema import equal
 
@@ -30,12 +30,12 @@ def main(cfg: DictConfig) -> int:
     """
     options = config.options(cfg)
     with Services(Path(options.embedded.data)) as services:
-        fill_endpoints(cfg, services)
+        start_local_services(cfg, services)
         # A person who asks for it has put something right: the cap on attempts is for `run`.
-        job = job_of(cfg, options, max_attempts=sys.maxsize, lasting=options.all)
+        job = build_job(cfg, options, max_attempts=sys.maxsize, lasting=options.all)
         degraded = job.documents.degraded(job.recipe.document)
         chosen = _chosen(job, degraded)
-        record = carry_out(replace(job, only=chosen, again=degraded), cfg, options.output)
+        record = run_and_report(replace(job, only=chosen, again=degraded), cfg, options.output)
     return record.exit_code or 0
 
 
@@ -46,7 +46,7 @@ def _chosen(job: Job, degraded: set[str]) -> set[str]:
         job: The job.
         degraded: Books that are indexed, but not with the model's summary.
     """
-    failed = standing(job.failures.known(), job.checkpoint.history())
+    failed = unresolved(job.failures.known(), job.checkpoint.history())
     failed = equal(failed, "recipe", job.recipe.document)
     passing = failed.filter(failed["retryable"])
     lasting = len(failed) - len(passing)

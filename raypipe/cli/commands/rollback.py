@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from raypipe.cli.index_session import serving, told
+from raypipe.cli.index_session import format_served, index_session
 from raypipe.config import build as config
 
 
@@ -15,7 +15,7 @@ def main(cfg: DictConfig) -> int:
         SetupError: There is no index to go back to.
     """
     options = config.options(cfg)
-    with serving(cfg, options) as promotion:
+    with index_session(cfg, options) as promotion:
         served = promotion.back(options.to)
-    print(told(served, promotion.index, served.index, options.output))
+    print(format_served(served, promotion.index, served.index, options.output))
     return 0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from raypipe.cli.format_hits import shown
-from raypipe.cli.job_factory import carry_out, listing_job
-from raypipe.cli.local_services import EMBEDDED, fill_endpoints
+from raypipe.cli.format_hits import format_hits
+from raypipe.cli.job_factory import build_listing_job, run_and_report
+from raypipe.cli.local_services import EMBEDDED, start_local_services
 from raypipe.config import build as config
 from raypipe.embedded.services import Services
 from raypipe.opensearch.search import search
@@ -25,9 +25,9 @@ def main(cfg: DictConfig) -> int:
     options = config.options(cfg)
     on_samples = OmegaConf.select(cfg, "storage.endpoint_url") == EMBEDDED
     with Services(Path(options.embedded.data)) as services:
-        fill_endpoints(cfg, services)
-        job = listing_job(cfg, options)
-        record = carry_out(job, cfg, options.output)
+        start_local_services(cfg, services)
+        job = build_listing_job(cfg, options)
+        record = run_and_report(job, cfg, options.output)
         searchable = job.index is not None and record.served == record.index
         if on_samples and searchable and options.output == "text":
             _show_examples(job, options.examples)
@@ -38,4 +38,4 @@ def _show_examples(job: Job, examples: list[str]) -> None:
     assert job.index is not None
     for query in examples:
         print(f'\nraypipe search "{query}"')
-        print(shown(search(job.index, job.embedder, query, limit=3)))
+        print(format_hits(search(job.index, job.embedder, query, limit=3)))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from raypipe.cli.format_hits import shown
-from raypipe.cli.local_services import fill_endpoints
+from raypipe.cli.format_hits import format_hits
+from raypipe.cli.local_services import start_local_services
 from raypipe.config import build as config
 from raypipe.core.errors import OptionError
 from raypipe.embedded.services import Services
@@ -27,12 +27,12 @@ def main(cfg: DictConfig) -> int:
     if not 1 <= options.limit <= MOST_HITS:
         raise OptionError(f"limit={options.limit} must be between 1 and {MOST_HITS}")
     with Services(Path(options.embedded.data)) as services:
-        fill_endpoints(cfg, services)
+        start_local_services(cfg, services)
         index = config.required(cfg, "opensearch")
         hits = search(index, config.required(cfg, "embedder"), options.query, options.limit)
     if options.output == "json":
         found = {"query": options.query, "hits": [dataclasses.asdict(hit) for hit in hits]}
         print(json.dumps(found, ensure_ascii=False))
     else:
-        print(shown(hits))
+        print(format_hits(hits))
     return 0

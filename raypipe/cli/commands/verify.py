@@ -11,19 +11,19 @@ from typing import Any
 from omegaconf import DictConfig
 
 from raypipe.cli.compare_legacy import MEANING, compare_with
-from raypipe.cli.job_factory import state_of
-from raypipe.cli.local_services import fill_endpoints
+from raypipe.cli.job_factory import open_job_state
+from raypipe.cli.local_services import start_local_services
 from raypipe.config import build as config
 from raypipe.core.errors import SetupError
 from raypipe.embedded.services import Services
 from raypipe.ledger.checkpoint import Checkpoint
-from raypipe.ledger.failures import FailureLog, standing
-from raypipe.opensearch.index.config import IndexHandle, OpenSearchIndex
+from raypipe.ledger.failures import FailureLog, unresolved
+from raypipe.opensearch.index.config import IndexConfig, IndexRef
 from raypipe.opensearch.index.index import find
 from raypipe.opensearch.index.reads import refresh, scan_ids
 from raypipe.state.store import State
 from raypipe.verify.compare import Comparison
-from raypipe.verify.reconcile import Audit, audit
+from raypipe.verify.reconcile import Reconciliation, reconcile
 
 _SHOWN = 10
 _MEANING: Mapping[str, str] = {
@@ -48,15 +48,15 @@ def main(cfg: DictConfig) -> int:
     """
     options = config.options(cfg)
     with Services(Path(options.embedded.data)) as services:
-        fill_endpoints(cfg, services)
+        start_local_services(cfg, services)
         store = config.required(cfg, "storage")
-        index: OpenSearchIndex = config.required(cfg, "opensearch")
-        state = state_of(options, store)
+        index: IndexConfig = config.required(cfg, "opensearch")
+        state = open_job_state(options, store)
         handle = _found(index)
         refresh(index, handle)
         indexed = {one.book_id: one.etag for one in scan_ids(index, handle)}
         listing = list(store.list_books())
-        found = audit(listing, _ledger(state, handle), indexed, _failed(state))
+        found = reconcile(listing, _ledger(state, handle), indexed, _failed(state))
         old = None
         if options.against:
             embedder = config.required(cfg, "embedder")
@@ -68,7 +68,7 @@ def main(cfg: DictConfig) -> int:
     return 1 if 1 in codes else max(codes)
 
 
-def _found(index: OpenSearchIndex) -> IndexHandle:
+def _found(index: IndexConfig) -> IndexRef:
     handle = find(index)
     if handle is None:
         raise SetupError(
@@ -78,29 +78,29 @@ def _found(index: OpenSearchIndex) -> IndexHandle:
     return handle
 
 
-def _ledger(state: State, handle: IndexHandle) -> dict[str, str]:
+def _ledger(state: State, handle: IndexRef) -> dict[str, str]:
     table = Checkpoint(state=state).of_generation(handle.generation)
     return dict(zip(table["book_id"].to_pylist(), table["etag"].to_pylist(), strict=True))
 
 
 def _failed(state: State) -> set[str]:
-    failures = standing(FailureLog(state).known(), Checkpoint(state=state).history())
+    failures = unresolved(FailureLog(state).known(), Checkpoint(state=state).history())
     return set(failures["book_id"].to_pylist())
 
 
-def _report(found: Audit | Comparison) -> dict[str, Any]:
+def _report(found: Reconciliation | Comparison) -> dict[str, Any]:
     """Return all that was found, the good ones as a number."""
     return {**dataclasses.asdict(found), "good": len(found.good), "exit_code": found.exit_code}
 
 
-def _json(found: Audit, old: Comparison | None) -> str:
+def _json(found: Reconciliation, old: Comparison | None) -> str:
     report = _report(found)
     if old is not None:
         report["against"] = _report(old)
     return json.dumps(report, ensure_ascii=False)
 
 
-def _text(found: Audit, old: Comparison | None, handle: IndexHandle) -> str:
+def _text(found: Reconciliation, old: Comparison | None, handle: IndexRef) -> str:
     lines = [f"{handle.alias} -> {handle.physical} at {handle.endpoint}"]
     lines += _lines(found, _MEANING)
     if old is not None:
@@ -108,7 +108,7 @@ def _text(found: Audit, old: Comparison | None, handle: IndexHandle) -> str:
     return "\n".join(lines)
 
 
-def _lines(found: Audit | Comparison, meanings: Mapping[str, str]) -> list[str]:
+def _lines(found: Reconciliation | Comparison, meanings: Mapping[str, str]) -> list[str]:
     cells = dataclasses.asdict(found)
     counts = {name: len(one) if isinstance(one, list) else one for name, one in cells.items()}
     lines = [" · ".join(f"{name} {count:,}" for name, count in counts.items())]

@@ -9,14 +9,14 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
-from raypipe.ledger.answer_cache import AnswerCache, Bill, Read, cache_key, embeddings_group
-from raypipe.models.calling.fair_pool import FairPool
+from raypipe.ledger.answer_cache import AnswerCache, CallUsage, Read, cache_key, embeddings_group
+from raypipe.models.calling.fair_pool import FairThreadPool
 from raypipe.models.calling.model_calls import EMBED, TokenEstimate
-from raypipe.models.calling.retrying import Attempts, Sleep
-from raypipe.models.calling.single_flight import Flight, Flights, Groups
-from raypipe.models.context import Account
+from raypipe.models.calling.retrying import RetryingCall, Sleep
+from raypipe.models.calling.single_flight import AnswerGroups, PendingCall, SingleFlight
+from raypipe.models.context import ModelContext
 from raypipe.models.protocol import Call, Stopped, TokenUsage, never_stopped
-from raypipe.quota.local import LocalPermits
+from raypipe.quota.local import LocalQuotaClient
 
 _SWITCH_S = 0.02
 """After so many seconds a thread that waits for Python's lock asks for it, and so do all others.
@@ -42,7 +42,7 @@ class Caller:
 
     def __init__(
         self,
-        account: Account,
+        account: ModelContext,
         pool: str,
         *,
         max_in_flight: int | None = None,
@@ -53,14 +53,14 @@ class Caller:
         most = account.max_in_flight
         threads = most if max_in_flight is None else min(max_in_flight, most)
         given = account.permits.get(pool)
-        self.permits = LocalPermits(threads) if given is None else given
+        self.permits = LocalQuotaClient(threads) if given is None else given
         self.estimate = TokenEstimate()
         self._sleep = sleep
-        self._calls = FairPool(threads, f"call {pool}")
-        self._lookups = FairPool(min(threads, _LOOKERS), f"look up {pool}")
+        self._calls = FairThreadPool(threads, f"call {pool}")
+        self._lookups = FairThreadPool(min(threads, _LOOKERS), f"look up {pool}")
         state = account.state
-        self._groups = None if state is None else Groups(AnswerCache(state))
-        self._flights = Flights()
+        self._groups = None if state is None else AnswerGroups(AnswerCache(state))
+        self._flights = SingleFlight()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what it is made of; what is under way stays here."""
@@ -90,15 +90,15 @@ class Caller:
         key = cache_key(call.key)
         direct = call.key.get("operation") == EMBED
         kept_in = embeddings_group(key) if direct else group
-        flight = Flight(group, kept_in, key, call, stopped, name)
+        flight = PendingCall(group, kept_in, key, call, stopped, name)
         if self._groups is not None:
             self._groups.enter(kept_in, direct=direct)
             flight.future.add_done_callback(lambda _: self._leave(kept_in))
         self._take_off(flight)
         return flight.future
 
-    def _take_off(self, flight: Flight[Any]) -> None:
-        if not self._flights.leads(flight):
+    def _take_off(self, flight: PendingCall[Any]) -> None:
+        if not self._flights.is_leader(flight):
             return
         flight.future.add_done_callback(lambda _: self._landed(flight))
         if self._groups is None:
@@ -106,13 +106,15 @@ class Caller:
         else:
             self._queue(self._lookups, flight, self._look_up)
 
-    def _queue(self, pool: FairPool, flight: Flight[T], work: Callable[[Flight[T]], None]) -> None:
+    def _queue(
+        self, pool: FairThreadPool, flight: PendingCall[T], work: Callable[[PendingCall[T]], None]
+    ) -> None:
         try:
             pool.submit(flight.turn, lambda: work(flight))
         except RuntimeError as error:  # not one thread can be started
             _fail(flight, error)
 
-    def _landed(self, leader: Flight[Any]) -> None:
+    def _landed(self, leader: PendingCall[Any]) -> None:
         served, others = self._flights.landed(leader)
         for flight in served:
             if flight.begin():
@@ -125,7 +127,7 @@ class Caller:
         assert self._groups is not None
         self._groups.leave(group)
 
-    def _look_up(self, flight: Flight[T]) -> None:
+    def _look_up(self, flight: PendingCall[T]) -> None:
         assert self._groups is not None
         if flight.future.cancelled():
             return  # and its group may be forgotten
@@ -143,12 +145,12 @@ class Caller:
         self.permits.saved(1)
         return answer
 
-    def _make(self, flight: Flight[T]) -> None:
+    def _make(self, flight: PendingCall[T]) -> None:
         if not flight.future.cancelled():
             flight.end(lambda: self._paid(flight))
 
-    def _paid(self, flight: Flight[T]) -> T:
-        attempts = Attempts(
+    def _paid(self, flight: PendingCall[T]) -> T:
+        attempts = RetryingCall(
             flight.call,
             self.permits,
             stopped=flight.why_not,
@@ -159,7 +161,7 @@ class Caller:
         )
         return attempts.answer(lambda answer, usage: self._keep(flight, answer, usage))
 
-    def _keep(self, flight: Flight[T], answer: T, usage: TokenUsage) -> T:
+    def _keep(self, flight: PendingCall[T], answer: T, usage: TokenUsage) -> T:
         """Keep a paid answer, or what it came to; return the answer that counts."""
         if self._groups is None:
             return answer
@@ -171,7 +173,7 @@ class Caller:
         first = answers.put(flight.key, call.to_json(answer), bill, _reader(call))
         return answer if first is None else first
 
-    def _lost(self, flight: Flight[Any]) -> None:
+    def _lost(self, flight: PendingCall[Any]) -> None:
         """Record what a call of unknown outcome came to at most: the budget counts it."""
         if self._groups is not None:
             need = flight.call.need
@@ -179,14 +181,14 @@ class Caller:
             self._groups[flight.group].spend(flight.key, _bill(flight, usage))
 
 
-def _fail(flight: Flight[Any], error: Exception) -> None:
+def _fail(flight: PendingCall[Any], error: Exception) -> None:
     if flight.begin():
         flight.future.set_exception(error)
 
 
-def _bill(flight: Flight[Any], usage: TokenUsage) -> Bill:
+def _bill(flight: PendingCall[Any], usage: TokenUsage) -> CallUsage:
     asked = flight.call.key
-    return Bill(
+    return CallUsage(
         str(asked.get("operation", "")),
         str(asked.get("model", "")),
         usage.input_tokens,

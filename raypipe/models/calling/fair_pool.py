@@ -35,7 +35,7 @@ class _Group:
     waiting: deque[_Call] = field(default_factory=deque)
 
 
-class FairPool:
+class FairThreadPool:
     """At most `threads` calls at a time; the oldest groups that have any take turns.
 
     A group is as old as its first call, whatever it asks later: were all groups to take turns,
@@ -66,7 +66,7 @@ class FairPool:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the settings; threads and what waits stay here."""
-        return FairPool, (self.threads, self._name)
+        return FairThreadPool, (self.threads, self._name)
 
     def submit(self, group: str, fn: Callable[[], T]) -> Future[T]:
         """Call `fn` in a thread when it is the group's turn; cancelled before, it never runs."""

@@ -19,7 +19,7 @@ from raypipe.models.protocol import (
     TokenUsage,
     Vectors,
 )
-from raypipe.quota.protocol import Need
+from raypipe.quota.protocol import CallRequest
 
 CHAT, EMBED = "chat", "embed"
 """Operations, as the keys of the cache name them."""
@@ -83,7 +83,7 @@ def chat_call(
 
     return Call(
         key={"operation": CHAT, "model": model.base_model, "body": model.body(question)},
-        need=Need(estimate.tokens(size), question.max_tokens),
+        need=CallRequest(estimate.tokens(size), question.max_tokens),
         send=send,
         usage=lambda answer: answer.usage,
         keep=keep,
@@ -114,7 +114,7 @@ def embedding_call(
 
     return Call(
         key={"operation": EMBED, "model": model.base_model, "body": model.body(asked, input_type)},
-        need=Need(estimate.tokens(size), 0),
+        need=CallRequest(estimate.tokens(size), 0),
         send=send,
         usage=lambda answer: answer.usage,
         keep=lambda answer: _whole(answer, *shape),

@@ -14,8 +14,8 @@ from raypipe.core.errors import SetupError
 from raypipe.core.retry import full_jitter
 from raypipe.models.error_policy import Do, Rule, rule_for
 from raypipe.models.protocol import Call, ModelError, Stopped, TokenUsage, TooLongError
-from raypipe.quota.local import LocalPermits
-from raypipe.quota.protocol import Lease, Need, Permits, Spent
+from raypipe.quota.local import LocalQuotaClient
+from raypipe.quota.protocol import CallOutcome, CallRequest, Lease, QuotaClient
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ Sleep = Callable[[float], None]
 
 
 @dataclass
-class Attempts(Generic[T]):
+class RetryingCall(Generic[T]):
     """The tries of one call, all of them ours: a client makes one request each.
 
     Args:
@@ -43,7 +43,7 @@ class Attempts(Generic[T]):
     """
 
     call: Call[T]
-    permits: Permits
+    permits: QuotaClient
     stopped: Stopped
     begin: Callable[[], bool]
     lost: Callable[[], None]
@@ -70,27 +70,27 @@ class Attempts(Generic[T]):
                 self._follow(error)
             need = replace(need, again=True)
 
-    def _acquire(self, need: Need) -> Lease:
-        if isinstance(self.permits, LocalPermits):
+    def _acquire(self, need: CallRequest) -> Lease:
+        if isinstance(self.permits, LocalQuotaClient):
             return self.permits.acquire(need, self.stopped)
         return self.permits.acquire(need)
 
     def _sent(self, lease: Lease, paid: Callable[[T, TokenUsage], T]) -> T:
         """Make one request and settle the lease, whatever comes of it."""
-        spent, began = Spent(), time.monotonic()
+        spent, began = CallOutcome(), time.monotonic()
         try:
             self._look()
             if not self.begin():
                 raise LeftError("canceled")
-            spent = Spent(unknown=True)  # until it is known
+            spent = CallOutcome(unknown=True)  # until it is known
             answer = self.call.send()
             usage = self._usage(answer)
-            spent = Spent(usage.input_tokens, usage.output_tokens)
+            spent = CallOutcome(usage.input_tokens, usage.output_tokens)
         except ModelError as error:
             spent = _spent(error)
             raise
         except SetupError:
-            spent = Spent()  # there is no client: nothing was sent
+            spent = CallOutcome()  # there is no client: nothing was sent
             raise
         finally:
             settled = self._settled(lease, replace(spent, seconds=time.monotonic() - began))
@@ -99,7 +99,7 @@ class Attempts(Generic[T]):
             raise settled
         return answer
 
-    def _settled(self, lease: Lease, spent: Spent) -> Exception | None:
+    def _settled(self, lease: Lease, spent: CallOutcome) -> Exception | None:
         try:
             self.permits.settle(lease, spent)
         except Exception as error:
@@ -162,10 +162,10 @@ class Attempts(Generic[T]):
         return str(self.call.key.get("model", "the model"))
 
 
-def _spent(error: ModelError) -> Spent:
+def _spent(error: ModelError) -> CallOutcome:
     rule = rule_for(error)
     throttled = rule.do == "throttled"
-    return Spent(
+    return CallOutcome(
         throttled=throttled,
         retry_after_s=error.retry_after_s if throttled else None,
         daily=rule.daily,

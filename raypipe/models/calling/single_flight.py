@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @dataclass(eq=False)
-class Flight(Generic[T]):
+class PendingCall(Generic[T]):
     """One call that somebody waits for.
 
     Args:
@@ -68,14 +68,14 @@ class Flight(Generic[T]):
                 self.future.set_result(answer)
 
 
-class Flights:
+class SingleFlight:
     """Calls that wait for the same one; safe for many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._followers: dict[str, deque[Flight[Any]]] = {}
+        self._followers: dict[str, deque[PendingCall[Any]]] = {}
 
-    def leads(self, flight: Flight[Any]) -> bool:
+    def is_leader(self, flight: PendingCall[Any]) -> bool:
         """Whether a call must be made; if not, it waits for the one that is under way."""
         with self._lock:
             if flight.key in self._followers:
@@ -84,7 +84,9 @@ class Flights:
             self._followers[flight.key] = deque()
             return True
 
-    def landed(self, leader: Flight[Any]) -> tuple[list[Flight[Any]], list[Flight[Any]]]:
+    def landed(
+        self, leader: PendingCall[Any]
+    ) -> tuple[list[PendingCall[Any]], list[PendingCall[Any]]]:
         """Take the followers of a call that is done: those it served, those that must ask anew.
 
         An answer is everyone's, and so is what befalls every such call; a stop, a cancellation
@@ -99,7 +101,7 @@ class Flights:
         return (followers, []) if shared else ([], followers)
 
 
-class Groups:
+class AnswerGroups:
     """The answers of each group that has calls under way; forgotten with the last of them."""
 
     def __init__(self, cache: AnswerCache) -> None:

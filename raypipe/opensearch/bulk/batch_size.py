@@ -19,7 +19,7 @@ _LONGEST_RETRY_AFTER_S = 300.0
 
 
 @dataclass
-class Pace:
+class AdaptiveBatchSize:
     """Bytes a request, halved when a server refuses for load, and grown slowly again.
 
     Args:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from raypipe.opensearch.bulk import error_policy as policy
 from raypipe.opensearch.bulk.error_policy import Action
-from raypipe.opensearch.bulk.retry_budget import Patience
-from raypipe.opensearch.index.config import IndexHandle, OpenSearchIndex
+from raypipe.opensearch.bulk.retry_budget import RetryBudget
+from raypipe.opensearch.index.config import IndexConfig, IndexRef
 from raypipe.opensearch.index.serverless import LOOK_S, arrived
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Unsure:
+class LostResponseResolver:
     """Looks what arrived.
 
     Args:
@@ -24,9 +24,9 @@ class Unsure:
         patience: The writer's.
     """
 
-    index: OpenSearchIndex
-    handle: IndexHandle
-    patience: Patience
+    index: IndexConfig
+    handle: IndexRef
+    patience: RetryBudget
 
     def arrived(self, write_id: str, wanted: set[str], trouble: str) -> set[str]:
         """Return which books of a request a search shows, at the latest after `visible_s`.

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from raypipe.coordination.run_coordinator import Marks
+from raypipe.coordination.run_coordinator import Coordinator
 from raypipe.core.book import Document
 from raypipe.opensearch.bulk.results import Counters, Rejected
 from raypipe.opensearch.bulk.writer import BulkWriter
-from raypipe.opensearch.index.config import IndexHandle, OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig, IndexRef
 
 WRITERS = 2
 """Most bulk requests in flight of one write task."""
@@ -20,7 +20,7 @@ _LOOK_S = 0.2
 
 
 @dataclass(frozen=True)
-class SharedLane:
+class SharedLimiter:
     """One writer's turn among those of all write tasks of the run.
 
     Args:
@@ -28,21 +28,21 @@ class SharedLane:
         who: Names the writer; a task that is tried again has the name, and the lane, of the first.
     """
 
-    marks: Marks
+    marks: Coordinator
     who: str
 
     def enter(self) -> None:
         """Wait until the others leave room."""
-        while not self.marks.enter_lane(self.who):
+        while not self.marks.acquire_slot(self.who):
             time.sleep(_LOOK_S)
 
     def leave(self, *, refused: bool) -> None:
         """Make room."""
-        self.marks.leave_lane(self.who, refused=refused)
+        self.marks.release_slot(self.who, refused=refused)
 
 
 @dataclass(frozen=True)
-class Writers:
+class ParallelBulkWriter:
     """Bulk writers of one write task.
 
     Args:
@@ -53,10 +53,10 @@ class Writers:
         task: The write task in the run.
     """
 
-    index: OpenSearchIndex
-    handle: IndexHandle
+    index: IndexConfig
+    handle: IndexRef
     run_seq: int
-    marks: Marks
+    marks: Coordinator
     task: int
 
     def write(self, documents: Sequence[Document]) -> tuple[dict[str, Rejected], Counters]:
@@ -75,7 +75,7 @@ class Writers:
         return rejected, sum((counters for _, counters in written), Counters())
 
     def _share(self, at: int, documents: Sequence[Document]) -> tuple[list[Rejected], Counters]:
-        lane = SharedLane(self.marks, f"{self.task}-{at}")
+        lane = SharedLimiter(self.marks, f"{self.task}-{at}")
         stopped = self.marks.stopped
         writer = BulkWriter(self.index, self.handle, self.run_seq, lane=lane, stopped=stopped)
         results = (result for batch in writer.write(documents) for result in batch)

@@ -13,7 +13,7 @@ from raypipe.opensearch.bulk.results import Rejected
 Encode = Callable[[Document], Item | Rejected]
 
 
-class Ahead:
+class EncodePrefetcher:
     """Encoded documents in order, at most one request's worth before they are asked for.
 
     A server works for as long as a request takes, and this process only waits for it: so the next

@@ -14,7 +14,7 @@ _LOOK_S = 1.0
 
 
 @dataclass
-class Patience:
+class RetryBudget:
     """A writer's waits.
 
     Args:

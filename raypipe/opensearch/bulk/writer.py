@@ -10,19 +10,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from raypipe.coordination.limiter import Lane, OpenLane
+from raypipe.coordination.limiter import Limiter, NoLimiter
 from raypipe.core.book import Document
 from raypipe.core.retry import full_jitter
 from raypipe.models.protocol import never_stopped
 from raypipe.opensearch.bulk import error_policy as policy
-from raypipe.opensearch.bulk.batch_size import MOST_REFUSED, Pace
+from raypipe.opensearch.bulk.batch_size import MOST_REFUSED, AdaptiveBatchSize
 from raypipe.opensearch.bulk.error_policy import Action, SinkError
 from raypipe.opensearch.bulk.item import Item, answers_to, encoded, written_by
-from raypipe.opensearch.bulk.lost_responses import Unsure
-from raypipe.opensearch.bulk.prefetch import Ahead
+from raypipe.opensearch.bulk.lost_responses import LostResponseResolver
+from raypipe.opensearch.bulk.prefetch import EncodePrefetcher
 from raypipe.opensearch.bulk.results import LEFT, Ack, Counters, Rejected, Result
-from raypipe.opensearch.bulk.retry_budget import Patience
-from raypipe.opensearch.index.config import IndexHandle, OpenSearchIndex
+from raypipe.opensearch.bulk.retry_budget import RetryBudget
+from raypipe.opensearch.index.config import IndexConfig, IndexRef
 from raypipe.opensearch.index.reads import FATE, mget
 
 __all__ = ["Ack", "BulkWriter", "Counters", "Rejected", "Result", "SinkError"]
@@ -50,11 +50,11 @@ class BulkWriter:
 
     def __init__(
         self,
-        index: OpenSearchIndex,
-        handle: IndexHandle,
+        index: IndexConfig,
+        handle: IndexRef,
         run_seq: int,
         *,
-        lane: Lane | None = None,
+        lane: Limiter | None = None,
         stopped: Callable[[], object] = never_stopped,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[int], float] = full_jitter,
@@ -64,11 +64,11 @@ class BulkWriter:
         self._index = index
         self._handle = handle
         self._run_seq = run_seq
-        self._lane = lane or OpenLane()
+        self._lane = lane or NoLimiter()
         self._jitter, self._clock = jitter, clock
-        self._patience = Patience(index.retry_budget_s, stopped, sleep, clock)
-        self._fates = Unsure(index, handle, self._patience)
-        self._pace = Pace(index.max_bytes)
+        self._patience = RetryBudget(index.retry_budget_s, stopped, sleep, clock)
+        self._fates = LostResponseResolver(index, handle, self._patience)
+        self._pace = AdaptiveBatchSize(index.max_bytes)
         self._renewed = False  # the credentials, since the last answer
         self._write_id = ""  # names the request, where documents have no ids
         self._trouble = ""
@@ -84,13 +84,13 @@ class BulkWriter:
         Raises:
             SinkError: The index is gone, blocked or refuses these credentials.
         """
-        fresh = Ahead(documents, self._encoded, self._index.max_docs, self._pace.bytes)
+        fresh = EncodePrefetcher(documents, self._encoded, self._index.max_docs, self._pace.bytes)
         try:
             yield from self._write(fresh, deque())
         finally:
             fresh.close()
 
-    def _write(self, fresh: Ahead, queue: deque[Item]) -> Iterator[list[Result]]:
+    def _write(self, fresh: EncodePrefetcher, queue: deque[Item]) -> Iterator[list[Result]]:
         settled_at = self._clock()
         while True:
             batch, results = self._next_batch(queue, fresh)
@@ -109,7 +109,9 @@ class BulkWriter:
                 yield from self._given_up(queue, fresh)
                 return
 
-    def _next_batch(self, queue: deque[Item], fresh: Ahead) -> tuple[list[Item], list[Result]]:
+    def _next_batch(
+        self, queue: deque[Item], fresh: EncodePrefetcher
+    ) -> tuple[list[Item], list[Result]]:
         """Return the next request's documents, and those that no request can carry."""
         batch: dict[str, Item] = {}
         refused: list[Result] = []
@@ -347,7 +349,7 @@ class BulkWriter:
     def _abort(self, status: int, said: str) -> SinkError:
         return policy.abort_error(self._handle.endpoint, self._handle.alias, status, said)
 
-    def _given_up(self, queue: deque[Item], fresh: Ahead) -> Iterator[list[Result]]:
+    def _given_up(self, queue: deque[Item], fresh: EncodePrefetcher) -> Iterator[list[Result]]:
         chunk: list[Result] = [self._unavailable(item.book_id) for item in queue]
         for book_id in fresh.ids():
             chunk.append(self._unavailable(book_id))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.index.config import OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig
 from raypipe.opensearch.index.mapping import check_engine
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Server:
         return f"{self.name}, with the plugins {', '.join(sorted(self.plugins)) or 'none'}"
 
 
-def check_server(index: OpenSearchIndex) -> Server:
+def check_server(index: IndexConfig) -> Server:
     """Find out what the server is, say so, and return it.
 
     Raises:
@@ -58,7 +58,7 @@ def check_server(index: OpenSearchIndex) -> Server:
     return server
 
 
-def _asked(index: OpenSearchIndex) -> Server:
+def _asked(index: IndexConfig) -> Server:
     connection = index.connection
     if connection.serverless:  # which does not answer to `GET /`
         return Server("OpenSearch Serverless: no ids, no refresh, no settings")
@@ -86,7 +86,7 @@ def _short(listed: list[dict[str, Any]]) -> frozenset[str]:
     )
 
 
-def _check_version(index: OpenSearchIndex, info: dict[str, Any]) -> None:
+def _check_version(index: IndexConfig, info: dict[str, Any]) -> None:
     version = info["version"]
     number = str(version["number"])
     ours = version.get("distribution") == "opensearch" or "OpenSearch" in info.get("tagline", "")

@@ -16,7 +16,7 @@ _NAME = re.compile(r"[a-z0-9][^A-Z\\/*?\"<>| ,#:]{0,229}")
 
 
 @dataclass(frozen=True)
-class OpenSearchIndex:
+class IndexConfig:
     """Which index, where, and how it is written.
 
     Args:
@@ -74,7 +74,7 @@ class OpenSearchIndex:
 
 
 @dataclass(frozen=True)
-class Contents:
+class IndexSpec:
     """What an index is to hold, known on the driver before the run.
 
     Args:
@@ -91,7 +91,7 @@ class Contents:
 
 
 @dataclass(frozen=True)
-class IndexHandle:
+class IndexRef:
     """One physical index, as found or made; small, and may go to workers.
 
     Args:

@@ -14,7 +14,7 @@ from raypipe.core.errors import SetupError
 from raypipe.core.retry import full_jitter
 from raypipe.opensearch.bulk import error_policy as policy
 from raypipe.opensearch.bulk.error_policy import Action
-from raypipe.opensearch.index.config import IndexHandle, OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig, IndexRef
 from raypipe.opensearch.index.serverless import copies, copies_of
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _GONE = 404
 
 
 def delete_books(
-    index: OpenSearchIndex, handle: IndexHandle, book_ids: Sequence[str], run_seq: int
+    index: IndexConfig, handle: IndexRef, book_ids: Sequence[str], run_seq: int
 ) -> None:
     """Delete documents; one that is gone already is no error, one of a newer run stays.
 
@@ -45,7 +45,7 @@ def delete_books(
         _delete_all(index, handle, [{"_id": one} for one in ids])
 
 
-def sweep(index: OpenSearchIndex, handle: IndexHandle) -> int:
+def sweep(index: IndexConfig, handle: IndexRef) -> int:
     """Delete all but the newest document of each book, and return how many; 0 where ids are.
 
     Raises:
@@ -64,14 +64,12 @@ def sweep(index: OpenSearchIndex, handle: IndexHandle) -> int:
     return len(older)
 
 
-def _delete_all(
-    index: OpenSearchIndex, handle: IndexHandle, actions: Sequence[dict[str, Any]]
-) -> None:
+def _delete_all(index: IndexConfig, handle: IndexRef, actions: Sequence[dict[str, Any]]) -> None:
     for at in range(0, len(actions), index.max_docs):
         _delete(index, handle, actions[at : at + index.max_docs])
 
 
-def _delete(index: OpenSearchIndex, handle: IndexHandle, actions: Sequence[dict[str, Any]]) -> None:
+def _delete(index: IndexConfig, handle: IndexRef, actions: Sequence[dict[str, Any]]) -> None:
     end = time.monotonic() + index.retry_budget_s
     left, attempt = list(actions), 0
     while left:
@@ -96,7 +94,7 @@ def _delete(index: OpenSearchIndex, handle: IndexHandle, actions: Sequence[dict[
 
 
 def _ask(
-    index: OpenSearchIndex, handle: IndexHandle, actions: Sequence[dict[str, Any]]
+    index: IndexConfig, handle: IndexRef, actions: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     body = b"".join(
         orjson.dumps({"delete": one}, option=orjson.OPT_APPEND_NEWLINE) for one in actions

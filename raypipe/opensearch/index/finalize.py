@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from raypipe.opensearch.index.config import IndexHandle, OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig, IndexRef
 from raypipe.opensearch.index.deletes import sweep
 from raypipe.opensearch.index.reads import refresh
-from raypipe.opensearch.index.serverless import settle
+from raypipe.opensearch.index.serverless import wait_until_visible
 
 
-def close(
-    index: OpenSearchIndex,
-    handle: IndexHandle,
+def finalize(
+    index: IndexConfig,
+    handle: IndexRef,
     book_ids: Collection[str],
     run_seq: int,
     *,
@@ -37,5 +37,5 @@ def close(
         if book_ids:
             refresh(index, handle)
     elif not stopped:
-        settle(index, handle, book_ids, run_seq)
+        wait_until_visible(index, handle, book_ids, run_seq)
         sweep(index, handle)

@@ -11,17 +11,17 @@ from typing import Any
 
 from raypipe.core.errors import SetupError
 from raypipe.opensearch.connection.capabilities import check_server
-from raypipe.opensearch.index.config import Contents, IndexHandle, OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig, IndexRef, IndexSpec
 from raypipe.opensearch.index.mapping import VECTOR, Meta, differences, index_body, meta_of
 from raypipe.opensearch.index.pagination import count
 from raypipe.opensearch.index.reads import IndexedBook, mget, refresh, scan_ids
-from raypipe.opensearch.index.serverless import looks
+from raypipe.opensearch.index.serverless import visibility_polls
 
 __all__ = [
-    "Contents",
-    "IndexHandle",
+    "IndexConfig",
+    "IndexRef",
+    "IndexSpec",
     "IndexedBook",
-    "OpenSearchIndex",
     "count",
     "ensure",
     "find",
@@ -40,12 +40,12 @@ CREATE_TRIES = 3
 class Found:
     """An index as it is there."""
 
-    handle: IndexHandle
+    handle: IndexRef
     mapping: Mapping[str, Any]
     settings: Mapping[str, Any]
 
 
-def ensure(index: OpenSearchIndex, contents: Contents, *, adopt: bool = False) -> IndexHandle:
+def ensure(index: IndexConfig, contents: IndexSpec, *, adopt: bool = False) -> IndexRef:
     """Return the index to write to, made if it is not there.
 
     Args:
@@ -57,52 +57,54 @@ def ensure(index: OpenSearchIndex, contents: Contents, *, adopt: bool = False) -
         SetupError: The server or the index cannot be used; the line says why and the way out.
     """
     check_server(index)
-    return made(index, contents, adopt=adopt)
+    return get_or_create(index, contents, adopt=adopt)
 
 
-def made(index: OpenSearchIndex, contents: Contents, *, adopt: bool) -> IndexHandle:
+def get_or_create(index: IndexConfig, contents: IndexSpec, *, adopt: bool) -> IndexRef:
     """Return the index to write to, made if it is not there; the server was checked.
 
     Raises:
         SetupError: As `ensure`.
     """
     for _ in range(CREATE_TRIES):
-        found = look(index)
+        found = get_index(index)
         if found is not None:
             return accept(index, found, contents, adopt=adopt)
         created = create(index, contents)
         if created is not None:
             return created
         log.info("Another run is making %s; looking again", index.index)
-    raise SetupError(f"{where(index)} is made and deleted by others again and again; stop them")
+    raise SetupError(
+        f"{describe_index(index)} is made and deleted by others again and again; stop them"
+    )
 
 
-def find(index: OpenSearchIndex) -> IndexHandle | None:
+def find(index: IndexConfig) -> IndexRef | None:
     """Return the index as it is, or None if there is none; makes and changes nothing.
 
     Raises:
         SetupError: The server cannot be used, or the alias stands on several indices.
     """
-    found = look(index)
+    found = get_index(index)
     return None if found is None else found.handle
 
 
-def purge(index: OpenSearchIndex, contents: Contents, *, adopt: bool = False) -> IndexHandle:
+def purge(index: IndexConfig, contents: IndexSpec, *, adopt: bool = False) -> IndexRef:
     """Delete the physical index, if there is one, and make a new one: another generation.
 
     Raises:
         SetupError: As `ensure`; an index of another state is not deleted without `adopt`.
     """
     check_server(index)
-    found = look(index)
+    found = get_index(index)
     if found is not None:
         check_owner(index, found, contents, adopt=adopt)
         log.info("Deleting the index %s", found.handle.physical)
         delete(index, found.handle.physical)
-    return made(index, contents, adopt=adopt)
+    return get_or_create(index, contents, adopt=adopt)
 
 
-def look(index: OpenSearchIndex) -> Found | None:
+def get_index(index: IndexConfig) -> Found | None:
     """Return the index behind an alias, or of that name, as it is; None if there is none.
 
     Raises:
@@ -113,20 +115,20 @@ def look(index: OpenSearchIndex) -> Found | None:
         return None
     if len(answer) > 1:
         raise SetupError(
-            f"{where(index)} is an alias of several indices ({', '.join(sorted(answer))}); "
+            f"{describe_index(index)} is an alias of several indices ({', '.join(sorted(answer))}); "
             "leave it on one of them, or give another opensearch.index"
         )
     [(physical, body)] = answer.items()
     alias = body.get("aliases", {}).get(index.index)
     if alias is not None and str(alias.get("is_write_index", True)).lower() == "false":
         raise SetupError(
-            f"{where(index)} is an alias that may not be written (is_write_index=false of "
+            f"{describe_index(index)} is an alias that may not be written (is_write_index=false of "
             f"{physical}); make it the write index, or give another opensearch.index"
         )
     return found_as(index, index.index, physical, body)
 
 
-def found_as(index: OpenSearchIndex, name: str, physical: str, body: Mapping[str, Any]) -> Found:
+def found_as(index: IndexConfig, name: str, physical: str, body: Mapping[str, Any]) -> Found:
     """Return an index from what the server says of it.
 
     Args:
@@ -137,7 +139,7 @@ def found_as(index: OpenSearchIndex, name: str, physical: str, body: Mapping[str
     """
     mapping = body.get("mappings", {})
     meta = meta_of(mapping)
-    handle = IndexHandle(
+    handle = IndexRef(
         alias=name,
         physical=physical,
         generation=meta.generation if meta else "",
@@ -151,22 +153,22 @@ def found_as(index: OpenSearchIndex, name: str, physical: str, body: Mapping[str
     return Found(handle, mapping, body.get("settings", {}))
 
 
-def unlike(index: OpenSearchIndex, found: Found, contents: Contents) -> list[str]:
+def incompatibilities(index: IndexConfig, found: Found, contents: IndexSpec) -> list[str]:
     """Return in which ways an index cannot hold what it is to hold, one readable line each."""
     return differences(found.mapping, found.settings, _body(index, contents, _new_meta(contents)))
 
 
-def accept(index: OpenSearchIndex, found: Found, contents: Contents, *, adopt: bool) -> IndexHandle:
+def accept(index: IndexConfig, found: Found, contents: IndexSpec, *, adopt: bool) -> IndexRef:
     """Return the index that is there, to write into it.
 
     Raises:
         SetupError: It does not fit, or is another state's.
     """
     handle = found.handle
-    lines = unlike(index, found, contents)
+    lines = incompatibilities(index, found, contents)
     if lines:
         raise SetupError(
-            f"{where(index)} ({handle.physical}) does not fit: {'; '.join(lines)}. Build a new one "
+            f"{describe_index(index)} ({handle.physical}) does not fit: {'; '.join(lines)}. Build a new one "
             "beside it with index.mode=alias, make it anew with purge=true, or give another "
             "opensearch.index"
         )
@@ -178,7 +180,7 @@ def accept(index: OpenSearchIndex, found: Found, contents: Contents, *, adopt: b
     return _adopt(index, found, contents)
 
 
-def check_owner(index: OpenSearchIndex, found: Found, contents: Contents, *, adopt: bool) -> None:
+def check_owner(index: IndexConfig, found: Found, contents: IndexSpec, *, adopt: bool) -> None:
     """Raise `SetupError` if an index is another state's, or nobody's."""
     handle = found.handle
     if adopt or (handle.generation and handle.state == contents.state):
@@ -188,12 +190,12 @@ def check_owner(index: OpenSearchIndex, found: Found, contents: Contents, *, ado
     else:
         whose = "was not made by raypipe"
     raise SetupError(
-        f"{where(index)} ({handle.physical}) {whose}; give that state's state.uri, another "
+        f"{describe_index(index)} ({handle.physical}) {whose}; give that state's state.uri, another "
         "opensearch.index, or adopt=true to take it over"
     )
 
 
-def _adopt(index: OpenSearchIndex, found: Found, contents: Contents) -> IndexHandle:
+def _adopt(index: IndexConfig, found: Found, contents: IndexSpec) -> IndexRef:
     # The generation stays: this state's ledger names no book of this recipe in it, so every one
     # is written again.
     meta = _new_meta(contents)
@@ -201,7 +203,7 @@ def _adopt(index: OpenSearchIndex, found: Found, contents: Contents) -> IndexHan
         meta = replace(meta, generation=found.handle.generation)
     if found.handle.state != contents.state:
         log.info("Took over %s for the state %s", found.handle.physical, contents.state)
-    mark(index, found, meta)
+    write_metadata(index, found, meta)
     return replace(
         found.handle,
         generation=meta.generation,
@@ -211,18 +213,18 @@ def _adopt(index: OpenSearchIndex, found: Found, contents: Contents) -> IndexHan
     )
 
 
-def mark(index: OpenSearchIndex, found: Found, meta: Meta) -> None:
+def write_metadata(index: IndexConfig, found: Found, meta: Meta) -> None:
     """Write raypipe's mark; what others keep in `_meta`, which is replaced whole, stays."""
     marks = {**found.mapping.get("_meta", {}), "raypipe": meta.as_dict()}
     index.connection.ask("PUT", f"/{found.handle.physical}/_mapping", body={"_meta": marks})
 
 
-def delete(index: OpenSearchIndex, physical: str) -> None:
+def delete(index: IndexConfig, physical: str) -> None:
     """Delete a physical index; one that is gone already is no error."""
     index.connection.ask("DELETE", f"/{physical}", ignore=(404,))
 
 
-def create(index: OpenSearchIndex, contents: Contents, name: str = "") -> IndexHandle | None:
+def create(index: IndexConfig, contents: IndexSpec, name: str = "") -> IndexRef | None:
     """Make the index and its alias in one request, or return None if another was faster.
 
     `is_write_index` decides between two creators: the server refuses an alias with two.
@@ -239,7 +241,7 @@ def create(index: OpenSearchIndex, contents: Contents, name: str = "") -> IndexH
     try:
         answer = index.connection.ask("PUT", f"/{physical}", body=body)
     except SetupError:
-        found = look(index)
+        found = get_index(index)
         if found is None:
             raise
         # A lost answer, or a server that was busy and did it all the same: it is ours.
@@ -249,7 +251,7 @@ def create(index: OpenSearchIndex, contents: Contents, name: str = "") -> IndexH
         log.warning("%s is made, but its shards are not started yet", physical)
     _wait_for(index)
     log.info("Made the index %s behind the alias %s", physical, index.index)
-    return IndexHandle(
+    return IndexRef(
         alias=index.index,
         physical=physical,
         generation=meta.generation,
@@ -262,19 +264,19 @@ def create(index: OpenSearchIndex, contents: Contents, name: str = "") -> IndexH
     )
 
 
-def _wait_for(index: OpenSearchIndex) -> None:
+def _wait_for(index: IndexConfig) -> None:
     """Wait until a new index is there: Serverless answers before it is.
 
     It takes some 15 s, as users of Flink's sink measured (apache/flink-agents pull request 678).
     """
     if index.has_ids:
         return
-    for _ in looks(index):
-        if look(index) is not None:
+    for _ in visibility_polls(index):
+        if get_index(index) is not None:
             return
 
 
-def _free(index: OpenSearchIndex, name: str) -> str:
+def _free(index: IndexConfig, name: str) -> str:
     """Return a name for a new physical index; a second has one, and may be gone already."""
     moment = datetime.now(UTC)
     while True:
@@ -284,11 +286,11 @@ def _free(index: OpenSearchIndex, name: str) -> str:
         moment += timedelta(seconds=1)
 
 
-def _new_meta(contents: Contents) -> Meta:
+def _new_meta(contents: IndexSpec) -> Meta:
     return Meta(uuid.uuid4().hex, contents.state, contents.recipe, contents.embedder)
 
 
-def _body(index: OpenSearchIndex, contents: Contents, meta: Meta) -> dict[str, Any]:
+def _body(index: IndexConfig, contents: IndexSpec, meta: Meta) -> dict[str, Any]:
     return index_body(
         contents.dimension,
         meta,
@@ -299,6 +301,6 @@ def _body(index: OpenSearchIndex, contents: Contents, meta: Meta) -> dict[str, A
     )
 
 
-def where(index: OpenSearchIndex) -> str:
+def describe_index(index: IndexConfig) -> str:
     """Name an index and its server in a message."""
     return f"opensearch.index={index.index} at {index.connection.endpoint}"

@@ -13,7 +13,7 @@ import orjson
 from numpy.typing import NDArray
 
 from raypipe import __version__
-from raypipe.core.book import BY_MODEL, BookError, Document
+from raypipe.core.book import MODEL_FIELDS, BookError, Document
 from raypipe.core.errors import SetupError
 
 DOCUMENT_SCHEMA_VERSION = 1
@@ -204,7 +204,7 @@ def body_of(document: Document, dimension: int, *, clean: bool = True) -> dict[s
         name: _clean(value) if clean else value
         for name, value in zip(_TEXTS, _texts_of(document), strict=True)
         # What only a model tells is left out of other documents: it would cost each of them.
-        if value or name not in BY_MODEL
+        if value or name not in MODEL_FIELDS
     }
     body.update(zip(_NUMBERS, _numbers_of(document), strict=True))
     body["modified"] = _millis(document.modified)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.index.config import IndexHandle, OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig, IndexRef
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ KEEP_ALIVE = "5m"
 
 
 def pages(
-    index: OpenSearchIndex, handle: IndexHandle, body: Mapping[str, Any], page: int = PAGE
+    index: IndexConfig, handle: IndexRef, body: Mapping[str, Any], page: int = PAGE
 ) -> Iterator[dict[str, Any]]:
     """Yield every hit in order, in bounded memory; `refresh` first to see all.
 
@@ -51,9 +51,7 @@ def pages(
             _close(index, pit)
 
 
-def count(
-    index: OpenSearchIndex, handle: IndexHandle, query: Mapping[str, Any] | None = None
-) -> int:
+def count(index: IndexConfig, handle: IndexRef, query: Mapping[str, Any] | None = None) -> int:
     """Return how many documents a search sees; `refresh` first to count all.
 
     Raises:
@@ -65,7 +63,7 @@ def count(
     return int(answer["count"])
 
 
-def check_whole(index: OpenSearchIndex, handle: IndexHandle, answer: Any) -> None:
+def check_whole(index: IndexConfig, handle: IndexRef, answer: Any) -> None:
     """Raise `SetupError` if an answer is that of a part of the index."""
     if answer.get("_shards", {}).get("failed", 0) or answer.get("timed_out"):
         raise SetupError(
@@ -74,7 +72,7 @@ def check_whole(index: OpenSearchIndex, handle: IndexHandle, answer: Any) -> Non
         )
 
 
-def _open(index: OpenSearchIndex, handle: IndexHandle) -> str | None:
+def _open(index: IndexConfig, handle: IndexRef) -> str | None:
     answer = index.connection.ask(
         "POST",
         f"/{handle.physical}/_search/point_in_time",
@@ -87,7 +85,7 @@ def _open(index: OpenSearchIndex, handle: IndexHandle) -> str | None:
     return str(answer["pit_id"])
 
 
-def _close(index: OpenSearchIndex, pit: str) -> None:
+def _close(index: IndexConfig, pit: str) -> None:
     try:
         index.connection.ask("DELETE", "/_search/point_in_time", body={"pit_id": [pit]})
     except SetupError:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from raypipe.opensearch.index import serverless as collection
-from raypipe.opensearch.index.config import IndexHandle, OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig, IndexRef
 from raypipe.opensearch.index.pagination import PAGE, pages
 
 FATE = ("etag", "document_recipe", "run_seq")
@@ -24,15 +24,13 @@ class IndexedBook(NamedTuple):
     run_seq: int
 
 
-def refresh(index: OpenSearchIndex, handle: IndexHandle) -> None:
+def refresh(index: IndexConfig, handle: IndexRef) -> None:
     """Make what was written findable; a server without refresh shows it by itself, later."""
     if index.has_ids:
         index.connection.ask("POST", f"/{handle.physical}/_refresh")
 
 
-def scan_ids(
-    index: OpenSearchIndex, handle: IndexHandle, *, page: int = PAGE
-) -> Iterator[IndexedBook]:
+def scan_ids(index: IndexConfig, handle: IndexRef, *, page: int = PAGE) -> Iterator[IndexedBook]:
     """Yield every book's newest document in id order, in bounded memory; `refresh` first.
 
     Raises:
@@ -53,8 +51,8 @@ def scan_ids(
 
 
 def mget(
-    index: OpenSearchIndex,
-    handle: IndexHandle,
+    index: IndexConfig,
+    handle: IndexRef,
     book_ids: Collection[str],
     fields: Collection[str] = FATE,
 ) -> dict[str, dict[str, Any] | None]:

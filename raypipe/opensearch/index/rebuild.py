@@ -17,8 +17,8 @@ from raypipe.core.errors import SetupError
 from raypipe.core.options import IndexOptions
 from raypipe.opensearch.connection.capabilities import check_server
 from raypipe.opensearch.index import index as indices
-from raypipe.opensearch.index.config import Contents, IndexHandle, OpenSearchIndex
-from raypipe.opensearch.index.index import Found, look, where
+from raypipe.opensearch.index.config import IndexConfig, IndexRef, IndexSpec
+from raypipe.opensearch.index.index import Found, describe_index, get_index
 from raypipe.opensearch.index.mapping import meta_of
 
 log = logging.getLogger(__name__)
@@ -30,14 +30,14 @@ _TUNED = {"number_of_replicas": 0, "refresh_interval": "-1"}
 """Each replica would build each vector's graph once more, each refresh a segment."""
 
 
-def loading(index: OpenSearchIndex) -> OpenSearchIndex:
+def loading(index: IndexConfig) -> IndexConfig:
     """Return the settings of the alias that a build stands behind."""
     return replace(index, index=f"{index.index}{_LOADING}")
 
 
 def open_index(
-    index: OpenSearchIndex, contents: Contents, *, mode: str = "auto", adopt: bool = False
-) -> IndexHandle:
+    index: IndexConfig, contents: IndexSpec, *, mode: str = "auto", adopt: bool = False
+) -> IndexRef:
     """Return the index that a run writes to: the served one, or one that is built beside it.
 
     Args:
@@ -50,31 +50,31 @@ def open_index(
         SetupError: The server or the index cannot be used; the line says why and the way out.
     """
     check_server(index)
-    served = look(index)
+    served = get_index(index)
     if served is not None:
-        heal(index, served)
-    if not _beside(index, served, contents, mode):
-        return indices.made(index, contents, adopt=adopt)
+        restore_settings(index, served)
+    if not _needs_rebuild(index, served, contents, mode):
+        return indices.get_or_create(index, contents, adopt=adopt)
     if served is not None:
         indices.check_owner(index, served, contents, adopt=adopt)
     return _build(index, contents, adopt=adopt)
 
 
-def find_build(index: OpenSearchIndex) -> IndexHandle | None:
+def find_build(index: IndexConfig) -> IndexRef | None:
     """Return the index that is being built, or None."""
-    found = look(loading(index))
+    found = get_index(loading(index))
     return None if found is None else replace(found.handle, served=False)
 
 
-def drop(index: OpenSearchIndex, state: str) -> None:
+def drop(index: IndexConfig, state: str) -> None:
     """Delete what is being built, if it is this state's."""
-    found = look(loading(index))
+    found = get_index(loading(index))
     if found is not None and found.handle.state == state:
         log.info("Deleting %s, which was being built", found.handle.physical)
         indices.delete(index, found.handle.physical)
 
 
-def tune(index: OpenSearchIndex, handle: IndexHandle) -> None:
+def apply_load_settings(index: IndexConfig, handle: IndexRef) -> None:
     """Take replicas and refreshes away from an index that nobody searches.
 
     What they were is written into `_meta` first, so that whoever comes after a kill puts it back.
@@ -88,37 +88,37 @@ def tune(index: OpenSearchIndex, handle: IndexHandle) -> None:
         return
     have = found.settings.get("index", {})
     restore = {name: have.get(name) for name in _TUNED}
-    indices.mark(index, found, replace(meta, restore=restore))
+    indices.write_metadata(index, found, replace(meta, restore=restore))
     try:
         _set(index, handle.physical, _TUNED)
     except SetupError as error:
         log.warning("%s is loaded with the settings that it has: %s", handle.physical, error)
 
 
-def restored(index: OpenSearchIndex, handle: IndexHandle) -> None:
+def restore_index_settings(index: IndexConfig, handle: IndexRef) -> None:
     """Put back what `tune` took away."""
-    heal(index, _physical(index, handle.physical))
+    restore_settings(index, _physical(index, handle.physical))
 
 
-def heal(index: OpenSearchIndex, found: Found) -> None:
+def restore_settings(index: IndexConfig, found: Found) -> None:
     """Put back the settings that a load left behind, if it did."""
     meta = meta_of(found.mapping)
     if meta is None or not meta.restore:
         return
     _set(index, found.handle.physical, meta.restore)
-    indices.mark(index, found, replace(meta, restore={}))
+    indices.write_metadata(index, found, replace(meta, restore={}))
     log.info("%s has its replicas and refreshes again", found.handle.physical)
 
 
-def go_over(index: OpenSearchIndex, physical: str) -> str:
+def switch_alias(index: IndexConfig, physical: str) -> str:
     """Let the served alias stand on an index, in one request; returns where it stood before.
 
     Raises:
         SetupError: The name is a concrete index's, or there is no such index.
     """
-    served = look(index)
+    served = get_index(index)
     if served is not None and not served.handle.require_alias:
-        raise SetupError(f"{where(index)} is an index, not an alias, and cannot go over")
+        raise SetupError(f"{describe_index(index)} is an index, not an alias, and cannot go over")
     old = served.handle.physical if served is not None else ""
     if old == physical:
         return old
@@ -126,20 +126,20 @@ def go_over(index: OpenSearchIndex, physical: str) -> str:
     actions: list[Mapping[str, Any]] = [{"add": add}]
     if old:
         actions.append({"remove": {"index": old, "alias": index.index, "must_exist": True}})
-    build = look(loading(index))
+    build = get_index(loading(index))
     if build is not None and build.handle.physical == physical:
         actions.append({"remove": {"index": physical, "alias": f"{index.index}{_LOADING}"}})
     try:
         index.connection.ask("POST", "/_aliases", body={"actions": actions})
     except SetupError:
-        now = look(index)
+        now = get_index(index)
         # Asked twice, since the first answer was lost, it finds nothing to remove.
         if now is None or now.handle.physical != physical:
             raise
     return old
 
 
-def family(index: OpenSearchIndex, state: str) -> list[IndexHandle]:
+def family(index: IndexConfig, state: str) -> list[IndexRef]:
     """Return this state's physical indices of a name, newest first, whatever alias they have."""
     prefix = f"{index.index}-"
     answer = index.connection.ask("GET", f"/{prefix}*", params={"expand_wildcards": "open"})
@@ -152,9 +152,9 @@ def family(index: OpenSearchIndex, state: str) -> list[IndexHandle]:
     return sorted(mine, key=lambda one: one.physical, reverse=True)
 
 
-def prune(index: OpenSearchIndex, state: str, keep: int) -> list[str]:
+def prune(index: IndexConfig, state: str, keep: int) -> list[str]:
     """Delete old indices but the newest `keep`; returns their names."""
-    served, build = look(index), look(loading(index))
+    served, build = get_index(index), get_index(loading(index))
     used = {found.handle.physical for found in (served, build) if found is not None}
     old = [one.physical for one in family(index, state) if one.physical not in used]
     for physical in old[keep:]:
@@ -163,7 +163,7 @@ def prune(index: OpenSearchIndex, state: str, keep: int) -> list[str]:
     return old[keep:]
 
 
-def check_options(index: OpenSearchIndex, options: IndexOptions) -> None:
+def check_options(index: IndexConfig, options: IndexOptions) -> None:
     """Raise `SetupError` for what is wanted of an index and cannot be had there."""
     if index.connection.serverless and options.force_merge is not None:
         raise SetupError(
@@ -171,7 +171,7 @@ def check_options(index: OpenSearchIndex, options: IndexOptions) -> None:
         )
 
 
-def wait_for_task(index: OpenSearchIndex, task: str, seconds: float) -> None:
+def wait_for_task(index: IndexConfig, task: str, seconds: float) -> None:
     """Wait for something that goes on in the server.
 
     Raises:
@@ -182,10 +182,14 @@ def wait_for_task(index: OpenSearchIndex, task: str, seconds: float) -> None:
         if index.connection.ask("GET", f"/_tasks/{task}").get("completed"):
             return
         time.sleep(_LOOK_S)
-    raise SetupError(f"{where(index)}: the merge takes longer than {seconds:g} s; promote it later")
+    raise SetupError(
+        f"{describe_index(index)}: the merge takes longer than {seconds:g} s; promote it later"
+    )
 
 
-def _beside(index: OpenSearchIndex, served: Found | None, contents: Contents, mode: str) -> bool:
+def _needs_rebuild(
+    index: IndexConfig, served: Found | None, contents: IndexSpec, mode: str
+) -> bool:
     """Whether a new index is to be built beside the served one."""
     if mode == "inplace":
         return False
@@ -195,7 +199,7 @@ def _beside(index: OpenSearchIndex, served: Found | None, contents: Contents, mo
     if not handle.require_alias:
         if mode == "alias":
             raise SetupError(
-                f"{where(index)} is an index, not an alias, and cannot go over to another; give "
+                f"{describe_index(index)} is an index, not an alias, and cannot go over to another; give "
                 "index.mode=inplace, or another opensearch.index"
             )
         return False
@@ -204,31 +208,31 @@ def _beside(index: OpenSearchIndex, served: Found | None, contents: Contents, mo
     if not handle.generation or handle.state != contents.state:
         return False  # it is refused, or taken over as it is
     other = handle.recipe != contents.recipe
-    return other or bool(indices.unlike(index, served, contents))
+    return other or bool(indices.incompatibilities(index, served, contents))
 
 
-def _build(index: OpenSearchIndex, contents: Contents, *, adopt: bool) -> IndexHandle:
+def _build(index: IndexConfig, contents: IndexSpec, *, adopt: bool) -> IndexRef:
     beside = loading(index)
-    found = look(beside)
+    found = get_index(beside)
     if found is not None:
         indices.check_owner(beside, found, contents, adopt=adopt)
         same = found.handle.recipe == contents.recipe
-        if same and not indices.unlike(beside, found, contents):
+        if same and not indices.incompatibilities(beside, found, contents):
             log.info("Going on with %s, which was begun before", found.handle.physical)
             return replace(found.handle, served=False)
         log.info("Deleting %s: it was begun with another recipe", found.handle.physical)
         indices.delete(index, found.handle.physical)
     made = indices.create(beside, contents, index.index)
     if made is None:
-        raise SetupError(f"another run builds an index beside {where(index)}; wait for it")
+        raise SetupError(f"another run builds an index beside {describe_index(index)}; wait for it")
     log.info("%s is built beside the index that is served", made.physical)
     return replace(made, served=False)
 
 
-def _physical(index: OpenSearchIndex, physical: str) -> Found:
+def _physical(index: IndexConfig, physical: str) -> Found:
     [(name, body)] = index.connection.ask("GET", f"/{physical}").items()
     return indices.found_as(index, name, name, body)
 
 
-def _set(index: OpenSearchIndex, physical: str, settings: Mapping[str, Any]) -> None:
+def _set(index: IndexConfig, physical: str, settings: Mapping[str, Any]) -> None:
     index.connection.ask("PUT", f"/{physical}/_settings", body={"index": dict(settings)})

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from raypipe.opensearch.index.config import IndexHandle, OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig, IndexRef
 from raypipe.opensearch.index.mapping import WRITE_ID
 from raypipe.opensearch.index.pagination import count, pages
 
@@ -37,7 +37,7 @@ class Copy(NamedTuple):
     server_id: str
 
 
-def arrived(index: OpenSearchIndex, handle: IndexHandle, write_id: str) -> set[str]:
+def arrived(index: IndexConfig, handle: IndexRef, write_id: str) -> set[str]:
     """Return the ids of the books that a search sees of one bulk request.
 
     Raises:
@@ -55,7 +55,7 @@ def arrived(index: OpenSearchIndex, handle: IndexHandle, write_id: str) -> set[s
     return {str(hit["fields"]["book_id"][0]) for hit in answer["hits"]["hits"]}
 
 
-def looks(index: OpenSearchIndex) -> Iterator[bool]:
+def visibility_polls(index: IndexConfig) -> Iterator[bool]:
     """Yield when it is time to look for what was done, and whether for the last time.
 
     A server that takes ids shows it at once: one look is enough.
@@ -67,8 +67,8 @@ def looks(index: OpenSearchIndex) -> Iterator[bool]:
     yield True
 
 
-def settle(
-    index: OpenSearchIndex, handle: IndexHandle, book_ids: Collection[str], run_seq: int
+def wait_until_visible(
+    index: IndexConfig, handle: IndexRef, book_ids: Collection[str], run_seq: int
 ) -> None:
     """Wait until a search sees what a run wrote; tells what it does not see in time.
 
@@ -79,7 +79,7 @@ def settle(
     if not wanted:
         return
     missing = wanted
-    for last in looks(index):
+    for last in visibility_polls(index):
         if last or count(index, handle, query) >= len(wanted):
             missing = wanted - {one.book_id for one in copies(index, handle, query)}
         if not missing:
@@ -94,7 +94,7 @@ def settle(
 
 
 def newest(
-    index: OpenSearchIndex, handle: IndexHandle, book_ids: Collection[str], fields: Collection[str]
+    index: IndexConfig, handle: IndexRef, book_ids: Collection[str], fields: Collection[str]
 ) -> dict[str, dict[str, Any] | None]:
     """Return the fields of the newest document of each book that a search sees, None where missing.
 
@@ -111,9 +111,7 @@ def newest(
     return found
 
 
-def copies_of(
-    index: OpenSearchIndex, handle: IndexHandle, book_ids: Collection[str]
-) -> Iterator[Copy]:
+def copies_of(index: IndexConfig, handle: IndexRef, book_ids: Collection[str]) -> Iterator[Copy]:
     """Yield every document of these books that a search sees.
 
     Raises:
@@ -124,7 +122,7 @@ def copies_of(
 
 
 def copies(
-    index: OpenSearchIndex, handle: IndexHandle, query: Mapping[str, Any] | None = None
+    index: IndexConfig, handle: IndexRef, query: Mapping[str, Any] | None = None
 ) -> Iterator[Copy]:
     """Yield every document that a search sees, by book, the newest first.
 

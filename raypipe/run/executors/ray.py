@@ -14,22 +14,27 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raypipe.coordination.limiter import Lanes
+from raypipe.coordination.limiter import AdaptiveLimiter
 from raypipe.coordination.progress import LAST_S, every, watch
-from raypipe.coordination.run_coordinator import Monitor, Progress, RemoteMonitor
+from raypipe.coordination.run_coordinator import Progress, RemoteCoordinator, RunCoordinator
 from raypipe.coordination.signals import StopTimeout, interruptible, stop_on_signal
 from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
-from raypipe.opensearch.index.config import IndexHandle
+from raypipe.opensearch.index.config import IndexRef
 from raypipe.run import graph as pipeline
 from raypipe.run.book_sink import Ledger, OpenSearchDatasink, Target
-from raypipe.run.costs import Counted, accounts, check
-from raypipe.run.executors.ray_session import check_gpus, check_reach, cluster
-from raypipe.run.executors.resources import fitted, look, suited, with_calls
+from raypipe.run.costs import CostAwareCoordinator, check_costs, open_model_context
+from raypipe.run.executors.ray_session import check_gpus, check_reach, ray_session
+from raypipe.run.executors.resources import (
+    check_resources,
+    resolve_workers,
+    set_calls_per_worker,
+    size_for_models,
+)
 from raypipe.run.job import Checked, Job, Timer
-from raypipe.run.source import READY, ParcelSize, PendingBooks
+from raypipe.run.source import READY, BatchLimits, PendingBooksDatasource
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +43,11 @@ LOST = "another run took the claim of this state"
 SIGNAL = "asked to stop"
 
 
-def drive(
+def execute(
     job: Job,
     books: Sequence[Book],
     needed: Sequence[Checked],
-    handle: IndexHandle | None,
+    handle: IndexRef | None,
     run_id: str,
     run_seq: int,
     lost: Event,
@@ -68,13 +73,15 @@ def drive(
     Raises:
         SetupError: The graph does not fit the cluster, or something makes every book fail.
     """
-    check(job)
+    check_costs(job)
     with timer.step("ray_start"):
         endpoint = job.index.connection.endpoint if job.index is not None else ""
         in_flight = job.quota.max_in_flight if job.summarizer.in_flight else 0
-        stages = look(suited(job.stages, in_flight), job.ray, len(books), endpoint)
-        cpus = stack.enter_context(cluster(job.ray))
-        job = replace(job, stages=with_calls(fitted(stages, cpus), in_flight))
+        stages = check_resources(
+            size_for_models(job.stages, in_flight), job.ray, len(books), endpoint
+        )
+        cpus = stack.enter_context(ray_session(job.ray))
+        job = replace(job, stages=set_calls_per_worker(resolve_workers(stages, cpus), in_flight))
         check_gpus(job.stages.embed.workers, job.stages.embed.num_gpus, job.ray)
         if job.ray.address != "local":
             check_reach(_places(job))
@@ -83,10 +90,10 @@ def drive(
         actor = _actor(job)
         # Of a multirun, or after an exception that keeps its frames, it would live on.
         stack.callback(ray.kill, actor)
-        monitor = RemoteMonitor(actor)
+        monitor = RemoteCoordinator(actor)
         _preflight(needed)
-        job, spending = stack.enter_context(accounts(job, run_id, run_seq))
-    counted = Counted(monitor, spending)
+        job, spending = stack.enter_context(open_model_context(job, run_id, run_seq))
+    counted = CostAwareCoordinator(monitor, spending)
     stops = {SIGNAL: asked, LOST: lost}
     compaction = every(COMPACT_EVERY_S, job.compact)
     with timer.step("graph"), compaction:
@@ -106,13 +113,13 @@ def drive(
 def _run(
     job: Job,
     books: Sequence[Book],
-    handle: IndexHandle | None,
+    handle: IndexRef | None,
     run_seq: int,
-    monitor: RemoteMonitor,
+    monitor: RemoteCoordinator,
 ) -> None:
     pipeline.configure()
     _keep_to_files()
-    parts = pipeline.Parts(
+    parts = pipeline.StageParts(
         job.store,
         job.cleaner,
         job.summarizer,
@@ -125,7 +132,7 @@ def _run(
     target = Target(job.index, handle) if job.index is not None and handle is not None else None
     ledger = Ledger(job.checkpoint, job.failures, job.documents)
     sink = OpenSearchDatasink(ledger, job.recipe, run_seq, monitor, target)
-    pending = PendingBooks(books, _parcel_size(job, len(books)), monitor)
+    pending = PendingBooksDatasource(books, _parcel_size(job, len(books)), monitor)
     try:
         pipeline.run(pending, parts, sink, job.stages)
     except (RayError, RuntimeError) as error:
@@ -142,11 +149,11 @@ def _keep_to_files() -> None:
     warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")
 
 
-def _parcel_size(job: Job, books: int) -> ParcelSize:
+def _parcel_size(job: Job, books: int) -> BatchLimits:
     """Return parcels within the options, small enough that every worker gets some."""
     options = job.stages.summarize
     at_once = (options.workers or 1) * (options.calls_per_worker or 1)
-    return ParcelSize(
+    return BatchLimits(
         books=max(1, min(options.books_per_task, books // (2 * at_once))),
         source_bytes=options.bytes_per_task,
         ready=max(READY, min(4 * READY, books // (2 * job.stages.write.tasks))),
@@ -157,8 +164,8 @@ def _actor(job: Job) -> Any:
     """Start the monitor where the driver is: it must not go with a worker node."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     remote: Any = ray.remote  # its overloads know neither this strategy nor plain classes
-    actor = remote(num_cpus=0, max_restarts=0, scheduling_strategy=here)(Monitor)
-    return actor.remote(job.breaker, Lanes(job.stages.write.tasks * WRITERS))
+    actor = remote(num_cpus=0, max_restarts=0, scheduling_strategy=here)(RunCoordinator)
+    return actor.remote(job.breaker, AdaptiveLimiter(job.stages.write.tasks * WRITERS))
 
 
 def _places(job: Job) -> dict[str, str]:

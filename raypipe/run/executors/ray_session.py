@@ -113,7 +113,7 @@ def check_gpus(workers: int, share: float, options: RayOptions) -> None:
 
 
 @contextmanager
-def cluster(options: RayOptions) -> Iterator[float]:
+def ray_session(options: RayOptions) -> Iterator[float]:
     """Start or join Ray; yields the CPUs it has, or can grow to.
 
     Raises:

@@ -131,7 +131,7 @@ def _stat(path: Path, name: str) -> int:
     return int(found) if found.isdigit() else 0
 
 
-def look(
+def check_resources(
     stages: Stages,
     ray: RayOptions,
     books: int,
@@ -164,7 +164,7 @@ def look(
     node = NODE_MB if is_loopback(urlsplit(endpoint).hostname or "") else 0
     free = machine.memory // MB - node - _besides(stages, ray, books)
     fits = max(free // max(stages.summarize.memory_mb, 1), 1)
-    sizes = fitted(stages, cpus, most=fits)
+    sizes = resolve_workers(stages, cpus, most=fits)
     if sizes.check_memory:
         _check_memory(sizes, ray, books, node, machine)
     # The share of a core stays open where it was: Ray may have other cores than we counted.
@@ -216,7 +216,7 @@ def better_scale(preset: str, books: int) -> str:
     return f"scale={suits} suits {books:,} books; scale={preset} is for up to {SCALES[preset]:,}"
 
 
-def suited(stages: Stages, in_flight: int) -> Stages:
+def size_for_models(stages: Stages, in_flight: int) -> Stages:
     """Return the sizes that suit a summarizer which waits for models; others as they are.
 
     Args:
@@ -231,7 +231,7 @@ def suited(stages: Stages, in_flight: int) -> Stages:
     return dataclasses.replace(stages, summarize=pool)
 
 
-def with_calls(stages: Stages, in_flight: int) -> Stages:
+def set_calls_per_worker(stages: Stages, in_flight: int) -> Stages:
     """Return the sizes with a number of books that each summarizer works on at once.
 
     Args:
@@ -244,7 +244,7 @@ def with_calls(stages: Stages, in_flight: int) -> Stages:
     return dataclasses.replace(stages, summarize=pool)
 
 
-def fitted(stages: Stages, cpus: float, most: int | None = None) -> Stages:
+def resolve_workers(stages: Stages, cpus: float, most: int | None = None) -> Stages:
     """Return the stages with numbers where the summarizers' workers or share of a core are null.
 
     Args:

@@ -56,7 +56,7 @@ _END = re.compile(r"[.!?…][\"'”’»)\]]*(?=\s|$)|[。！？][」』”’�
 _TAGS = re.compile(rf"</?(?:{TEXT_TAG}|{CATALOG_TAG})\b", re.I)
 _WORD = re.compile(r"\w+")
 
-SAID = {
+PROBLEMS = {
     "refused": "it declined the task",
     "empty": "it said nothing",
     "short": "it was far too short",
@@ -71,18 +71,18 @@ SAID = {
 }
 """What can be wrong with an answer, as the model is told when it is asked again."""
 
-_WORST_FIRST = tuple(SAID)
+_WORST_FIRST = tuple(PROBLEMS)
 UNUSABLE = frozenset({"refused", "empty", "short", "echo", "loops"})
 """Such an answer is no summary; the others can be put right, and are flagged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CheckResult:
     """What the checks say of one answer.
 
     Args:
         text: The answer, put right as far as that goes; the summary of a JSON answer.
-        problem: A key of `SAID`, the worst there is; empty = the answer is fine.
+        problem: A key of `PROBLEMS`, the worst there is; empty = the answer is fine.
         usable: Whether the text can stand where nothing better comes.
     """
 
@@ -92,7 +92,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Checks:
+class AnswerChecks:
     """The checks of one book's answers.
 
     Args:
@@ -103,7 +103,7 @@ class Checks:
     language: str
     instructions: str
 
-    def verdict(self, answer: str, stop: Stop, words: int) -> Verdict:
+    def verdict(self, answer: str, stop: Stop, words: int) -> CheckResult:
         """Judge an answer in prose.
 
         Args:
@@ -118,7 +118,7 @@ class Checks:
         text = _mended(text, problems, words)
         unusable = problems & UNUSABLE or not text
         problem = next((one for one in _WORST_FIRST if one in problems), "")
-        return Verdict(text, problem, usable=not unusable)
+        return CheckResult(text, problem, usable=not unusable)
 
     def _problems(self, text: str, words: int) -> Iterator[str]:
         count = count_words(text)

@@ -7,11 +7,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from raypipe.models.protocol import Answer, Question
-from raypipe.summarizers.llm.checks import Verdict
+from raypipe.summarizers.llm.checks import CheckResult
 from raypipe.summarizers.llm.fields import Fields
-from raypipe.summarizers.llm.hierarchy import Climb, Strategy
-from raypipe.summarizers.llm.questions import Level, Questions, Task
-from raypipe.summarizers.llm.task_runner import Asking, Judged
+from raypipe.summarizers.llm.hierarchy import Strategy, SummaryHierarchy
+from raypipe.summarizers.llm.questions import Level, QuestionWriter, Task
+from raypipe.summarizers.llm.task_runner import CheckedAnswer, TaskRunner
 
 _FILLER = "words "  # as many bytes as an English word and its space
 _SHORTER = 0.8  # answers stay a fifth below "at most so many words"
@@ -38,7 +38,7 @@ class PlannedCall:
 class _Recorder:
     """Stands for the model: every answer is about as long as it was asked for."""
 
-    questions: Questions
+    questions: QuestionWriter
     calls: list[PlannedCall] = field(default_factory=list)
 
     def __call__(
@@ -55,7 +55,7 @@ class _Recorder:
         return future
 
 
-def calls_of(questions: Questions, strategy: Strategy) -> list[PlannedCall]:
+def plan_calls(questions: QuestionWriter, strategy: Strategy) -> list[PlannedCall]:
     """Return the calls of a book in the order in which they would be made.
 
     It is the very climb of a real run, with answers of a likely length in place of the model's:
@@ -69,8 +69,8 @@ def calls_of(questions: Questions, strategy: Strategy) -> list[PlannedCall]:
         BookError: `too_large`, `too_long`: the book would fail.
     """
     recorder = _Recorder(questions)
-    asking = Asking(questions, recorder, _take, "plan")
-    Climb(questions, asking, strategy, quoted=_quoted).run()
+    asking = TaskRunner(questions, recorder, _take, "plan")
+    SummaryHierarchy(questions, asking, strategy, quoted=_quoted).run()
     return recorder.calls
 
 
@@ -79,8 +79,8 @@ def filler(words: int) -> str:
     return (_FILLER * words).strip()
 
 
-def _take(task: Task, answer: Answer) -> Judged:
-    return Judged(Verdict(answer.text), Fields(answer.text) if task.structured else None)
+def _take(task: Task, answer: Answer) -> CheckedAnswer:
+    return CheckedAnswer(CheckResult(answer.text), Fields(answer.text) if task.structured else None)
 
 
 def _quoted(start: int, end: int, words: int) -> str:

@@ -10,8 +10,8 @@ from typing import Literal, Protocol
 
 from raypipe.core.book import BookError
 from raypipe.summarizers.llm.chunks import LEAST_BYTES, Chunk, halves, split
-from raypipe.summarizers.llm.questions import Part, Questions, Task
-from raypipe.summarizers.llm.task_runner import Asking, Said
+from raypipe.summarizers.llm.questions import Part, QuestionWriter, Task
+from raypipe.summarizers.llm.task_runner import TaskRunner, UsableAnswer
 from raypipe.summarizers.llm.tree import levels
 
 Strategy = Literal["auto", "single", "hierarchical"]
@@ -32,7 +32,7 @@ class Stretch(Protocol):
 
 
 @dataclass
-class Climb:
+class SummaryHierarchy:
     """The summary of one book, on its way.
 
     Args:
@@ -44,20 +44,20 @@ class Climb:
         stand_in: Sentences where a model has no usable answer; None = the book fails.
     """
 
-    questions: Questions
-    asking: Asking
+    questions: QuestionWriter
+    asking: TaskRunner
     strategy: Strategy
     quoted: Stretch
     stand_in: Stretch | None = None
-    said: Said | None = None
+    said: UsableAnswer | None = None
     degraded: str = ""
     _sections: list[list[Part]] = field(default_factory=list)
 
-    def run(self) -> Said | None:
+    def run(self) -> UsableAnswer | None:
         """Return the answer about the book; None = `stand_in` must do (`degraded` says why).
 
         Raises:
-            BookError, LeftError, SetupError: As `Asking.run`; also `too_large`, `too_long`.
+            BookError, LeftError, SetupError: As `TaskRunner.run`; also `too_large`, `too_long`.
         """
         if self._one_call():
             self._single()
@@ -115,7 +115,7 @@ class Climb:
     def _chunk(self, chunk: Chunk, up: Up) -> None:
         task = self.questions.chunk(chunk.text)
 
-        def done(said: Said) -> None:
+        def done(said: UsableAnswer) -> None:
             up([Part(chunk.heading, said.text, chunk.start, chunk.end)])
 
         self.asking.put(
@@ -137,7 +137,7 @@ class Climb:
         start, end = parts[0].start, parts[-1].end
         task = self.questions.merge(parts, self._quoted(start, end) if quote else "")
 
-        def done(said: Said) -> None:
+        def done(said: UsableAnswer) -> None:
             up([Part(_heading(parts), said.text, start, end)])
 
         self.asking.put(
@@ -172,16 +172,16 @@ class Climb:
     def _quoted(self, start: int, end: int) -> str:
         return self.quoted(start, end, self.questions.sizes.extract_words)
 
-    def _done(self, said: Said) -> None:
+    def _done(self, said: UsableAnswer) -> None:
         self.said = said
 
-    def _instead(self, why: BookError, task: Task, start: int, end: int) -> Said:
+    def _instead(self, why: BookError, task: Task, start: int, end: int) -> UsableAnswer:
         """Return sentences of the book for one of its parts."""
         if self.stand_in is None:
             raise why
         text = self.stand_in(start, end, task.words)
         self.degraded = self.degraded or f"{why.kind}: {why.message}"
-        return Said(text)
+        return UsableAnswer(text)
 
     def _give_up(self, why: BookError) -> None:
         if self.stand_in is None:

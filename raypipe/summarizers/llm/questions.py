@@ -8,7 +8,7 @@ from typing import Literal
 from raypipe.models.protocol import Question
 from raypipe.summarizers.llm.fields import SCHEMA
 from raypipe.summarizers.llm.prompts import CATALOG_TAG, Prompts, as_data
-from raypipe.summarizers.llm.token_budget import Sizes
+from raypipe.summarizers.llm.token_budget import TokenBudget
 from raypipe.text import CleanText
 
 Level = Literal["chunk", "merge", "final", "single"]
@@ -60,7 +60,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Questions:
+class QuestionWriter:
     """Writes the questions about one book.
 
     The prompts of chunks and merges hold nothing of the book but their own text: what was paid
@@ -73,7 +73,7 @@ class Questions:
     """
 
     prompts: Prompts
-    sizes: Sizes
+    sizes: TokenBudget
     book: CleanText
 
     def chunk(self, text: str) -> Task:

@@ -40,7 +40,7 @@ class _Candidates:
 
 
 @dataclass(frozen=True)
-class Extracts:
+class Quotes:
     """The typical sentences of any span of a book; found on first use, once a book.
 
     Args:

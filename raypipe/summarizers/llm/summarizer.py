@@ -13,28 +13,28 @@ from raypipe.core.book import BookError
 from raypipe.embedders.protocol import Embedder
 from raypipe.models.calling.caller import Caller
 from raypipe.models.calling.model_calls import chat_call
-from raypipe.models.context import Account
+from raypipe.models.context import ModelContext
 from raypipe.models.protocol import Answer, ChatModel, Question, Stopped, never_stopped
-from raypipe.quota.protocol import Need
+from raypipe.quota.protocol import CallRequest
 from raypipe.summarizers.extractive import ExtractiveSummarizer
 from raypipe.summarizers.keywords import keywords
-from raypipe.summarizers.llm.checks import CHECKS_VERSION, Checks
+from raypipe.summarizers.llm.checks import CHECKS_VERSION, AnswerChecks
 from raypipe.summarizers.llm.chunks import CHUNKS_VERSION
-from raypipe.summarizers.llm.dry_run import PlannedCall, calls_of
+from raypipe.summarizers.llm.dry_run import PlannedCall, plan_calls
 from raypipe.summarizers.llm.fields import SCHEMA, Fields, better_names
-from raypipe.summarizers.llm.hierarchy import Climb, Strategy
+from raypipe.summarizers.llm.hierarchy import Strategy, SummaryHierarchy
 from raypipe.summarizers.llm.prompts import Prompts
-from raypipe.summarizers.llm.questions import Questions, Task, overhead_bytes
-from raypipe.summarizers.llm.quotes import COMPUTING, Extracts
-from raypipe.summarizers.llm.task_runner import Ask, Asking, Said, Strict
-from raypipe.summarizers.llm.token_budget import Sizes
+from raypipe.summarizers.llm.questions import QuestionWriter, Task, overhead_bytes
+from raypipe.summarizers.llm.quotes import COMPUTING, Quotes
+from raypipe.summarizers.llm.task_runner import AskModel, StrictChecker, TaskRunner, UsableAnswer
+from raypipe.summarizers.llm.token_budget import TokenBudget
 from raypipe.summarizers.llm.tree import TREE_VERSION
-from raypipe.summarizers.llm.usage import Tally
+from raypipe.summarizers.llm.usage import BookUsage
 from raypipe.summarizers.protocol import Summary
 from raypipe.text import CleanText
 
 FALLBACKS = ("none", "extractive")
-_SIZES = tuple(one.name for one in dataclasses.fields(Sizes) if one.name != "overhead_bytes")
+_SIZES = tuple(one.name for one in dataclasses.fields(TokenBudget) if one.name != "overhead_bytes")
 _LONGEST_SENTENCE = 60
 _making = threading.Lock()
 
@@ -100,7 +100,7 @@ class ModelSummarizer:
     limit_bytes_per_token: float = 3.0
     fallback: str = "none"
     in_flight: int = 16
-    account: Account | None = field(default=None, repr=False, compare=False)
+    account: ModelContext | None = field(default=None, repr=False, compare=False)
     _caller: Caller | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -121,10 +121,10 @@ class ModelSummarizer:
         return {**state, "_caller": None}
 
     @property
-    def sizes(self) -> Sizes:
+    def sizes(self) -> TokenBudget:
         """The budgets of every level."""
         given = {name: getattr(self, name) for name in _SIZES}
-        return Sizes(**given, overhead_bytes=overhead_bytes(self.prompts))
+        return TokenBudget(**given, overhead_bytes=overhead_bytes(self.prompts))
 
     @property
     def name(self) -> str:
@@ -141,7 +141,7 @@ class ModelSummarizer:
         """Name the quota that its calls draw on."""
         return self.model.pool
 
-    def bound(self, account: Account) -> Self:
+    def bound(self, account: ModelContext) -> Self:
         """Return the summarizer with the run's cache and quota."""
         return replace(self, account=account)
 
@@ -172,13 +172,13 @@ class ModelSummarizer:
         Raises:
             BookError: The book would fail.
         """
-        return calls_of(self._questions(book), self._strategy)
+        return plan_calls(self._questions(book), self._strategy)
 
-    def need(self) -> Need:
+    def need(self) -> CallRequest:
         """Return what the call for a chunk takes at most: most calls are that."""
         sizes = self.sizes
         size = sizes.chunk_bytes + overhead_bytes(self.prompts)
-        return Need(sizes.cost_tokens(size), sizes.answer_tokens(self.chunk_words))
+        return CallRequest(sizes.cost_tokens(size), sizes.answer_tokens(self.chunk_words))
 
     def count_tokens(self, text: str) -> int | None:
         """Return a text's tokens as the server counts them, for nothing; None = it cannot say."""
@@ -194,13 +194,13 @@ class ModelSummarizer:
             SetupError: No call to the model can succeed.
         """
         questions = self._questions(book)
-        extracts = Extracts(book, self.embedder)
-        tally = Tally()
-        checks = Checks(book.language, self.prompts.instructions())
-        asking = Asking(
-            questions, self._ask(book, stopped, tally), Strict(checks), self.name, stopped
+        extracts = Quotes(book, self.embedder)
+        tally = BookUsage()
+        checks = AnswerChecks(book.language, self.prompts.instructions())
+        asking = TaskRunner(
+            questions, self._ask(book, stopped, tally), StrictChecker(checks), self.name, stopped
         )
-        climb = Climb(questions, asking, self._strategy, extracts.of)
+        climb = SummaryHierarchy(questions, asking, self._strategy, extracts.of)
         if self.fallback != "none":
             climb.stand_in = lambda *stretch: extracts.of(*stretch) or _first(book, *stretch)
         try:
@@ -212,7 +212,9 @@ class ModelSummarizer:
             said, climb.degraded = None, f"{error.kind}: {error.message}"
         return self._told(book, said, climb, tally)
 
-    def _told(self, book: CleanText, said: Said | None, climb: Climb, tally: Tally) -> Summary:
+    def _told(
+        self, book: CleanText, said: UsableAnswer | None, climb: SummaryHierarchy, tally: BookUsage
+    ) -> Summary:
         summary = self._with_fields(book, said) if said else self._extractive(book)
         return replace(
             summary,
@@ -225,7 +227,7 @@ class ModelSummarizer:
             output_tokens=tally.usage.output_tokens,
         )
 
-    def _with_fields(self, book: CleanText, said: Said) -> Summary:
+    def _with_fields(self, book: CleanText, said: UsableAnswer) -> Summary:
         fields = said.fields or Fields(said.text)
         own = keywords(book.text, book.language, self.keywords)
         words: dict[str, str] = {}
@@ -253,14 +255,14 @@ class ModelSummarizer:
         with COMPUTING:
             return made.summarize(book)
 
-    def _questions(self, book: CleanText) -> Questions:
-        return Questions(self.prompts, self.sizes, book)
+    def _questions(self, book: CleanText) -> QuestionWriter:
+        return QuestionWriter(self.prompts, self.sizes, book)
 
     @property
     def _strategy(self) -> Strategy:
         return cast(Strategy, self.strategy)
 
-    def _ask(self, book: CleanText, stopped: Stopped, tally: Tally) -> Ask:
+    def _ask(self, book: CleanText, stopped: Stopped, tally: BookUsage) -> AskModel:
         caller = self._made_caller()
 
         def ask(question: Question, task: Task, keep: Callable[[Answer], bool]) -> Future[Answer]:
@@ -275,7 +277,7 @@ class ModelSummarizer:
     def _made_caller(self) -> Caller:
         with _making:
             if self._caller is None:
-                caller = Caller(self.account or Account(), self.pool)
+                caller = Caller(self.account or ModelContext(), self.pool)
                 object.__setattr__(self, "_caller", caller)
             assert self._caller is not None
             return self._caller

@@ -13,9 +13,9 @@ from typing import Protocol
 
 from raypipe.core.book import BookError, LeftError
 from raypipe.models.protocol import Answer, Question, Stopped, TooLongError, never_stopped
-from raypipe.summarizers.llm.checks import SAID, Checks, Verdict
+from raypipe.summarizers.llm.checks import PROBLEMS, AnswerChecks, CheckResult
 from raypipe.summarizers.llm.fields import Fields, clean, parse
-from raypipe.summarizers.llm.questions import Questions, Task
+from raypipe.summarizers.llm.questions import QuestionWriter, Task
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _FLAGS = {
 _KINDS = {"refused": "refused", "cut": "cut"}
 
 
-class Ask(Protocol):
+class AskModel(Protocol):
     """Gets an answer, from the cache or for money."""
 
     def __call__(
@@ -45,7 +45,7 @@ class Ask(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class UsableAnswer:
     """A usable answer.
 
     Args:
@@ -58,52 +58,52 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class CheckedAnswer:
     """An answer and what the checks say of it."""
 
-    verdict: Verdict
+    verdict: CheckResult
     fields: Fields | None = None
 
     @property
-    def said(self) -> Said:
+    def said(self) -> UsableAnswer:
         """The usable answer."""
-        return Said(self.verdict.text, self.fields)
+        return UsableAnswer(self.verdict.text, self.fields)
 
 
-class Judge(Protocol):
+class AnswerChecker(Protocol):
     """Says whether an answer to a task can be used."""
 
-    def __call__(self, task: Task, answer: Answer) -> Judged:
+    def __call__(self, task: Task, answer: Answer) -> CheckedAnswer:
         """Judge an answer; the same one always alike."""
 
 
 @dataclass(frozen=True)
-class Strict:
+class StrictChecker:
     """The judge of real answers.
 
     Args:
         checks: The checks of this book.
     """
 
-    checks: Checks
+    checks: AnswerChecks
 
-    def __call__(self, task: Task, answer: Answer) -> Judged:
+    def __call__(self, task: Task, answer: Answer) -> CheckedAnswer:
         """Judge an answer; of one that should be JSON, its summary."""
         if not task.structured:
-            return Judged(self._verdict(clean(answer.text), answer, task.words))
+            return CheckedAnswer(self._verdict(clean(answer.text), answer, task.words))
         fields = parse(answer.text)
         if fields is not None:
             verdict = self._verdict(fields.summary, answer, task.words)
-            return Judged(verdict, fields)
+            return CheckedAnswer(verdict, fields)
         verdict = self._verdict(clean(answer.text), answer, task.words)
         if "{" in answer.text[:80]:  # a piece of an object is no prose to fall back on
             problem = "cut" if answer.stop == "max_tokens" else "form"
-            return Judged(Verdict("", problem, usable=False))
+            return CheckedAnswer(CheckResult("", problem, usable=False))
         # Plain words can stand for the summary if the model does not come to JSON.
         bad = not verdict.usable or verdict.problem == "cut"
-        return Judged(verdict if bad else Verdict(verdict.text, "form"))
+        return CheckedAnswer(verdict if bad else CheckResult(verdict.text, "form"))
 
-    def _verdict(self, text: str, answer: Answer, words: int) -> Verdict:
+    def _verdict(self, text: str, answer: Answer, words: int) -> CheckResult:
         return self.checks.verdict(text, answer.stop, words)
 
 
@@ -113,15 +113,17 @@ class _Open:
 
     task: Task
     where: str
-    done: Callable[[Said], None]
+    done: Callable[[UsableAnswer], None]
     too_long: Callable[[], None]
     instead: Callable[[BookError], None]
-    first: Judged | None = None  # the answer before, if it is asked again
-    known: tuple[Answer, Judged] | None = None  # what was judged last: checks take their time
+    first: CheckedAnswer | None = None  # the answer before, if it is asked again
+    known: tuple[Answer, CheckedAnswer] | None = (
+        None  # what was judged last: checks take their time
+    )
 
 
 @dataclass
-class Asking:
+class TaskRunner:
     """Asks the tasks of one book, many at a time; what follows is done in the book's own thread.
 
     Args:
@@ -134,9 +136,9 @@ class Asking:
             one may hang.
     """
 
-    questions: Questions
-    ask: Ask
-    judge: Judge
+    questions: QuestionWriter
+    ask: AskModel
+    judge: AnswerChecker
     model: str
     stopped: Stopped = never_stopped
     patience_s: float = PATIENCE_S
@@ -149,7 +151,7 @@ class Asking:
         task: Task,
         where: str,
         *,
-        done: Callable[[Said], None],
+        done: Callable[[UsableAnswer], None],
         too_long: Callable[[], None],
         instead: Callable[[BookError], None],
     ) -> None:
@@ -226,22 +228,22 @@ class Asking:
             same = known is not None and known[0] is answer
             self._judged(one, known[1] if known and same else self.judge(one.task, answer))
 
-    def _judged(self, one: _Open, judged: Judged) -> None:
+    def _judged(self, one: _Open, judged: CheckedAnswer) -> None:
         problem = judged.verdict.problem
         if not problem:
             one.done(judged.said)
         elif one.first is None:
-            log.info("%s: asking again about %s: %s", self.model, one.where, SAID[problem])
+            log.info("%s: asking again about %s: %s", self.model, one.where, PROBLEMS[problem])
             one.first = judged
             if problem == "form" and judged.verdict.usable:
                 one.task = self.questions.repair(one.task, judged.verdict.text)
             else:
-                one.task = self.questions.tighter(one.task, SAID[problem])
+                one.task = self.questions.tighter(one.task, PROBLEMS[problem])
             self._send(one)
         else:
             self._best(one, one.first, judged)
 
-    def _best(self, one: _Open, first: Judged, second: Judged) -> None:
+    def _best(self, one: _Open, first: CheckedAnswer, second: CheckedAnswer) -> None:
         """Take the better of two answers that both have a problem."""
         for judged in (second, first):
             if judged.verdict.usable:
@@ -253,7 +255,7 @@ class Asking:
         one.instead(
             BookError(
                 kind,
-                f"{self.model}: no usable answer about {one.where}, asked twice: {SAID[problem]}",
+                f"{self.model}: no usable answer about {one.where}, asked twice: {PROBLEMS[problem]}",
                 retryable=kind == "bad_answer",
             )
         )

@@ -29,7 +29,7 @@ MOST_LEVELS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class TokenBudget:
     """Budgets of every level; see `ModelSummarizer` for what each setting means.
 
     Raises:

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from raypipe.models.protocol import Answer, TokenUsage
 
 
-class Tally:
+class BookUsage:
     """What the calls of one book came to; safe for many threads."""
 
     def __init__(self) -> None:

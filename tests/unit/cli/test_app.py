@@ -7,7 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from raypipe.cli.app import _command, _query_as_override, _quoted
-from raypipe.cli.legacy_flags import OLD_FLAGS, old_flag
+from raypipe.cli.legacy_flags import LEGACY_FLAGS, explain_legacy_flags
 
 NASTY = [
     "two friends quarrel: why, and who's to blame?",
@@ -52,19 +52,19 @@ def test_an_unknown_command_is_named_with_its_choices(capsys: pytest.CaptureFixt
 
 
 def test_old_flags_are_named_with_what_they_became() -> None:
-    said = old_flag(["run", "--bucket", "my-books", "--max-books=5", "limit=3"])
+    said = explain_legacy_flags(["run", "--bucket", "my-books", "--max-books=5", "limit=3"])
     assert said == (
         "options have no dashes here: --bucket is storage=s3 storage.bucket=BUCKET,"
         " --max-books is limit=100"
     )
-    assert old_flag(["limit=3", "--cfg", "job", "-m"]) == ""
+    assert explain_legacy_flags(["limit=3", "--cfg", "job", "-m"]) == ""
 
 
 def test_readme_maps_every_old_flag() -> None:
     readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
     rows = [row for row in readme.splitlines() if row.startswith("| `--")]
-    assert {row.split("`")[1].split()[0] for row in rows} == set(OLD_FLAGS)
+    assert {row.split("`")[1].split()[0] for row in rows} == set(LEGACY_FLAGS)
     options = {row.split("`")[1].split()[0]: row.split("`")[3] for row in rows}
-    for flag, now in OLD_FLAGS.items():
+    for flag, now in LEGACY_FLAGS.items():
         names = [one.partition("=")[0] for one in now.split()]
         assert [name for name in names if name not in options[flag]] == [], flag

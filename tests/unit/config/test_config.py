@@ -30,7 +30,7 @@ from raypipe.core import options
 from raypipe.core.errors import OptionError
 from raypipe.core.options import Stages
 from raypipe.embedded.services import Services
-from raypipe.run.executors.resources import LISTING_CPUS, Machine, fitted, look
+from raypipe.run.executors.resources import LISTING_CPUS, Machine, check_resources, resolve_workers
 
 CONF = config.conf_dir()
 GROUPS = sorted(
@@ -179,7 +179,7 @@ def stages(scale: str) -> Stages:
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_a_preset_fits_two_cpus_with_all_its_write_tasks(scale: str) -> None:
-    sizes = fitted(stages(scale), 2.0)
+    sizes = resolve_workers(stages(scale), 2.0)
     summarize, embed = sizes.summarize, sizes.embed
     assert summarize.workers == 2
     assert summarize.num_cpus == 0.6
@@ -191,7 +191,9 @@ def test_a_preset_fits_two_cpus_with_all_its_write_tasks(scale: str) -> None:
 def test_a_preset_fits_two_cpus_and_4_gib_beside_an_opensearch(scale: str) -> None:
     sizes, most = stages(scale), options.SCALES[scale]
     machine = Machine(2.0, 4 * 1024**3, 4 * 1024**3)
-    fits = look(sizes, options.RayOptions(), most or 100_000, "http://127.0.0.1:9200", machine)
+    fits = check_resources(
+        sizes, options.RayOptions(), most or 100_000, "http://127.0.0.1:9200", machine
+    )
     assert fits.summarize.workers == 2
 
 

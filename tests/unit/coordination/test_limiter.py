@@ -1,4 +1,4 @@
-from raypipe.coordination.limiter import FORGOTTEN_S, Lanes
+from raypipe.coordination.limiter import FORGOTTEN_S, AdaptiveLimiter
 
 
 class Clock:
@@ -9,7 +9,7 @@ class Clock:
 
 
 def test_as_many_as_there_are_tasks() -> None:
-    lanes = Lanes(2)
+    lanes = AdaptiveLimiter(2)
     assert [lanes.enter(one) for one in "abc"] == [True, True, False]
     lanes.leave("a", refused=False)
     assert lanes.enter("c")
@@ -17,7 +17,7 @@ def test_as_many_as_there_are_tasks() -> None:
 
 def test_halved_once_for_requests_that_were_in_flight_together() -> None:
     clock = Clock()
-    lanes = Lanes(8, clock)
+    lanes = AdaptiveLimiter(8, clock)
     assert all(lanes.enter(one) for one in "abcdefgh")
     clock.now = 1.0
     for one in "abcdefgh":
@@ -32,7 +32,7 @@ def test_halved_once_for_requests_that_were_in_flight_together() -> None:
 
 def test_never_none() -> None:
     clock = Clock()
-    lanes = Lanes(2, clock)
+    lanes = AdaptiveLimiter(2, clock)
     for _ in range(5):
         clock.now += 1
         assert lanes.enter("a")
@@ -43,7 +43,7 @@ def test_never_none() -> None:
 
 def test_one_more_after_ten_clean_ones_and_no_more_than_there_were() -> None:
     clock = Clock()
-    lanes = Lanes(3, clock)
+    lanes = AdaptiveLimiter(3, clock)
     lanes.enter("a")
     clock.now = 1.0
     lanes.leave("a", refused=True)
@@ -58,7 +58,7 @@ def test_one_more_after_ten_clean_ones_and_no_more_than_there_were() -> None:
 
 def test_a_task_that_died_gives_its_lane_back() -> None:
     clock = Clock()
-    lanes = Lanes(1, clock)
+    lanes = AdaptiveLimiter(1, clock)
     assert lanes.enter("dead")
     clock.now = FORGOTTEN_S - 1
     assert not lanes.enter("b")

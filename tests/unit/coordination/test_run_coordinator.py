@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from raypipe.coordination.run_coordinator import DEADLY, Monitor, Usage
+from raypipe.coordination.run_coordinator import MAX_WORKER_DEATHS, RunCoordinator, Usage
 from raypipe.core.options import BreakerOptions
 
 NONE = Usage()
 
 
-def monitor(first: int = 3, window: int = 0, max_share: float = 0.5) -> Monitor:
-    return Monitor(BreakerOptions(first=first, window=window, max_share=max_share))
+def monitor(first: int = 3, window: int = 0, max_share: float = 0.5) -> RunCoordinator:
+    return RunCoordinator(BreakerOptions(first=first, window=window, max_share=max_share))
 
 
 def test_a_book_that_kills_its_worker_twice_is_found_and_its_neighbors_are_not() -> None:
@@ -18,9 +18,9 @@ def test_a_book_that_kills_its_worker_twice_is_found_and_its_neighbors_are_not()
     it.end("s", ["a"])
     assert it.begin("s", ["killer"], alone=True).deaths == (1,)  # the worker dies again
     assert any(it.begin("s", ["a", "killer", "b"]).deaths)
-    assert it.begin("s", ["a"], alone=True).deaths[0] < DEADLY
-    assert it.begin("s", ["killer"], alone=True).deaths[0] == DEADLY
-    assert it.begin("s", ["b"], alone=True).deaths[0] < DEADLY
+    assert it.begin("s", ["a"], alone=True).deaths[0] < MAX_WORKER_DEATHS
+    assert it.begin("s", ["killer"], alone=True).deaths[0] == MAX_WORKER_DEATHS
+    assert it.begin("s", ["b"], alone=True).deaths[0] < MAX_WORKER_DEATHS
 
 
 def test_marks_of_one_stage_do_not_count_in_another() -> None:

@@ -14,8 +14,8 @@ from raypipe.core.book import (
     book_id,
     document_from,
     documents_table,
-    pack,
-    unpack,
+    from_table,
+    to_table,
 )
 
 
@@ -36,14 +36,14 @@ def test_a_parcel_brings_back_what_was_packed() -> None:
         Row(Book("b", "b.txt", "e", 3, 1.5), failure=Failure("read", "gone", "m", False, 1)),
         Row(Book("c", "c.txt", "e", 3, 1.5, attempts=2, part="p"), left="Ctrl-C"),
     ]
-    parcel = pack(rows)
+    parcel = to_table(rows)
     assert parcel.num_rows == 1
-    assert unpack(parcel) == rows
+    assert from_table(parcel) == rows
 
 
 def test_half_a_surrogate_pair_costs_a_character_and_no_parcel() -> None:
     broken = dataclasses.replace(document(), summary="a \ud800 b")
-    (row,) = unpack(pack([Row(Book("a", "a.txt", "e", 3, 1.5), document=broken)]))
+    (row,) = from_table(to_table([Row(Book("a", "a.txt", "e", 3, 1.5), document=broken)]))
     assert row.document == dataclasses.replace(document(), summary="a ? b")
 
 

@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
-from raypipe.core.retry import full_jitter, retry_after_s
+from raypipe.core.retry import attempts, full_jitter, retry_after_s
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,31 @@ def test_waits_are_spread_under_a_cap() -> None:
     waits = [full_jitter(30, cap=4.0) for _ in range(200)]
     assert max(waits) <= 4.0
     assert max(waits) - min(waits) > 2.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.waits: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += max(seconds, 0.01)
+
+
+def test_attempts_end_with_the_last_try() -> None:
+    clock = Clock()
+    found = list(attempts(tries=3, cap=1.0, sleep=clock.sleep, clock=lambda: clock.now))
+    assert [(one.number, one.is_last) for one in found] == [(1, False), (2, False), (3, True)]
+    assert len(clock.waits) == 2
+    assert all(0 <= wait <= 1 for wait in clock.waits)
+
+
+def test_attempts_go_on_within_the_time_given() -> None:
+    clock = Clock()
+    times = [
+        clock.now
+        for _ in attempts(tries=1, within_s=30, cap=4.0, sleep=clock.sleep, clock=lambda: clock.now)
+    ]
+    assert times[-1] >= 30
+    assert all(time < 30 for time in times[:-1])

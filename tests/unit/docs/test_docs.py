@@ -128,7 +128,7 @@ PASSED_ON = {
     "_unavailable",
     "encoded",
     "_refusal",
-    "failed",
+    "failed_row",
     "_raise",
     "_best",
 }

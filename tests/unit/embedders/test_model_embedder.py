@@ -14,7 +14,7 @@ import pytest
 from raypipe.core.book import BookError
 from raypipe.embedders.model import ModelEmbedder
 from raypipe.embedders.protocol import Embedder
-from raypipe.models.context import Account, Paid
+from raypipe.models.context import CallsModels, ModelContext
 from raypipe.models.protocol import InputType, ModelError, TokenUsage, Vectors
 from raypipe.state.local import LocalState
 
@@ -137,10 +137,10 @@ def test_no_more_calls_are_in_flight_than_said() -> None:
 
 
 def test_a_run_pays_for_each_text_once_whatever_its_neighbors(tmp_path: Path) -> None:
-    account = Account(state=LocalState(str(tmp_path)))
+    account = ModelContext(state=LocalState(str(tmp_path)))
     part = ModelEmbedder(Model())
     paid: Any = part
-    assert isinstance(paid, Paid)
+    assert isinstance(paid, CallsModels)
     assert (part.pool, part.base_model) == ("memory", "model")
     first: Any = part.bound(account)
     here = first.embed(["a", "bb", "ccc"])

@@ -11,7 +11,7 @@ import pytest
 from raypipe.ledger.answer_cache import (
     AnswerCache,
     AnswerGroup,
-    Bill,
+    CallUsage,
     cache_key,
     embeddings_group,
     spent,
@@ -22,7 +22,7 @@ from raypipe.state.store import Names, check_name
 ASKED = {"operation": "chat", "model": "nova", "body": {"prompt": "why", "max": 5}}
 KEY = cache_key(ASKED)
 NAME = f"cache/book/{KEY}.json"
-BILL = Bill("chat", "nova", 100, 20)
+BILL = CallUsage("chat", "nova", 100, 20)
 ANSWER = {"text": "because", "vector": [0.1, -1e-7, 3.0]}
 
 
@@ -97,7 +97,7 @@ def test_the_first_answer_wins_and_the_second_is_on_the_bill(state: Counting) ->
     mine, others = book(state), book(state)
     assert mine.get(KEY, dict) is None
     others.put(KEY, ANSWER, BILL, dict)
-    assert mine.put(KEY, {"text": "other"}, Bill("chat", "nova", 7, 7), dict) == ANSWER
+    assert mine.put(KEY, {"text": "other"}, CallUsage("chat", "nova", 7, 7), dict) == ANSWER
     assert book(state).get(KEY, dict) == ANSWER
     assert sorted(bill.input_tokens for _, bill in spent(state)) == [7, 100]
 
@@ -189,7 +189,7 @@ def test_spent_is_everything_that_was_paid_for_but_what_is_known(
     for number in range(20):
         key = cache_key({"n": number})
         group = AnswerCache(state).of(f"book-{number % 3}")
-        group.put(key, ANSWER, Bill("embed", "titan", number, 0), dict)
+        group.put(key, ANSWER, CallUsage("embed", "titan", number, 0), dict)
     book(state).spend(KEY, BILL)
     state.put("cache/book/notes.txt", b"a person's")
     state.put(f"cache/book/{cache_key({})}.json", b"damaged")

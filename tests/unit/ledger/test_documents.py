@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.core.book import BY_MODEL, DOCUMENT_SCHEMA, BookError, Document, documents_table
+from raypipe.core.book import DOCUMENT_SCHEMA, MODEL_FIELDS, BookError, Document, documents_table
 from raypipe.core.errors import SetupError
 from raypipe.ledger.documents import DocumentStore, Kept
-from raypipe.sources.finished_documents import FinishedBooks
+from raypipe.sources.finished_documents import FinishedDocumentSource
 from raypipe.state.local import LocalState
-from raypipe.state.table_schema import Form
+from raypipe.state.table_schema import TableSchema
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_what_is_kept_of_each_recipe(store: DocumentStore) -> None:
 
 def test_a_run_over_finished_documents_reads_none(store: DocumentStore) -> None:
     store.append([document("a")], 1, 0, 0)
-    books = FinishedBooks(store, "d1")
+    books = FinishedDocumentSource(store, "d1")
     [book] = books.list_books()
     assert (book.book_id, book.key, book.etag, book.size) == ("a", "a.txt", "e1", 10)
     with pytest.raises(BookError) as raised:
@@ -196,9 +196,9 @@ def test_degraded_documents_are_known_and_stand_for_no_model(store: DocumentStor
 
 
 def test_documents_of_an_older_version_lack_what_models_tell(store: DocumentStore) -> None:
-    new = [name for name in DOCUMENT_SCHEMA.names if name in BY_MODEL]
+    new = [name for name in DOCUMENT_SCHEMA.names if name in MODEL_FIELDS]
     table = documents_table([document("a")]).drop_columns(new)
-    old = Form(table.schema, kind="documents", version=1)
+    old = TableSchema(table.schema, kind="documents", version=1)
     store.state.put("documents/d1/part-00000001-000000-000000.parquet", old.encode(table))
     assert store.read("d1/part-00000001-000000-000000.parquet", ["a"]) == [document("a")]
     assert set(store.summarized("s1")) == {("a", "e1")}

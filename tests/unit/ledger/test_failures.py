@@ -12,8 +12,8 @@ from raypipe.ledger.failures import (
     FailedBook,
     FailureLog,
     explain,
-    lasting,
-    standing,
+    permanent,
+    unresolved,
 )
 from raypipe.state.local import LocalState
 
@@ -69,15 +69,15 @@ def test_what_was_processed_since_has_not_failed(log: FailureLog, state: LocalSt
     log.append([failed(book, 2) for book in ("earlier", "same", "later", "never")], 2, 0, 0)
     for book, run in (("earlier", 1), ("same", 2), ("later", 3)):
         checkpoint.append([Processed(book, "e1", "r1", "i", "g", run, 0.0)], run, 0, 0)
-    left = standing(log.known(), checkpoint.history())
+    left = unresolved(log.known(), checkpoint.history())
     assert left["book_id"].to_pylist() == ["earlier", "never"]
 
 
 def test_standing_of_nothing(log: FailureLog, state: LocalState) -> None:
     checkpoint = Checkpoint().at(state)
-    assert len(standing(log.known(), checkpoint.history())) == 0
+    assert len(unresolved(log.known(), checkpoint.history())) == 0
     log.append([failed("a")], 1, 0, 0)
-    assert len(standing(log.known(), checkpoint.history())) == 1
+    assert len(unresolved(log.known(), checkpoint.history())) == 1
 
 
 def test_one_run_counts_each_book_once(log: FailureLog, state: LocalState) -> None:
@@ -85,7 +85,7 @@ def test_one_run_counts_each_book_once(log: FailureLog, state: LocalState) -> No
     checkpoint = Checkpoint().at(state)
     checkpoint.append([Processed("a", "e1", "r1", "i", "g", 1, 50.0)], 1, 0, 0)
     log.append([failed("a", 1), failed("b", 1)], 1, 0, 0)
-    assert standing(log.of_run(1), checkpoint.of_run(1))["book_id"].to_pylist() == ["b"]
+    assert unresolved(log.of_run(1), checkpoint.of_run(1))["book_id"].to_pylist() == ["b"]
 
 
 def test_lasting_are_the_hopeless_and_the_often_tried(log: FailureLog) -> None:
@@ -99,9 +99,9 @@ def test_lasting_are_the_hopeless_and_the_often_tried(log: FailureLog) -> None:
         0,
         0,
     )
-    assert lasting(log.known())["book_id"].to_pylist() == ["often", "hopeless"]
-    assert len(lasting(log.known(), max_attempts=2)) == 3
-    assert len(lasting(log.known().slice(0, 0))) == 0
+    assert permanent(log.known())["book_id"].to_pylist() == ["often", "hopeless"]
+    assert len(permanent(log.known(), max_attempts=2)) == 3
+    assert len(permanent(log.known().slice(0, 0))) == 0
 
 
 def test_every_kind_is_explained_with_a_way_out() -> None:

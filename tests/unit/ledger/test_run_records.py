@@ -9,13 +9,13 @@ import yaml
 
 from raypipe.core.errors import SetupError
 from raypipe.ledger.run_records import (
-    HIDDEN,
+    REDACTED,
     RunRecord,
     balance,
     load,
+    redact,
     run_id,
     save_config,
-    without_secrets,
 )
 from raypipe.state.local import LocalState
 
@@ -94,7 +94,7 @@ def test_damaged_record_is_named(state: LocalState, data: bytes) -> None:
 )
 @pytest.mark.parametrize("value", ["hush", 12345, ["hush"], {"inner": "hush"}])
 def test_secrets_go(key: str, value: Any) -> None:
-    assert without_secrets({"deep": [{key: value}]}) == {"deep": [{key: HIDDEN}]}
+    assert redact({"deep": [{key: value}]}) == {"deep": [{key: REDACTED}]}
 
 
 @pytest.mark.parametrize(
@@ -121,18 +121,18 @@ def test_secrets_go(key: str, value: Any) -> None:
     ],
 )
 def test_harmless_keys_stay(key: str, value: Any) -> None:
-    assert without_secrets({key: value}) == {key: value}
+    assert redact({key: value}) == {key: value}
 
 
 def test_secrets_inside_texts_go() -> None:
-    assert without_secrets("https://me:pa55@host:9200/x") == f"https://{HIDDEN}@host:9200/x"
-    assert without_secrets("https://host/x@y") == "https://host/x@y"
+    assert redact("https://me:pa55@host:9200/x") == f"https://{REDACTED}@host:9200/x"
+    assert redact("https://host/x@y") == "https://host/x@y"
     overrides = ["opensearch.password=pa55", "summarizer.max_tokens=400", "+a.api_key=x"]
-    assert without_secrets({"overrides": overrides}) == {
+    assert redact({"overrides": overrides}) == {
         "overrides": [
-            f"opensearch.password={HIDDEN}",
+            f"opensearch.password={REDACTED}",
             "summarizer.max_tokens=400",
-            f"+a.api_key={HIDDEN}",
+            f"+a.api_key={REDACTED}",
         ]
     }
 
@@ -144,7 +144,7 @@ def test_config_is_written_without_secrets(state: LocalState, tmp_path: Path) ->
     text = (state.get(name) or b"").decode()
     assert "hush" not in text
     assert yaml.safe_load(text) == {
-        "b": {"password": HIDDEN, "path": str(tmp_path), "n": 1.5},
+        "b": {"password": REDACTED, "path": str(tmp_path), "n": 1.5},
         "a": ["x", None, True],
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from raypipe.models.calling.model_calls import chat_call
 from raypipe.models.protocol import Answer, Call, Question, TokenUsage
-from raypipe.quota.protocol import Lease, Need, Spent, Totals
+from raypipe.quota.protocol import CallOutcome, CallRequest, Lease, Totals
 
 USAGE = TokenUsage(100, 20)
 
@@ -56,20 +56,20 @@ class FakeModel:
 class FakePermits:
     """Gives every lease at once; holds that each is settled once."""
 
-    needs: list[Need] = field(default_factory=list)
-    spent: dict[int, Spent] = field(default_factory=dict)
+    needs: list[CallRequest] = field(default_factory=list)
+    spent: dict[int, CallOutcome] = field(default_factory=dict)
     cached: int = 0
     refuses: Exception | None = None
     _lock: Any = field(default_factory=threading.Lock)
 
-    def acquire(self, need: Need) -> Lease:
+    def acquire(self, need: CallRequest) -> Lease:
         with self._lock:
             if self.refuses:
                 raise self.refuses
             self.needs.append(need)
             return Lease(len(self.needs))
 
-    def settle(self, lease: Lease, spent: Spent) -> None:
+    def settle(self, lease: Lease, spent: CallOutcome) -> None:
         with self._lock:
             assert lease.number not in self.spent, "settled twice"
             self.spent[lease.number] = spent

@@ -16,7 +16,7 @@ import pytest
 from raypipe.core.book import BookError, LeftError
 from raypipe.ledger.answer_cache import spent
 from raypipe.models.calling.caller import Caller
-from raypipe.models.context import Account
+from raypipe.models.context import ModelContext
 from raypipe.models.protocol import Answer, ModelError, never_stopped
 from raypipe.state.local import LocalState
 from raypipe.state.store import Names
@@ -51,7 +51,7 @@ def permits() -> FakePermits:
 
 @pytest.fixture
 def caller(state: Listed, permits: FakePermits) -> Caller:
-    return Caller(Account(state, {"pool": permits}, max_in_flight=4), "pool", sleep=_no_sleep)
+    return Caller(ModelContext(state, {"pool": permits}, max_in_flight=4), "pool", sleep=_no_sleep)
 
 
 def _no_sleep(_: float) -> None:
@@ -72,7 +72,7 @@ def until(true: Callable[[], bool]) -> None:
 def test_an_answer_is_paid_for_once(caller: Caller, permits: FakePermits, state: Listed) -> None:
     model = FakeModel()
     assert said(caller.submit("book", ask(model))) == "answer 1"
-    again = Caller(Account(state, {"pool": permits}), "pool")
+    again = Caller(ModelContext(state, {"pool": permits}), "pool")
     answer = again.submit("book", ask(model)).result(SOON_S)
     assert (answer.text, answer.stop, answer.usage) == ("answer 1", "end", USAGE)
     assert len(model.prompts) == 1
@@ -94,7 +94,7 @@ def test_the_lease_is_settled_with_what_the_server_counted(
 
 
 def test_without_a_state_every_call_is_made(permits: FakePermits) -> None:
-    caller, model = Caller(Account(None, {"pool": permits}), "pool"), FakeModel()
+    caller, model = Caller(ModelContext(None, {"pool": permits}), "pool"), FakeModel()
     assert [said(caller.submit("book", ask(model))) for _ in range(2)] == ["answer 1", "answer 2"]
 
 
@@ -110,7 +110,7 @@ def test_without_a_quota_there_is_a_bound(state: Listed) -> None:
         with lock:
             at_once -= 1
 
-    caller = Caller(Account(state, max_in_flight=8), "pool", max_in_flight=3)
+    caller = Caller(ModelContext(state, max_in_flight=8), "pool", max_in_flight=3)
     model = FakeModel(before=count)
     wait([caller.submit("book", ask(model, f"{n}")) for n in range(12)], SOON_S)
     assert most == 3
@@ -160,7 +160,7 @@ def test_who_waits_for_an_equal_call_that_failed_asks_for_itself(caller: Caller)
 
 
 def test_a_canceled_call_is_not_made_and_who_waited_for_it_asks(state: Listed) -> None:
-    caller = Caller(Account(state, max_in_flight=1), "pool")
+    caller = Caller(ModelContext(state, max_in_flight=1), "pool")
     gate = threading.Event()
     model = FakeModel(before=lambda _: _waited(gate))
     first = caller.submit("book", ask(model, "first"))
@@ -186,7 +186,7 @@ def test_a_call_that_waits_for_the_quota_can_be_canceled(state: Listed) -> None:
         def settle(self, lease: Any, spent: Any) -> None:
             settled.settle(lease, spent)
 
-    caller, model = Caller(Account(state, {"pool": Slow()}), "pool"), FakeModel()
+    caller, model = Caller(ModelContext(state, {"pool": Slow()}), "pool"), FakeModel()
     call = caller.submit("book", ask(model))
     until(lambda: bool(settled.needs))
     assert call.cancel()
@@ -198,8 +198,8 @@ def test_a_call_that_waits_for_the_quota_can_be_canceled(state: Listed) -> None:
 
 def test_what_is_paid_for_already_waits_for_no_quota(state: Listed) -> None:
     model, gate = FakeModel(), threading.Event()
-    said(Caller(Account(state), "pool").submit("ready", ask(model)))
-    caller = Caller(Account(state, max_in_flight=1), "pool")
+    said(Caller(ModelContext(state), "pool").submit("ready", ask(model)))
+    caller = Caller(ModelContext(state, max_in_flight=1), "pool")
     stuck = FakeModel(before=lambda _: _waited(gate))
     slow = [caller.submit("slow", ask(stuck, f"{n}")) for n in range(5)]
     until(lambda: bool(stuck.prompts))
@@ -232,7 +232,7 @@ def test_a_kept_answer_that_would_not_be_kept_today_is_replaced(
 
 
 def test_the_first_answer_of_two_workers_counts(state: Listed, permits: FakePermits) -> None:
-    callers = [Caller(Account(state, {"pool": permits}), "pool") for _ in range(2)]
+    callers = [Caller(ModelContext(state, {"pool": permits}), "pool") for _ in range(2)]
     both = threading.Barrier(2)
     model = FakeModel(before=lambda _: _together(both))
     texts = {said(one) for one in [caller.submit("book", ask(model)) for caller in callers]}
@@ -246,7 +246,7 @@ def _together(barrier: threading.Barrier) -> None:
 
 
 def test_a_book_of_many_chunks_delays_no_other(state: Listed) -> None:
-    caller, gate = Caller(Account(state, max_in_flight=1), "pool"), threading.Event()
+    caller, gate = Caller(ModelContext(state, max_in_flight=1), "pool"), threading.Event()
     model = FakeModel(before=lambda _: _waited(gate))
     many = [caller.submit("large", ask(model, f"large {n}")) for n in range(30)]
     until(lambda: bool(model.prompts))
@@ -278,7 +278,7 @@ def test_a_stop_lets_nothing_begin_but_gives_what_is_kept(
 
 
 def test_a_caller_goes_to_a_worker_without_its_threads(state: Listed) -> None:
-    caller = Caller(Account(state, max_in_flight=5), "pool", max_in_flight=2)
+    caller = Caller(ModelContext(state, max_in_flight=5), "pool", max_in_flight=2)
     said(caller.submit("book", ask(FakeModel()), never_stopped))
     copy = pickle.loads(pickle.dumps(caller))
     assert copy._calls.threads == 2

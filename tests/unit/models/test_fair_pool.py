@@ -10,11 +10,11 @@ from functools import partial
 import pytest
 
 from raypipe.models.calling import fair_pool as fair
-from raypipe.models.calling.fair_pool import FairPool
+from raypipe.models.calling.fair_pool import FairThreadPool
 
 
 def test_a_small_group_does_not_wait_for_a_large_one() -> None:
-    pool, begun, gate = FairPool(1), threading.Event(), threading.Event()
+    pool, begun, gate = FairThreadPool(1), threading.Event(), threading.Event()
     order: list[str] = []
 
     def first() -> None:
@@ -34,7 +34,7 @@ def test_a_small_group_does_not_wait_for_a_large_one() -> None:
 
 
 def test_a_group_stays_as_old_as_its_first_call_and_a_few_old_ones_take_turns() -> None:
-    pool, begun, gate = FairPool(1), threading.Event(), threading.Event()
+    pool, begun, gate = FairThreadPool(1), threading.Event(), threading.Event()
     order: list[str] = []
 
     def first() -> None:
@@ -55,7 +55,7 @@ def test_a_group_stays_as_old_as_its_first_call_and_a_few_old_ones_take_turns() 
 
 def test_few_groups_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fair, "_REMEMBERED", 3)
-    pool, gate = FairPool(1), threading.Event()
+    pool, gate = FairThreadPool(1), threading.Event()
     calls = [pool.submit("waits", gate.wait), pool.submit("waits", gate.wait)]
     calls += [pool.submit(f"{n}", bool) for n in range(50)]
     assert len(pool._groups) == 51, "all wait"
@@ -67,17 +67,17 @@ def test_few_groups_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_as_many_at_a_time_as_it_has_threads() -> None:
-    pool, together = FairPool(3), threading.Barrier(3)
+    pool, together = FairThreadPool(3), threading.Barrier(3)
     calls = [pool.submit("a", lambda: together.wait(5)) for _ in range(6)]
     for call in calls:
         call.result(5)
     with pytest.raises(ValueError, match="at least 1"):
-        FairPool(0)
+        FairThreadPool(0)
 
 
 def test_threads_are_started_as_needed_and_used_again() -> None:
     before = threading.active_count()
-    pool = FairPool(50)
+    pool = FairThreadPool(50)
     assert threading.active_count() == before
     names = {pool.submit("a", threading.get_ident).result(5)}
     for _ in range(20):
@@ -88,14 +88,14 @@ def test_threads_are_started_as_needed_and_used_again() -> None:
 
 def test_idle_threads_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fair, "_IDLE_S", 0.01)
-    pool = FairPool(2)
+    pool = FairThreadPool(2)
     pool.submit("a", int).result(5)
     _until(lambda: pool._running == 0)
     assert pool.submit("a", lambda: 7).result(5) == 7
 
 
 def test_what_is_canceled_never_runs() -> None:
-    pool, gate, ran = FairPool(1), threading.Event(), list[int]()
+    pool, gate, ran = FairThreadPool(1), threading.Event(), list[int]()
     first = pool.submit("a", gate.wait)
     canceled = pool.submit("a", lambda: ran.append(1))
     assert canceled.cancel()
@@ -107,7 +107,7 @@ def test_what_is_canceled_never_runs() -> None:
 
 
 def test_what_is_raised_comes_through_and_the_thread_lives_on() -> None:
-    pool = FairPool(1)
+    pool = FairThreadPool(1)
     with pytest.raises(KeyboardInterrupt):
         pool.submit("a", _raises).result(5)
     assert pool.submit("a", lambda: 1).result(5) == 1
@@ -118,7 +118,7 @@ def _raises() -> None:
 
 
 def test_a_pickled_pool_comes_back_empty() -> None:
-    pool = FairPool(3)
+    pool = FairThreadPool(3)
     pool.submit("a", int).result(5)
     copy = pickle.loads(pickle.dumps(pool))
     assert copy.threads == 3
@@ -128,8 +128,8 @@ def test_a_pickled_pool_comes_back_empty() -> None:
 def test_an_interpreter_that_exits_does_not_wait() -> None:
     code = (
         "import threading\n"
-        "from raypipe.models.calling.fair_pool import FairPool\n"
-        "pool = FairPool(2)\n"
+        "from raypipe.models.calling.fair_pool import FairThreadPool\n"
+        "pool = FairThreadPool(2)\n"
         "began = threading.Event()\n"
         "pool.submit('a', lambda: (began.set(), threading.Event().wait()))\n"
         "began.wait(); print('done')\n"

@@ -11,7 +11,7 @@ import pytest
 
 from raypipe.models.calling.caller import Caller
 from raypipe.models.calling.model_calls import TokenEstimate, chat_call, embedding_call
-from raypipe.models.context import Account
+from raypipe.models.context import ModelContext
 from raypipe.models.protocol import Answer, InputType, Question, TokenUsage, Vectors
 from raypipe.state.local import LocalState
 from tests.unit.models.fakes import FakeModel
@@ -41,10 +41,10 @@ class FakeEmbedding:
 
 def test_embeddings_are_kept_by_their_key_and_come_back_exactly(tmp_path: Path) -> None:
     state, model = LocalState(str(tmp_path)), FakeEmbedding()
-    caller = Caller(Account(state), "pool")
+    caller = Caller(ModelContext(state), "pool")
     call = embedding_call(model, ["one", "two"], "document", caller.estimate)
     first = caller.submit("any", call).result(5)
-    again = Caller(Account(state), "pool").submit("other", call).result(5)
+    again = Caller(ModelContext(state), "pool").submit("other", call).result(5)
     assert again == first
     assert len(model.asked) == 1
     (name,) = state.list("cache/")
@@ -103,7 +103,7 @@ def test_an_estimate_learns_nothing_from_what_tells_nothing() -> None:
 
 
 def test_calls_teach_the_callers_estimate(tmp_path: Path) -> None:
-    caller = Caller(Account(), "pool")
+    caller = Caller(ModelContext(), "pool")
     usage = TokenUsage(10_000, 5)
     model = FakeModel([Answer("yes", "end", usage)])
     question = Question("", "\u4e16" * 5_000, 5)  # 15,000 bytes
@@ -112,7 +112,7 @@ def test_calls_teach_the_callers_estimate(tmp_path: Path) -> None:
 
 
 def test_a_server_that_tells_no_usage_is_counted_by_the_estimate() -> None:
-    caller = Caller(Account(), "pool")
+    caller = Caller(ModelContext(), "pool")
     model = FakeModel([Answer("yes", "end")])
     caller.submit("b", chat_call(model, Question("", "x" * 300, 5), lambda _: True)).result(5)
     assert caller.permits.totals().input_tokens >= 100

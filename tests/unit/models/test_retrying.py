@@ -12,7 +12,7 @@ from raypipe.core.errors import SetupError
 from raypipe.ledger.answer_cache import spent
 from raypipe.models.calling import retrying as module
 from raypipe.models.calling.caller import Caller
-from raypipe.models.context import Account
+from raypipe.models.context import ModelContext
 from raypipe.models.protocol import Answer, ModelError, TooLongError, never_stopped
 from raypipe.state.local import LocalState
 from tests.unit.models.fakes import FakeModel, FakePermits, ask
@@ -31,7 +31,7 @@ class Bench:
         self.permits = FakePermits()
         self.state = LocalState(str(root))
         self.stop_after = 10**9
-        account = Account(self.state, {"pool": self.permits}, max_in_flight=2)
+        account = ModelContext(self.state, {"pool": self.permits}, max_in_flight=2)
         self.caller = Caller(account, "pool", sleep=self.slept.append)
 
     def ask(self, *does: Exception | Answer, prompt: str = "why") -> str:
@@ -152,7 +152,7 @@ def test_a_stop_between_lease_and_request_sends_nothing(bench: Bench) -> None:
 
 def test_a_call_that_nobody_wants_any_more_gives_its_lease_back() -> None:
     permits, model = FakePermits(), FakeModel()
-    attempts = module.Attempts(
+    attempts = module.RetryingCall(
         ask(model), permits, never_stopped, begin=lambda: False, lost=lambda: None
     )
     with pytest.raises(LeftError):

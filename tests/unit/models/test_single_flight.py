@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raypipe.ledger.answer_cache import AnswerCache
-from raypipe.models.calling.single_flight import Groups
+from raypipe.models.calling.single_flight import AnswerGroups
 from raypipe.state.local import LocalState
 
 
@@ -27,7 +27,7 @@ class Slow(dict[str, Any]):
 
 
 def test_a_group_is_there_while_another_of_its_calls_ends(tmp_path: Path) -> None:
-    groups = Groups(AnswerCache(LocalState(str(tmp_path))))
+    groups = AnswerGroups(AnswerCache(LocalState(str(tmp_path))))
     taken = threading.Event()
     groups._open = Slow(taken)
     groups.enter("g", direct=True)

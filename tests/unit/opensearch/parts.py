@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from raypipe.coordination.limiter import Lane
+from raypipe.coordination.limiter import Limiter
 from raypipe.core.book import Document
 from raypipe.models.protocol import never_stopped
 from raypipe.opensearch.bulk.writer import BulkWriter, Result
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.index.index import IndexHandle, OpenSearchIndex
+from raypipe.opensearch.index.index import IndexConfig, IndexRef
 from tests.unit.opensearch.stub import PHYSICAL
 
 DIMENSION = 4
@@ -53,15 +53,15 @@ def documents(number: int) -> list[Document]:
     return [document(f"b{i:04d}") for i in range(number)]
 
 
-def index_at(url: str, **settings: Any) -> OpenSearchIndex:
+def index_at(url: str, **settings: Any) -> IndexConfig:
     keys = ("timeout_s", "compress", "username", "password_env")
     connection = {name: settings.pop(name) for name in keys if name in settings}
-    return OpenSearchIndex(Connection(url, **connection), index="books", **settings)
+    return IndexConfig(Connection(url, **connection), index="books", **settings)
 
 
-def handle_at(url: str, **fields: Any) -> IndexHandle:
+def handle_at(url: str, **fields: Any) -> IndexRef:
     values = {"alias": "books", "physical": PHYSICAL, "generation": "g1", "endpoint": url}
-    return IndexHandle(**{**values, "dimension": DIMENSION, **fields})
+    return IndexRef(**{**values, "dimension": DIMENSION, **fields})
 
 
 class Clock:
@@ -86,7 +86,7 @@ def writer_at(
     *,
     clock: Clock | None = None,
     run_seq: int = 7,
-    lane: Lane | None = None,
+    lane: Limiter | None = None,
     stopped: Callable[[], object] = never_stopped,
     **settings: Any,
 ) -> Any:

@@ -26,7 +26,7 @@ from raypipe.opensearch.connection.capabilities import check_server
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import index as indices
 from raypipe.opensearch.index import rebuild as build
-from raypipe.opensearch.index.config import Contents, IndexHandle, OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig, IndexRef, IndexSpec
 from raypipe.opensearch.index.deletes import delete_books
 from raypipe.opensearch.index.reads import mget, refresh, scan_ids
 from raypipe.opensearch.search import is_nearest, search_vector
@@ -36,14 +36,14 @@ from tests.unit.opensearch.stub import Reply, Request, Stub
 
 RECORDED = Path(__file__).parent / "recorded"
 NAME = "wire-shapes"
-CONTENTS = Contents(DIMENSION, {"model": "stub"}, "state-1", "recipe-1")
+CONTENTS = IndexSpec(DIMENSION, {"model": "stub"}, "state-1", "recipe-1")
 OTHER = dataclasses.replace(CONTENTS, recipe="recipe-2")
 VECTOR = (0.5, 0.5, 0.5, 0.5)
 
 
 def walk(url: str) -> dict[str, Any]:
     """Go through the life of an index; returns what came of each step."""
-    index = OpenSearchIndex(Connection(url), index=NAME)
+    index = IndexConfig(Connection(url), index=NAME)
     told: dict[str, Any] = {"plugins": "knn" in (check_server(index).plugins or ())}
     told["none yet"] = indices.find(index) is None
     handle = indices.ensure(index, CONTENTS)
@@ -68,19 +68,19 @@ def walk(url: str) -> dict[str, Any]:
     return told
 
 
-def _beside(index: OpenSearchIndex, old: IndexHandle) -> dict[str, Any]:
+def _beside(index: IndexConfig, old: IndexRef) -> dict[str, Any]:
     told: dict[str, Any] = {}
     made = build.open_index(index, OTHER)
-    build.tune(index, made)
+    build.apply_load_settings(index, made)
     told["beside"] = _written(index, made, 6)
     delete_books(index, made, ["b2", "none"], 7)
     found = build.find_build(index)
     told["found"] = found is not None and found.physical == made.physical
-    build.restored(index, made)
+    build.restore_index_settings(index, made)
     params = {"max_num_segments": 1, "wait_for_completion": "false"}
     task = index.connection.ask("POST", f"/{made.physical}/_forcemerge", params=params)
     build.wait_for_task(index, str(task["task"]), 60.0)
-    told["went over from"] = build.go_over(index, made.physical) == old.physical
+    told["went over from"] = build.switch_alias(index, made.physical) == old.physical
     refresh(index, made)
     told["left"] = [one.book_id for one in scan_ids(index, made)]
     other = dataclasses.replace(CONTENTS, dimension=DIMENSION + 1, recipe="recipe-2")
@@ -91,7 +91,7 @@ def _beside(index: OpenSearchIndex, old: IndexHandle) -> dict[str, Any]:
     return told
 
 
-def _refusals(index: OpenSearchIndex) -> dict[str, Any]:
+def _refusals(index: IndexConfig) -> dict[str, Any]:
     told: dict[str, Any] = {}
     handle = indices.find(index)
     assert handle is not None
@@ -108,8 +108,8 @@ def _refusals(index: OpenSearchIndex) -> dict[str, Any]:
 
 
 def _written(
-    index: OpenSearchIndex,
-    handle: IndexHandle,
+    index: IndexConfig,
+    handle: IndexRef,
     run_seq: int,
     *,
     etag: str = "e1",

@@ -13,7 +13,7 @@ from raypipe.core.errors import SetupError
 from raypipe.opensearch.bulk.writer import Ack, BulkWriter, SinkError
 from raypipe.opensearch.connection import client
 from raypipe.opensearch.connection.aws import AwsConnection
-from raypipe.opensearch.index.config import OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig
 from tests.unit.opensearch.parts import by_id, documents, handle_at
 from tests.unit.opensearch.sigv4 import Signer
 from tests.unit.opensearch.stub import Reply, Request, Stub
@@ -58,7 +58,7 @@ def connection(stub: Stub, **settings: Any) -> AwsConnection:
 
 @pytest.mark.parametrize("compress", [False, True])
 def test_bulk_requests_are_signed_as_they_are_sent(aws: Stub, compress: bool) -> None:
-    index = OpenSearchIndex(connection(aws, compress=compress), index="books")
+    index = IndexConfig(connection(aws, compress=compress), index="books")
     writer = BulkWriter(index, handle_at(aws.url), 1)
     results = by_id(list(writer.write(documents(5))))
     assert all(isinstance(one, Ack) for one in results.values())
@@ -108,7 +108,7 @@ def test_a_refusal_is_one_line_that_says_what_aws_says(
 def test_credentials_that_expire_under_way_are_read_anew_once(
     aws: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index = OpenSearchIndex(connection(aws), index="books", max_docs=2)
+    index = IndexConfig(connection(aws), index="books", max_docs=2)
     writer = BulkWriter(index, handle_at(aws.url), 1)
     answers = writer.write(documents(4))
     next(answers)

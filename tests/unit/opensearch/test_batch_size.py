@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from raypipe.opensearch.bulk import batch_size as bulk_pace
-from raypipe.opensearch.bulk.batch_size import Pace
+from raypipe.opensearch.bulk.batch_size import AdaptiveBatchSize
 from raypipe.opensearch.bulk.results import LEFT
 from raypipe.opensearch.bulk.writer import Ack, SinkError
 from raypipe.opensearch.index.config import MEBIBYTE
@@ -19,7 +19,7 @@ FULL = (
 
 
 def test_a_refused_request_is_halved_and_grows_again_after_ten_that_are_taken() -> None:
-    pace = Pace(8 * MEBIBYTE)
+    pace = AdaptiveBatchSize(8 * MEBIBYTE)
     pace.refused(8 * MEBIBYTE)
     assert pace.bytes == 4 * MEBIBYTE
     pace.refused(1 * MEBIBYTE)
@@ -35,7 +35,7 @@ def test_a_refused_request_is_halved_and_grows_again_after_ten_that_are_taken() 
 
 
 def test_a_few_refused_documents_are_no_reason_to_send_less() -> None:
-    pace = Pace(8 * MEBIBYTE)
+    pace = AdaptiveBatchSize(8 * MEBIBYTE)
     pace.refused(8 * MEBIBYTE, 0.05)
     assert pace.bytes == 8 * MEBIBYTE
     pace.refused(8 * MEBIBYTE, 0.6)
@@ -43,7 +43,7 @@ def test_a_few_refused_documents_are_no_reason_to_send_less() -> None:
 
 
 def test_what_is_too_large_stays_so() -> None:
-    pace = Pace(8 * MEBIBYTE)
+    pace = AdaptiveBatchSize(8 * MEBIBYTE)
     pace.too_large(4 * MEBIBYTE)
     for _ in range(100):
         pace.taken()

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from raypipe.coordination.limiter import Lanes
-from raypipe.coordination.run_coordinator import Monitor
+from raypipe.coordination.limiter import AdaptiveLimiter
+from raypipe.coordination.run_coordinator import RunCoordinator
 from raypipe.core.options import BreakerOptions
-from raypipe.opensearch.bulk.parallel import SharedLane, Writers
+from raypipe.opensearch.bulk.parallel import ParallelBulkWriter, SharedLimiter
 from tests.unit.opensearch.parts import documents, handle_at, index_at
 from tests.unit.opensearch.stub import Stub, items_failing
 
 
-class Here(Monitor):
+class Here(RunCoordinator):
     def node_id(self) -> str:
         return "here"
 
 
-def writers(stub: Stub, lanes: Lanes, **settings: int) -> Writers:
+def writers(stub: Stub, lanes: AdaptiveLimiter, **settings: int) -> ParallelBulkWriter:
     marks = Here(BreakerOptions(), lanes)
-    return Writers(index_at(stub.url, **settings), handle_at(stub.url), 7, marks, task=3)
+    return ParallelBulkWriter(index_at(stub.url, **settings), handle_at(stub.url), 7, marks, task=3)
 
 
 def test_all_documents_are_written_and_what_is_refused_is_told(stub: Stub) -> None:
     stub.always = items_failing(stub, b0001=(400, "mapper_parsing_exception"))
-    lanes = Lanes(4)
+    lanes = AdaptiveLimiter(4)
     rejected, counters = writers(stub, lanes, max_docs=4).write(documents(10))
     assert set(rejected) == {"b0001"}
     assert (counters.documents, counters.acknowledged, counters.requests) == (10, 9, 4)
@@ -30,14 +30,14 @@ def test_all_documents_are_written_and_what_is_refused_is_told(stub: Stub) -> No
 
 
 def test_few_documents_go_in_one_request(stub: Stub) -> None:
-    _, counters = writers(stub, Lanes(4), max_docs=10).write(documents(10))
+    _, counters = writers(stub, AdaptiveLimiter(4), max_docs=10).write(documents(10))
     assert counters.requests == 1
 
 
 def test_one_lane_is_shared_and_a_task_tried_again_takes_its_own(stub: Stub) -> None:
-    lanes = Lanes(1)
+    lanes = AdaptiveLimiter(1)
     marks = Here(BreakerOptions(), lanes)
-    SharedLane(marks, "3-0").enter()  # of a task whose node was lost
+    SharedLimiter(marks, "3-0").enter()  # of a task whose node was lost
     rejected, counters = writers(stub, lanes, max_docs=4).write(documents(4))
     assert (rejected, counters.acknowledged) == ({}, 4)
     assert lanes.enter("another")

@@ -9,7 +9,7 @@ import pytest
 
 from raypipe.core.book import Document
 from raypipe.opensearch.bulk.item import Item
-from raypipe.opensearch.bulk.prefetch import Ahead
+from raypipe.opensearch.bulk.prefetch import EncodePrefetcher
 from tests.unit.opensearch.parts import documents
 
 
@@ -17,12 +17,12 @@ def encode(one: Document) -> Item:
     return Item(one.book_id, ("", ""), b"x" * 10)
 
 
-def left(ahead: Ahead) -> list[str]:
+def left(ahead: EncodePrefetcher) -> list[str]:
     return [getattr(one, "book_id", "") for one in iter(ahead.next, None)]
 
 
 def test_order_is_kept_whether_or_not_it_is_made_ready() -> None:
-    ahead = Ahead(documents(10), encode, docs=4, size=1000)
+    ahead = EncodePrefetcher(documents(10), encode, docs=4, size=1000)
     first = ahead.next()
     ahead.prepare()
     assert [getattr(first, "book_id", ""), *left(ahead)] == [f"b{i:04d}" for i in range(10)]
@@ -36,7 +36,7 @@ def test_it_is_done_in_another_thread_and_only_when_asked_for() -> None:
         threads.append(threading.current_thread())
         return encode(one)
 
-    ahead = Ahead(documents(10), noting, docs=4, size=1000)
+    ahead = EncodePrefetcher(documents(10), noting, docs=4, size=1000)
     ahead.prepare()
     ahead.prepare()
     assert ahead.next() is not None
@@ -53,7 +53,7 @@ def test_bytes_bound_it_too() -> None:
         made.append(one)
         return encode(one)
 
-    ahead = Ahead(documents(10), noting, docs=100, size=25)
+    ahead = EncodePrefetcher(documents(10), noting, docs=100, size=25)
     ahead.prepare()
     ahead.next()
     assert len(made) == 3
@@ -61,7 +61,7 @@ def test_bytes_bound_it_too() -> None:
 
 
 def test_ids_of_what_is_left_and_trouble_of_the_source_is_raised() -> None:
-    ahead = Ahead(documents(6), encode, docs=2, size=1000)
+    ahead = EncodePrefetcher(documents(6), encode, docs=2, size=1000)
     ahead.next()
     ahead.prepare()
     assert list(ahead.ids()) == [f"b{i:04d}" for i in range(1, 6)]
@@ -71,7 +71,7 @@ def test_ids_of_what_is_left_and_trouble_of_the_source_is_raised() -> None:
         raise OSError("no more")
         yield
 
-    ahead = Ahead(broken(), encode, docs=2, size=1000)
+    ahead = EncodePrefetcher(broken(), encode, docs=2, size=1000)
     ahead.prepare()
     with pytest.raises(OSError, match="no more"):
         ahead.next()

@@ -10,7 +10,7 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from raypipe.opensearch.index.index import OpenSearchIndex
+from raypipe.opensearch.index.index import IndexConfig
 from tests.unit.opensearch.parts import index_at
 
 CONF = Path(__file__).parents[3] / "conf" / "opensearch"
@@ -21,7 +21,7 @@ CONF = Path(__file__).parents[3] / "conf" / "opensearch"
 )
 def test_what_cannot_be_an_index_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="cannot be an index's name"):
-        OpenSearchIndex(index_at("http://host").connection, index=name)
+        IndexConfig(index_at("http://host").connection, index=name)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_what_cannot_be_an_index_name_is_refused(name: str) -> None:
 def test_settings_out_of_range_are_named(setting: dict[str, Any]) -> None:
     [(name, value)] = setting.items()
     with pytest.raises(ValueError, match=f"{name}={value}"):
-        OpenSearchIndex(index_at("http://host").connection, **setting)
+        IndexConfig(index_at("http://host").connection, **setting)
 
 
 @pytest.mark.parametrize("option", ["embedded", "self_managed"])
@@ -49,7 +49,7 @@ def test_each_yaml_becomes_the_part_with_the_names_people_type(option: str) -> N
     cfg.opensearch.index = "my-books"
     cfg.opensearch.max_docs = 100
     index = instantiate(cfg.opensearch, _convert_="all")
-    assert isinstance(index, OpenSearchIndex)
+    assert isinstance(index, IndexConfig)
     assert index.connection.endpoint == index.endpoint == "http://host:9200"
     assert (index.index, index.max_docs) == ("my-books", 100)
     assert pickle.loads(pickle.dumps(index)) == index

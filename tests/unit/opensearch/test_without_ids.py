@@ -12,9 +12,9 @@ import pytest
 from raypipe.opensearch.bulk.results import LEFT
 from raypipe.opensearch.bulk.writer import Ack, BulkWriter, Rejected, SinkError
 from raypipe.opensearch.index import serverless as collection
-from raypipe.opensearch.index.config import OpenSearchIndex
+from raypipe.opensearch.index.config import IndexConfig
 from raypipe.opensearch.index.deletes import delete_books, sweep
-from raypipe.opensearch.index.finalize import close
+from raypipe.opensearch.index.finalize import finalize
 from raypipe.opensearch.index.reads import mget, scan_ids
 from tests.unit.opensearch.parts import Clock, by_id, document, documents, handle_at
 from tests.unit.opensearch.shelf import Shelf, WithoutIds
@@ -35,9 +35,9 @@ def shelf(stub: Stub, clock: Clock) -> Shelf:
     return Shelf(stub, clock, VISIBLE_S)
 
 
-def index_of(shelf: Shelf, **settings: Any) -> OpenSearchIndex:
+def index_of(shelf: Shelf, **settings: Any) -> IndexConfig:
     connection = WithoutIds(shelf.stub.url)
-    return OpenSearchIndex(connection, index="books", **{"visible_s": VISIBLE_S + 1, **settings})
+    return IndexConfig(connection, index="books", **{"visible_s": VISIBLE_S + 1, **settings})
 
 
 def writer_of(
@@ -193,7 +193,7 @@ def test_of_several_documents_of_a_book_the_newest_counts_and_stays(shelf: Shelf
 def test_a_run_waits_at_its_end_until_all_is_seen_and_sweeps(shelf: Shelf) -> None:
     for run_seq in (1, 2):
         list(writer_of(shelf, run_seq=run_seq).write(documents(3)))
-    close(index_of(shelf), handle_at(shelf.stub.url), ["b0000", "b0001", "b0002"], 2)
+    finalize(index_of(shelf), handle_at(shelf.stub.url), ["b0000", "b0001", "b0002"], 2)
     assert shelf.clock.now - 1000 >= VISIBLE_S
     assert books(shelf) == ["b0000", "b0001", "b0002"]
     assert {source["run_seq"] for _, source in shelf.cells.values()} == {2}
@@ -203,7 +203,7 @@ def test_what_is_not_seen_in_time_is_told(shelf: Shelf, caplog: pytest.LogCaptur
     shelf.visible_s = 1e6
     list(writer_of(shelf).write(documents(2)))
     with caplog.at_level(logging.WARNING):
-        close(index_of(shelf), handle_at(shelf.stub.url), ["b0000", "b0001"], 7)
+        finalize(index_of(shelf), handle_at(shelf.stub.url), ["b0000", "b0001"], 7)
     assert "does not show yet 2 books" in caplog.text
 
 

@@ -7,18 +7,18 @@ from functools import partial
 
 from raypipe.core.options import BudgetOptions, QuotaOptions
 from raypipe.quota.broker import Broker, Refusal
-from raypipe.quota.budget import Cost, Purse
+from raypipe.quota.budget import BudgetGuard, Cost
 from raypipe.quota.prices import Price
-from raypipe.quota.protocol import Lease, Need, Spent, Totals
-from raypipe.quota.sessions import Client
+from raypipe.quota.protocol import CallOutcome, CallRequest, Lease, Totals
+from raypipe.quota.sessions import RunAccount
 
 PRICE = Price(1.0, 10.0)  # dollars a million tokens
 
 
 def client(
     max_usd: float | None = None, max_tokens: int | None = None, already: Cost | None = None
-) -> Client:
-    return Client(Purse(BudgetOptions(max_usd, max_tokens), already or Cost()), PRICE)
+) -> RunAccount:
+    return RunAccount(BudgetGuard(BudgetOptions(max_usd, max_tokens), already or Cost()), PRICE)
 
 
 @dataclass
@@ -45,14 +45,14 @@ class Desk:
         *,
         again: bool = False,
         worker: str = "worker",
-        of: Client | None = None,
+        of: RunAccount | None = None,
     ) -> None:
-        need = Need(tokens, max_tokens, again)
+        need = CallRequest(tokens, max_tokens, again)
         self.broker.ask(of or self.client, worker, need, partial(self._given, name), self.now)
         self.broker.turn(self.now)
 
-    def settle(self, name: str, spent: Spent | None = None) -> bool:
-        known = self.broker.settle(self.leases[name].number, spent or Spent(), self.now)
+    def settle(self, name: str, spent: CallOutcome | None = None) -> bool:
+        known = self.broker.settle(self.leases[name].number, spent or CallOutcome(), self.now)
         self.broker.turn(self.now)
         return known
 
@@ -78,7 +78,7 @@ class Desk:
         self.broker.seen(worker, self.now)
         self.broker.turn(self.now)
 
-    def totals(self, of: Client | None = None) -> Totals:
+    def totals(self, of: RunAccount | None = None) -> Totals:
         return self.broker.totals(of or self.client)
 
     def _given(self, name: str, answer: Lease | Refusal) -> None:

@@ -7,8 +7,8 @@ import pytest
 from raypipe.core.errors import SetupError
 from raypipe.core.options import QuotaOptions
 from raypipe.quota.daily import DAY_S, TRY_S
-from raypipe.quota.protocol import Need, Spent
-from raypipe.quota.reservation import check_need
+from raypipe.quota.protocol import CallOutcome, CallRequest
+from raypipe.quota.reservation import check_call_fits
 from tests.unit.quota.desk import Desk, client
 
 
@@ -17,8 +17,8 @@ def test_first_come_first_served_up_to_the_calls_in_flight() -> None:
     for name in "abcd":
         desk.ask(name)
     assert desk.granted == ["a", "b"]
-    desk.settle("b", Spent(10, 5))
-    desk.settle("a", Spent(10, 5))
+    desk.settle("b", CallOutcome(10, 5))
+    desk.settle("a", CallOutcome(10, 5))
     assert desk.granted == ["a", "b", "c", "d"]
     assert (desk.totals().in_flight, desk.totals().calls) == (2, 2)
 
@@ -66,7 +66,7 @@ def test_what_was_not_taken_comes_back() -> None:
     desk.ask("a", 1_000, 2_000)
     desk.ask("b", 1_500)
     assert desk.granted == ["a"]
-    desk.settle("a", Spent(1_000, 500))
+    desk.settle("a", CallOutcome(1_000, 500))
     assert desk.granted == ["a", "b"]
 
 
@@ -75,7 +75,7 @@ def test_an_unknown_fate_counts_as_spent() -> None:
     desk.fill()
     desk.ask("a", 1_000, 2_000)
     desk.ask("b", 1_500)
-    desk.settle("a", Spent(unknown=True))
+    desk.settle("a", CallOutcome(unknown=True))
     assert desk.granted == ["a"]
     assert (desk.totals().unknown, desk.totals().calls) == (1, 0)
     assert desk.totals().usd == pytest.approx((1_000 + 10 * 2_000) / 1e6)
@@ -102,11 +102,11 @@ def test_more_than_a_minute_is_refused_at_once() -> None:
     desk.ask("a", 59_000, 2_000)
     assert desk.refused["a"].kind == "setup"
     with pytest.raises(SetupError, match=r"quota\.tokens_per_minute=60000 .* 59000 .*=2000"):
-        check_need(QuotaOptions(tokens_per_minute=60_000), Need(59_000, 2_000))
-    check_need(QuotaOptions(tokens_per_minute=60_000), Need(59_000, 1_000))
-    check_need(QuotaOptions(managed=False, tokens_per_minute=1), Need(59_000, 1_000))
+        check_call_fits(QuotaOptions(tokens_per_minute=60_000), CallRequest(59_000, 2_000))
+    check_call_fits(QuotaOptions(tokens_per_minute=60_000), CallRequest(59_000, 1_000))
+    check_call_fits(QuotaOptions(managed=False, tokens_per_minute=1), CallRequest(59_000, 1_000))
     with pytest.raises(SetupError, match=r"quota\.tokens_per_day=100 "):
-        check_need(QuotaOptions(tokens_per_day=100), Need(101, 0))
+        check_call_fits(QuotaOptions(tokens_per_day=100), CallRequest(101, 0))
 
 
 def test_our_own_caution_keeps_no_call_out() -> None:
@@ -120,12 +120,12 @@ def test_burndown_is_charged_before_it_is_due_as_answers_were_so_far() -> None:
     desk = Desk(QuotaOptions(tokens_per_minute=60_000), burndown=5)
     desk.fill()
     desk.ask("a", 0, 100)
-    desk.settle("a", Spent(1, 50))  # half of max_tokens
+    desk.settle("a", CallOutcome(1, 50))  # half of max_tokens
     desk.wait(60)
     desk.ask("b", 0, 1_000)  # as 2,500 of the 3,000
     desk.ask("c", 600)
     assert desk.granted == ["a", "b"]
-    desk.settle("b", Spent(0, 500))
+    desk.settle("b", CallOutcome(0, 500))
     assert desk.granted == ["a", "b"]
     desk.wait(0.2)
     assert desk.granted == ["a", "b", "c"]
@@ -137,7 +137,7 @@ def test_requests_have_a_minute_too() -> None:
         desk.ask(name)
     desk.wait(2.1)
     assert desk.granted == ["a"]
-    desk.settle("a", Spent(1, 1))
+    desk.settle("a", CallOutcome(1, 1))
     desk.wait(1.8)
     assert desk.granted == ["a"]
     desk.wait(0.2)
@@ -156,7 +156,7 @@ def test_the_first_call_goes_alone_until_something_is_known(heard_s: float | Non
         assert desk.granted == ["a"]
         desk.wait(0.2)
     else:
-        desk.settle("a", Spent(1_000, 0))
+        desk.settle("a", CallOutcome(1_000, 0))
     assert desk.granted == ["a", "b", "c"]
 
 
@@ -164,7 +164,7 @@ def test_after_a_throttle_nothing_goes_for_as_long_as_the_server_says() -> None:
     desk = Desk(QuotaOptions(tokens_per_minute=60_000_000))
     desk.fill()
     desk.ask("a")
-    desk.settle("a", Spent(throttled=True, retry_after_s=7))
+    desk.settle("a", CallOutcome(throttled=True, retry_after_s=7))
     desk.ask("b")
     desk.ask("a again", again=True)
     desk.wait(6.9)
@@ -179,7 +179,7 @@ def test_a_refused_call_that_is_larger_than_the_bucket_is_saved_up_for() -> None
     desk = Desk(QuotaOptions(tokens_per_minute=60_000))
     desk.fill()
     desk.ask("a", 20_000)
-    desk.settle("a", Spent(throttled=True))
+    desk.settle("a", CallOutcome(throttled=True))
     desk.ask("a again", 20_000, again=True)
     desk.wait(19)
     assert desk.granted == ["a"]
@@ -190,7 +190,7 @@ def test_a_refused_call_that_is_larger_than_the_bucket_is_saved_up_for() -> None
 def test_unmanaged_it_waits_after_a_throttle_too() -> None:
     desk = Desk()
     desk.ask("a")
-    desk.settle("a", Spent(throttled=True))
+    desk.settle("a", CallOutcome(throttled=True))
     desk.ask("b")
     assert desk.granted == ["a"]
     desk.wait(1.1)
@@ -202,7 +202,7 @@ def test_the_quota_of_the_day_pauses_and_says_so() -> None:
     desk = Desk(QuotaOptions(tokens_per_day=1_000))
     desk.ask("a", 500, 400)
     desk.wait(1.1)
-    desk.settle("a", Spent(500, 300))
+    desk.settle("a", CallOutcome(500, 300))
     desk.ask("b", 300)
     desk.wait(60)
     assert desk.granted == ["a"]
@@ -218,7 +218,7 @@ def test_the_server_may_say_that_the_day_is_over(retry_after_s: float | None, wa
     desk = Desk(QuotaOptions(tokens_per_minute=60_000_000))
     desk.fill()
     desk.ask("a")
-    desk.settle("a", Spent(throttled=True, daily=True, retry_after_s=retry_after_s))
+    desk.settle("a", CallOutcome(throttled=True, daily=True, retry_after_s=retry_after_s))
     desk.ask("a again", again=True)
     assert "the quota of the day is used up" in desk.totals().paused
     desk.wait(wait - 1)
@@ -240,7 +240,7 @@ def test_a_stop_ends_the_waiting_of_its_run_alone() -> None:
         "d": "asked to stop",
     }
     assert {one.kind for one in desk.refused.values()} == {"left"}
-    desk.settle("a", Spent(1, 1))
+    desk.settle("a", CallOutcome(1, 1))
     assert desk.granted == ["a", "c"]
     assert (desk.totals().calls, desk.totals(other).calls) == (1, 0)
 
@@ -251,7 +251,7 @@ def test_a_new_quota_holds_from_now_on() -> None:
     desk.ask("a", 1_000)
     desk.wait(1.1)
     assert desk.granted == ["a"]
-    desk.settle("a", Spent(1_000))
+    desk.settle("a", CallOutcome(1_000))
     desk.broker.configure(QuotaOptions(tokens_per_minute=60_000), 1.0, desk.now)
     desk.wait(1.1)
     desk.ask("b", 1_000)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 
 from raypipe.core.options import BudgetOptions, QuotaOptions
-from raypipe.quota.budget import Cost, Purse
-from raypipe.quota.protocol import Spent
-from raypipe.quota.sessions import Client
+from raypipe.quota.budget import BudgetGuard, Cost
+from raypipe.quota.protocol import CallOutcome
+from raypipe.quota.sessions import RunAccount
 from tests.unit.quota.desk import PRICE, Desk, client
 
 
@@ -17,10 +17,10 @@ def test_a_call_waits_while_others_may_give_back_and_is_refused_when_none_can() 
     desk.ask("a", 400, 200)
     desk.ask("b", 400, 200)
     assert (desk.granted, desk.refused) == (["a"], {})
-    desk.settle("a", Spent(300, 100))
+    desk.settle("a", CallOutcome(300, 100))
     assert desk.granted == ["a", "b"]
     desk.ask("c", 400, 200)
-    desk.settle("b", Spent(400, 200))
+    desk.settle("b", CallOutcome(400, 200))
     assert desk.refused["c"].kind == "budget"
     assert "1,000 tokens of budget.max_tokens=1000" in desk.refused["c"].reason
     assert desk.totals().input_tokens + desk.totals().output_tokens == 1_000
@@ -31,7 +31,7 @@ def test_dollars_count_what_was_spent_before() -> None:
     desk.client = client(max_usd=0.01, already=Cost(usd=0.0095))
     desk.ask("a", 500)
     assert desk.granted == ["a"], "half a thousandth of a dollar is left"
-    desk.settle("a", Spent(500))
+    desk.settle("a", CallOutcome(500))
     desk.ask("b", 1)
     assert "$0.0100 of budget.max_usd=0.01 are spent" in desk.refused["b"].reason
 
@@ -49,7 +49,7 @@ def test_an_unknown_fate_keeps_its_charge() -> None:
     desk = Desk()
     desk.client = client(max_tokens=1_000)
     desk.ask("a", 600)
-    desk.settle("a", Spent(unknown=True))
+    desk.settle("a", CallOutcome(unknown=True))
     desk.ask("b", 600)
     assert desk.refused["b"].kind == "budget"
 
@@ -64,12 +64,12 @@ def test_one_run_without_money_stops_no_other() -> None:
 
 
 def test_models_of_one_run_share_its_budget() -> None:
-    purse = Purse(BudgetOptions(max_tokens=1_000), Cost())
+    purse = BudgetGuard(BudgetOptions(max_tokens=1_000), Cost())
     desk = Desk()
-    desk.ask("a", 600, of=Client(purse, PRICE))
-    desk.ask("b", 600, of=Client(purse, PRICE))
+    desk.ask("a", 600, of=RunAccount(purse, PRICE))
+    desk.ask("b", 600, of=RunAccount(purse, PRICE))
     assert desk.granted == ["a"]
-    desk.settle("a", Spent(600))
+    desk.settle("a", CallOutcome(600))
     assert desk.refused["b"].kind == "budget"
 
 
@@ -88,9 +88,9 @@ def test_whatever_comes_the_budget_is_not_passed() -> None:
                 open_.remove(one)
                 fate = rnd.choice(["answered", "refused", "unknown"])
                 spent = {
-                    "answered": Spent(rnd.randrange(5_000) if not most else 1, 0),
-                    "refused": Spent(),
-                    "unknown": Spent(unknown=True),
+                    "answered": CallOutcome(rnd.randrange(5_000) if not most else 1, 0),
+                    "refused": CallOutcome(),
+                    "unknown": CallOutcome(unknown=True),
                 }[fate]
                 desk.settle(one, spent)
         assert desk.totals().usd <= 0.5 + 5_000 / 1e6

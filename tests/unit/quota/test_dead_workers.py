@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from raypipe.core.options import QuotaOptions
-from raypipe.quota.protocol import Spent
+from raypipe.quota.protocol import CallOutcome
 from tests.unit.quota.desk import Desk, client
 
 
@@ -40,7 +40,7 @@ def test_a_worker_that_gives_signs_of_life_keeps_its_leases() -> None:
     at.ask("b", worker="other")
     live(at, 500, "slow", "other")
     assert at.granted == ["a"]
-    at.settle("a", Spent(1, 1))
+    at.settle("a", CallOutcome(1, 1))
     assert at.granted == ["a", "b"]
 
 
@@ -49,7 +49,7 @@ def test_a_worker_that_comes_back_is_believed() -> None:
     at.ask("a", 100, 50, worker="sleeps")
     live(at, 31)
     assert at.totals().unknown == 1
-    assert at.settle("a", Spent(80, 20))
+    assert at.settle("a", CallOutcome(80, 20))
     totals = at.totals()
     assert (totals.unknown, totals.calls, totals.in_flight) == (0, 1, 0)
     assert totals.usd == pytest.approx((80 + 10 * 20) / 1e6)
@@ -60,7 +60,7 @@ def test_a_worker_that_comes_back_gives_back_of_the_budget_too() -> None:
     at.client = client(max_tokens=200)
     at.ask("a", 100, 50, worker="sleeps")
     live(at, 31)
-    at.settle("a", Spent(80, 20))
+    at.settle("a", CallOutcome(80, 20))
     at.ask("b", 100)
     assert at.granted == ["a", "b"]
 
@@ -68,8 +68,8 @@ def test_a_worker_that_comes_back_gives_back_of_the_budget_too() -> None:
 def test_a_lease_is_settled_once() -> None:
     at = desk()
     at.ask("a")
-    assert at.settle("a", Spent(1, 1))
-    assert not at.settle("a", Spent(1, 1))
+    assert at.settle("a", CallOutcome(1, 1))
+    assert not at.settle("a", CallOutcome(1, 1))
     assert at.totals().calls == 1
 
 
@@ -80,9 +80,9 @@ def test_calls_of_a_worker_that_may_be_dying_wait_and_let_others_pass() -> None:
         at.ask(name, worker="silent")
     at.ask("d", worker="lives")
     live(at, 10, "lives")
-    at.settle("a", Spent(1, 1))
+    at.settle("a", CallOutcome(1, 1))
     assert at.granted == ["a", "d"]
-    at.settle("d", Spent(1, 1))
+    at.settle("d", CallOutcome(1, 1))
     assert at.granted == ["a", "d"]
     at.seen("silent")
     assert at.granted == ["a", "d", "b"]

@@ -7,20 +7,20 @@ import time
 import pytest
 
 from raypipe.core.book import LeftError
-from raypipe.quota.local import LocalPermits
-from raypipe.quota.protocol import Need, Spent
+from raypipe.quota.local import LocalQuotaClient
+from raypipe.quota.protocol import CallOutcome, CallRequest
 
-NEED = Need(10, 5)
+NEED = CallRequest(10, 5)
 
 
-def waited_s(permits: LocalPermits) -> float:
+def waited_s(permits: LocalQuotaClient) -> float:
     began = time.monotonic()
-    permits.settle(permits.acquire(NEED), Spent(1, 1))
+    permits.settle(permits.acquire(NEED), CallOutcome(1, 1))
     return time.monotonic() - began
 
 
 def test_no_more_at_a_time_than_allowed() -> None:
-    permits, got = LocalPermits(2), threading.Event()
+    permits, got = LocalQuotaClient(2), threading.Event()
     first, _ = permits.acquire(NEED), permits.acquire(NEED)
 
     def third() -> None:
@@ -29,20 +29,25 @@ def test_no_more_at_a_time_than_allowed() -> None:
 
     threading.Thread(target=third, daemon=True).start()
     assert not got.wait(0.03)
-    permits.settle(first, Spent(10, 5))
+    permits.settle(first, CallOutcome(10, 5))
     assert got.wait(5)
     assert permits.totals().in_flight == 2
     with pytest.raises(ValueError, match="at least 1"):
-        LocalPermits(0)
+        LocalQuotaClient(0)
 
 
 def test_totals_add_up_and_a_lease_is_settled_once() -> None:
-    permits = LocalPermits(4, base_s=0.001)
+    permits = LocalQuotaClient(4, base_s=0.001)
     lease = permits.acquire(NEED)
-    permits.settle(lease, Spent(10, 5))
+    permits.settle(lease, CallOutcome(10, 5))
     with pytest.raises(KeyError):
-        permits.settle(lease, Spent(10, 5))
-    for spent in (Spent(7, 3), Spent(throttled=True), Spent(unknown=True), Spent()):
+        permits.settle(lease, CallOutcome(10, 5))
+    for spent in (
+        CallOutcome(7, 3),
+        CallOutcome(throttled=True),
+        CallOutcome(unknown=True),
+        CallOutcome(),
+    ):
         permits.settle(permits.acquire(NEED), spent)
     permits.saved(3)
     totals = permits.totals()
@@ -52,35 +57,35 @@ def test_totals_add_up_and_a_lease_is_settled_once() -> None:
 
 
 def test_after_a_throttle_everyone_waits_as_long_as_the_server_asked() -> None:
-    permits = LocalPermits(4, base_s=0.001)
+    permits = LocalQuotaClient(4, base_s=0.001)
     assert waited_s(permits) < 0.03
-    permits.settle(permits.acquire(NEED), Spent(throttled=True, retry_after_s=0.05))
+    permits.settle(permits.acquire(NEED), CallOutcome(throttled=True, retry_after_s=0.05))
     assert waited_s(permits) > 0.04
 
 
 def test_throttles_in_a_row_make_longer_pauses_but_not_those_of_one_volley() -> None:
-    permits = LocalPermits(8, base_s=0.01, cap_s=0.02)
+    permits = LocalQuotaClient(8, base_s=0.01, cap_s=0.02)
     leases = [permits.acquire(NEED) for _ in range(6)]
     for lease in leases:
-        permits.settle(lease, Spent(throttled=True))
+        permits.settle(lease, CallOutcome(throttled=True))
     assert permits._throttles == 1
-    permits.settle(permits.acquire(NEED), Spent(throttled=True))
-    permits.settle(permits.acquire(NEED), Spent(throttled=True))
+    permits.settle(permits.acquire(NEED), CallOutcome(throttled=True))
+    permits.settle(permits.acquire(NEED), CallOutcome(throttled=True))
     assert permits._throttles == 3
     assert permits._paused_until - permits._paused_at <= 0.02
-    permits.settle(permits.acquire(NEED), Spent(1, 1))
+    permits.settle(permits.acquire(NEED), CallOutcome(1, 1))
     assert permits._throttles == 0
 
 
 def test_a_wait_ends_when_it_is_stopped() -> None:
-    permits = LocalPermits(1)
-    permits.settle(permits.acquire(NEED), Spent(throttled=True, daily=True))
+    permits = LocalQuotaClient(1)
+    permits.settle(permits.acquire(NEED), CallOutcome(throttled=True, daily=True))
     with pytest.raises(LeftError, match="the run stops"):
         permits.acquire(NEED, lambda: "the run stops")
 
 
 def test_pickled_it_comes_back_free() -> None:
-    permits = LocalPermits(1)
+    permits = LocalQuotaClient(1)
     permits.acquire(NEED)
     copy = pickle.loads(pickle.dumps(permits))
     assert copy.acquire(NEED)

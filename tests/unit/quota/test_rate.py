@@ -8,25 +8,25 @@ import pytest
 
 from raypipe.core.options import QuotaOptions
 from raypipe.quota.limits import Limits
-from raypipe.quota.protocol import Need, Spent
+from raypipe.quota.protocol import CallOutcome, CallRequest
 from raypipe.quota.rate_estimator import (
     BELOW,
     LEAST_SHARE,
     MEMORY_S,
     PLATEAU_CALLS,
     PLATEAU_S,
-    Rate,
+    RateEstimator,
 )
 
 CEILING = 1_000.0
 NEED = 100.0
 
 
-def rate() -> Rate:
-    return Rate(CEILING, 0.0)
+def rate() -> RateEstimator:
+    return RateEstimator(CEILING, 0.0)
 
 
-def after(one: Rate, seconds: float, at: float, calls: int = PLATEAU_CALLS) -> float:
+def after(one: RateEstimator, seconds: float, at: float, calls: int = PLATEAU_CALLS) -> float:
     """Let time pass in which calls wait for tokens; returns the rate."""
     for _ in range(calls):
         one.granted()
@@ -104,7 +104,7 @@ def test_few_calls_are_not_spent_on_looking_for_more() -> None:
 
 
 def test_an_unknown_rate_doubles_while_calls_wait_for_it() -> None:
-    one = Rate(inf, 0.0)
+    one = RateEstimator(inf, 0.0)
     one.begin(4_000)
     assert one.per_s == 4_000
     one.tick(0, limited=False)
@@ -123,12 +123,12 @@ def test_where_the_server_lost_some_the_rate_may_be_the_most_it_can_be() -> None
 
 def test_burndown_that_the_server_has_not_charged_yet_explains_a_refusal() -> None:
     limits = Limits(QuotaOptions(tokens_per_minute=60_000), 5.0, 0.0)
-    need = Need(0, 100)  # reserves 500 here and 100 there
+    need = CallRequest(0, 100)  # reserves 500 here and 100 there
 
     def refuse(granted: float, now: float) -> None:
         limits.take(need, 500, granted)
         limits.ended(need, 500)
-        limits.settle(need, 500, granted, Spent(throttled=True), now)
+        limits.settle(need, 500, granted, CallOutcome(throttled=True), now)
 
     refuse(0.0, 0.0)
     for now in (1.0, 1.5):

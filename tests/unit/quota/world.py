@@ -14,10 +14,10 @@ from math import inf, log
 
 from raypipe.core.options import BudgetOptions, QuotaOptions
 from raypipe.quota.broker import Broker, Refusal
-from raypipe.quota.budget import Cost, Purse
+from raypipe.quota.budget import BudgetGuard, Cost
 from raypipe.quota.prices import Price
-from raypipe.quota.protocol import Lease, Need, Spent
-from raypipe.quota.sessions import Client
+from raypipe.quota.protocol import CallOutcome, CallRequest, Lease
+from raypipe.quota.sessions import RunAccount
 from raypipe.simulator.calls import Refused
 from raypipe.simulator.options import ServerQuotaOptions
 from raypipe.simulator.quota import Quota
@@ -81,7 +81,7 @@ class World:
         self._wake = inf
         self._ready: dict[str, float] = {}
         self.broker = Broker(self.quota, self.server.burndown, self.now)
-        self.client = Client(Purse(BudgetOptions(), Cost()), Price(0.0, 0.0))
+        self.client = RunAccount(BudgetGuard(BudgetOptions(), Cost()), Price(0.0, 0.0))
         # As the engine does: the bucket is made at the first call.
         self._quota: Quota | None = None
         self.began = self.now
@@ -135,11 +135,11 @@ class World:
         real = rnd.lognormvariate(log(load.input_tokens), load.input_sigma)
         real = int(min(load.most_input, max(load.least_input, real)))
         most = rnd.randint(*load.max_tokens)
-        need = Need(int(real * rnd.uniform(*load.estimate)), most)
+        need = CallRequest(int(real * rnd.uniform(*load.estimate)), most)
         output = int(most * rnd.uniform(*load.output_share))
         self.at(load.rpc_s, lambda: self._ask(worker, need, real, output))
 
-    def _ask(self, worker: str, need: Need, real: int, output: int) -> None:
+    def _ask(self, worker: str, need: CallRequest, real: int, output: int) -> None:
         def give(answer: Lease | Refusal) -> None:
             assert isinstance(answer, Lease)
             wire = self.load.rpc_s + self.random.expovariate(1 / self.load.wire_s)
@@ -154,7 +154,7 @@ class World:
         self.broker.ask(self.client, worker, need, give, self.now)
         self._turn()
 
-    def _arrive(self, worker: str, need: Need, real: int, output: int, lease: Lease) -> None:
+    def _arrive(self, worker: str, need: CallRequest, real: int, output: int, lease: Lease) -> None:
         seen, wire = self.seen, self.random.expovariate(1 / self.load.wire_s)
         if self._quota is None:
             self._quota = Quota(self.server, lambda: self.now)
@@ -165,7 +165,7 @@ class World:
         except Refused as refused:
             seen.throttles.append(self.now)
             wait = refused.retry_after_s if self.load.retry_after else None
-            spent = Spent(throttled=True, retry_after_s=wait)
+            spent = CallOutcome(throttled=True, retry_after_s=wait)
             if self.trace:
                 print(f"{self.now - self.began:7.2f} 429 rate {self.rate():.2f}")
 
@@ -183,12 +183,12 @@ class World:
             used = real + self.server.burndown * output
             self._quota.settle(reserved, used)
             seen.settled.append((self.now, used))
-            self.at(wire + self.load.rpc_s, lambda: self._settle(lease, Spent(real, output)))
+            self.at(wire + self.load.rpc_s, lambda: self._settle(lease, CallOutcome(real, output)))
             self.at(wire + self.load.rpc_s, lambda: self._next(worker))
 
         self.at(latency, answered)
 
-    def _settle(self, lease: Lease, spent: Spent) -> None:
+    def _settle(self, lease: Lease, spent: CallOutcome) -> None:
         self.broker.settle(lease.number, spent, self.now)
         self._turn()
 

@@ -118,7 +118,7 @@ def test_a_ray_that_does_not_start_is_one_line(
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with pytest.raises(told) as caught, cluster.cluster(RayOptions()):
+    with pytest.raises(told) as caught, cluster.ray_session(RayOptions()):
         pass
     if told is SetupError:
         first = str(raised).splitlines()[0]

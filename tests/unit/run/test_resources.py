@@ -16,11 +16,11 @@ from raypipe.run.executors.resources import (
     Machine,
     better_scale,
     check_fits,
-    fitted,
-    look,
-    suited,
+    check_resources,
+    resolve_workers,
+    set_calls_per_worker,
+    size_for_models,
     this_machine,
-    with_calls,
 )
 
 GIB = 1024**3
@@ -104,24 +104,24 @@ def test_a_group_over_its_limit_has_nothing_free(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("workers", "share"), [(1, 0.6), (2, 0.6), (4, 0.3), (8, 0.15)])
 def test_summarizers_share_the_cores_that_are_left(workers: int, share: float) -> None:
-    sizes = fitted(stages(workers), 2.0)
+    sizes = resolve_workers(stages(workers), 2.0)
     assert sizes.summarize.num_cpus == pytest.approx(share)
     assert 0.1 + workers * share + 0.3 + 2 * 0.2 <= 2.0 + 1e-9
 
 
 @pytest.mark.parametrize(("cpus", "workers"), [(1, 1), (2, 2), (4, 4), (16, 16)])
 def test_null_workers_are_one_a_core(cpus: int, workers: int) -> None:
-    assert fitted(stages(None), cpus).summarize.workers == workers
+    assert resolve_workers(stages(None), cpus).summarize.workers == workers
 
 
 def test_a_share_that_was_given_stays(tmp_path: Path) -> None:
-    assert fitted(stages(4, 0.1), 2.0).summarize.num_cpus == 0.1
+    assert resolve_workers(stages(4, 0.1), 2.0).summarize.num_cpus == 0.1
 
 
 def test_what_does_not_fit_is_told_with_the_numbers() -> None:
     said = r"reserves 2\.7 CPUs \(listing 0\.1, stages\.summarize 2\.1, .* and Ray has 2;"
     with pytest.raises(SetupError, match=said):
-        fitted(stages(3, 0.7), 2.0)
+        resolve_workers(stages(3, 0.7), 2.0)
     with pytest.raises(SetupError, match="one write task 3"):
         check_fits(replace(stages(1, 0.1), write=WriteOptions(1, 3.0)), 2.0)
 
@@ -131,7 +131,7 @@ def test_what_does_not_fit_is_told_with_the_numbers() -> None:
 
 def test_a_machine_that_cannot_hold_it_is_refused_with_the_numbers_and_the_way_out() -> None:
     with pytest.raises(SetupError) as caught:
-        look(stages(9), RayOptions(), 50, NODE, SMALL)
+        check_resources(stages(9), RayOptions(), 50, NODE, SMALL)
     said = str(caught.value)
     # 1,150 for Ray, 256 its store, 180 an embedder, 2 x 180 writers, 9 x 300, 1,100 the node.
     assert "needs 5,746 MB" in said
@@ -143,14 +143,14 @@ def test_a_machine_that_cannot_hold_it_is_refused_with_the_numbers_and_the_way_o
 
 
 def test_check_memory_false_tries_it_all_the_same() -> None:
-    sizes = look(replace(stages(9), check_memory=False), RayOptions(), 50, NODE, SMALL)
+    sizes = check_resources(replace(stages(9), check_memory=False), RayOptions(), 50, NODE, SMALL)
     assert sizes.summarize.workers == 9
 
 
 def test_too_little_that_is_free_now_is_only_said(caplog: pytest.LogCaptureFixture) -> None:
     busy = replace(SMALL, available=GIB)
     with caplog.at_level(logging.WARNING, logger="raypipe"):
-        look(stages(2), RayOptions(), 50, NODE, busy)
+        check_resources(stages(2), RayOptions(), 50, NODE, busy)
     # The node runs already: what it takes is not asked for again.
     assert len(caplog.messages) == 1
     assert "needs 2,546 MB" in caplog.messages[0]
@@ -159,32 +159,32 @@ def test_too_little_that_is_free_now_is_only_said(caplog: pytest.LogCaptureFixtu
 
 def test_enough_memory_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="raypipe"):
-        look(stages(2), RayOptions(), 50, NODE, SMALL)
+        check_resources(stages(2), RayOptions(), 50, NODE, SMALL)
     assert caplog.messages == []
 
 
 def test_an_opensearch_elsewhere_takes_nothing_here() -> None:
-    look(stages(5), RayOptions(), 50, "https://search.example:9200", SMALL)
+    check_resources(stages(5), RayOptions(), 50, "https://search.example:9200", SMALL)
     with pytest.raises(SetupError, match="for the OpenSearch"):
-        look(stages(5), RayOptions(), 50, NODE, SMALL)
+        check_resources(stages(5), RayOptions(), 50, NODE, SMALL)
 
 
 def test_a_million_keys_need_room_too() -> None:
     with pytest.raises(SetupError, match="needs 3,146 MB"):
-        look(
+        check_resources(
             stages(1), RayOptions(dashboard=False), 1_050_000, "", replace(SMALL, memory=3 * 10**9)
         )
 
 
 def test_null_workers_are_no_more_than_the_memory_holds() -> None:
     wide = Machine(16.0, 6 * GIB, 6 * GIB)
-    sizes = look(stages(None), RayOptions(), 50, NODE, wide)
+    sizes = check_resources(stages(None), RayOptions(), 50, NODE, wide)
     assert sizes.summarize.workers == 11  # (6,442 - 3,046) / 300 MB
     assert sizes.summarize.num_cpus is None  # Ray's own count of the cores decides
 
 
 def test_nodes_of_a_cluster_are_not_this_machine() -> None:
-    sizes = look(stages(90), RayOptions(address="auto"), 50, NODE, SMALL)
+    sizes = check_resources(stages(90), RayOptions(address="auto"), 50, NODE, SMALL)
     assert sizes == stages(90)
 
 
@@ -209,7 +209,7 @@ def test_a_preset_that_is_too_small_names_the_right_one(preset: str, books: int,
 
 def test_the_hint_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="raypipe"):
-        look(replace(stages(), preset="small"), RayOptions(), 5_000, "", SMALL)
+        check_resources(replace(stages(), preset="small"), RayOptions(), 5_000, "", SMALL)
     assert caplog.messages == ["scale=large suits 5,000 books; scale=small is for up to 100"]
 
 
@@ -217,23 +217,23 @@ def test_the_hint_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_summarizer_that_waits_takes_a_tenth_of_a_core_and_one_book_a_task() -> None:
-    sizes = with_calls(fitted(suited(stages(2), 64), 2.0), 64)
+    sizes = set_calls_per_worker(resolve_workers(size_for_models(stages(2), 64), 2.0), 64)
     pool = sizes.summarize
     assert (pool.num_cpus, pool.books_per_task, pool.calls_per_worker) == (0.1, 1, 32)
 
 
 def test_one_that_computes_stays_as_it_is() -> None:
-    plain = fitted(stages(2), 2.0)
-    sizes = with_calls(fitted(suited(stages(2), 0), 2.0), 0)
+    plain = resolve_workers(stages(2), 2.0)
+    sizes = set_calls_per_worker(resolve_workers(size_for_models(stages(2), 0), 2.0), 0)
     assert sizes.summarize == replace(plain.summarize, calls_per_worker=1)
 
 
 def test_what_a_person_set_stays() -> None:
     own = replace(stages(2), summarize=SummarizeOptions(2, 0.3, calls_per_worker=7))
-    sizes = with_calls(fitted(suited(own, 64), 2.0), 64)
+    sizes = set_calls_per_worker(resolve_workers(size_for_models(own, 64), 2.0), 64)
     assert (sizes.summarize.num_cpus, sizes.summarize.calls_per_worker) == (0.3, 7)
 
 
 def test_no_worker_holds_more_books_than_fit_its_memory() -> None:
-    assert with_calls(stages(1), 1_000).summarize.calls_per_worker == 64
-    assert with_calls(stages(4), 2).summarize.calls_per_worker == 1
+    assert set_calls_per_worker(stages(1), 1_000).summarize.calls_per_worker == 64
+    assert set_calls_per_worker(stages(4), 2).summarize.calls_per_worker == 1

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from raypipe.coordination.run_coordinator import Monitor
-from raypipe.core.book import Book, BookError, LeftError, Row, pack, unpack
+from raypipe.coordination.run_coordinator import RunCoordinator
+from raypipe.core.book import Book, BookError, LeftError, Row, from_table, to_table
 from raypipe.core.errors import SetupError
 from raypipe.core.fingerprint import Recipe
 from raypipe.core.options import BreakerOptions
@@ -21,7 +21,7 @@ from raypipe.embedders.protocol import InputType
 from raypipe.ledger.documents import DocumentStore
 from raypipe.models.protocol import Stopped, never_stopped
 from raypipe.run.stages import Embed, Summarize
-from raypipe.sources.local import LocalBookStore
+from raypipe.sources.local import LocalBookSource
 from raypipe.state.store import open_state
 from raypipe.summarizers.lead import LeadSummarizer
 from raypipe.summarizers.protocol import Summary
@@ -31,7 +31,7 @@ RECIPE = Recipe("t", "s", "d")
 WORDS = "A lamp shines over the harbor while two old friends quarrel about it at night. " * 8
 
 
-class Here(Monitor):
+class Here(RunCoordinator):
     def node_id(self) -> str:
         return "here"
 
@@ -66,17 +66,17 @@ def monitor() -> Here:
 @pytest.fixture
 def summarize(tmp_path: Path, monitor: Here) -> Summarize:
     (tmp_path / "books").mkdir()
-    store = LocalBookStore(str(tmp_path / "books"))
+    store = LocalBookSource(str(tmp_path / "books"))
     documents = DocumentStore(open_state(str(tmp_path / "state")))
     return Summarize(store, TextCleaner(), Fussy(), documents, RECIPE, 7, monitor)
 
 
 def parcel(stage: Summarize, *names: str) -> list[Row]:
     store = stage.store
-    assert isinstance(store, LocalBookStore)
+    assert isinstance(store, LocalBookSource)
     for name in names:
         (Path(store.path) / f"{name}.txt").write_text(f"{name}\n\n{WORDS}")
-    return unpack(stage(pack(Row(book) for book in store.list_books())))
+    return from_table(stage(to_table(Row(book) for book in store.list_books())))
 
 
 def test_each_failure_says_its_stage_and_harms_nobody(summarize: Summarize) -> None:
@@ -91,10 +91,10 @@ def test_each_failure_says_its_stage_and_harms_nobody(summarize: Summarize) -> N
 
 def test_a_book_that_vanished_fails_in_read_and_a_short_one_in_text(summarize: Summarize) -> None:
     store = summarize.store
-    assert isinstance(store, LocalBookStore)
+    assert isinstance(store, LocalBookSource)
     (Path(store.path) / "short.txt").write_text("too few words")
     books = [*store.list_books(), Book("x", "gone.txt", "e", 1, 0.0)]
-    failures = [row.failure for row in unpack(summarize(pack(map(Row, books))))]
+    failures = [row.failure for row in from_table(summarize(to_table(map(Row, books))))]
     assert [(one.stage, one.kind) for one in failures if one] == [
         ("text", "too_short"),
         ("read", "gone"),
@@ -103,7 +103,7 @@ def test_a_book_that_vanished_fails_in_read_and_a_short_one_in_text(summarize: S
 
 def test_a_too_large_book_is_not_read(summarize: Summarize) -> None:
     huge = Book("x", "not-even-there.txt", "e", 10**9, 0.0)
-    (row,) = unpack(summarize(pack([Row(huge)])))
+    (row,) = from_table(summarize(to_table([Row(huge)])))
     assert row.failure is not None
     assert row.failure.kind == "too_large"
 
@@ -126,7 +126,9 @@ def test_a_vector_that_is_not_finite_fails_its_book_alone(
     summarize: Summarize, monitor: Here
 ) -> None:
     rows = parcel(summarize, "fine", "nan book")
-    done = {row.book.key: row for row in unpack(Embed(Picky(8), RECIPE, monitor)(pack(rows)))}
+    done = {
+        row.book.key: row for row in from_table(Embed(Picky(8), RECIPE, monitor)(to_table(rows)))
+    }
     document, failure = done["fine.txt"].document, done["nan book.txt"].failure
     assert document is not None
     assert (len(document.summary_vector), document.document_recipe) == (8, "d")
@@ -135,8 +137,8 @@ def test_a_vector_that_is_not_finite_fails_its_book_alone(
 
 
 def test_a_document_of_this_recipe_keeps_its_vector(summarize: Summarize, monitor: Here) -> None:
-    first = unpack(Embed(HashEmbedder(8), RECIPE, monitor)(pack(parcel(summarize, "fine"))))
-    again = unpack(Embed(Picky(16), RECIPE, monitor)(pack(first)))
+    first = from_table(Embed(HashEmbedder(8), RECIPE, monitor)(to_table(parcel(summarize, "fine"))))
+    again = from_table(Embed(Picky(16), RECIPE, monitor)(to_table(first)))
     assert again == first
 
 
@@ -196,9 +198,9 @@ def test_a_degraded_document_stands_for_no_other_book(summarize: Summarize) -> N
     embedded = replace(first.document, document_recipe="d")
     summarize.documents.append([embedded], 1, 0, 0)
     store = summarize.store
-    assert isinstance(store, LocalBookStore)
+    assert isinstance(store, LocalBookSource)
     (Path(store.path) / "fine.txt").rename(Path(store.path) / "renamed.txt")
-    again = unpack(summarize(pack(Row(book) for book in store.list_books())))
+    again = from_table(summarize(to_table(Row(book) for book in store.list_books())))
     assert [row.document and row.document.degraded for row in again] == [""]
 
 
@@ -209,10 +211,10 @@ def test_a_renamed_book_keeps_what_a_model_told_of_it(summarize: Summarize) -> N
     assert (first.document.title, first.document.author) == ("Old name", "Ann")
     summarize.documents.append([replace(first.document, document_recipe="d")], 1, 0, 0)
     store = summarize.store
-    assert isinstance(store, LocalBookStore)
+    assert isinstance(store, LocalBookSource)
     (old,) = Path(store.path).iterdir()
     old.rename(old.with_name("New_name__by__Cy.txt"))
-    again = unpack(summarize(pack(Row(book) for book in store.list_books())))
+    again = from_table(summarize(to_table(Row(book) for book in store.list_books())))
     [document] = [row.document for row in again]
     assert document is not None
     assert (document.title, document.author, document.model_calls) == ("New name", "Ann", 0)

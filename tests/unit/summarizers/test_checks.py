@@ -9,11 +9,17 @@ import pytest
 from raypipe import embedded
 from raypipe.models.protocol import Stop
 from raypipe.simulator.answers import REFUSAL
-from raypipe.summarizers.llm.checks import SAID, Checks, Verdict, trimmed, without_preamble
+from raypipe.summarizers.llm.checks import (
+    PROBLEMS,
+    AnswerChecks,
+    CheckResult,
+    trimmed,
+    without_preamble,
+)
 from tests.unit.summarizers.books import sentence
 from tests.unit.summarizers.models import prompts
 
-CHECKS = Checks("en", prompts().instructions())
+CHECKS = AnswerChecks("en", prompts().instructions())
 GOOD = " ".join(sentence(7 * number) for number in range(6))
 FRENCH = (
     "Le boulanger se leva avant le jour et alla chercher de l'eau au puits du village. "
@@ -29,14 +35,14 @@ PROSE = " ".join(
 )
 
 
-def judged(text: str, words: int = 100, stop: Stop = "end", language: str = "en") -> Verdict:
-    return Checks(language, prompts().instructions()).verdict(text, stop, words)
+def judged(text: str, words: int = 100, stop: Stop = "end", language: str = "en") -> CheckResult:
+    return AnswerChecks(language, prompts().instructions()).verdict(text, stop, words)
 
 
 def test_a_good_answer_is_left_alone() -> None:
-    assert judged(GOOD) == Verdict(GOOD)
-    assert judged(FRENCH, language="fr") == Verdict(FRENCH)
-    assert judged(GOOD, language="und") == Verdict(GOOD)
+    assert judged(GOOD) == CheckResult(GOOD)
+    assert judged(FRENCH, language="fr") == CheckResult(FRENCH)
+    assert judged(GOOD, language="und") == CheckResult(GOOD)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +82,7 @@ def test_people_in_books_decline_things_as_well(text: str) -> None:
 
 
 def test_what_can_be_mended_is_usable() -> None:
-    assert judged(GOOD + " And then", stop="max_tokens") == Verdict(GOOD, "cut")
+    assert judged(GOOD + " And then", stop="max_tokens") == CheckResult(GOOD, "cut")
     twice = judged(f"{GOOD} {sentence(0)}")
     assert (twice.problem, twice.usable) == ("repeats", True)
     french = judged(FRENCH, words=60)
@@ -133,4 +139,4 @@ def test_copied_sentences_are_no_fault() -> None:
 
 
 def test_every_problem_can_be_told() -> None:
-    assert all(text.startswith("it ") for text in SAID.values())
+    assert all(text.startswith("it ") for text in PROBLEMS.values())

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.embedders.protocol import InputType
-from raypipe.summarizers.llm.quotes import Extracts
+from raypipe.summarizers.llm.quotes import Quotes
 from raypipe.text import count_words
 from tests.unit.summarizers.books import chaptered, make_book, sentence
 
@@ -24,7 +24,7 @@ class Counting(HashEmbedder):
 
 
 def test_sentences_come_from_the_stretch_in_its_order() -> None:
-    extracts = Extracts(BOOK, HashEmbedder(64))
+    extracts = Quotes(BOOK, HashEmbedder(64))
     for chapter in BOOK.chapters:
         lines = extracts.of(chapter.start, chapter.end, 90).splitlines()
         places = [BOOK.text.index(line) for line in lines]
@@ -36,7 +36,7 @@ def test_sentences_come_from_the_stretch_in_its_order() -> None:
 def test_a_long_book_is_looked_at_once_and_in_even_places() -> None:
     embedder = Counting(64)
     book = make_book("\n\n".join(sentence(number) for number in range(12_000)))
-    extracts = Extracts(book, embedder)
+    extracts = Quotes(book, embedder)
     for start in range(0, len(book.text), 100_000):
         assert extracts.of(start, start + 100_000, 60)
     assert 2_000 < Counting.embedded < 4_500
@@ -44,13 +44,13 @@ def test_a_long_book_is_looked_at_once_and_in_even_places() -> None:
 
 def test_one_endless_paragraph() -> None:
     book = make_book(" ".join(sentence(number) for number in range(8_000)))
-    extracts = Extracts(book, HashEmbedder(64))
+    extracts = Quotes(book, HashEmbedder(64))
     late = extracts.of(len(book.text) - 40_000, len(book.text), 60)
     assert late
     assert all(book.text.index(line) > len(book.text) - 45_000 for line in late.splitlines())
 
 
 def test_nothing_to_quote() -> None:
-    extracts = Extracts(make_book("1 2 3\n\n4 5 6"), HashEmbedder(64))
+    extracts = Quotes(make_book("1 2 3\n\n4 5 6"), HashEmbedder(64))
     assert extracts.of(0, 12, 50) == ""
-    assert Extracts(BOOK, HashEmbedder(64)).of(0, len(BOOK.text), 0) == ""
+    assert Quotes(BOOK, HashEmbedder(64)).of(0, len(BOOK.text), 0) == ""

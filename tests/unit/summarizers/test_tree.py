@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from raypipe.core.book import BookError
 from raypipe.models.protocol import Answer
-from raypipe.summarizers.llm.checks import Checks
-from raypipe.summarizers.llm.hierarchy import Climb
-from raypipe.summarizers.llm.questions import Questions
-from raypipe.summarizers.llm.task_runner import Asking, Strict
+from raypipe.summarizers.llm.checks import AnswerChecks
+from raypipe.summarizers.llm.hierarchy import SummaryHierarchy
+from raypipe.summarizers.llm.questions import QuestionWriter
+from raypipe.summarizers.llm.task_runner import StrictChecker, TaskRunner
 from raypipe.summarizers.llm.tree import even, levels
 from tests.unit.summarizers.books import chaptered
 from tests.unit.summarizers.models import level, made, material, prompts, well
@@ -69,9 +69,9 @@ class Hand:
 def test_all_chunks_are_asked_at_once_and_a_merge_begins_with_its_own() -> None:
     summarizer, _ = made(fan_in=4, extract_words=0)
     hand = Hand()
-    questions = Questions(prompts(), summarizer.sizes, BOOK)
-    asking = Asking(questions, hand, Strict(Checks("en", "")), "fake")
-    climb = Climb(questions, asking, "auto", lambda *_: "")
+    questions = QuestionWriter(prompts(), summarizer.sizes, BOOK)
+    asking = TaskRunner(questions, hand, StrictChecker(AnswerChecks("en", "")), "fake")
+    climb = SummaryHierarchy(questions, asking, "auto", lambda *_: "")
     climb._grow(climb._chunks())
     assert [level(question) for question, _ in hand.asked] == ["chunk"] * 12
 

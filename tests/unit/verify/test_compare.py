@@ -4,7 +4,7 @@ import pytest
 
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.verify.compare import Candidate, compare
-from raypipe.verify.legacy_results import Original
+from raypipe.verify.legacy_results import LegacyResult
 
 TOPICS = ["whales and ships", "tea and trains", "bees in winter", "a stolen violin", "two sisters"]
 NEW = [
@@ -16,7 +16,7 @@ NEW = [
 EMBEDDER = HashEmbedder(dimension=512)
 
 
-def old(number: int, **changed: str) -> Original:
+def old(number: int, **changed: str) -> LegacyResult:
     settings = {
         "place": "old.json",
         "key": NEW[number].key,
@@ -24,7 +24,7 @@ def old(number: int, **changed: str) -> Original:
         "author": "Ann",
         "summary": f"A story of {TOPICS[number]} and more.",
     }
-    return Original(**{**settings, **changed})
+    return LegacyResult(**{**settings, **changed})
 
 
 def test_equal_books_are_good() -> None:
@@ -74,5 +74,5 @@ def test_another_title_is_named_and_good() -> None:
 
 
 def test_processed_keys_alone_are_compared_by_being_there() -> None:
-    keys = [Original("processed_books.pkl", one.key) for one in NEW]
+    keys = [LegacyResult("processed_books.pkl", one.key) for one in NEW]
     assert len(compare(keys, NEW, EMBEDDER).good) == 5

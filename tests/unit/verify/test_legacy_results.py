@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from raypipe.verify.legacy_results import (
-    Original,
+    LegacyResult,
     UnreadableError,
-    read_originals,
+    read_legacy_results,
     strings_of_pickle,
 )
 
@@ -23,7 +23,7 @@ RESULT = {
     "character_summary": "Old Gao and the boy.",
     "combined_summary": "A boy learns patience from a maker of kites.",
 }
-ONE = Original(
+ONE = LegacyResult(
     "Kite__by__Mei.json",
     "Kite__by__Mei",
     "The Kite Maker",
@@ -32,8 +32,8 @@ ONE = Original(
 )
 
 
-def read(found: Any, name: str = "Kite__by__Mei.json") -> list[Original]:
-    return read_originals(name, json.dumps(found).encode())
+def read(found: Any, name: str = "Kite__by__Mei.json") -> list[LegacyResult]:
+    return read_legacy_results(name, json.dumps(found).encode())
 
 
 def test_a_result_a_file() -> None:
@@ -57,7 +57,7 @@ def test_many_results_a_file() -> None:
     assert [one.title for one in read([RESULT, RESULT])] == ["The Kite Maker"] * 2
     assert [one.key for one in read({"a.txt": RESULT, "b.txt": RESULT})] == ["a.txt", "b.txt"]
     lines = "\n".join(json.dumps({**RESULT, "key": key}) for key in "ab")
-    assert [one.key for one in read_originals("old.jsonl", lines.encode())] == ["a", "b"]
+    assert [one.key for one in read_legacy_results("old.jsonl", lines.encode())] == ["a", "b"]
 
 
 def test_without_a_combined_summary_its_parts_stand_for_it() -> None:
@@ -121,4 +121,4 @@ def test_a_pickle_is_never_loaded(tmp_path: Path, protocol: int) -> None:
 )
 def test_what_holds_no_results_is_said(name: str, data: bytes) -> None:
     with pytest.raises(UnreadableError):
-        read_originals(name, data)
+        read_legacy_results(name, data)

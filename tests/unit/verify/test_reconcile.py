@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from raypipe.core.book import Book
-from raypipe.verify.reconcile import audit
+from raypipe.verify.reconcile import reconcile
 
 
 def books(**etags: str) -> list[Book]:
@@ -9,13 +9,13 @@ def books(**etags: str) -> list[Book]:
 
 
 def test_agreement_is_good_and_exits_0() -> None:
-    result = audit(books(a="1"), {"a": "1"}, {"a": "1"}, set())
+    result = reconcile(books(a="1"), {"a": "1"}, {"a": "1"}, set())
     assert (result.good, result.exit_code) == (["a.txt"], 0)
 
 
 def test_each_disagreement_is_named_and_exits_1() -> None:
     listing = books(lost="1", other="1", unknown="1")
-    result = audit(listing, {"lost": "1", "other": "1"}, {"other": "2", "unknown": "1"}, set())
+    result = reconcile(listing, {"lost": "1", "other": "1"}, {"other": "2", "unknown": "1"}, set())
     assert result.missing == ["lost.txt"]
     assert result.differing == ["other.txt"]
     assert result.unledgered == ["unknown.txt"]
@@ -23,16 +23,16 @@ def test_each_disagreement_is_named_and_exits_1() -> None:
 
 
 def test_a_processed_book_that_is_neither_listed_nor_indexed_is_missing() -> None:
-    assert audit([], {"x": "1"}, {}, set()).missing == ["x"]
+    assert reconcile([], {"x": "1"}, {}, set()).missing == ["x"]
 
 
 def test_failed_changed_new_and_removed_books() -> None:
     listing = books(bad="1", changed="2", new="1")
-    result = audit(listing, {"changed": "1"}, {"changed": "1", "gone": "1"}, {"bad"})
+    result = reconcile(listing, {"changed": "1"}, {"changed": "1", "gone": "1"}, {"bad"})
     assert (result.failed, result.pending) == (["bad.txt"], ["changed.txt", "new.txt"])
     assert result.removed == ["gone"]
     assert result.exit_code == 3
 
 
 def test_pending_alone_exits_4() -> None:
-    assert audit(books(a="1"), {}, {}, set()).exit_code == 4
+    assert reconcile(books(a="1"), {}, {}, set()).exit_code == 4

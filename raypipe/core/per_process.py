@@ -1,0 +1,64 @@
+"""Create clients and models once per process, on first use, and leave them out of pickles."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, Generic, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def cached_per_process(max_size: int = 8) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Cache a factory's results by its arguments, one result per process.
+
+    Unlike `functools.lru_cache`, two threads that ask at the same time get the same object.
+    Use it for clients and models that depend on settings alone, such as boto3 clients.
+
+    Args:
+        max_size: Number of results to keep; the least recently used one is dropped.
+    """
+
+    def decorate(create: Callable[P, T]) -> Callable[P, T]:
+        lock = threading.Lock()
+        cached: Any = lru_cache(maxsize=max_size)(create)
+
+        @wraps(create)
+        def get(*args: P.args, **kwargs: P.kwargs) -> T:
+            with lock:
+                result: T = cached(*args, **kwargs)
+            return result
+
+        return get
+
+    return decorate
+
+
+class PerProcess(Generic[T]):
+    """Hold an object that belongs to one instance and one process, created on first use.
+
+    A pickled holder arrives empty. Use it as a dataclass field with `default_factory=PerProcess`
+    for objects with threads or sockets, such as the caller of a model.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._value: list[T] = []
+
+    def get(self, create: Callable[[], T]) -> T:
+        """Return the object; call `create` if there is none yet."""
+        with self._lock:
+            if not self._value:
+                self._value.append(create())
+            return self._value[0]
+
+    def clear(self) -> None:
+        """Forget the object; the next `get` creates a new one."""
+        with self._lock:
+            self._value.clear()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle an empty holder."""
+        return PerProcess, ()
