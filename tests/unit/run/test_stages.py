@@ -16,10 +16,10 @@ from raypipe.core.book import Book, BookError, LeftError, Row, from_table, to_ta
 from raypipe.core.errors import SetupError
 from raypipe.core.fingerprint import Recipe
 from raypipe.core.options import BreakerOptions
+from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.embedders.protocol import InputType
 from raypipe.ledger.documents import DocumentStore
-from raypipe.models.protocol import Stopped, never_stopped
 from raypipe.run.stages import Embed, Summarize
 from raypipe.sources.local import LocalBookSource
 from raypipe.state.store import open_state
@@ -38,12 +38,12 @@ class Here(RunCoordinator):
 
 @dataclass(frozen=True)
 class Fussy(LeadSummarizer):
-    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
+    def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
         if "refuse" in book.title:
             raise BookError("refused", "not this one", retryable=True)
         if "crash" in book.title:
             raise ZeroDivisionError
-        return super().summarize(book, stopped)
+        return super().summarize(book, stop_check)
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,8 @@ class Waiting(LeadSummarizer):
     error: Exception | None = None
     told: Summary | None = None
 
-    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
-        if why := stopped():
+    def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
+        if why := stop_check():
             raise LeftError(why)
         if self.error is not None:
             raise self.error
