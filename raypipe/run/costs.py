@@ -149,7 +149,7 @@ def open_model_context(job: Job, run_id: str, run_seq: int) -> Iterator[tuple[Jo
         part.pool: _permits(job, part, already, run_id, known=part.pool == waited_for)
         for part in paid
     }
-    account = ModelContext(job.state, permits, job.quota.max_in_flight)
+    account = ModelContext(job.ledger.state, permits, job.quota.max_in_flight)
     bound = replace(
         job, summarizer=_bound(job.summarizer, account), embedder=_bound(job.embedder, account)
     )
@@ -166,7 +166,7 @@ def spent_before(job: Job, run_seq: int) -> Cost:
     if budget.scope == "run" or (budget.max_usd is None and budget.max_tokens is None):
         return Cost()
     total = Cost()
-    for one in usage_by_model(job.state, run_seq):
+    for one in usage_by_model(job.ledger.state, run_seq):
         price = job.prices.of(one.model) if budget.max_usd is None else job.prices.needed(one.model)
         usd = price.usd(one.input_tokens, one.output_tokens) if price else 0.0
         total += Cost(usd, one.input_tokens + one.output_tokens)
