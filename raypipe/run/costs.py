@@ -139,7 +139,7 @@ def open_model_context(job: Job, run_id: str, run_seq: int) -> Iterator[tuple[Jo
         model.pool: _permits(job, model, already, run_id, known=model.pool == chat_pool)
         for model in paid_models
     }
-    context = ModelContext(job.state, permits, job.quota.max_in_flight)
+    context = ModelContext(job.ledger.state, permits, job.quota.max_in_flight)
     with_context = replace(
         job,
         summarizer=job.summarizer.with_context(context),
@@ -158,7 +158,7 @@ def spent_before(job: Job, run_seq: int) -> Cost:
     if budget.scope == "run" or (budget.max_usd is None and budget.max_tokens is None):
         return Cost()
     total = Cost()
-    for one in usage_by_model(job.state, run_seq):
+    for one in usage_by_model(job.ledger.state, run_seq):
         price = job.prices.of(one.model) if budget.max_usd is None else job.prices.needed(one.model)
         usd = price.usd(one.input_tokens, one.output_tokens) if price else 0.0
         total += Cost(usd, one.input_tokens + one.output_tokens)

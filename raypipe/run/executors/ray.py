@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -24,7 +25,7 @@ from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
 from raypipe.opensearch.index.config import IndexRef
 from raypipe.run import graph as pipeline
-from raypipe.run.book_sink import Ledger, OpenSearchDatasink, Target
+from raypipe.run.book_sink import OpenSearchDatasink, Target
 from raypipe.run.costs import CostAwareCoordinator, check_costs, open_model_context
 from raypipe.run.executors.cluster_checks import check_gpus, check_reachable
 from raypipe.run.executors.ray_session import ray_session
@@ -96,7 +97,7 @@ def execute(
         job, spending = stack.enter_context(open_model_context(job, run_id, run_seq))
     counted = CostAwareCoordinator(monitor, spending)
     stops = {SIGNAL: asked, LOST: lost}
-    compaction = every(COMPACT_EVERY_S, job.compact)
+    compaction = every(COMPACT_EVERY_S, partial(job.ledger.compact, job.recipe.document))
     with timer.step("graph"), compaction:
         try:
             with interruptible() as late, watch(counted, len(books), stops, late):
@@ -125,14 +126,13 @@ def _run(
         job.cleaner,
         job.summarizer,
         job.embedder,
-        job.documents,
+        job.ledger.documents,
         job.recipe,
         run_seq,
         monitor,
     )
     target = Target(job.index, handle) if job.index is not None and handle is not None else None
-    ledger = Ledger(job.checkpoint, job.failures, job.documents)
-    sink = OpenSearchDatasink(ledger, job.recipe, run_seq, monitor, target)
+    sink = OpenSearchDatasink(job.ledger, job.recipe, run_seq, monitor, target)
     pending = PendingBooksDatasource(books, _parcel_size(job, len(books)), monitor)
     try:
         pipeline.run(pending, parts, sink, job.stages)
