@@ -26,7 +26,8 @@ from raypipe.opensearch.index.config import IndexRef
 from raypipe.run import graph as pipeline
 from raypipe.run.book_sink import Ledger, OpenSearchDatasink, Target
 from raypipe.run.costs import CostAwareCoordinator, check_costs, open_model_context
-from raypipe.run.executors.ray_session import check_gpus, check_reach, ray_session
+from raypipe.run.executors.cluster_checks import check_gpus, check_reachable
+from raypipe.run.executors.ray_session import ray_session
 from raypipe.run.executors.resources import (
     check_resources,
     resolve_workers,
@@ -84,7 +85,7 @@ def execute(
         job = replace(job, stages=set_calls_per_worker(resolve_workers(stages, cpus), in_flight))
         check_gpus(job.stages.embed.workers, job.stages.embed.num_gpus, job.ray)
         if job.ray.address != "local":
-            check_reach(_places(job))
+            check_reachable(_places(job))
         # After Ray's own start, which puts its handlers in place.
         asked = stack.enter_context(stop_on_signal())
         actor = _actor(job)
