@@ -91,11 +91,11 @@ class CostAwareCoordinator:
         if not self.costs.quotas:
             return progress
         totals = self.costs.totals()
-        if not progress.stop and (reason := self.costs.budget_stop_reason(totals)):
+        if not progress.stop_reason and (reason := self.costs.budget_stop_reason(totals)):
             self.coordinator.stop(reason)
-        if progress.stop and not self._calls_stopped:
+        if progress.stop_reason and not self._calls_stopped:
             self._calls_stopped = True
-            self.costs.stop(progress.stop)
+            self.costs.stop(progress.stop_reason)
         if totals.paused != self._paused:
             self._paused = totals.paused
             log.warning("%s", totals.paused or "model calls go on again")

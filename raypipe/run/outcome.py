@@ -37,7 +37,7 @@ class Outcome:
     def left(self) -> set[str]:
         """Return the ids of the books that the run left because of its limit or a stop."""
         left = set(self.plan.over_limit)
-        if self.progress.stop:
+        if self.progress.stop_reason:
             todo = {book.book_id for book in self.plan.todo}
             left |= todo - self.results.done - self.results.failed
         return left
@@ -50,7 +50,7 @@ class Outcome:
     def write_to(self, record: RunRecord) -> None:
         """Set the numbers of a run's record."""
         plan, results, progress = self.plan, self.results, self.progress
-        record.status, record.reason = ("stopped" if progress.stop else "done"), progress.stop
+        record.status, record.reason = ("stopped" if progress.stop_reason else "done"), progress.stop_reason
         record.listed, record.skipped = len(plan.listed), len(plan.skipped)
         record.known_failures = len(plan.known_failures)
         done = len(results.done)
@@ -69,7 +69,7 @@ class Outcome:
         record.exit_code = self._exit_code(record)
 
     def _exit_code(self, record: RunRecord) -> int:
-        if self.progress.stop:
+        if self.progress.stop_reason:
             return exit_codes.STOPPED
         if record.failed or record.degraded:
             return exit_codes.FAILED_BOOKS

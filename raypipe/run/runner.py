@@ -120,7 +120,7 @@ def _carry_out(
         progress = executor.execute(work, lock.lost, timer, stack)
 
     with timer.step("closing"):
-        stopped = bool(progress.stop)
+        stopped = bool(progress.stop_reason)
         results = RunResults()
         if plan.todo:
             results = ledger.read_back(run_seq, recipe.document if index is None else "")

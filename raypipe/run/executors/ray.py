@@ -14,7 +14,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raypipe.coordination.limiter import AdaptiveLimiter
-from raypipe.coordination.progress import STOP_GRACE_S, run_every, watch
+from raypipe.coordination.progress import STOP_GRACE_S, repeat_in_background, watch
 from raypipe.coordination.run_coordinator import Progress, RemoteCoordinator, RunCoordinator
 from raypipe.coordination.signals import StopTimeout, interruptible, stop_on_signal
 from raypipe.core.errors import SetupError
@@ -93,7 +93,7 @@ class RayExecutor:
         watched = CostAwareCoordinator(coordinator, costs)
         stops = {SIGNAL_RECEIVED: stop_requested, LOCK_LOST: lock_lost}
         recipe = processing.recipe.document
-        compaction = run_every(COMPACT_INTERVAL_S, lambda: work.ledger.compact(recipe))
+        compaction = repeat_in_background(COMPACT_INTERVAL_S, lambda: work.ledger.compact(recipe))
         with timer.step("graph"), compaction:
             try:
                 with interruptible() as interrupt, watch(
@@ -103,8 +103,8 @@ class RayExecutor:
             except StopTimeout:
                 log.warning("books in progress did not end within %g s; they are left", STOP_GRACE_S)
         progress = watched.progress()
-        if progress.stop:
-            log.warning("stopped: %s; run again for the remaining books", progress.stop)
+        if progress.stop_reason:
+            log.warning("stopped: %s; run again for the remaining books", progress.stop_reason)
         for stage, seconds in progress.busy:
             timer.seconds[f"{stage}_busy"] = round(seconds, 3)
         return progress
