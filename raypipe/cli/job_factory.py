@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,60 +18,83 @@ from raypipe.ledger.failures import explain
 from raypipe.ledger.ledger import Ledger
 from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.writer_lock import WriterLock
-from raypipe.run.job import Job
+from raypipe.lifecycle.deletions import DeletionLimit
+from raypipe.opensearch.index.config import IndexConfig
+from raypipe.run.job import Execution, Job, ModelLimits, Processing
+from raypipe.run.planner import BookSelection
 from raypipe.run.runner import run
+from raypipe.run.target import IndexTarget
 from raypipe.sources.protocol import BookSource
 from raypipe.state.store import State, open_state
 
 
-def build_job(cfg: DictConfig, options: Any, **more: Any) -> Job:
+def build_job(
+    cfg: DictConfig,
+    options: Any,
+    selection: BookSelection,
+    *,
+    source: BookSource | None = None,
+    state: State | None = None,
+    purge: bool = False,
+    deletion_limit: DeletionLimit | None = None,
+) -> Job:
     """Return the job that a config describes.
 
     Args:
-        cfg: The config, its endpoints filled in.
-        options: Its typed options.
-        more: Fields of `Job` that only one command sets.
+        cfg: The config, with the addresses of local services filled in.
+        options: The typed options of the config.
+        selection: Which books the command processes.
+        source: Where books come from; None for the config's storage.
+        state: Where the ledger is; None for the config's state.
+        purge: Delete the index and create a new one.
+        deletion_limit: How many books may be deleted without being asked about.
 
     Raises:
-        OptionError: A part refused its settings.
+        OptionError: A setting of a part is wrong.
     """
-    store = more.pop("store", None) or config.required(cfg, "storage")
-    state = more.pop("state", None) or open_job_state(options, store)
+    source = source or config.required(cfg, "storage")
+    state = state or open_job_state(options, source)
     checkpoint: CheckpointSettings = config.required(cfg, "checkpoint")
     return Job(
-        store=store,
-        cleaner=config.required(cfg, "text"),
-        summarizer=config.required(cfg, "summarizer"),
-        embedder=config.required(cfg, "embedder"),
-        index=config.build(cfg, "opensearch"),
+        source=source,
+        processing=build_processing(cfg),
         ledger=Ledger(state, checkpoint.open(state)),
-        skip_processed=checkpoint.skip,
-        stages=options.stages,
-        breaker=options.breaker,
-        ray=options.ray,
-        limit=options.limit,
-        adopt=options.adopt,
-        quota=options.quota,
-        budget=options.budget,
-        prices=config.required(cfg, "prices"),
-        life=options.index,
-        **more,
+        target=IndexTarget(
+            config.build(cfg, "opensearch"), options.index, purge=purge, adopt=options.adopt
+        ),
+        selection=replace(selection, skip_processed=checkpoint.skip, limit=options.limit),
+        deletion_limit=deletion_limit or DeletionLimit(),
+        execution=Execution(options.stages, options.ray, options.breaker),
+        limits=ModelLimits(options.quota, options.budget, config.required(cfg, "prices")),
+        config=config.plain(cfg),
+    )
+
+
+def build_processing(cfg: DictConfig) -> Processing:
+    """Return the parts that turn a book into a document.
+
+    Raises:
+        OptionError: A setting of a part is wrong.
+    """
+    return Processing(
+        config.required(cfg, "text"),
+        config.required(cfg, "summarizer"),
+        config.required(cfg, "embedder"),
     )
 
 
 def build_listing_job(cfg: DictConfig, options: Any) -> Job:
-    """Return the job of a command that lists the source: `run` does it, `plan` tells of it.
+    """Return the job of a command that lists the source: `run` or `plan`.
 
     Raises:
-        OptionError: A part refused its settings.
+        OptionError: A setting of a part is wrong.
     """
     return build_job(
         cfg,
         options,
+        BookSelection(max_attempts=options.max_attempts),
         purge=options.purge,
-        max_attempts=options.max_attempts,
-        max_delete_fraction=options.max_delete_fraction,
-        allow_deletes=options.allow_deletes,
+        deletion_limit=DeletionLimit(options.max_delete_fraction, options.allow_deletes),
     )
 
 
@@ -98,7 +122,7 @@ def open_state_without_books(cfg: DictConfig, options: Any) -> State:
     return open_job_state(options, config.required(cfg, "storage") if "storage" in cfg else None)
 
 
-def run_and_report(job: Job, cfg: DictConfig, output: str) -> RunRecord:
+def run_and_report(job: Job, output: str) -> RunRecord:
     """Run a job under its claim and print its numbers.
 
     Raises:
@@ -107,19 +131,19 @@ def run_and_report(job: Job, cfg: DictConfig, output: str) -> RunRecord:
     job.ledger.state.check()
     # Ray tells of workers that died on stdout; that is for what this command was asked for.
     with WriterLock.take(job.ledger.state) as claim, redirect_stdout(sys.stderr):
-        record = run(job, claim, config.plain(cfg))
+        record = run(job, claim)
     if output == "json":
         print(json.dumps(dataclasses.asdict(record), ensure_ascii=False))
     else:
-        print(_report(record, job))
+        print(_report(record, job.target.config, job.ledger))
     return record
 
 
-def _report(record: RunRecord, job: Job) -> str:
+def _report(record: RunRecord, index: IndexConfig | None, ledger: Ledger) -> str:
     """Return the counts and where things are."""
     lines = [
         f"listed {record.listed:,} = skipped {record.skipped:,} + indexed {record.indexed:,}"
-        + (f" (finished {record.finished:,})" if job.index is None else "")
+        + (f" (finished {record.finished:,})" if index is None else "")
         + f" + failed {record.failed:,} + left {record.left:,}"
         f"   in {record.seconds:.1f} s, {record.model_calls:,} model calls",
     ]
@@ -133,13 +157,13 @@ def _report(record: RunRecord, job: Job) -> str:
     if record.reason:
         lines.append(f"stopped {record.reason}; run again to go on")
     if record.failed or record.known_failures or record.degraded:
-        lines += _failures(record, job)
-    if job.index is not None:
+        lines += _failures(record, ledger)
+    if index is not None:
         served = record.served or "nothing yet"
-        lines.append(f"index   {job.index.index} -> {served} at {job.index.connection.endpoint}")
+        lines.append(f"index   {index.index} -> {served} at {index.connection.endpoint}")
         if record.served != record.index:
             lines.append(f"        {record.index} is built beside it{_why_not(record)}")
-    lines.append(f"state   {job.ledger.state.uri} (runs/{record.run_id}/run.json)")
+    lines.append(f"state   {ledger.state.uri} (runs/{record.run_id}/run.json)")
     lines.append(f"log     {Path('processing.log').absolute()}")
     return "\n".join(lines)
 
@@ -154,9 +178,9 @@ def _why_not(record: RunRecord) -> str:
     return "; run again to go on with it"
 
 
-def _failures(record: RunRecord, job: Job) -> list[str]:
+def _failures(record: RunRecord, ledger: Ledger) -> list[str]:
     """Return what failed in this run, kind by kind, with an example and the way out."""
-    rows = job.ledger.failures.of_run(record.run_seq).to_pylist()
+    rows = ledger.failures.of_run(record.run_seq).to_pylist()
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_kind.setdefault(row["kind"], []).append(row)

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from raypipe.cli.job_factory import (
     build_job,
+    build_processing,
     drop_storage,
     open_state_without_books,
     run_and_report,
@@ -16,10 +17,10 @@ from raypipe.cli.job_factory import (
 from raypipe.cli.local_services import start_local_services
 from raypipe.config import build as config
 from raypipe.core.errors import SetupError
-from raypipe.core.fingerprint import recipe_of
 from raypipe.embedded.services import Services
-from raypipe.ledger.documents import DocumentStore
-from raypipe.run.job import Job
+from raypipe.ledger.ledger import Ledger
+from raypipe.run.job import Job, Processing
+from raypipe.run.planner import BookSelection
 from raypipe.sources.finished_documents import FinishedDocumentSource
 
 
@@ -35,39 +36,42 @@ def main(cfg: DictConfig) -> int:
     with Services(Path(options.embedded.data)) as services:
         start_local_services(cfg, services)
         config.required(cfg, "opensearch")
-        job = _job(cfg, options)
-        _check_finished(job)
-        record = run_and_report(job, cfg, options.output)
+        record = run_and_report(_job(cfg, options), options.output)
     return record.exit_code or 0
 
 
 def _job(cfg: DictConfig, options: Any) -> Job:
     state = open_state_without_books(cfg, options)
-    parts = (config.required(cfg, group) for group in ("text", "summarizer", "embedder"))
-    recipe = recipe_of(*(part.identity() for part in parts))
+    ledger, processing = Ledger(state), build_processing(cfg)
+    _check_finished(ledger, processing)
     return build_job(
         cfg,
         options,
-        store=FinishedDocumentSource(DocumentStore(state), recipe.document),
+        BookSelection(max_attempts=options.max_attempts),
+        source=FinishedDocumentSource(ledger.documents, processing.recipe.document),
         state=state,
         purge=options.purge,
-        max_attempts=options.max_attempts,
     )
 
 
-def _check_finished(job: Job) -> None:
-    """Raise before an index is touched if there is nothing to put into it."""
-    if job.ledger.documents.has(job.recipe.document):
+def _check_finished(ledger: Ledger, processing: Processing) -> None:
+    """Stop before the index is touched if no document of the recipe is finished.
+
+    Raises:
+        SetupError: There is none; the message names the recipes that have documents.
+    """
+    documents, uri = ledger.documents, ledger.state.uri
+    if documents.has(processing.recipe.document):
         return
-    kept = job.ledger.documents.kept()
+    kept = documents.kept()
     if not kept:
         raise SetupError(
-            f"nothing is finished in {job.ledger.state.uri} yet; `raypipe run` does that, with"
+            f"no document is finished in {uri} yet; `raypipe run` makes documents, with"
             " opensearch=none if it is to stop there"
         )
     there = "; ".join(f"{one.books:,} by {one.summarizer} and {one.embedder}" for one in kept)
     raise SetupError(
-        f"{job.ledger.state.uri} has no document of this recipe ({job.summarizer.name} and"
-        f" {job.embedder.name}); finished are {there}. Give the text, summarizer and embedder"
-        " options of the run that made them, or run `raypipe run` with these"
+        f"{uri} has no document of this recipe ({processing.summarizer.name} and"
+        f" {processing.embedder.name}); finished are {there}. Give the text, summarizer and"
+        " embedder options of the run that made them, or run `raypipe run` with these options"
     )

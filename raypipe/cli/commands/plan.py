@@ -11,9 +11,9 @@ from omegaconf import DictConfig
 from raypipe.cli.job_factory import build_listing_job
 from raypipe.cli.local_services import start_local_services
 from raypipe.config import build as config
+from raypipe.core.options import QuotaOptions
 from raypipe.embedded.services import Services
 from raypipe.run.estimate import RunEstimate, estimate_run
-from raypipe.run.job import Job
 
 
 def main(cfg: DictConfig) -> int:
@@ -31,11 +31,11 @@ def main(cfg: DictConfig) -> int:
     if options.output == "json":
         print(json.dumps(dataclasses.asdict(told), ensure_ascii=False))
     else:
-        print(_text(told, job))
+        print(_text(told, job.limits.quota))
     return 0
 
 
-def _text(told: RunEstimate, job: Job) -> str:
+def _text(told: RunEstimate, quota: QuotaOptions) -> str:
     lines = [
         f"listed {told.listed:,} = done {told.done:,} + known failures {told.known_failures:,} + "
         f"finished, to index {told.ready:,} + new {told.new:,} + renamed {told.renamed:,} + "
@@ -55,7 +55,7 @@ def _text(told: RunEstimate, job: Job) -> str:
     if told.unfit:
         lines.append(f"        {told.unfit:,} of these would fail, and cost nothing")
     lines.append(f"cost    {_dollars(told)}")
-    lines.append(f"time    {_time(told, job)}")
+    lines.append(f"time    {_time(told, quota)}")
     return "\n".join(lines)
 
 
@@ -65,8 +65,8 @@ def _dollars(told: RunEstimate) -> str:
     return f"${told.usd:,.2f} by the prices of {told.prices}; answers in the cache cost nothing"
 
 
-def _time(told: RunEstimate, job: Job) -> str:
+def _time(told: RunEstimate, quota: QuotaOptions) -> str:
     if told.hours is None:
-        why = "give quota.tokens_per_minute" if job.quota.managed else "there is no quota"
-        return f"unknown: {why}; {job.quota.max_in_flight} calls may be in flight"
+        why = "give quota.tokens_per_minute" if quota.managed else "there is no quota"
+        return f"unknown: {why}; {quota.max_in_flight} calls may be in flight"
     return f"{told.hours:,.1f} hours at the quota"

@@ -14,7 +14,8 @@ from raypipe.cli.job_factory import build_job, run_and_report
 from raypipe.cli.local_services import start_local_services
 from raypipe.config import build as config
 from raypipe.embedded.services import Services
-from raypipe.run.job import Job
+from raypipe.ledger.ledger import Ledger
+from raypipe.run.planner import BookSelection
 from raypipe.state.table_schema import equal
 
 log = logging.getLogger(__name__)
@@ -30,34 +31,36 @@ def main(cfg: DictConfig) -> int:
     options = config.options(cfg)
     with Services(Path(options.embedded.data)) as services:
         start_local_services(cfg, services)
-        # A person who asks for it has put something right: the cap on attempts is for `run`.
-        job = build_job(cfg, options, max_attempts=sys.maxsize, lasting=options.all)
-        degraded = job.ledger.documents.degraded(job.recipe.document)
-        chosen = _chosen(job, degraded)
-        record = run_and_report(replace(job, only=chosen, again=degraded), cfg, options.output)
+        # Whoever retries has fixed something; the limit of attempts is for `run`.
+        selection = BookSelection(max_attempts=sys.maxsize, include_permanent_failures=options.all)
+        job = build_job(cfg, options, selection)
+        recipe = job.processing.recipe.document
+        degraded = job.ledger.documents.degraded(recipe)
+        book_ids = _choose_failed(job.ledger, recipe, options.all) | degraded
+        if degraded:
+            log.info("and %s that have a fallback's summary", f"{len(degraded):,}")
+        selection = replace(job.selection, book_ids=book_ids, reprocess=degraded)
+        record = run_and_report(replace(job, selection=selection), options.output)
     return record.exit_code or 0
 
 
-def _chosen(job: Job, degraded: set[str]) -> set[str]:
-    """Return the ids of the books to try, and say how many there are.
+def _choose_failed(ledger: Ledger, recipe: str, include_permanent: bool) -> set[str]:
+    """Return the ids of the failed books to retry, and log their number.
 
     Args:
-        job: The job.
-        degraded: Books that are indexed, but not with the model's summary.
+        ledger: The ledger.
+        recipe: Document recipe of the run.
+        include_permanent: Whether to retry permanent failures too.
     """
-    failed = job.ledger.unresolved_failures()
-    failed = equal(failed, "recipe", job.recipe.document)
-    passing = failed.filter(failed["retryable"])
-    lasting = len(failed) - len(passing)
-    chosen = failed if job.lasting else passing
+    failed = equal(ledger.unresolved_failures(), "recipe", recipe)
+    retryable = failed.filter(failed["retryable"])
+    permanent = failed.filter(pc.invert(failed["retryable"]))
+    chosen = failed if include_permanent else retryable
     log.info("retrying %s failed books", f"{len(chosen):,}")
-    if degraded:
-        log.info("and %s that have a fallback's summary", f"{len(degraded):,}")
-    if lasting and not job.lasting:
-        kinds = pc.unique(failed.filter(pc.invert(failed["retryable"]))["kind"]).to_pylist()
+    if len(permanent) and not include_permanent:
         log.info(
-            "%s more do not pass by themselves (%s); all=true takes them too",
-            f"{lasting:,}",
-            ", ".join(sorted(kinds)),
+            "%s permanent failures are not retried (%s); all=true retries them",
+            f"{len(permanent):,}",
+            ", ".join(sorted(pc.unique(permanent["kind"]).to_pylist())),
         )
-    return set(chosen["book_id"].to_pylist()) | degraded
+    return set(chosen["book_id"].to_pylist())

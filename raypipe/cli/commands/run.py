@@ -11,8 +11,9 @@ from raypipe.cli.job_factory import build_listing_job, run_and_report
 from raypipe.cli.local_services import EMBEDDED, start_local_services
 from raypipe.config import build as config
 from raypipe.embedded.services import Services
+from raypipe.embedders import Embedder
+from raypipe.opensearch.index.config import IndexConfig
 from raypipe.opensearch.search import search
-from raypipe.run.job import Job
 
 
 def main(cfg: DictConfig) -> int:
@@ -27,15 +28,15 @@ def main(cfg: DictConfig) -> int:
     with Services(Path(options.embedded.data)) as services:
         start_local_services(cfg, services)
         job = build_listing_job(cfg, options)
-        record = run_and_report(job, cfg, options.output)
-        searchable = job.index is not None and record.served == record.index
+        record = run_and_report(job, options.output)
+        searchable = job.target.config is not None and record.served == record.index
         if on_samples and searchable and options.output == "text":
-            _show_examples(job, options.examples)
+            _show_examples(job.target.config, job.processing.embedder, options.examples)
     return record.exit_code or 0
 
 
-def _show_examples(job: Job, examples: list[str]) -> None:
-    assert job.index is not None
+def _show_examples(index: IndexConfig | None, embedder: Embedder, examples: list[str]) -> None:
+    assert index is not None
     for query in examples:
         print(f'\nraypipe search "{query}"')
-        print(format_hits(search(job.index, job.embedder, query, limit=3)))
+        print(format_hits(search(index, embedder, query, limit=3)))
