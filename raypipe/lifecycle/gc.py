@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raypipe.ledger.documents import Kept, DocumentStore
+from raypipe.ledger.documents import DocumentStore, Kept
 from raypipe.opensearch.index import IndexAlias, IndexRef
 
 
@@ -22,9 +22,7 @@ class Garbage:
     recipes: Sequence[Kept]
 
 
-def find_garbage(
-    alias: IndexAlias, documents: DocumentStore, state: str, keep: int
-) -> Garbage:
+def find_garbage(alias: IndexAlias, documents: DocumentStore, state: str, keep: int) -> Garbage:
     """Return what can be removed, without removing anything.
 
     Args:

@@ -49,9 +49,7 @@ class Promoter:
     options: IndexOptions
     run_seq: int
 
-    def promote(
-        self, new: Index, *, listed: Set[str] | None = None, force: bool = False
-    ) -> Served:
+    def promote(self, new: Index, *, listed: Set[str] | None = None, force: bool = False) -> Served:
         """Check a new index, and point the alias at it if it is complete.
 
         Args:

@@ -174,9 +174,7 @@ def _read_spent_before(budget: BudgetOptions, prices: Prices, state: State, run_
         return Cost()
     total = Cost()
     for usage in usage_by_model(state, run_seq):
-        price = (
-            prices.of(usage.model) if budget.max_usd is None else prices.needed(usage.model)
-        )
+        price = prices.of(usage.model) if budget.max_usd is None else prices.needed(usage.model)
         usd = price.usd(usage.input_tokens, usage.output_tokens) if price else 0.0
         total += Cost(usd, usage.input_tokens + usage.output_tokens)
     return total

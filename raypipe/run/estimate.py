@@ -96,9 +96,7 @@ def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
     source, processing, ledger, limits = job.source, job.processing, job.ledger, job.limits
     generation = job.target.find_generation()
     books = list_source(source, job.selection.book_ids)
-    deleted = find_deleted(
-        books, source, ledger, whole_source=job.selection.book_ids is None
-    )
+    deleted = find_deleted(books, source, ledger, whole_source=job.selection.book_ids is None)
     snapshot = read_snapshot(ledger, processing.recipe, generation)
     plan = plan_run(books, snapshot, processing.recipe.document, job.selection)
     estimate = _count_books(plan, deleted, ledger)

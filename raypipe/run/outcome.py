@@ -50,7 +50,10 @@ class Outcome:
     def write_to(self, record: RunRecord) -> None:
         """Set the numbers of a run's record."""
         plan, results, progress = self.plan, self.results, self.progress
-        record.status, record.reason = ("stopped" if progress.stop_reason else "done"), progress.stop_reason
+        record.status, record.reason = (
+            ("stopped" if progress.stop_reason else "done"),
+            progress.stop_reason,
+        )
         record.listed, record.skipped = len(plan.listed), len(plan.skipped)
         record.known_failures = len(plan.known_failures)
         done = len(results.done)

@@ -57,9 +57,7 @@ class RayExecutor:
     execution: Execution
     limits: ModelLimits
 
-    def execute(
-        self, work: Work, lock_lost: Event, timer: StepTimer, stack: ExitStack
-    ) -> Progress:
+    def execute(self, work: Work, lock_lost: Event, timer: StepTimer, stack: ExitStack) -> Progress:
         """Process the books of a run.
 
         Args:
@@ -96,12 +94,15 @@ class RayExecutor:
         compaction = repeat_in_background(COMPACT_INTERVAL_S, lambda: work.ledger.compact(recipe))
         with timer.step("graph"), compaction:
             try:
-                with interruptible() as interrupt, watch(
-                    watched, len(work.books), stops, interrupt
+                with (
+                    interruptible() as interrupt,
+                    watch(watched, len(work.books), stops, interrupt),
                 ):
                     _run_graph(work, stages, coordinator)
             except StopTimeout:
-                log.warning("books in progress did not end within %g s; they are left", STOP_GRACE_S)
+                log.warning(
+                    "books in progress did not end within %g s; they are left", STOP_GRACE_S
+                )
         progress = watched.progress()
         if progress.stop_reason:
             log.warning("stopped: %s; run again for the remaining books", progress.stop_reason)
