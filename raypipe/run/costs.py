@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from raypipe.coordination.progress import Watched
+from raypipe.coordination.progress import ProgressSource
 from raypipe.coordination.run_coordinator import Progress
 from raypipe.core.options import BudgetOptions
 from raypipe.ledger.usage import usage_by_model
@@ -80,7 +80,7 @@ class CostAwareCoordinator:
         costs: What the model calls cost.
     """
 
-    coordinator: Watched
+    coordinator: ProgressSource
     costs: CostTracker
     _calls_stopped: bool = False
     _paused: str = ""

@@ -106,7 +106,7 @@ class RayExecutor:
         progress = watched.progress()
         if progress.stop_reason:
             log.warning("stopped: %s; run again for the remaining books", progress.stop_reason)
-        for stage, seconds in progress.busy:
+        for stage, seconds in progress.stage_seconds:
             timer.seconds[f"{stage}_busy"] = round(seconds, 3)
         return progress
 
