@@ -1,4 +1,4 @@
-"""Own one embedded service: start it, and stop it after its last user.
+"""Start an embedded service in the background and stop it after its last user.
 
 Every raypipe command that uses embedded services holds a shared flock on `<data>/users.lock`.
 A guardian starts one service and then polls for the exclusive lock. The kernel grants it only
@@ -45,7 +45,7 @@ def state_path(data: Path, service: str) -> Path:
 
 
 def service_lock_path(data: Path, service: str) -> Path:
-    """Return the lock that a guardian holds from before its service starts until after it ends."""
+    """Return the lock that a guardian holds as long as its service can exist."""
     return data / f"{service}.lock"
 
 

@@ -135,7 +135,7 @@ class OpenSearchNode:
         ]
 
     def _check_version(self) -> None:
-        """Reject a data folder of another version: it may be unreadable, or not reversible."""
+        """Reject a data folder of another version: an upgrade could fail, or be irreversible."""
         version_file = self.home / "version.json"
         if not version_file.exists():
             return
@@ -178,7 +178,7 @@ class OpenSearchNode:
         return response is not None and response[0] == 200
 
     def explain_failure(self, log_text: str) -> str | None:
-        """Return the reason of a failed start, for messages; None if it is unknown."""
+        """Return the reason of a failed start, for messages; None if unknown."""
         for text, reason in _KNOWN_FAILURES.items():
             if text in log_text:
                 return reason

@@ -123,7 +123,7 @@ class Engine:
                 if fault.name in LATE_ERRORS:
                     raise CallRefused(fault.name)
             used = answer.input_tokens + self.options.quota.burndown * answer.output_tokens
-            self.stats.count_tokens(answer)
+            self.stats.count_answer_tokens(answer)
             return answer, fault
         finally:
             quota.settle(reserved, used)

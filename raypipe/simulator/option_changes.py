@@ -9,7 +9,7 @@ from typing import Any
 from raypipe.simulator.options import FaultOptions, ServerOptions
 
 CHANGEABLE = ("latency", "quota", "concurrency", "faults", "model")
-"""Option groups that can change while the server runs."""
+"""Option groups that can be changed while the server runs."""
 
 
 def apply_changes(options: ServerOptions, changes: Mapping[str, Any]) -> ServerOptions:

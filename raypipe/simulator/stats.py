@@ -77,7 +77,7 @@ class ServerStats:
         self._refused_by_kind[kind] += 1
         self.throttled += status == 429
 
-    def count_tokens(self, answer: SimulatedAnswer) -> None:
+    def count_answer_tokens(self, answer: SimulatedAnswer) -> None:
         """Count the tokens of an answer."""
         self._tokens["input"] += answer.input_tokens
         self._tokens["output"] += answer.output_tokens

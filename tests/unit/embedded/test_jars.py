@@ -155,7 +155,7 @@ def test_only_missing_and_damaged_files_are_downloaded(
         locked_artifact("b", b"bb"),
         locked_artifact("c", b"ccc"),
     )
-    folder = cache / f"opensearch-{jars.OPENSEARCH_VERSION}"
+    folder = cache / f"opensearch-{OPENSEARCH_VERSION}"
     (folder / ".part-1").mkdir(parents=True)
     (folder / here.file_name).write_bytes(b"a")
     (folder / damaged.file_name).write_bytes(b"b")
