@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from raypipe.config import build as config
 from raypipe.embedded.services import Services
-from raypipe.run.executors.ray_session import check_places
+from raypipe.run.executors.cluster_checks import check_shared_options
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def start_local_services(cfg: DictConfig, services: Services) -> None:
     """
     wanted = [place for place in _PLACES if OmegaConf.select(cfg, place) == EMBEDDED]
     if "ray" in cfg:
-        check_places(cfg.ray.address, cfg.state.uri, wanted)
+        check_shared_options(cfg.ray.address, cfg.state.uri, wanted)
     _check_parts(cfg, wanted)
     if len(wanted) == len(_PLACES):
         opensearch, s3 = services.start_both()
