@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from raypipe.embedded import EmbeddedError, download, jars
-from raypipe.embedded.lock_file import LOCK_FILE, LockedArtifact, parse_lock_file, verify_sha256
+from raypipe.embedded.lock_file import (
+    LOCK_FILE,
+    OPENSEARCH_VERSION,
+    LockedArtifact,
+    parse_lock_file,
+    verify_sha256,
+)
 
 DEAD_REPOSITORY = "http://127.0.0.1:9/maven"  # the discard port: nothing listens there
 
