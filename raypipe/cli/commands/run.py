@@ -13,6 +13,7 @@ from raypipe.config import build as config
 from raypipe.embedded.services import Services
 from raypipe.embedders import Embedder
 from raypipe.opensearch.index.config import IndexConfig
+from raypipe.opensearch.index import IndexAlias
 from raypipe.opensearch.search import search
 
 
@@ -39,4 +40,4 @@ def _show_examples(index: IndexConfig | None, embedder: Embedder, examples: list
     assert index is not None
     for query in examples:
         print(f'\nraypipe search "{query}"')
-        print(format_hits(search(index, embedder, query, limit=3)))
+        print(format_hits(search(IndexAlias(index), embedder, query, limit=3)))
