@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass, replace
 
 from raypipe.coordination.run_coordinator import MAX_WORKER_DEATHS, Coordinator
-from raypipe.core.book import BookError, Failure, Row
+from raypipe.core.book import Failure, Row
+from raypipe.core.errors import BookError
 
 ASK_EVERY_S = 1.0
 """Between two questions, inside a parcel, whether the run stops: each costs about 1 ms."""
@@ -27,13 +28,13 @@ class CrashGuard:
         Returns:
             The rows, and whether they must go one by one since a worker died on them.
         """
-        ids = [row.book.book_id for row in rows if row.open]
+        ids = [row.book.book_id for row in rows if row.is_open]
         if not ids:
             return rows, False
         self._asked = time.monotonic()
         verdict = self.marks.begin(self.stage, ids)
         if verdict.stop:
-            return [replace(row, left=verdict.stop) if row.open else row for row in rows], False
+            return [replace(row, left=verdict.stop) if row.is_open else row for row in rows], False
         return rows, any(verdict.deaths)
 
     def stopped(self) -> str:

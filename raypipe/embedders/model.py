@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.embedders.protocol import InputType
 from raypipe.models.calling.caller import Caller
 from raypipe.models.calling.model_calls import embedding_call
@@ -106,7 +106,7 @@ class ModelEmbedder:
 
         Raises:
             BookError: The model has not answered, or not with vectors.
-            LeftError: The run stops, or the budget holds no such call.
+            BookLeftError: The run stops, or the budget holds no such call.
             SetupError: No call can succeed.
         """
         vectors = np.full((len(texts), self.dimension), self.dimension**-0.5, dtype=np.float32)

@@ -62,7 +62,7 @@ def find_deleted(job: Job, books: Sequence[Book]) -> DeletedBooks:
     """
     if job.only is not None:
         return DeletedBooks()
-    removals = job.ledger.tombstones.standing()
+    removals = job.ledger.tombstones.active()
     listed = {book.book_id for book in books}
     back = [one for one in listed if one in removals]
     gone: dict[str, str] = {}

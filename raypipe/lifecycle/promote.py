@@ -88,7 +88,7 @@ class Promoter:
         there = self._there(new, said.keys())
         self._check(new, there, said)
         old = get_index(self.index)
-        removed = Tombstones(self.state).standing()
+        removed = Tombstones(self.state).active()
         lacking = self._lacking(old, there, listed, removed)
         self._forget(new, removed & there.keys())
         if lacking and not force:
@@ -123,7 +123,7 @@ class Promoter:
             )
         old = found[0]
         build.restore_index_settings(self.index, old)
-        self._forget(old, Tombstones(self.state).standing())
+        self._forget(old, Tombstones(self.state).active())
         return Served(old.physical, build.switch_alias(self.index, old.physical))
 
     def kept(self) -> list[IndexRef]:

@@ -15,8 +15,7 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raypipe.core.book import LeftError
-from raypipe.core.errors import SetupError
+from raypipe.core.errors import BookLeftError, SetupError
 from raypipe.core.options import QuotaOptions
 from raypipe.quota.batch_client import TRIES, QuotaBatchClient, ends_again
 from raypipe.quota.protocol import NAMESPACE, CallOutcome, CallRequest, Lease, Totals
@@ -67,7 +66,7 @@ class RemoteQuotaClient:
         """Wait for leave to make one call.
 
         Raises:
-            LeftError: The run stops, or the budget holds no such call.
+            BookLeftError: The run stops, or the budget holds no such call.
             SetupError: No such call can ever be made, or the actor cannot be had.
         """
         while True:
@@ -77,7 +76,7 @@ class RemoteQuotaClient:
             if answer.kind == "setup":
                 raise SetupError(answer.reason)
             if answer.kind != "again":
-                raise LeftError(answer.reason, stops=answer.kind == "budget")
+                raise BookLeftError(answer.reason, stops=answer.kind == "budget")
 
     def settle(self, lease: Lease, spent: CallOutcome) -> None:
         """Give back what a call did not take; it arrives, or the actor's heir is told of it."""

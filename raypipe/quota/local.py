@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from raypipe.core.book import LeftError
+from raypipe.core.errors import BookLeftError
 from raypipe.quota.protocol import CallOutcome, CallRequest, Lease, Totals
 
 log = logging.getLogger(__name__)
@@ -54,13 +54,13 @@ class LocalQuotaClient:
             stopped: Why the wait should end, asked twice a second; empty = it goes on.
 
         Raises:
-            LeftError: The wait was stopped.
+            BookLeftError: The wait was stopped.
         """
         spread = random.random()
         with self._free:
             while (wait_s := self._wait_s(spread)) > 0:
                 if why := stopped():
-                    raise LeftError(why)
+                    raise BookLeftError(why)
                 self._free.wait(min(wait_s, _LOOK_S))
             self._last += 1
             self._leases[self._last] = time.monotonic()

@@ -74,7 +74,7 @@ class QuotaClient(Protocol):
         """Wait for leave to make one call.
 
         Raises:
-            raypipe.core.book.LeftError: The run stops, or the budget holds no such call.
+            raypipe.core.book.BookLeftError: The run stops, or the budget holds no such call.
         """
 
     def settle(self, lease: Lease, spent: CallOutcome) -> None:

@@ -75,7 +75,7 @@ class OpenSearchDatasink(Datasink[Counters]):
         """
         began = time.monotonic()
         rows = [row for block in blocks for row in from_table(block)]
-        finished = {row.book.book_id: row for row in rows if row.open and row.document}
+        finished = {row.book.book_id: row for row in rows if row.is_open and row.document}
         documents = [row.document for row in finished.values() if row.document]
         fresh = [row.document for row in finished.values() if row.document and not row.book.part]
         if fresh:

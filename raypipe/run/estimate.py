@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from raypipe.core.book import Book, BookError
+from raypipe.core.book import Book
+from raypipe.core.errors import BookError
 from raypipe.lifecycle.deletions import find_deleted
 from raypipe.models.context import CallsModels
 from raypipe.opensearch.index.index import find

@@ -29,7 +29,6 @@ from raypipe.opensearch.index.index import find, purge
 from raypipe.run.job import Checked, Job, Timer
 from raypipe.run.pending import list_source, plan_from_ledger
 from raypipe.run.planner import RunPlan
-from raypipe.sources.finished_documents import FinishedDocumentSource
 from raypipe.state.store import state_id
 
 log = logging.getLogger(__name__)
@@ -140,8 +139,7 @@ def _served(
     if stopped:
         return promotion.now()
     # What `index` lists is what is finished: a book that is not among it may still be there.
-    finished = isinstance(job.store, FinishedDocumentSource)
-    listed = todo.listed if job.only is None and not finished else None
+    listed = todo.listed if job.only is None and job.store.lists_whole_source else None
     served = promotion.promote(handle, listed=listed)
     if served.lacking:
         log.warning(

@@ -18,17 +18,8 @@ import pyarrow as pa
 
 from raypipe.coordination.crash_guard import CrashGuard, failed_row
 from raypipe.coordination.run_coordinator import Coordinator
-from raypipe.core.book import (
-    MODEL_FIELDS,
-    Book,
-    BookError,
-    Document,
-    LeftError,
-    Row,
-    from_table,
-    to_table,
-)
-from raypipe.core.errors import SetupError
+from raypipe.core.book import MODEL_FIELDS, Book, Document, Row, from_table, to_table
+from raypipe.core.errors import BookError, BookLeftError, SetupError
 from raypipe.core.fingerprint import Recipe
 from raypipe.embedders.protocol import Embedder
 from raypipe.ledger.documents import DocumentStore
@@ -69,7 +60,7 @@ class Summarize:
         """Fill in the documents that an earlier run finished or summarized."""
         parts: dict[str, list[Book]] = {}
         for row in rows:
-            if row.open and row.book.part:
+            if row.is_open and row.book.part:
                 parts.setdefault(row.book.part, []).append(row.book)
         found: dict[str, Document] = {}
         for part, books in parts.items():
@@ -81,11 +72,11 @@ class Summarize:
         ]
 
     def _one(self, row: Row, suspect: bool) -> Row:
-        if not row.open or row.document is not None:
+        if not row.is_open or row.document is not None:
             return row
         if suspect:
             row = self._guard.alone(row)
-            return self._guard.survived(self._new(row)) if row.open else row
+            return self._guard.survived(self._new(row)) if row.is_open else row
         why = self._guard.stopped()
         return replace(row, left=why) if why else self._new(row)
 
@@ -99,7 +90,7 @@ class Summarize:
             document = self._again(row.book, text, data) or self._document(row.book, text)
         except BookError as error:
             return failed_row(row, stage, error)
-        except LeftError as left:
+        except BookLeftError as left:
             return self._left(row, left)
         except SetupError:
             raise  # every book would fail
@@ -107,7 +98,7 @@ class Summarize:
             return failed_row(row, stage, _unexpected(row.book, error))
         return replace(row, document=document, book=replace(row.book, part=""))
 
-    def _left(self, row: Row, left: LeftError) -> Row:
+    def _left(self, row: Row, left: BookLeftError) -> Row:
         if left.stops:
             self.marks.stop(left.reason)
         return replace(row, left=left.reason)
@@ -226,7 +217,7 @@ class Embed:
         """Return the parcel with vectors of shape (dimension,) in its documents."""
         began = time.monotonic()
         rows = from_table(parcels)
-        bare = [row for row in rows if row.open and self._lacks_vector(row)]
+        bare = [row for row in rows if row.is_open and self._lacks_vector(row)]
         if not bare:
             return to_table(rows)
         # What a model was paid for is embedded even while the run stops: only deaths matter here.
@@ -255,7 +246,7 @@ class Embed:
 
     def _one(self, row: Row) -> Row:
         row = replace(self._guard.alone(row), left="")
-        return self._guard.survived(self._embedded(row)) if row.open else row
+        return self._guard.survived(self._embedded(row)) if row.is_open else row
 
     def _embedded(self, row: Row) -> Row:
         try:

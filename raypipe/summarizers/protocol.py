@@ -79,5 +79,5 @@ class Summarizer(Protocol):
 
         Raises:
             BookError: This book cannot be summarized.
-            LeftError: A stop or the budget came first.
+            BookLeftError: A stop or the budget came first.
         """

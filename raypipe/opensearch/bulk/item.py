@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from raypipe.core.book import BookError, Document
+from raypipe.core.book import Document
+from raypipe.core.errors import BookError
 from raypipe.opensearch.bulk.results import Rejected
 from raypipe.opensearch.index.mapping import VECTOR, WRITE_ID, body_of
 

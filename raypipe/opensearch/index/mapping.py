@@ -13,8 +13,8 @@ import orjson
 from numpy.typing import NDArray
 
 from raypipe import __version__
-from raypipe.core.book import MODEL_FIELDS, BookError, Document
-from raypipe.core.errors import SetupError
+from raypipe.core.book import MODEL_FIELDS, Document
+from raypipe.core.errors import BookError, SetupError
 
 DOCUMENT_SCHEMA_VERSION = 1
 """Raised when the fields below change their meaning; part of the document recipe."""

@@ -171,13 +171,10 @@ def _actor(job: Job) -> Any:
 
 def _places(job: Job) -> dict[str, str]:
     """Return what the workers reach for, by the options that say where it is."""
-    endpoint = getattr(job.store, "endpoint_url", None)
-    places = {
-        "storage.path": getattr(job.store, "path", ""),
-        "storage.endpoint_url": endpoint or "",
-        "opensearch.endpoint": job.index.connection.endpoint if job.index is not None else "",
-    }
-    return {option: place for option, place in places.items() if place}
+    places = dict(job.store.locations)
+    if job.index is not None:
+        places["opensearch.endpoint"] = job.index.connection.endpoint
+    return places
 
 
 def _preflight(parts: Sequence[Checked]) -> None:

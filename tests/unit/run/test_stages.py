@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from raypipe.coordination.run_coordinator import RunCoordinator
-from raypipe.core.book import Book, BookError, LeftError, Row, from_table, to_table
-from raypipe.core.errors import SetupError
+from raypipe.core.book import Book, Row, from_table, to_table
+from raypipe.core.errors import BookError, BookLeftError, SetupError
 from raypipe.core.fingerprint import Recipe
 from raypipe.core.options import BreakerOptions
 from raypipe.embedders.hash import HashEmbedder
@@ -151,7 +151,7 @@ class Waiting(LeadSummarizer):
 
     def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
         if why := stopped():
-            raise LeftError(why)
+            raise BookLeftError(why)
         if self.error is not None:
             raise self.error
         return self.told or super().summarize(book)
@@ -162,13 +162,13 @@ def waiting(stage: Summarize, **more: Any) -> Summarize:
 
 
 def test_a_book_that_is_left_is_not_failed(summarize: Summarize, monitor: Here) -> None:
-    (row,) = parcel(waiting(summarize, error=LeftError("asked to stop")), "fine")
+    (row,) = parcel(waiting(summarize, error=BookLeftError("asked to stop")), "fine")
     assert (row.left, row.failure, row.document) == ("asked to stop", None, None)
     assert monitor.stopped() == ""
 
 
 def test_a_used_up_budget_stops_the_run(summarize: Summarize, monitor: Here) -> None:
-    rows = parcel(waiting(summarize, error=LeftError("no money", stops=True)), "a", "b")
+    rows = parcel(waiting(summarize, error=BookLeftError("no money", stops=True)), "a", "b")
     assert [row.left for row in rows] == ["no money"] * 2
     assert monitor.stopped() == "no money"
 
