@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from raypipe.core.book import Book, BookError
-from raypipe.core.errors import SetupError
+from raypipe.core.book import Book
+from raypipe.core.errors import BookError, SetupError
+from raypipe.core.s3 import S3Connection
 from raypipe.embedders.protocol import Embedder
 from raypipe.ledger.documents import DocumentStore
 from raypipe.sources.local import LocalBookSource
@@ -75,9 +76,8 @@ def compare_with(
 def _old_store(place: str, store: BookSource) -> BookSource:
     if place.startswith("s3://"):
         bucket, _, prefix = place.removeprefix("s3://").partition("/")
-        if isinstance(store, S3BookSource):
-            return dataclasses.replace(store, bucket=bucket, prefix=prefix, suffixes=SUFFIXES)
-        return S3BookSource(bucket, prefix, SUFFIXES)
+        connection = store.connection or S3Connection()
+        return S3BookSource(bucket, prefix, SUFFIXES, **dataclasses.asdict(connection))
     path = Path(place)
     if path.is_file():
         return LocalBookSource(str(path.parent), prefix=path.name, suffixes=SUFFIXES)

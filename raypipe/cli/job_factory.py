@@ -100,7 +100,7 @@ def build_listing_job(cfg: DictConfig, options: Any) -> Job:
 
 def open_job_state(options: Any, store: BookSource | None) -> State:
     """Return the state; on S3 it is reached as the books are, where those are on S3 too."""
-    return open_state(options.state.uri, getattr(store, "connection", None))
+    return open_state(options.state.uri, store.connection if store else None)
 
 
 def drop_storage(cfg: DictConfig, options: Any) -> None:

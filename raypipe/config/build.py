@@ -27,7 +27,7 @@ from raypipe.core.options import (
     RayOptions,
     Stages,
     StateOptions,
-    at_least,
+    check_at_least,
     check_output,
 )
 from raypipe.simulator.options import ServerOptions
@@ -71,7 +71,7 @@ class JobSchema:
     def __post_init__(self) -> None:
         """Check the ranges."""
         if self.limit is not None:
-            at_least("limit", self.limit, 0)
+            check_at_least("limit", self.limit, 0)
         check_output(self.output)
 
 
@@ -85,7 +85,7 @@ class IndexSchema(JobSchema):
     def __post_init__(self) -> None:
         """Check the ranges."""
         super().__post_init__()
-        at_least("max_attempts", self.max_attempts, 1)
+        check_at_least("max_attempts", self.max_attempts, 1)
 
 
 @dataclass
@@ -120,7 +120,7 @@ class PlanSchema(SourceSchema):
     def __post_init__(self) -> None:
         """Check the ranges."""
         super().__post_init__()
-        at_least("sample", self.sample, 1)
+        check_at_least("sample", self.sample, 1)
 
 
 @dataclass

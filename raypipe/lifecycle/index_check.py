@@ -12,7 +12,8 @@ from raypipe.core.errors import SetupError
 from raypipe.ledger.documents import DocumentStore
 from raypipe.ledger.ledger import Ledger
 from raypipe.opensearch.index import Index
-from raypipe.opensearch.index.mapping import VECTOR, body_of
+from raypipe.opensearch.index.encoding import document_body
+from raypipe.opensearch.index.mapping import VECTOR
 from raypipe.opensearch.index.reads import IndexedBook
 
 _SAMPLE_SIZE = 20
@@ -76,7 +77,7 @@ def _compare_documents(
         if not stored or source is None:
             continue
         dimension = index.ref.dimension or len(stored[0].summary_vector)
-        body = orjson.dumps(body_of(stored[0], dimension), option=orjson.OPT_SERIALIZE_NUMPY)
+        body = orjson.dumps(document_body(stored[0], dimension), option=orjson.OPT_SERIALIZE_NUMPY)
         expected = orjson.loads(body)
         if field := _find_difference(expected, source):
             raise _mismatch(index, f"book {book.book_id} has another {field} than was finished")

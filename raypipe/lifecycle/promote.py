@@ -17,6 +17,8 @@ from raypipe.state.store import state_id
 
 log = logging.getLogger(__name__)
 
+_FORCE_MERGE_TIMEOUT_S = 3_600.0
+
 
 @dataclass(frozen=True)
 class Served:
@@ -63,7 +65,7 @@ class Promoter:
         self.alias.check_options(self.options)
         new.restore_settings()
         if self.options.force_merge is not None:
-            new.force_merge(self.options.force_merge)
+            new.force_merge(self.options.force_merge, _FORCE_MERGE_TIMEOUT_S)
         present = check_index(new, self.ledger)
         removed = self.ledger.tombstones.active()
         served = self.alias.find()
@@ -73,7 +75,7 @@ class Promoter:
             assert served is not None
             return Served(served.ref.physical, lacking=lacking)
         before = self.alias.switch_to(new.ref.physical)
-        log.info("%s points at %s", self.alias.name, new.ref.physical)
+        log.info("%s points at %s", self.alias.config.index, new.ref.physical)
         self.alias.prune(self._state_id, self.options.keep)
         return Served(new.ref.physical, before)
 

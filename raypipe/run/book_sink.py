@@ -65,7 +65,7 @@ class BookSink(Datasink[Counters]):
         """
         started, task = time.monotonic(), ctx.task_idx
         rows = [row for block in blocks for row in from_table(block)]
-        finished = {row.book.book_id: row for row in rows if row.open and row.document}
+        finished = {row.book.book_id: row for row in rows if row.is_open and row.document}
         # A row with a part brought its document from an earlier run.
         new = [row.document for row in finished.values() if row.document and not row.book.part]
         if new:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from raypipe.core.book import Book, BookError
+from raypipe.core.book import Book
+from raypipe.core.errors import BookError
 from raypipe.core.options import QuotaOptions
 from raypipe.ledger.ledger import Ledger
 from raypipe.lifecycle.deletions import DeletedBooks, find_deleted

@@ -30,8 +30,8 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from bench_bulk import CONTENTS, documents, node  # noqa: E402
 from report import Report, say  # noqa: E402
 
-from raypipe.core.book import BookError, Document  # noqa: E402
-from raypipe.core.errors import OptionError, SetupError  # noqa: E402
+from raypipe.core.book import Document
+from raypipe.core.errors import BookError, OptionError, SetupError  # noqa: E402
 from raypipe.ledger.checkpoint import Checkpoint, Processed  # noqa: E402
 from raypipe.opensearch.bulk.results import Ack, Rejected  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402

@@ -12,8 +12,8 @@ from raypipe.cli.local_services import EMBEDDED, start_local_services
 from raypipe.config import build as config
 from raypipe.embedded.services import Services
 from raypipe.embedders import Embedder
-from raypipe.opensearch.index.config import IndexConfig
 from raypipe.opensearch.index import IndexAlias
+from raypipe.opensearch.index.config import IndexConfig
 from raypipe.opensearch.search import search
 
 

@@ -122,7 +122,7 @@ class RayExecutor:
         stages = set_calls_per_worker(resolve_workers(stages, cpus), max_in_flight)
         check_gpus(stages.embed.workers, stages.embed.num_gpus, options)
         if options.address != "local":
-            locations = {**work.source.locations(), "opensearch.endpoint": endpoint}
+            locations = {**work.source.locations, "opensearch.endpoint": endpoint}
             check_reachable({option: place for option, place in locations.items() if place})
         return stages
 

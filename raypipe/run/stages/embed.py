@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from raypipe.coordination.crash_guard import CrashGuard, failed_row
 from raypipe.coordination.run_coordinator import Coordinator
-from raypipe.core.book import BookError, Row, from_table, to_table
-from raypipe.core.errors import SetupError
+from raypipe.core.book import Row, from_table, to_table
+from raypipe.core.errors import BookError, SetupError
 from raypipe.core.fingerprint import Recipe
 from raypipe.embedders import Embedder
 from raypipe.run.stages.failures import unexpected_failure
@@ -40,7 +40,7 @@ class Embed:
         """Return the batch with a vector of shape (dimension,) in each document."""
         started = time.monotonic()
         rows = from_table(batches)
-        to_embed = [row for row in rows if row.open and self._lacks_vector(row)]
+        to_embed = [row for row in rows if row.is_open and self._lacks_vector(row)]
         if not to_embed:
             return to_table(rows)
         # A paid summary is embedded even if the run stops, so only worker deaths matter here.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from raypipe.core.book import Book, BookError
+from raypipe.core.book import Book
+from raypipe.core.errors import BookError
 
 log = logging.getLogger(__name__)
 

@@ -12,17 +12,8 @@ import pyarrow as pa
 
 from raypipe.coordination.crash_guard import CrashGuard, failed_row
 from raypipe.coordination.run_coordinator import Coordinator
-from raypipe.core.book import (
-    MODEL_FIELDS,
-    Book,
-    BookError,
-    Document,
-    LeftError,
-    Row,
-    from_table,
-    to_table,
-)
-from raypipe.core.errors import SetupError
+from raypipe.core.book import MODEL_FIELDS, Book, Document, Row, from_table, to_table
+from raypipe.core.errors import BookError, BookLeftError, SetupError
 from raypipe.core.fingerprint import Recipe
 from raypipe.ledger.documents import DocumentStore
 from raypipe.run.stages.failures import unexpected_failure
@@ -71,7 +62,7 @@ class Summarize:
         """Fill in the documents that an earlier run finished or summarized."""
         books_by_part: dict[str, list[Book]] = {}
         for row in rows:
-            if row.open and row.book.part:
+            if row.is_open and row.book.part:
                 books_by_part.setdefault(row.book.part, []).append(row.book)
         documents: dict[str, Document] = {}
         for part, books in books_by_part.items():
@@ -84,7 +75,7 @@ class Summarize:
         ]
 
     def _process(self, row: Row, *, isolate: bool) -> Row:
-        if not row.open or row.document is not None:
+        if not row.is_open or row.document is not None:
             return row
         if isolate:
             return self._guard.isolate(row, self._read_and_summarize)
@@ -101,7 +92,7 @@ class Summarize:
             document = self._reuse(book, text, data) or self._summarize(book, text)
         except BookError as error:
             return failed_row(row, stage, error)
-        except LeftError as left:
+        except BookLeftError as left:
             if left.stops:
                 self.coordinator.stop(left.reason)
             return replace(row, left=left.reason)

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from raypipe.coordination.run_coordinator import RunCoordinator
-from raypipe.core.book import Book, BookError, LeftError, Row, from_table, to_table
-from raypipe.core.errors import SetupError
+from raypipe.core.book import Book, Row, from_table, to_table
+from raypipe.core.errors import BookError, BookLeftError, SetupError
 from raypipe.core.fingerprint import Recipe
 from raypipe.core.options import BreakerOptions
 from raypipe.core.stop import StopCheck, never_stopped
@@ -156,7 +156,7 @@ class ScriptedSummarizer(LeadSummarizer):
 
     def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
         if reason := stop_check():
-            raise LeftError(reason)
+            raise BookLeftError(reason)
         if self.error is not None:
             raise self.error
         return self.summary or super().summarize(book)
@@ -167,7 +167,7 @@ def with_summarizer(stage: Summarize, **settings: Any) -> Summarize:
 
 
 def test_a_left_book_is_not_failed(summarize: Summarize, coordinator: FakeCoordinator) -> None:
-    (row,) = process(with_summarizer(summarize, error=LeftError("asked to stop")), "fine")
+    (row,) = process(with_summarizer(summarize, error=BookLeftError("asked to stop")), "fine")
     assert (row.left, row.failure, row.document) == ("asked to stop", None, None)
     assert coordinator.stop_reason() == ""
 
@@ -175,7 +175,9 @@ def test_a_left_book_is_not_failed(summarize: Summarize, coordinator: FakeCoordi
 def test_an_exhausted_budget_stops_the_run(
     summarize: Summarize, coordinator: FakeCoordinator
 ) -> None:
-    rows = process(with_summarizer(summarize, error=LeftError("no money", stops=True)), "a", "b")
+    rows = process(
+        with_summarizer(summarize, error=BookLeftError("no money", stops=True)), "a", "b"
+    )
     assert [row.left for row in rows] == ["no money"] * 2
     assert coordinator.stop_reason() == "no money"
 
