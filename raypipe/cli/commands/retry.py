@@ -10,9 +10,11 @@ from pathlib import Path
 import pyarrow.compute as pc
 from omegaconf import DictConfig
 
-from raypipe.cli.job_factory import build_job, run_and_report
+from raypipe.cli.job_factory import build_job
 from raypipe.cli.local_services import start_local_services
-from raypipe.config import build as config
+from raypipe.cli.run_job import run_and_report
+from raypipe.config.build import read_options
+from raypipe.core.exit_codes import OK
 from raypipe.embedded.services import Services
 from raypipe.ledger.failures import unresolved
 from raypipe.run.job import Job
@@ -22,43 +24,45 @@ log = logging.getLogger(__name__)
 
 
 def main(cfg: DictConfig) -> int:
-    """Take the books that failed and may pass, or all that failed; return the exit code.
+    """Process the books with temporary failures, or with all=true every failed book.
+
+    Returns:
+        The exit code of the run.
 
     Raises:
-        SetupError: Something makes every book fail; nothing was begun.
-        OptionError: A value is out of its range.
+        SetupError: Nothing was started, because every book would fail.
+        OptionError: An option is out of range.
     """
-    options = config.options(cfg)
+    options = read_options(cfg)
     with Services(Path(options.embedded.data)) as services:
         start_local_services(cfg, services)
-        # A person who asks for it has put something right: the cap on attempts is for `run`.
+        # The limit on attempts is for `run`: a retry comes after the cause was fixed.
         job = build_job(cfg, options, max_attempts=sys.maxsize, lasting=options.all)
         degraded = job.documents.degraded(job.recipe.document)
-        chosen = _chosen(job, degraded)
-        record = run_and_report(replace(job, only=chosen, again=degraded), cfg, options.output)
-    return record.exit_code or 0
+        selected = _select_books(job, degraded)
+        record = run_and_report(replace(job, only=selected, again=degraded), cfg, options.output)
+    return record.exit_code or OK
 
 
-def _chosen(job: Job, degraded: set[str]) -> set[str]:
-    """Return the ids of the books to try, and say how many there are.
+def _select_books(job: Job, degraded: set[str]) -> set[str]:
+    """Return the ids of the books to process again, and log how many there are.
 
     Args:
         job: The job.
-        degraded: Books that are indexed, but not with the model's summary.
+        degraded: Books that are indexed with a fallback summary instead of the model's.
     """
     failed = unresolved(job.failures.known(), job.checkpoint.history())
     failed = equal(failed, "recipe", job.recipe.document)
-    passing = failed.filter(failed["retryable"])
-    lasting = len(failed) - len(passing)
-    chosen = failed if job.lasting else passing
-    log.info("retrying %s failed books", f"{len(chosen):,}")
+    temporary = failed.filter(failed["retryable"])
+    permanent = failed.filter(pc.invert(failed["retryable"]))
+    selected = failed if job.lasting else temporary
+    log.info("retrying %s failed books", f"{len(selected):,}")
     if degraded:
-        log.info("and %s that have a fallback's summary", f"{len(degraded):,}")
-    if lasting and not job.lasting:
-        kinds = pc.unique(failed.filter(pc.invert(failed["retryable"]))["kind"]).to_pylist()
+        log.info("retrying %s books with a fallback summary", f"{len(degraded):,}")
+    if len(permanent) and not job.lasting:
         log.info(
-            "%s more do not pass by themselves (%s); all=true takes them too",
-            f"{lasting:,}",
-            ", ".join(sorted(kinds)),
+            "not retrying %s permanent failures (%s); all=true retries them, too",
+            f"{len(permanent):,}",
+            ", ".join(sorted(pc.unique(permanent["kind"]).to_pylist())),
         )
-    return set(chosen["book_id"].to_pylist()) | degraded
+    return set(selected["book_id"].to_pylist()) | degraded
