@@ -80,13 +80,11 @@ def _rows(files: Sequence[Path], group: str) -> Iterator[tuple[str, str, str]]:
     for path in files:
         comments |= read_comments(path)
         values |= dict(leaf_options("", read_values(path)))
-    previous = read_header(files[-1])[-1]
     for name, value in values.items():
         if name.endswith("_target_") or str(value).startswith("${"):
             continue
-        # A comment may explain the following keys, too: "These three are for ray=local".
-        comment = comments.get(name) or comments.get(name.rpartition(".")[0], previous)
-        previous = comment
+        # The comment above a mapping explains its only key, too.
+        comment = comments.get(name) or comments.get(name.rpartition(".")[0], "")
         yield f"{group}.{name}" if group else name, format_value(value), comment
 
 
