@@ -34,7 +34,7 @@ def test_every_option_has_an_explanation(section: str) -> None:
 
 
 def test_options_have_their_full_names_and_defaults() -> None:
-    assert "| `storage.bucket` | `???` | The bucket's name. |" in SECTIONS["storage=s3"]
+    assert "| `storage.bucket` | `???` | Name of the bucket. |" in SECTIONS["storage=s3"]
     assert "| `stages.summarize.books_per_task` | `256` |" in SECTIONS["scale=very_large"]
     assert (
         "| `opensearch.connection.verify_certs` | `true` |" in SECTIONS["opensearch=self_managed"]
