@@ -29,7 +29,7 @@ from raypipe.summarizers.protocol import Summarizer
 from raypipe.text import TextCleaner
 
 COMPACT_AT = 500
-"""Parts of a kind from which they are merged (DESIGN, section 4)."""
+"""Number of parts of a table at which they are merged."""
 
 
 class Checked(Protocol):

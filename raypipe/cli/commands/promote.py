@@ -45,4 +45,4 @@ def _select_index(promoter: Promoter, name: str) -> IndexRef:
     for index in promoter.kept():
         if index.physical == name:
             return index
-    raise SetupError(f"to={name}: this state has no index of that name; it has {promoter.names()}")
+    raise SetupError(f"to={name}: no such index in this state, which has {promoter.names()}")

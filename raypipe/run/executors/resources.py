@@ -27,7 +27,7 @@ COMPUTING = 0.6
 """Share of a core that is enough for an actor that computes: it also waits, for S3 and for work."""
 
 WAITING = 0.1
-"""The same for one that waits for a model (DESIGN, rule 9)."""
+"""Share of a core for an actor that waits for a model."""
 
 MOST_BOOKS_AT_ONCE = 64
 """Books that one worker holds at once while models work on them: about a megabyte each."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -35,7 +36,7 @@ def test_a_preset_sets_only_values_that_differ_from_the_shared_file(preset: str)
     assert {name for name, value in changes.items() if base[name] == value} == set()
 
 
-def _flatten(node: object, path: str = "") -> dict[str, object]:
+def _flatten(node: Any, path: str = "") -> dict[str, object]:
     if not OmegaConf.is_dict(node):
         return {path: node}
     return {
