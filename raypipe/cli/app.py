@@ -95,7 +95,7 @@ def run_command(command: str, args: Sequence[str]) -> int:
     from raypipe.cli import arguments
     from raypipe.cli.hydra_main import hydra_main
     from raypipe.config.error_messages import CONFIG_ERRORS, explain, find_invalid_choice
-    from raypipe.coordination.signals import ASKED
+    from raypipe.coordination.signals import STOP_REQUESTED
 
     # Without this, Hydra prints its own advice and exits with its own code.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -106,7 +106,7 @@ def run_command(command: str, args: Sequence[str]) -> int:
     arguments.check_flags(args)
     if problem := find_invalid_choice(args):
         raise OptionError(problem)
-    ASKED.clear()
+    STOP_REQUESTED.clear()
     # Until a run handles signals itself, SIGTERM ends a command as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     codes: list[int] = []
@@ -130,10 +130,10 @@ def _command_task(command: str, codes: list[int]) -> Callable[[Any], None]:
     """
 
     def task(cfg: Any) -> None:
-        from raypipe.coordination.signals import ASKED
+        from raypipe.coordination.signals import STOP_REQUESTED
 
         # A signal during an earlier job of a multirun stops the whole multirun.
-        codes.append(STOPPED if ASKED.is_set() else _call_command(command, cfg))
+        codes.append(STOPPED if STOP_REQUESTED.is_set() else _call_command(command, cfg))
 
     task.__name__ = command
     return task

@@ -7,6 +7,8 @@ from typing import Any
 from omegaconf import DictConfig, open_dict
 
 from raypipe.config.build import build_part, require_part
+from raypipe.ledger.checkpoint import CheckpointSettings
+from raypipe.ledger.ledger import Ledger
 from raypipe.run.job import Job
 from raypipe.sources.protocol import BookSource
 from raypipe.state.store import State, open_state
@@ -26,14 +28,15 @@ def build_job(cfg: DictConfig, options: Any, **fields: Any) -> Job:
     """
     store = fields.pop("store", None) or require_part(cfg, "storage")
     state = fields.pop("state", None) or open_job_state(options, store)
+    checkpoint: CheckpointSettings = require_part(cfg, "checkpoint")
     return Job(
         store=store,
         cleaner=require_part(cfg, "text"),
         summarizer=require_part(cfg, "summarizer"),
         embedder=require_part(cfg, "embedder"),
         index=build_part(cfg, "opensearch"),
-        checkpoint=require_part(cfg, "checkpoint").at(state),
-        state=state,
+        ledger=Ledger(state, checkpoint.open(state)),
+        skip_processed=checkpoint.skip,
         stages=options.stages,
         breaker=options.breaker,
         ray=options.ray,

@@ -6,7 +6,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from raypipe.config.build import PARTS, build_part, require_part
 from raypipe.embedded.services import Services
-from raypipe.run.executors.ray_session import check_places
+from raypipe.run.executors.cluster_checks import check_shared_options
 
 EMBEDDED = "embedded"
 """Value of an address option that stands for an embedded service."""
@@ -25,7 +25,7 @@ def start_local_services(cfg: DictConfig, services: Services) -> None:
     """
     wanted = [option for option in (_S3, _OPENSEARCH) if OmegaConf.select(cfg, option) == EMBEDDED]
     if "ray" in cfg:
-        check_places(cfg.ray.address, cfg.state.uri, wanted)
+        check_shared_options(cfg.ray.address, cfg.state.uri, wanted)
     _check_parts(cfg, wanted)
     for option, url in _start(services, wanted).items():
         OmegaConf.update(cfg, option, url)

@@ -29,12 +29,12 @@ def run_and_report(job: Job, cfg: DictConfig, output: str) -> RunRecord:
         SetupError: Nothing was started, because every book would fail or another run writes
             this state.
     """
-    job.state.check()
+    job.ledger.state.check()
     # Ray reports dead workers on stdout, which is only for the result of the command.
-    with WriterLock.take(job.state) as lock, redirect_stdout(sys.stderr):
+    with WriterLock.take(job.ledger.state) as lock, redirect_stdout(sys.stderr):
         record = run(job, lock, to_plain(cfg))
     if output == "json":
         print(json.dumps(dataclasses.asdict(record), ensure_ascii=False))
     else:
-        print(format_report(record, job.index, job.failures))
+        print(format_report(record, job.index, job.ledger.failures))
     return record

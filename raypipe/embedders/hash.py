@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raypipe.embedders.protocol import InputType
+from raypipe.models.context import CallsNoModel
 
 _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
-class HashEmbedder:
+class HashEmbedder(CallsNoModel):
     """Counts words in hashed buckets: texts that share words are near each other.
 
     The hashing trick with a sign (Weinberger et al., "Feature Hashing for Large Scale

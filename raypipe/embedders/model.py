@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from raypipe.core.book import BookError
 from raypipe.embedders.protocol import InputType
-from raypipe.models.calling.caller import Caller
+from raypipe.models.calling.caller import ModelCaller
 from raypipe.models.calling.model_calls import embedding_call
-from raypipe.models.context import ModelContext
+from raypipe.models.context import ModelContext, PaidModel
 from raypipe.models.protocol import EmbeddingModel, TooLongError, Vectors
 
 _BATCH_CHARS = 300_000
@@ -35,7 +35,7 @@ class ModelEmbedder:
     Args:
         model: The client of the model.
         calls: Most calls in flight of one worker.
-        account: The run's cache and quota, see `bound`; None = neither.
+        context: The run's answer cache and quota, see `with_context`; None for neither.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -43,8 +43,8 @@ class ModelEmbedder:
 
     model: EmbeddingModel
     calls: int = 16
-    account: ModelContext | None = None
-    _made: list[Caller] = field(default_factory=list, init=False, repr=False, compare=False)
+    context: ModelContext | None = None
+    _made: list[ModelCaller] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -67,18 +67,13 @@ class ModelEmbedder:
         return self.model.dimension
 
     @property
-    def pool(self) -> str:
-        """Name the quota that its calls draw on."""
-        return self.model.pool
+    def paid_model(self) -> PaidModel:
+        """Return the embedding model: each of its calls costs money."""
+        return self.model
 
-    @property
-    def base_model(self) -> str:
-        """Return the model's id as the prices know it."""
-        return self.model.base_model
-
-    def bound(self, account: ModelContext) -> Self:
-        """Return the embedder with the run's cache and quota."""
-        return dataclasses.replace(self, account=account)
+    def with_context(self, context: ModelContext) -> Self:
+        """Return a copy that uses the run's answer cache and quota."""
+        return dataclasses.replace(self, context=context)
 
     def identity(self) -> Mapping[str, Any]:
         """Return what changes its vectors."""
@@ -128,7 +123,7 @@ class ModelEmbedder:
         Where answers are kept, each text is a call of its own: the next run has other
         neighbors for it, and would find no batch again.
         """
-        kept = self.account is not None and self.account.state is not None
+        kept = self.context is not None and self.context.state is not None
         most = 1 if kept else self.model.max_texts
         batch: list[int] = []
         chars = 0
@@ -143,7 +138,7 @@ class ModelEmbedder:
 
     def _submit(self, texts: Sequence[str], input_type: InputType) -> Future[Vectors]:
         caller = self._caller()
-        call = embedding_call(self.model, texts, input_type, caller.estimate)
+        call = embedding_call(self.model, texts, input_type, caller.token_estimate)
         return caller.submit(_TURN, call)
 
     def _result(
@@ -170,11 +165,11 @@ class ModelEmbedder:
             raise BookError("bad_vector", f"{self.name}: a vector without a direction")
         return np.asarray(vectors / norms, dtype=np.float32)
 
-    def _caller(self) -> Caller:
+    def _caller(self) -> ModelCaller:
         with _lock:
             if not self._made:
-                account = self.account or ModelContext()
-                self._made.append(Caller(account, self.pool, max_in_flight=self.calls))
+                context = self.context or ModelContext()
+                self._made.append(ModelCaller(context, self.model.pool, max_in_flight=self.calls))
             return self._made[0]
 
 

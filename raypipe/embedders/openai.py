@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from raypipe.embedders.vectors import vectors_of
-from raypipe.models.openai_client import OpenAIServer, bad
-from raypipe.models.protocol import InputType, TokenUsage, Vectors
+from raypipe.models.openai_client import OpenAIServer
+from raypipe.models.protocol import InputType, ModelError, TokenUsage, Vectors
 
 _WHOLE = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072}
 """OpenAI's models that shorten their vectors when asked, and how long they are else."""
@@ -93,5 +93,5 @@ class OpenAIEmbedding(OpenAIServer):
             usage = TokenUsage(input_tokens=said["usage"]["prompt_tokens"])
             vectors = [one["embedding"] for one in rows]
         except (KeyError, TypeError, ValueError):
-            raise bad("the answer holds no vectors with their usage") from None
+            raise ModelError.bad_response("the answer holds no vectors with their usage") from None
         return vectors_of(vectors, (len(texts), self.dimension), usage)

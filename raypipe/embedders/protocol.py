@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from raypipe.models.context import ModelContext, PaidModel
 from raypipe.models.protocol import InputType
 
 __all__ = ["Embedder", "InputType"]
@@ -23,6 +24,16 @@ class Embedder(Protocol):
     @property
     def dimension(self) -> int:
         """Length of its vectors; known without loading a model."""
+
+    @property
+    def paid_model(self) -> PaidModel | None:
+        """Return the model whose calls cost money, or None if the embedder runs locally."""
+
+    def with_context(self, context: ModelContext) -> Self:
+        """Return the embedder with the run's answer cache and quota.
+
+        Called once per run, on the driver, before the embedder is sent to the workers.
+        """
 
     def identity(self) -> Mapping[str, Any]:
         """Return what changes its vectors: model, dimension, normalization."""

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from raypipe.core.errors import SetupError
 from raypipe.embedders.protocol import InputType
+from raypipe.models.context import CallsNoModel
 
 _TELLING_BYTES = 2**20
 
 
 @dataclass(frozen=True)
-class SentenceTransformersEmbedder:
+class SentenceTransformersEmbedder(CallsNoModel):
     """Embeds with a model of sentence-transformers, in this process.
 
     An instance holds settings only; the model is loaded once a process. Batches are made by the

@@ -39,19 +39,19 @@ def vectors_of(rows: Any, shape: tuple[int, int], usage: TokenUsage) -> Vectors:
     """
     count, dimension = shape
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        raise _bad("the answer holds no vectors")
+        raise ModelError.bad_response("the answer holds no vectors")
     if len(rows) != count:
-        raise _bad(f"the answer holds {len(rows)} vectors for {count} texts")
+        raise ModelError.bad_response(f"the answer holds {len(rows)} vectors for {count} texts")
     if wrong := [len(row) for row in rows if len(row) != dimension]:
-        raise _bad(f"the model makes vectors of {wrong[0]} numbers; give dimension={wrong[0]}")
+        raise ModelError.bad_response(
+            f"the model makes vectors of {wrong[0]} numbers; give dimension={wrong[0]}"
+        )
     try:
         finite = all(math.isfinite(one) for row in rows for one in row)
     except TypeError:
         finite = False
     if not finite:
-        raise _bad("the answer holds a vector of other things than finite numbers")
+        raise ModelError.bad_response(
+            "the answer holds a vector of other things than finite numbers"
+        )
     return Vectors(rows, usage)
-
-
-def _bad(message: str) -> ModelError:
-    return ModelError("BadResponse", message, status=200, maybe_paid=True)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from raypipe.core.errors import SetupError
 from raypipe.embedders.protocol import InputType
+from raypipe.models.context import CallsNoModel
 
 _DIMENSION = 256
 _PIECE_CHARS = 4_000
@@ -41,7 +42,7 @@ _loaded: list[_Model] = []  # at most one a process: 32 MB, shared by all instan
 
 
 @dataclass(frozen=True)
-class WordLlamaEmbedder:
+class WordLlamaEmbedder(CallsNoModel):
     """Embeds a text as the mean of its tokens' vectors; offline, on the CPU.
 
     wordllama (MIT) with its `l2_supercat` weights of 256 dimensions. The vectors equal its own

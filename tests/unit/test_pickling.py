@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from raypipe.config.build import PARTS, require_part
 from raypipe.config.paths import conf_dir
 from raypipe.config.schema import register_schemas
-from raypipe.ledger.checkpoint import Checkpoint
+from raypipe.ledger.checkpoint import Checkpoint, CheckpointSettings
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index.index import IndexConfig
 from raypipe.sources.local import LocalBookSource
@@ -104,6 +104,10 @@ def _use_checkpoint(part: Checkpoint, _: Path) -> Any:
     return part.history().num_rows
 
 
+def _use_checkpoint_settings(part: CheckpointSettings, folder: Path) -> Any:
+    return part.open(LocalState(str(folder))).history().num_rows
+
+
 def _clean(part: TextCleaner, _: Path) -> Any:
     return part.clean(TEXT, "a.txt")
 
@@ -126,7 +130,8 @@ USES: list[tuple[Callable[[Path], Any], Callable[[Any, Path], Any]]] = [
     (lambda folder: LocalBookSource(str(folder)), _use_local),
     (lambda _: S3BookSource("b", endpoint_url="http://127.0.0.1:1", anonymous=True), _use_s3),
     (lambda _: IndexConfig(Connection("http://127.0.0.1:9200")), _use_index),
-    (lambda folder: Checkpoint(state=LocalState(str(folder))), _use_checkpoint),
+    (lambda folder: Checkpoint(LocalState(str(folder))), _use_checkpoint),
+    (lambda _: CheckpointSettings(), _use_checkpoint_settings),
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from raypipe.cli.run_job import run_and_report
 from raypipe.config.build import read_options, require_part
 from raypipe.core.errors import SetupError
 from raypipe.core.exit_codes import OK
+from raypipe.core.fingerprint import recipe_of
 from raypipe.embedded.services import Services
 from raypipe.ledger.documents import DocumentStore
 from raypipe.run.job import Job
@@ -41,33 +41,33 @@ def main(cfg: DictConfig) -> int:
 def _build_job(cfg: DictConfig, options: Any) -> Job:
     """Return a job whose source is the finished documents of its own recipe."""
     state = open_state_without_books(cfg, options)
-    documents = DocumentStore(state)
-    job = build_job(
+    parts = (require_part(cfg, group) for group in ("text", "summarizer", "embedder"))
+    recipe = recipe_of(*(part.identity() for part in parts))
+    return build_job(
         cfg,
         options,
-        store=FinishedDocumentSource(documents, ""),
+        store=FinishedDocumentSource(DocumentStore(state), recipe.document),
         state=state,
         purge=options.purge,
         max_attempts=options.max_attempts,
     )
-    return replace(job, store=FinishedDocumentSource(documents, job.recipe.document))
 
 
 def _check_finished(job: Job) -> None:
     """Raise an error before the index is changed if there are no documents for it."""
-    if job.documents.has(job.recipe.document):
+    if job.ledger.documents.has(job.recipe.document):
         return
-    recipes = job.documents.kept()
+    recipes = job.ledger.documents.kept()
     if not recipes:
         raise SetupError(
-            f"no finished documents in {job.state.uri}; `raypipe run` makes them, and with "
+            f"no finished documents in {job.ledger.state.uri}; `raypipe run` makes them, and with "
             "opensearch=none it stops there"
         )
     finished = "; ".join(
         f"{recipe.books:,} by {recipe.summarizer} and {recipe.embedder}" for recipe in recipes
     )
     raise SetupError(
-        f"{job.state.uri} has no documents of this recipe ({job.summarizer.name} and "
+        f"{job.ledger.state.uri} has no documents of this recipe ({job.summarizer.name} and "
         f"{job.embedder.name}); finished are {finished}. Give the text, summarizer and embedder "
         "options of the run that made them, or start `raypipe run` with these options"
     )

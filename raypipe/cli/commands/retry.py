@@ -16,7 +16,6 @@ from raypipe.cli.run_job import run_and_report
 from raypipe.config.build import read_options
 from raypipe.core.exit_codes import OK
 from raypipe.embedded.services import Services
-from raypipe.ledger.failures import unresolved
 from raypipe.run.job import Job
 from raypipe.state.table_schema import equal
 
@@ -38,7 +37,7 @@ def main(cfg: DictConfig) -> int:
         start_local_services(cfg, services)
         # The limit on attempts is for `run`: a retry comes after the cause was fixed.
         job = build_job(cfg, options, max_attempts=sys.maxsize, lasting=options.all)
-        degraded = job.documents.degraded(job.recipe.document)
+        degraded = job.ledger.documents.degraded(job.recipe.document)
         selected = _select_books(job, degraded)
         record = run_and_report(replace(job, only=selected, again=degraded), cfg, options.output)
     return record.exit_code or OK
@@ -51,7 +50,7 @@ def _select_books(job: Job, degraded: set[str]) -> set[str]:
         job: The job.
         degraded: Books that are indexed with a fallback summary instead of the model's.
     """
-    failed = unresolved(job.failures.known(), job.checkpoint.history())
+    failed = job.ledger.unresolved_failures()
     failed = equal(failed, "recipe", job.recipe.document)
     temporary = failed.filter(failed["retryable"])
     permanent = failed.filter(pc.invert(failed["retryable"]))

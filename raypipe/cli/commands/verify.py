@@ -18,8 +18,7 @@ from raypipe.config.build import read_options, require_part
 from raypipe.core.errors import SetupError
 from raypipe.core.exit_codes import ERROR
 from raypipe.embedded.services import Services
-from raypipe.ledger.checkpoint import Checkpoint
-from raypipe.ledger.failures import FailureLog, unresolved
+from raypipe.ledger.ledger import Ledger
 from raypipe.opensearch.index.config import IndexConfig, IndexRef
 from raypipe.opensearch.index.index import find
 from raypipe.opensearch.index.reads import refresh, scan_ids
@@ -88,14 +87,13 @@ def _find_index(index: IndexConfig) -> IndexRef:
 
 def _read_ledger(state: State, ref: IndexRef) -> dict[str, str]:
     """Return the ETag of each book that the ledger has for this index, by book id."""
-    table = Checkpoint(state=state).of_generation(ref.generation)
+    table = Ledger(state).checkpoint.of_generation(ref.generation)
     return dict(zip(table["book_id"].to_pylist(), table["etag"].to_pylist(), strict=True))
 
 
 def _read_failed(state: State) -> set[str]:
     """Return the ids of the books whose last attempt failed."""
-    failures = unresolved(FailureLog(state).known(), Checkpoint(state=state).history())
-    return set(failures["book_id"].to_pylist())
+    return set(Ledger(state).unresolved_failures()["book_id"].to_pylist())
 
 
 def _format_json(result: Reconciliation, legacy: Comparison | None) -> str:

@@ -14,7 +14,7 @@ import pytest
 from raypipe.core.book import BookError
 from raypipe.embedders.model import ModelEmbedder
 from raypipe.embedders.protocol import Embedder
-from raypipe.models.context import CallsModels, ModelContext
+from raypipe.models.context import ModelContext
 from raypipe.models.protocol import InputType, ModelError, TokenUsage, Vectors
 from raypipe.state.local import LocalState
 
@@ -137,12 +137,10 @@ def test_no_more_calls_are_in_flight_than_said() -> None:
 
 
 def test_a_run_pays_for_each_text_once_whatever_its_neighbors(tmp_path: Path) -> None:
-    account = ModelContext(state=LocalState(str(tmp_path)))
+    context = ModelContext(state=LocalState(str(tmp_path)))
     part = ModelEmbedder(Model())
-    paid: Any = part
-    assert isinstance(paid, CallsModels)
-    assert (part.pool, part.base_model) == ("memory", "model")
-    first: Any = part.bound(account)
+    assert (part.paid_model.pool, part.paid_model.base_model) == ("memory", "model")
+    first: Any = part.with_context(context)
     here = first.embed(["a", "bb", "ccc"])
     copy = pickle.loads(pickle.dumps(first))
     assert copy == first

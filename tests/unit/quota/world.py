@@ -171,7 +171,7 @@ class World:
 
             def again() -> None:
                 self._settle(lease, spent)
-                self._ask(worker, replace(need, again=True), real, output)
+                self._ask(worker, replace(need, is_retry=True), real, output)
 
             self.at(wire + self.load.rpc_s, again)
             return
