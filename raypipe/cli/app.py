@@ -20,7 +20,7 @@ from raypipe.core.errors import OptionError, SetupError
 from raypipe.core.exit_codes import ERROR, OK, STOPPED, WRONG_OPTIONS
 
 COMMANDS = {
-    "run": "list the books, summarize and embed the new ones, index them (the default)",
+    "run": "list the books; summarize, embed and index the new books (the default)",
     "plan": "estimate what a run would do and cost, without starting it",
     "index": "index the finished documents; reads no book and calls no model",
     "retry": "try failed books again; all=true includes permanent failures",

@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> int:
 
 
 def _build_job(cfg: DictConfig, options: Any) -> Job:
-    """Return a job whose source is the finished documents of its own recipe."""
+    """Return a job whose source is the finished documents of its recipe."""
     state = open_state_without_books(cfg, options)
     parts = (require_part(cfg, group) for group in ("text", "summarizer", "embedder"))
     recipe = recipe_of(*(part.identity() for part in parts))

@@ -39,7 +39,7 @@ def _select_index(promoter: Promoter, name: str) -> IndexRef:
         if build is None:
             raise SetupError(
                 f"no index is being built beside opensearch.index={promoter.index.index}; "
-                "`raypipe index` builds a new index, to=<name> serves an old one"
+                "`raypipe index` builds a new index, to=<name> serves an old index"
             )
         return build
     for index in promoter.kept():

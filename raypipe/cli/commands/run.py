@@ -1,4 +1,4 @@
-"""List the books, summarize and embed the new ones, index them."""
+"""List the books; summarize, embed and index the new books."""
 
 from __future__ import annotations
 
