@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raypipe.ledger.documents import DocumentStore, Kept
-from raypipe.opensearch.index import IndexAlias, IndexRef
+from raypipe.ledger.documents import Kept
+from raypipe.lifecycle.promote import Promoter
+from raypipe.opensearch.index import IndexRef
 
 
 @dataclass(frozen=True)
@@ -22,33 +23,28 @@ class Garbage:
     recipes: Sequence[Kept]
 
 
-def find_garbage(alias: IndexAlias, documents: DocumentStore, state: str, keep: int) -> Garbage:
+def find_garbage(promoter: Promoter) -> Garbage:
     """Return what can be removed, without removing anything.
-
-    Args:
-        alias: The alias that people search.
-        documents: The finished documents.
-        state: Id of the state.
-        keep: Number of old indices to keep.
 
     Raises:
         SetupError: The server cannot be used.
     """
+    alias, documents = promoter.alias, promoter.ledger.documents
     used = [index.ref for index in (alias.find(), alias.find_build()) if index is not None]
     used_names = {ref.physical for ref in used}
-    old = [ref for ref in alias.list_indices(state) if ref.physical not in used_names]
-    kept, unused = old[:keep], old[keep:]
+    old = [ref for ref in promoter.list_indices() if ref.physical not in used_names]
+    kept, unused = old[: promoter.options.keep], old[promoter.options.keep :]
     needed = {ref.recipe for ref in (*used, *kept)} | {documents.newest_recipe()}
-    return Garbage(unused, [kept for kept in documents.kept() if kept.recipe not in needed])
+    return Garbage(unused, [entry for entry in documents.kept() if entry.recipe not in needed])
 
 
-def remove_garbage(alias: IndexAlias, documents: DocumentStore, garbage: Garbage) -> None:
+def remove_garbage(promoter: Promoter, garbage: Garbage) -> None:
     """Remove indices and documents.
 
     Raises:
         SetupError: The server or the state cannot be used.
     """
     for ref in garbage.indices:
-        alias.delete(ref.physical)
-    for kept in garbage.recipes:
-        documents.drop(kept.recipe)
+        promoter.alias.delete(ref.physical)
+    for entry in garbage.recipes:
+        promoter.ledger.documents.drop(entry.recipe)

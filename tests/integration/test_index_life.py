@@ -131,7 +131,7 @@ def test_an_index_that_lacks_books_is_not_served_unless_forced(books: Project) -
     assert len(books.documents()) == BOOKS - 2
     with pytest.raises(SetupError, match="no index is being built"):
         serve(books, "promote")
-    with pytest.raises(SetupError, match=r"to=other: no index of this state; there are .*-2"):
+    with pytest.raises(SetupError, match=r"to=other: no such index in this state, which has .*-2"):
         serve(books, "promote", "to=other")
 
 

@@ -1,4 +1,4 @@
-"""Index what is finished already: no book is listed or read, no model is called."""
+"""Index the finished documents: no book is listed or read, and no model is called."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from omegaconf import DictConfig
 from raypipe.cli.job_factory import (
     build_job,
     build_processing,
-    drop_storage,
+    drop_unused_storage,
     open_state_without_books,
-    run_and_report,
 )
 from raypipe.cli.local_services import start_local_services
-from raypipe.config import build as config
+from raypipe.cli.run_job import run_and_report
+from raypipe.config.build import read_options, require_part
 from raypipe.core.errors import SetupError
+from raypipe.core.exit_codes import OK
 from raypipe.embedded.services import Services
 from raypipe.ledger.ledger import Ledger
 from raypipe.run.job import Job, Processing
@@ -28,19 +29,20 @@ def main(cfg: DictConfig) -> int:
     """Index the newest finished document of each book, and return the exit code.
 
     Raises:
-        SetupError: Nothing is finished by this recipe, or the index cannot be written.
-        OptionError: A value is out of its range.
+        SetupError: No document of this recipe is finished, or the index cannot be written.
+        OptionError: An option is out of range.
     """
-    options = config.options(cfg)
-    drop_storage(cfg, options)
+    options = read_options(cfg)
+    drop_unused_storage(cfg, options)
     with Services(Path(options.embedded.data)) as services:
         start_local_services(cfg, services)
-        config.required(cfg, "opensearch")
-        record = run_and_report(_job(cfg, options), options.output)
-    return record.exit_code or 0
+        require_part(cfg, "opensearch")
+        record = run_and_report(_build_job(cfg, options), options.output)
+    return record.exit_code or OK
 
 
-def _job(cfg: DictConfig, options: Any) -> Job:
+def _build_job(cfg: DictConfig, options: Any) -> Job:
+    """Return a job whose source is the finished documents of its recipe."""
     state = open_state_without_books(cfg, options)
     ledger, processing = Ledger(state), build_processing(cfg)
     _check_finished(ledger, processing)
@@ -55,23 +57,20 @@ def _job(cfg: DictConfig, options: Any) -> Job:
 
 
 def _check_finished(ledger: Ledger, processing: Processing) -> None:
-    """Stop before the index is touched if no document of the recipe is finished.
-
-    Raises:
-        SetupError: There is none; the message names the recipes that have documents.
-    """
-    documents, uri = ledger.documents, ledger.state.uri
-    if documents.has(processing.recipe.document):
+    """Raise an error before the index is changed if there are no documents for it."""
+    if ledger.documents.has(processing.recipe.document):
         return
-    kept = documents.kept()
-    if not kept:
+    uri, recipes = ledger.state.uri, ledger.documents.kept()
+    if not recipes:
         raise SetupError(
-            f"no document is finished in {uri} yet; `raypipe run` makes documents, with"
-            " opensearch=none if it is to stop there"
+            f"no finished documents in {uri}; `raypipe run` makes them, and with "
+            "opensearch=none it stops there"
         )
-    there = "; ".join(f"{one.books:,} by {one.summarizer} and {one.embedder}" for one in kept)
+    finished = "; ".join(
+        f"{recipe.books:,} by {recipe.summarizer} and {recipe.embedder}" for recipe in recipes
+    )
     raise SetupError(
-        f"{uri} has no document of this recipe ({processing.summarizer.name} and"
-        f" {processing.embedder.name}); finished are {there}. Give the text, summarizer and"
-        " embedder options of the run that made them, or run `raypipe run` with these options"
+        f"{uri} has no documents of this recipe ({processing.summarizer.name} and "
+        f"{processing.embedder.name}); finished are {finished}. Give the text, summarizer and "
+        "embedder options of the run that made them, or start `raypipe run` with these options"
     )
