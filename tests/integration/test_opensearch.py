@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from raypipe.core.errors import SetupError
+from raypipe.models.context import CallsNoModel
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.results import Ack, Rejected, Result
 from raypipe.opensearch.connection.client import Connection
@@ -42,7 +43,7 @@ ENDLESS_QUERIES = {
 }
 
 
-class StubEmbedder:
+class StubEmbedder(CallsNoModel):
     """Vectors by the first word that it knows."""
 
     name = "stub"
@@ -220,7 +221,7 @@ def test_a_concrete_index_that_fits_is_used_in_place_and_said_so(
     with pytest.raises(SetupError, match="was not created by raypipe"):
         alias.ensure(CONTENTS)
     index = alias.ensure(CONTENTS, adopt=True)
-    assert (index.ref.physical, index.ref.require_alias) == (index.index, False)
+    assert (index.ref.physical, index.ref.require_alias) == (name_of(alias), False)
     assert "used in place" in caplog.text
     meta = ask(alias, "GET", f"/{name_of(alias)}")[name_of(alias)]["mappings"]["_meta"]
     assert meta["owner"] == "them"

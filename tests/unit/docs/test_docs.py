@@ -126,14 +126,14 @@ KIND_AT = {"BookError": 0, "Failure": 1, "Rejected": 1}
 """Position of the argument that is the kind."""
 
 PASSED_ON = {
-    "_book_error",
-    "_settled",
-    "_unavailable",
-    "encoded",
-    "_refusal",
-    "failed_row",
-    "_raise",
     "_best",
+    "_book_error",
+    "_failure",
+    "_give_up",
+    "_raise",
+    "_settle_results",
+    "encode_item",
+    "failed_row",
 }
 """Functions that take their kind from a BookError, `kind_of` or a table."""
 
@@ -177,7 +177,7 @@ def test_every_kind_is_explained_and_every_explained_kind_is_used() -> None:
     from raypipe.sources import s3
 
     table = {kind for kind, _, _ in s3._BOOK_ERRORS.values()} | {s3._book_error(_book(), "?").kind}
-    by_type = {bulk_policy.kind_of(name) for name in ("mapper_parsing_exception", "other")}
+    by_type = {bulk_policy.failure_kind(name) for name in ("mapper_parsing_exception", "other")}
     by_code = {rule.kind for rule in policy.CODES.values()}
     by_problem = {*asking._KINDS.values(), "bad_answer"}
     assert collect_kinds().named | table | by_type | by_code | by_problem == set(KINDS)
