@@ -20,7 +20,7 @@ from raypipe.config.error_messages import find_missing_values
 from raypipe.config.paths import conf_dir
 from raypipe.config.schema import register_schemas
 from raypipe.core.book import Book
-from raypipe.ledger.failures import KINDS
+from raypipe.ledger.failures import DEGRADED, KINDS
 from raypipe.models import error_policy as policy
 from raypipe.opensearch.bulk import error_policy as bulk_policy
 from raypipe.summarizers.llm import task_runner as asking
@@ -180,7 +180,7 @@ def test_every_kind_is_explained_and_every_explained_kind_is_used() -> None:
     by_type = {bulk_policy.failure_kind(name) for name in ("mapper_parsing_exception", "other")}
     by_code = {rule.kind for rule in policy.CODES.values()}
     by_problem = {*asking._KINDS.values(), "bad_answer"}
-    assert collect_kinds().named | table | by_type | by_code | by_problem == set(KINDS)
+    assert collect_kinds().named | table | by_type | by_code | by_problem | {DEGRADED} == set(KINDS)
 
 
 def test_only_known_functions_pass_on_a_kind() -> None:
