@@ -8,11 +8,11 @@ from ray.data import Dataset
 from raypipe.coordination.run_coordinator import Coordinator
 from raypipe.core.options import Stages
 from raypipe.run.book_sink import BookSink
-from raypipe.run.executors.base import Work
-from raypipe.run.executors.ray_data import actor_pool
-from raypipe.run.executors.resources import LISTING_CPUS
+from raypipe.run.ray_data import actor_pool
+from raypipe.run.resources import LISTING_CPUS
 from raypipe.run.source import PendingBooksDatasource
 from raypipe.run.stages import Embed, Summarize
+from raypipe.run.work import Work
 
 
 def run_graph(

@@ -25,11 +25,11 @@ from raypipe.lifecycle.deletions import (
     restore_returned,
 )
 from raypipe.opensearch.index import IndexSpec
-from raypipe.run.executors.base import Checkable, Work
 from raypipe.run.job import Job, Processing
 from raypipe.run.outcome import Outcome
 from raypipe.run.planner import RunPlan, list_source, plan_run, read_snapshot
 from raypipe.run.timer import StepTimer
+from raypipe.run.work import Checkable, Work
 from raypipe.sources import BookSource
 from raypipe.state.store import State, state_id
 

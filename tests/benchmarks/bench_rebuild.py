@@ -33,6 +33,7 @@ from raypipe.core.book import Document  # noqa: E402
 from raypipe.core.options import IndexOptions  # noqa: E402
 from raypipe.ledger.checkpoint import Checkpoint, Processed  # noqa: E402
 from raypipe.ledger.documents import DocumentStore  # noqa: E402
+from raypipe.ledger.ledger import Ledger  # noqa: E402
 from raypipe.lifecycle.promote import Promoter  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402
 from raypipe.opensearch.index import IndexAlias, IndexConfig, IndexSpec  # noqa: E402

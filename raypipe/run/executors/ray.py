@@ -23,20 +23,20 @@ from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
 from raypipe.run.book_sink import BookSink
 from raypipe.run.costs import CostAwareCoordinator, check_costs, connect_models
-from raypipe.run.executors.base import Checkable, Work
 from raypipe.run.executors.cluster_checks import check_gpus, check_reachable
-from raypipe.run.executors.ray_data import configure_ray_data, silence_ray_data
 from raypipe.run.executors.ray_session import ray_session
-from raypipe.run.executors.resources import (
+from raypipe.run.graph import run_graph
+from raypipe.run.job import Execution, ModelLimits
+from raypipe.run.ray_data import configure_ray_data, silence_ray_data
+from raypipe.run.resources import (
     check_resources,
     resolve_workers,
     set_calls_per_worker,
     size_for_models,
 )
-from raypipe.run.graph import run_graph
-from raypipe.run.job import Execution, ModelLimits
 from raypipe.run.source import MIN_FINISHED_BOOKS, BatchLimits, PendingBooksDatasource
 from raypipe.run.timer import StepTimer
+from raypipe.run.work import Checkable, Work
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 from raypipe.cli.config_docs import included_files
 from raypipe.config.build import read_options
 from raypipe.core.options import SCALES, RayOptions, Stages
-from raypipe.run.executors.machine import Machine
-from raypipe.run.executors.resources import LISTING_CPUS, check_resources, resolve_workers
+from raypipe.run.machine import Machine
+from raypipe.run.resources import LISTING_CPUS, check_resources, resolve_workers
 from tests.unit.command_line import CONF, compose_command, isolated_hydra, no_services
 
 __all__ = ["isolated_hydra", "no_services"]
