@@ -64,7 +64,7 @@ def compare_with(
         )
     finished = {
         cell.pop("book_id"): Candidate(**cell)
-        for cell in DocumentStore(state).newest_of_all().to_pylist()
+        for cell in DocumentStore(state).read_newest_summaries().to_pylist()
     }
     candidates = dict(finished)
     for book in listing:

@@ -40,7 +40,7 @@ def index_session(
         start_local_services(cfg, services)
         index: IndexConfig = config.required(cfg, "opensearch")
         state = open_state_without_books(cfg, options)
-        with WriterLock.take(state) as claim:
+        with WriterLock.acquire(state) as claim:
             yield Promoter(index, state, life or IndexOptions(), claim.run_seq)
 
 

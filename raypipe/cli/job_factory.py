@@ -106,7 +106,7 @@ def run_and_report(job: Job, cfg: DictConfig, output: str) -> RunRecord:
     """
     job.ledger.state.check()
     # Ray tells of workers that died on stdout; that is for what this command was asked for.
-    with WriterLock.take(job.ledger.state) as claim, redirect_stdout(sys.stderr):
+    with WriterLock.acquire(job.ledger.state) as claim, redirect_stdout(sys.stderr):
         record = run(job, claim, config.plain(cfg))
     if output == "json":
         print(json.dumps(dataclasses.asdict(record), ensure_ascii=False))
@@ -156,7 +156,7 @@ def _why_not(record: RunRecord) -> str:
 
 def _failures(record: RunRecord, job: Job) -> list[str]:
     """Return what failed in this run, kind by kind, with an example and the way out."""
-    rows = job.ledger.failures.of_run(record.run_seq).to_pylist()
+    rows = job.ledger.failures.read_run(record.run_seq).to_pylist()
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_kind.setdefault(row["kind"], []).append(row)

@@ -69,7 +69,7 @@ def find_deleted(job: Job, books: Sequence[Book]) -> DeletedBooks:
     etags: dict[str, str] = {}
     known = 0
     new = {book.book_id: book.etag for book in books}
-    for cell in job.ledger.documents.places(job.store.identity).to_pylist():
+    for cell in job.ledger.documents.read_books_of_source(job.store.identity).to_pylist():
         one, key = cell["book_id"], cell["key"]
         new.pop(one, None)
         if one in removals or not job.store.selects(key):

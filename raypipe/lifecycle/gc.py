@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raypipe.ledger.documents import DocumentStore, Kept
+from raypipe.ledger.documents import DocumentStore, FinishedRecipe
 from raypipe.lifecycle.promote import Promoter
 from raypipe.opensearch.index import rebuild as build
 from raypipe.opensearch.index.config import IndexRef
@@ -23,7 +23,7 @@ class Garbage:
     """
 
     indices: Sequence[IndexRef]
-    recipes: Sequence[Kept]
+    recipes: Sequence[FinishedRecipe]
 
 
 def find_garbage(promotion: Promoter) -> Garbage:
@@ -39,7 +39,7 @@ def find_garbage(promotion: Promoter) -> Garbage:
     old = [one for one in promotion.kept() if one.physical not in names]
     kept, extra = old[: promotion.options.keep], old[promotion.options.keep :]
     needed = {one.recipe for one in (*used, *kept)} | {documents.newest_recipe()}
-    return Garbage(extra, [one for one in documents.kept() if one.recipe not in needed])
+    return Garbage(extra, [one for one in documents.list_recipes() if one.recipe not in needed])
 
 
 def remove_garbage(promotion: Promoter, found: Garbage) -> None:
@@ -52,4 +52,4 @@ def remove_garbage(promotion: Promoter, found: Garbage) -> None:
         delete(promotion.index, one.physical)
     documents = DocumentStore(promotion.state)
     for recipe in found.recipes:
-        documents.drop(recipe.recipe)
+        documents.delete_recipe(recipe.recipe)

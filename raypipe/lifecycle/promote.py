@@ -167,7 +167,7 @@ class Promoter:
 
     def _said(self, new: IndexRef) -> dict[str, str]:
         """Return the ETags of the books that the ledger says the new index has."""
-        ledger = Checkpoint(self.state).of_generation(new.generation)
+        ledger = Checkpoint(self.state).read_generation(new.generation)
         return dict(zip(ledger["book_id"].to_pylist(), ledger["etag"].to_pylist(), strict=True))
 
     def _there(self, new: IndexRef, wanted: Set[str]) -> dict[str, IndexedBook]:
@@ -195,7 +195,7 @@ class Promoter:
 
     def _compare(self, new: IndexRef, sample: Sequence[IndexedBook]) -> None:
         documents = DocumentStore(self.state)
-        finished = documents.finished(new.recipe)
+        finished = documents.finished_versions(new.recipe)
         kept = mget(self.index, new, [one.book_id for one in sample], ["*"])
         for one in sample:
             part = finished.get((one.book_id, one.etag))

@@ -54,9 +54,9 @@ def _known(job: Job, generation: str | None) -> LedgerSnapshot:
         row["book_id"]: KnownFailure(row["etag"], row["recipe"], row["retryable"], row["attempts"])
         for row in failures.to_pylist()
     }
-    finished = job.ledger.documents.finished(recipe.document)
-    summarized = job.ledger.documents.summarized(recipe.summary, besides=[recipe.document])
+    finished = job.ledger.documents.finished_versions(recipe.document)
+    summarized = job.ledger.documents.summarized_versions(recipe.summary, exclude=[recipe.document])
     if generation is None:
         return LedgerSnapshot(set(finished), {}, summarized, last)
-    processed = job.ledger.checkpoint.versions(generation, recipe.document)
+    processed = job.ledger.checkpoint.processed_versions(generation, recipe.document)
     return LedgerSnapshot(processed, finished, summarized, last)

@@ -263,7 +263,9 @@ def _fill(record: RunRecord, outcome: Outcome) -> None:
 def _balance(outcome: Outcome) -> list[str]:
     todo = outcome.plan
     results = outcome.results
-    return runs.balance(todo.listed, todo.skipped, results.done, results.failed, outcome.left)
+    return runs.find_imbalances(
+        todo.listed, todo.skipped, results.done, results.failed, outcome.left
+    )
 
 
 def _versions() -> dict[str, str]:

@@ -151,7 +151,7 @@ class Summarize:
 
     @cached_property
     def _known(self) -> Mapping[str, tuple[str, str]]:
-        return self.documents.by_text(self.recipe.summary)
+        return self.documents.text_index(self.recipe.summary)
 
     def _document(self, book: Book, text: CleanText) -> Document:
         summary: Summary = self.summarizer.summarize(text, self._guard.stopped)

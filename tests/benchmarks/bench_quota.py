@@ -33,7 +33,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from report import Report, say  # noqa: E402
 from simulated import CREDENTIALS, Server, log_of, server  # noqa: E402
 
-from raypipe.core.errors import BookLeftError
+from raypipe.core.errors import BookLeftError  # noqa: E402
 from raypipe.core.options import BudgetOptions, QuotaOptions, RayOptions  # noqa: E402
 from raypipe.models.bedrock import BedrockChat  # noqa: E402
 from raypipe.models.calling.caller import Caller  # noqa: E402

@@ -57,9 +57,9 @@ def _job(cfg: DictConfig, options: Any) -> Job:
 
 def _check_finished(job: Job) -> None:
     """Raise before an index is touched if there is nothing to put into it."""
-    if job.ledger.documents.has(job.recipe.document):
+    if job.ledger.documents.has_documents(job.recipe.document):
         return
-    kept = job.ledger.documents.kept()
+    kept = job.ledger.documents.list_recipes()
     if not kept:
         raise SetupError(
             f"nothing is finished in {job.ledger.state.uri} yet; `raypipe run` does that, with"

@@ -15,7 +15,7 @@ from raypipe.cli.local_services import start_local_services
 from raypipe.config import build as config
 from raypipe.embedded.services import Services
 from raypipe.run.job import Job
-from raypipe.state.table_schema import equal
+from raypipe.state.table_schema import filter_equal
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> int:
         start_local_services(cfg, services)
         # A person who asks for it has put something right: the cap on attempts is for `run`.
         job = build_job(cfg, options, max_attempts=sys.maxsize, lasting=options.all)
-        degraded = job.ledger.documents.degraded(job.recipe.document)
+        degraded = job.ledger.documents.degraded_books(job.recipe.document)
         chosen = _chosen(job, degraded)
         record = run_and_report(replace(job, only=chosen, again=degraded), cfg, options.output)
     return record.exit_code or 0
@@ -46,7 +46,7 @@ def _chosen(job: Job, degraded: set[str]) -> set[str]:
         degraded: Books that are indexed, but not with the model's summary.
     """
     failed = job.ledger.unresolved_failures()
-    failed = equal(failed, "recipe", job.recipe.document)
+    failed = filter_equal(failed, "recipe", job.recipe.document)
     passing = failed.filter(failed["retryable"])
     lasting = len(failed) - len(passing)
     chosen = failed if job.lasting else passing

@@ -78,7 +78,7 @@ def _found(index: IndexConfig) -> IndexRef:
 
 
 def _ledger(state: State, handle: IndexRef) -> dict[str, str]:
-    table = Ledger(state).checkpoint.of_generation(handle.generation)
+    table = Ledger(state).checkpoint.read_generation(handle.generation)
     return dict(zip(table["book_id"].to_pylist(), table["etag"].to_pylist(), strict=True))
 
 

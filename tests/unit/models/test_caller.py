@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from raypipe.core.errors import BookError, BookLeftError
-from raypipe.ledger.answer_cache import spent
+from raypipe.ledger.answer_cache import list_entries, read_usage
 from raypipe.models.calling.caller import Caller
 from raypipe.models.context import ModelContext
 from raypipe.models.protocol import Answer, ModelError, never_stopped
@@ -215,7 +215,7 @@ def test_what_may_not_be_kept_is_paid_again_and_its_usage_recorded(
     model = FakeModel()
     for text in ("answer 1", "answer 2"):
         assert said(caller.submit("book", ask(model, keep=False))) == text
-    bills = [bill for _, bill in spent(state)]
+    bills = [bill for _, bill in read_usage(state, list_entries(state))]
     assert [(one.model, one.operation, one.input_tokens) for one in bills] == [
         ("fake-1", "chat", 100)
     ] * 2
@@ -238,7 +238,7 @@ def test_the_first_answer_of_two_workers_counts(state: Listed, permits: FakePerm
     texts = {said(one) for one in [caller.submit("book", ask(model)) for caller in callers]}
     assert len(texts) == 1
     assert len(model.prompts) == 2
-    assert sum(bill.input_tokens for _, bill in spent(state)) == 200
+    assert sum(bill.input_tokens for _, bill in read_usage(state, list_entries(state))) == 200
 
 
 def _together(barrier: threading.Barrier) -> None:
