@@ -98,7 +98,7 @@ class OpenSearchDatasink(Datasink[Counters]):
         left = sum(bool(row.left) for row in rows)
         left += sum(one.kind == LEFT for one in rejected.values())
         self._marks.report(len(acknowledged), failures, left, _usage(fresh))
-        self._marks.end("write", [], time.monotonic() - began)
+        self._marks.finish("write", [], time.monotonic() - began)
         return counters
 
     def on_write_complete(self, write_result: WriteResult[Counters]) -> None:

@@ -51,7 +51,7 @@ class Outcome:
     def left(self) -> set[str]:
         """Return the books that the run knows it did not come to, from a limit or a stop."""
         left = set(self.plan.over_limit)
-        if self.progress.stop:
+        if self.progress.stop_reason:
             settled = self.results.done | self.results.failed
             left |= {book.book_id for book in self.plan.todo} - settled
         return left
@@ -120,12 +120,14 @@ def _execute(job: Job, claim: WriterLock, timer: Timer, stack: ExitStack) -> Out
         if todo.todo:
             results = job.ledger.read_back(claim.run_seq, finished_recipe)
         # Last of all: what was renamed is found under its new name before the old one goes.
-        removed = {} if progress.stop else gone.gone
+        removed = {} if progress.stop_reason else gone.gone
         if removed:
             departed.apply_deletions(gone, job, handle, claim.run_seq)
         if handle is not None and job.index is not None:
-            finalize(job.index, handle, results.done, claim.run_seq, stopped=bool(progress.stop))
-        served = _served(job, todo, handle, claim.run_seq, stopped=bool(progress.stop))
+            finalize(
+                job.index, handle, results.done, claim.run_seq, stopped=bool(progress.stop_reason)
+            )
+        served = _served(job, todo, handle, claim.run_seq, stopped=bool(progress.stop_reason))
     return Outcome(todo, results, progress, handle, served, len(removed))
 
 
@@ -240,9 +242,12 @@ def _fill(record: RunRecord, outcome: Outcome) -> None:
     """Put a run's numbers into its record."""
     todo, progress, handle = outcome.plan, outcome.progress, outcome.handle
     done = len(outcome.results.done)
-    record.status, record.reason = ("stopped" if progress.stop else "done"), progress.stop
+    record.status, record.reason = (
+        ("stopped" if progress.stop_reason else "done"),
+        progress.stop_reason,
+    )
     failed = outcome.results.failed or outcome.results.degraded
-    record.exit_code = 4 if progress.stop else 3 if failed else 0
+    record.exit_code = 4 if progress.stop_reason else 3 if failed else 0
     record.listed, record.skipped = len(todo.listed), len(todo.skipped)
     record.known_failures = len(todo.known_failures)
     record.indexed, record.finished = (0, done) if handle is None else (done, 0)

@@ -30,7 +30,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from bench_bulk import CONTENTS, documents, node  # noqa: E402
 from report import Report, say  # noqa: E402
 
-from raypipe.core.book import Document
+from raypipe.core.book import Document  # noqa: E402
 from raypipe.core.errors import BookError, OptionError, SetupError  # noqa: E402
 from raypipe.ledger.checkpoint import Checkpoint, Processed  # noqa: E402
 from raypipe.opensearch.bulk.writer import Ack, BulkWriter, Rejected  # noqa: E402

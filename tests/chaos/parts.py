@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from raypipe.core.book import Book
+from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.ledger.checkpoint import Checkpoint, CheckpointSettings, Processed
-from raypipe.models.protocol import Stopped, never_stopped
 from raypipe.opensearch.connection.client import Connection
 from raypipe.sources.s3 import S3BookSource
 from raypipe.state.store import State
@@ -68,11 +68,11 @@ class MarkingSummarizer(LeadSummarizer):
 
     marks: str = ""
 
-    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
+    def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
         """Return the summary of a book."""
         with mark(self.marks, "summarize"):
             time.sleep(LONG_S / 5)
-            return super().summarize(book, stopped)
+            return super().summarize(book, stop_check)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raypipe.coordination.limiter import AdaptiveLimiter
-from raypipe.coordination.progress import LAST_S, every, watch
+from raypipe.coordination.progress import STOP_GRACE_S, repeat_in_background, watch
 from raypipe.coordination.run_coordinator import Progress, RemoteCoordinator, RunCoordinator
 from raypipe.coordination.signals import StopTimeout, interruptible, stop_on_signal
 from raypipe.core.book import Book
@@ -97,17 +97,19 @@ def execute(
         job, spending = stack.enter_context(open_model_context(job, run_id, run_seq))
     counted = CostAwareCoordinator(monitor, spending)
     stops = {SIGNAL: asked, LOST: lost}
-    compaction = every(COMPACT_EVERY_S, partial(job.ledger.compact, job.recipe.document))
+    compaction = repeat_in_background(
+        COMPACT_EVERY_S, partial(job.ledger.compact, job.recipe.document)
+    )
     with timer.step("graph"), compaction:
         try:
             with interruptible() as late, watch(counted, len(books), stops, late):
                 _run(job, books, handle, run_seq, monitor)
         except StopTimeout:
-            log.warning("what was begun did not end within %g s; it is left", LAST_S)
+            log.warning("what was begun did not end within %g s; it is left", STOP_GRACE_S)
     progress = counted.progress()
-    if progress.stop:
-        log.warning("stopped: %s; run again for the books that are left", progress.stop)
-    for stage, seconds in progress.busy:
+    if progress.stop_reason:
+        log.warning("stopped: %s; run again for the books that are left", progress.stop_reason)
+    for stage, seconds in progress.stage_seconds:
         timer.seconds[f"{stage}_busy"] = round(seconds, 3)
     return progress
 
