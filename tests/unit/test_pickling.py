@@ -101,11 +101,11 @@ def _use_index(part: IndexConfig, _: Path) -> Any:
 
 
 def _use_checkpoint(part: Checkpoint, _: Path) -> Any:
-    return part.history().num_rows
+    return part.read_latest().num_rows
 
 
 def _use_checkpoint_settings(part: CheckpointSettings, folder: Path) -> Any:
-    return part.open(LocalState(str(folder))).history().num_rows
+    return part.open(LocalState(str(folder))).read_latest().num_rows
 
 
 def _clean(part: TextCleaner, _: Path) -> Any:

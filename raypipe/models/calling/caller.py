@@ -10,7 +10,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from raypipe.core.stop import StopCheck, never_stopped
-from raypipe.ledger.answer_cache import AnswerCache, CallUsage, Read, cache_key, embeddings_group
+from raypipe.ledger.answer_cache import (
+    AnswerCache,
+    CallUsage,
+    ParseAnswer,
+    cache_key,
+    embeddings_group,
+)
 from raypipe.models.calling.fair_pool import FairThreadPool
 from raypipe.models.calling.model_calls import EMBED, TokenEstimate
 from raypipe.models.calling.retrying import RetryingCall, Sleep
@@ -169,7 +175,7 @@ class ModelCaller:
         call, bill = flight.call, _bill(flight, usage)
         answers = self._groups[flight.group]
         if not call.is_cacheable(answer):
-            answers.spend(flight.key, bill)
+            answers.record_usage(flight.key, bill)
             return answer
         first = answers.put(flight.key, call.to_json(answer), bill, _reader(call))
         return answer if first is None else first
@@ -179,7 +185,7 @@ class ModelCaller:
         if self._groups is not None:
             need = flight.call.request
             usage = TokenUsage(need.input_tokens, need.max_tokens)
-            self._groups[flight.group].spend(flight.key, _bill(flight, usage))
+            self._groups[flight.group].record_usage(flight.key, _bill(flight, usage))
 
 
 def _fail(flight: PendingCall[Any], error: Exception) -> None:
@@ -197,7 +203,7 @@ def _bill(flight: PendingCall[Any], usage: TokenUsage) -> CallUsage:
     )
 
 
-def _reader(call: ModelCall[T]) -> Read[T]:
+def _reader(call: ModelCall[T]) -> ParseAnswer[T]:
     """Return the reader of kept answers; one that would not be kept today is not believed."""
 
     def read(kept: Any) -> T:

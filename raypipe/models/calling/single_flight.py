@@ -113,7 +113,7 @@ class AnswerGroups:
     def enter(self, group: str, *, direct: bool) -> None:
         """Count a call."""
         with self._lock:
-            answers, calls = self._open.get(group) or (self._cache.of(group, direct=direct), 0)
+            answers, calls = self._open.get(group) or (self._cache.group(group, direct=direct), 0)
             self._open[group] = answers, calls + 1
 
     def leave(self, group: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from raypipe.core.errors import BookError, BookLeftError
 from raypipe.core.stop import never_stopped
-from raypipe.ledger.answer_cache import spent
+from raypipe.ledger.answer_cache import list_entries, read_usage
 from raypipe.models.calling.caller import ModelCaller
 from raypipe.models.context import ModelContext
 from raypipe.models.protocol import Answer, ModelError
@@ -220,7 +220,7 @@ def test_what_may_not_be_kept_is_paid_again_and_its_usage_recorded(
     model = FakeModel()
     for text in ("answer 1", "answer 2"):
         assert said(caller.submit("book", ask(model, keep=False))) == text
-    bills = [bill for _, bill in spent(state)]
+    bills = [bill for _, bill in read_usage(state, list_entries(state))]
     assert [(one.model, one.operation, one.input_tokens) for one in bills] == [
         ("fake-1", "chat", 100)
     ] * 2
@@ -243,7 +243,7 @@ def test_the_first_answer_of_two_workers_counts(state: Listed, permits: FakePerm
     texts = {said(one) for one in [caller.submit("book", ask(model)) for caller in callers]}
     assert len(texts) == 1
     assert len(model.prompts) == 2
-    assert sum(bill.input_tokens for _, bill in spent(state)) == 200
+    assert sum(bill.input_tokens for _, bill in read_usage(state, list_entries(state))) == 200
 
 
 def _together(barrier: threading.Barrier) -> None:
@@ -291,5 +291,5 @@ def test_a_caller_goes_to_a_worker_without_its_threads(state: Listed) -> None:
 
 
 def test_a_group_that_is_no_name_is_refused_at_once(caller: ModelCaller) -> None:
-    with pytest.raises(ValueError, match="not a"):
+    with pytest.raises(ValueError, match="invalid name"):
         caller.submit("a/b", ask(FakeModel()))

@@ -9,7 +9,7 @@ import pytest
 
 from raypipe.core.errors import BookError, BookLeftError, SetupError
 from raypipe.core.stop import never_stopped
-from raypipe.ledger.answer_cache import spent
+from raypipe.ledger.answer_cache import list_entries, read_usage
 from raypipe.models.calling import retrying as module
 from raypipe.models.calling.caller import ModelCaller
 from raypipe.models.context import ModelContext
@@ -115,7 +115,7 @@ def test_what_may_be_paid_for_is_repeated_twice_and_counted(bench: Bench) -> Non
         bench.ask(*[LOST] * 9, prompt="two")
     assert (raised.value.kind, raised.value.retryable) == ("model", True)
     assert len(bench.model.prompts) == 3
-    bills = [bill for _, bill in spent(bench.state)]
+    bills = [bill for _, bill in read_usage(bench.state, list_entries(bench.state))]
     assert len(bills) == 6
     assert sorted(bill.output_tokens for bill in bills) == [20, 50, 50, 50, 50, 50]
 
