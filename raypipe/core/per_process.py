@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import lru_cache, update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def cached_per_process(max_size: int = 8) -> Callable[[Callable[P, T]], Callable[P, T]]:
+class CachedFactory(Generic[P, T]):
+    """A factory whose results are cached by its arguments; see `cached_per_process`."""
+
+    def __init__(self, create: Callable[P, T], max_size: int) -> None:
+        update_wrapper(self, create)
+        self._lock = threading.Lock()
+        self._cached: Any = lru_cache(maxsize=max_size)(create)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the cached result for these arguments; call the factory if there is none."""
+        with self._lock:
+            result: T = self._cached(*args, **kwargs)
+        return result
+
+    def cache_clear(self) -> None:
+        """Forget all results, as tests do that change the environment."""
+        with self._lock:
+            self._cached.cache_clear()
+
+
+def cached_per_process(max_size: int = 8) -> Callable[[Callable[P, T]], CachedFactory[P, T]]:
     """Cache a factory's results by its arguments, one result per process.
 
     Unlike `functools.lru_cache`, two threads that ask at the same time get the same object.
@@ -21,17 +41,8 @@ def cached_per_process(max_size: int = 8) -> Callable[[Callable[P, T]], Callable
         max_size: Number of results to keep; the least recently used one is dropped.
     """
 
-    def decorate(create: Callable[P, T]) -> Callable[P, T]:
-        lock = threading.Lock()
-        cached: Any = lru_cache(maxsize=max_size)(create)
-
-        @wraps(create)
-        def get(*args: P.args, **kwargs: P.kwargs) -> T:
-            with lock:
-                result: T = cached(*args, **kwargs)
-            return result
-
-        return get
+    def decorate(create: Callable[P, T]) -> CachedFactory[P, T]:
+        return CachedFactory(create, max_size)
 
     return decorate
 

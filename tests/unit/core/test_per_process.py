@@ -24,6 +24,14 @@ def test_threads_that_ask_at_the_same_time_get_the_same_object() -> None:
     assert sorted(created) == ["one", "two"]
 
 
+def test_a_cleared_cache_creates_again() -> None:
+    created = cached_per_process()(object)
+    first = created()
+    assert created() is first
+    created.cache_clear()
+    assert created() is not first
+
+
 def test_a_holder_creates_once_and_again_after_clear() -> None:
     holder: PerProcess[object] = PerProcess()
     first = holder.get(object)
