@@ -113,7 +113,7 @@ def check_costs(job: Job) -> None:
         check_call_fits(job.quota, estimator.typical_call())
     if job.budget.max_usd is not None:
         for model in _paid_models(job):
-            job.prices.needed(model.base_model)
+            job.prices.require(model.base_model)
 
 
 @contextmanager
@@ -159,7 +159,7 @@ def spent_before(job: Job, run_seq: int) -> Cost:
         return Cost()
     total = Cost()
     for one in usage_by_model(job.state, run_seq):
-        price = job.prices.of(one.model) if budget.max_usd is None else job.prices.needed(one.model)
+        price = job.prices.find(one.model) if budget.max_usd is None else job.prices.require(one.model)
         usd = price.usd(one.input_tokens, one.output_tokens) if price else 0.0
         total += Cost(usd, one.input_tokens + one.output_tokens)
     return total
@@ -169,9 +169,9 @@ def _permits(
     job: Job, model: PaidModel, already: Cost, run_id: str, *, known: bool
 ) -> RemoteQuotaClient:
     price = (
-        job.prices.needed(model.base_model)
+        job.prices.require(model.base_model)
         if job.budget.max_usd is not None
-        else job.prices.of(model.base_model)
+        else job.prices.find(model.base_model)
     )
     quota = job.quota
     if not known:

@@ -137,7 +137,7 @@ def _cost(
         tokens += weight * sum(call.input_tokens for call in planned) * factor
         output += weight * sum(call.output_tokens for call in planned)
     told.calls, told.input_tokens, told.output_tokens = round(calls), round(tokens), round(output)
-    price = job.prices.of(told.model)
+    price = job.prices.find(told.model)
     told.usd = None if price is None else round(price.usd(tokens, output), 4)
     told.hours = _hours(job, told, price or Price())
 

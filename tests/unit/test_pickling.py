@@ -129,7 +129,7 @@ USES: list[tuple[Callable[[Path], Any], Callable[[Any, Path], Any]]] = [
 
 
 def _price(prices: Any, _: Path) -> Any:
-    return prices.of("amazon.nova-lite-v1:0")
+    return prices.find("amazon.nova-lite-v1:0")
 
 
 def _write(prompts: Any, _: Path) -> Any:
