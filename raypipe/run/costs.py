@@ -159,7 +159,9 @@ def spent_before(job: Job, run_seq: int) -> Cost:
         return Cost()
     total = Cost()
     for one in usage_by_model(job.state, run_seq):
-        price = job.prices.find(one.model) if budget.max_usd is None else job.prices.require(one.model)
+        price = (
+            job.prices.find(one.model) if budget.max_usd is None else job.prices.require(one.model)
+        )
         usd = price.usd(one.input_tokens, one.output_tokens) if price else 0.0
         total += Cost(usd, one.input_tokens + one.output_tokens)
     return total

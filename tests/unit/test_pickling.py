@@ -22,7 +22,7 @@ from raypipe.sources.s3 import S3BookSource
 from raypipe.state.local import LocalState
 from raypipe.summarizers.llm.summarizer import ModelSummarizer
 from raypipe.text import TextCleaner
-from tests.unit.models_here import models_here, stand_in
+from tests.unit.models_here import fake_sentence_transformers, model_server
 
 SMALL = 20_000
 """Bytes: a part goes along with every actor, and with every write task."""
@@ -48,7 +48,7 @@ TEXT = (PARAGRAPH * 20).encode()
 @pytest.fixture(autouse=True, scope="module")
 def _models() -> Iterator[None]:
     """Let the parts that call models find one."""
-    with models_here(), stand_in():
+    with model_server(), fake_sentence_transformers():
         yield
 
 

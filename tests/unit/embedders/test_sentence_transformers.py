@@ -12,32 +12,36 @@ import pytest
 
 from raypipe.core.errors import SetupError
 from raypipe.embedders.sentence_transformers import SentenceTransformersEmbedder
-from tests.unit.models_here import StandIn, stand_in
+from tests.unit.models_here import FakeSentenceTransformer, fake_sentence_transformers
 
 
 @pytest.fixture
-def library() -> Iterator[type[StandIn]]:
-    with stand_in() as made:
+def library() -> Iterator[type[FakeSentenceTransformer]]:
+    with fake_sentence_transformers() as made:
         yield made
 
 
-def test_it_loads_once_offline_and_on_the_device_that_was_given(library: type[StandIn]) -> None:
+def test_it_loads_once_offline_and_on_the_device_that_was_given(
+    library: type[FakeSentenceTransformer],
+) -> None:
     embedder = SentenceTransformersEmbedder(device="cuda", batch=7)
     embedder.check()
     copy = pickle.loads(pickle.dumps(embedder))
     assert np.allclose(copy.embed(["a lamp"]), embedder.embed(["a lamp"]))
-    [model] = library.made
+    [model] = library.created
     assert model.options == {"device": "cuda", "local_files_only": True, "trust_remote_code": False}
     assert os.environ["HF_HUB_OFFLINE"] == "1"
 
 
-def test_a_download_is_made_when_it_is_asked_for(library: type[StandIn]) -> None:
+def test_a_download_is_made_when_it_is_asked_for(library: type[FakeSentenceTransformer]) -> None:
     SentenceTransformersEmbedder(download=True).check()
-    assert not library.made[0].options["local_files_only"]
+    assert not library.created[0].options["local_files_only"]
     assert "HF_HUB_OFFLINE" not in os.environ
 
 
-def test_vectors_are_normalized_and_queries_have_their_prompt(library: type[StandIn]) -> None:
+def test_vectors_are_normalized_and_queries_have_their_prompt(
+    library: type[FakeSentenceTransformer],
+) -> None:
     embedder = SentenceTransformersEmbedder()
     vectors = embedder.embed(["a lamp", "", "a lighthouse"])
     assert (vectors.dtype, vectors.shape) == (np.float32, (3, 384))
@@ -48,7 +52,7 @@ def test_vectors_are_normalized_and_queries_have_their_prompt(library: type[Stan
     assert embedder.embed([]).shape == (0, 384)
 
 
-def test_another_dimension_is_found_before_the_run(library: type[StandIn]) -> None:
+def test_another_dimension_is_found_before_the_run(library: type[FakeSentenceTransformer]) -> None:
     with pytest.raises(SetupError, match=r"give embedder.dimension=384, or .*shorten=true"):
         SentenceTransformersEmbedder(dimension=128).check()
     with pytest.raises(SetupError, match=r"give embedder.dimension=384$"):
@@ -58,7 +62,7 @@ def test_another_dimension_is_found_before_the_run(library: type[StandIn]) -> No
     assert np.linalg.norm(short) == pytest.approx(1.0)
 
 
-def test_what_cannot_be_loaded_is_one_line(library: type[StandIn]) -> None:
+def test_what_cannot_be_loaded_is_one_line(library: type[FakeSentenceTransformer]) -> None:
     with pytest.raises(SetupError, match=r"hub; give a folder, or embedder.download=true$"):
         SentenceTransformersEmbedder(model="nowhere/none").check()
 

@@ -57,7 +57,7 @@ def test_the_settlement_of_a_returning_worker_counts() -> None:
 
 def test_the_settlement_of_a_returning_worker_corrects_the_budget() -> None:
     harness = create_harness()
-    harness.client = run_account(max_tokens=200)
+    harness.account = run_account(max_tokens=200)
     harness.request("a", 100, 50, worker="sleeps")
     send_heartbeats(harness, 31)
     harness.settle("a", CallOutcome(80, 20))

@@ -63,7 +63,9 @@ def test_after_a_throttle_all_calls_wait_as_long_as_the_server_asked() -> None:
     assert measure_wait_s(quota) > 0.04
 
 
-def test_throttles_in_a_row_lengthen_the_pause_but_throttles_of_calls_in_flight_count_once() -> None:
+def test_throttles_in_a_row_lengthen_the_pause_but_throttles_of_calls_in_flight_count_once() -> (
+    None
+):
     quota = LocalQuotaClient(8, base_s=0.01, cap_s=0.02)
     leases = [quota.acquire(REQUEST) for _ in range(6)]
     for lease in leases:

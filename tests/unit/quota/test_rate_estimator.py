@@ -26,7 +26,9 @@ def create_estimator() -> RateEstimator:
     return RateEstimator(CEILING, 0.0)
 
 
-def rate_after(estimator: RateEstimator, seconds: float, at: float, calls: int = PLATEAU_CALLS) -> float:
+def rate_after(
+    estimator: RateEstimator, seconds: float, at: float, calls: int = PLATEAU_CALLS
+) -> float:
     """Let time pass in which calls wait for tokens; return the rate."""
     for _ in range(calls):
         estimator.count_call()
@@ -39,7 +41,9 @@ def test_a_refusal_after_a_long_time_keeps_the_rate() -> None:
     estimator = create_estimator()
     estimator.learn_refusal(10, granted_at=10, accepted=9_000, tokens=TOKENS)
     assert estimator.per_s == CEILING
-    estimator.learn_refusal(10 + MEMORY_S + 1, granted_at=11 + MEMORY_S, accepted=9_100, tokens=TOKENS)
+    estimator.learn_refusal(
+        10 + MEMORY_S + 1, granted_at=11 + MEMORY_S, accepted=9_100, tokens=TOKENS
+    )
     assert estimator.per_s == CEILING
 
 
@@ -63,7 +67,9 @@ def test_refusals_of_calls_in_flight_count_once() -> None:
     assert estimator.learn_refusal(20, granted_at=19, accepted=10 * 700, tokens=TOKENS)
     rate = estimator.per_s
     for late in range(5):
-        assert not estimator.learn_refusal(20.1 + late / 10, granted_at=19.5, accepted=10 * 700, tokens=TOKENS)
+        assert not estimator.learn_refusal(
+            20.1 + late / 10, granted_at=19.5, accepted=10 * 700, tokens=TOKENS
+        )
     assert estimator.per_s == rate
 
 
