@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from raypipe.coordination.progress import Watched
+from raypipe.coordination.progress import ProgressSource
 from raypipe.coordination.run_coordinator import Progress
 from raypipe.core.options import BudgetOptions
 from raypipe.ledger.usage import usage_by_model
@@ -68,7 +68,7 @@ class CostTracker:
 class CostAwareCoordinator:
     """A run's monitor as its watcher sees it: with the calls of its models, and their stop."""
 
-    monitor: Watched
+    monitor: ProgressSource
     spending: CostTracker
     _stopped: bool = False
     _paused: str = ""
@@ -79,11 +79,11 @@ class CostAwareCoordinator:
         if not self.spending.permits:
             return progress
         totals = self.spending.totals()
-        if not progress.stop and (over := self.spending.over(totals)):
+        if not progress.stop_reason and (over := self.spending.over(totals)):
             self.monitor.stop(over)
-        if progress.stop and not self._stopped:
+        if progress.stop_reason and not self._stopped:
             self._stopped = True
-            self.spending.stop(progress.stop)
+            self.spending.stop(progress.stop_reason)
         if totals.paused != self._paused:
             self._paused = totals.paused
             log.warning("%s", totals.paused or "the models answer again")
@@ -139,7 +139,7 @@ def open_model_context(job: Job, run_id: str, run_seq: int) -> Iterator[tuple[Jo
         model.pool: _permits(job, model, already, run_id, known=model.pool == chat_pool)
         for model in paid_models
     }
-    context = ModelContext(job.state, permits, job.quota.max_in_flight)
+    context = ModelContext(job.ledger.state, permits, job.quota.max_in_flight)
     with_context = replace(
         job,
         summarizer=job.summarizer.with_context(context),
@@ -158,7 +158,7 @@ def spent_before(job: Job, run_seq: int) -> Cost:
     if budget.scope == "run" or (budget.max_usd is None and budget.max_tokens is None):
         return Cost()
     total = Cost()
-    for one in usage_by_model(job.state, run_seq):
+    for one in usage_by_model(job.ledger.state, run_seq):
         price = (
             job.prices.find(one.model) if budget.max_usd is None else job.prices.require(one.model)
         )

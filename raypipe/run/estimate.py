@@ -89,8 +89,8 @@ def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
     books = list_source(job)
     gone = find_deleted(job, books)
     plan = plan_from_ledger(job, books, generation)
-    history = job.checkpoint.history()
-    seen = job.documents.versions() | set(
+    history = job.ledger.checkpoint.history()
+    seen = job.ledger.documents.versions() | set(
         zip(history["book_id"].to_pylist(), history["etag"].to_pylist(), strict=True)
     )
     ids = {book_id for book_id, _ in seen}

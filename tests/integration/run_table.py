@@ -23,10 +23,11 @@ from raypipe.core.book import Book, BookError
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.embedders.protocol import InputType
-from raypipe.ledger.checkpoint import Checkpoint, Processed
+from raypipe.ledger.checkpoint import Checkpoint, CheckpointSettings, Processed
 from raypipe.sources.local import LocalBookSource
 from raypipe.sources.s3 import S3BookSource
 from raypipe.state.local import LocalState
+from raypipe.state.store import State
 from raypipe.summarizers.lead import LeadSummarizer
 from raypipe.summarizers.protocol import Summary
 from raypipe.text import CleanText
@@ -170,9 +171,23 @@ class FullDiskCheckpoint(Checkpoint):
 
 
 @dataclass(frozen=True)
+class FullDiskCheckpointSettings(CheckpointSettings):
+    def open(self, state: State) -> Checkpoint:
+        return FullDiskCheckpoint(state)
+
+
+@dataclass(frozen=True)
 class WaitingCheckpoint(Checkpoint):
-    notes: str = ""
+    notes: str
 
     def append(self, rows: Iterable[Processed], run_seq: int, task: int | str, seq: int) -> str:
         Notes(self.notes).pass_by("ledger")  # the bulk has answered, the ledger knows nothing yet
         return super().append(rows, run_seq, task, seq)
+
+
+@dataclass(frozen=True)
+class WaitingCheckpointSettings(CheckpointSettings):
+    notes: str = ""
+
+    def open(self, state: State) -> Checkpoint:
+        return WaitingCheckpoint(state, self.notes)

@@ -164,13 +164,13 @@ def waiting(stage: Summarize, **more: Any) -> Summarize:
 def test_a_book_that_is_left_is_not_failed(summarize: Summarize, monitor: Here) -> None:
     (row,) = parcel(waiting(summarize, error=LeftError("asked to stop")), "fine")
     assert (row.left, row.failure, row.document) == ("asked to stop", None, None)
-    assert monitor.stopped() == ""
+    assert monitor.stop_reason() == ""
 
 
 def test_a_used_up_budget_stops_the_run(summarize: Summarize, monitor: Here) -> None:
     rows = parcel(waiting(summarize, error=LeftError("no money", stops=True)), "a", "b")
     assert [row.left for row in rows] == ["no money"] * 2
-    assert monitor.stopped() == "no money"
+    assert monitor.stop_reason() == "no money"
 
 
 def test_what_makes_every_book_fail_ends_the_stage(summarize: Summarize) -> None:
