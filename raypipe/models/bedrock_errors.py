@@ -54,7 +54,7 @@ def to_model_error(error: Exception, texts: Sequence[str] = ()) -> ModelError:
     """Convert an exception of boto3 to a `ModelError` that does not quote the request.
 
     Args:
-        error: Any exception; one that boto3 does not define comes from an unreadable answer.
+        error: Any exception. An exception that boto3 does not define means an unreadable answer.
         texts: Texts of the request.
     """
     # A ReadTimeoutError has a response too, and it is None.

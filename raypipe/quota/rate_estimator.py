@@ -4,7 +4,7 @@ A server with a bucket refuses a call if its bucket holds less than the call nee
 two refusals is therefore the number of tokens that were accepted between them, give or take one
 call, divided by the time. After a refusal the rate is set just below this estimate, stays there for
 a while, and then accelerates: the shape of CUBIC (RFC 9438, section 4), which uses a known limit
-fully and still finds a higher one soon.
+fully and still finds a higher limit soon.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections import deque
 from dataclasses import dataclass
 from math import inf
 
-BELOW = 0.95
+INITIAL_SHARE = 0.95
 """Share of the estimate that is tried first; the server's bucket saves up the rest."""
-PLATEAU_S = 15.0
-LEAST_PLATEAU_S = 3.0
+MAX_PLATEAU_S = 15.0
+MIN_PLATEAU_S = 3.0
 """Bounds of the seconds just below a limit. A limit that was measured over a short time is
 exceeded again sooner."""
 PLATEAU_SHARE = 3.0
@@ -25,19 +25,19 @@ PLATEAU_SHARE = 3.0
 PLATEAU_CALLS = 20
 """Minimum number of calls in the longest plateau. Each search for a higher limit costs about one
 refused call, which is a large share of the few calls of a small quota."""
-DOUBLES_S = 5.0
+DOUBLING_S = 5.0
 """Seconds from the end of the plateau to twice the rate."""
-LEAST_START_PER_S = 1_000.0
+MIN_START_PER_S = 1_000.0
 """Minimum start rate of an unknown quota, in tokens per second, for small first calls. If the quota
 is lower, a few more calls are refused at the start."""
-START_DOUBLES_S = 2.0
+START_DOUBLING_S = 2.0
 """Seconds in which the start rate of an unknown quota doubles, until the first refusals."""
 MEMORY_S = 120.0
 """Refusals are forgotten after this many seconds: a quota can change during a run."""
-LEAST_SHARE = 0.5
-"""A refusal lowers a limit to this share at least: between two refusals in quick succession lies
-less than a call."""
-CONSISTENT = 0.98
+MIN_SHARE = 0.5
+"""A refusal lowers a limit to no less than this share of it: between two refusals in quick succession
+lies less than a call."""
+CONSISTENT_SHARE = 0.98
 """An upper bound of at least this share of the rate is consistent with the rate."""
 
 
@@ -79,7 +79,7 @@ class RateEstimator:
     def start(self, tokens: float) -> None:
         """Choose the start rate of an unknown quota: one call of this size per second, or more."""
         if self._base == inf:
-            self._base = max(LEAST_START_PER_S, tokens)
+            self._base = max(MIN_START_PER_S, tokens)
 
     @property
     def per_s(self) -> float:
@@ -87,8 +87,8 @@ class RateEstimator:
         if not self._was_cut:
             if self.ceiling != inf or self._base == inf:
                 return self.ceiling
-            return self._base * math.pow(2.0, min(64.0, self._growth_s / START_DOUBLES_S))
-        return min(self.ceiling, self._base * (BELOW + (self._growth_s / DOUBLES_S) ** 3))
+            return self._base * math.pow(2.0, min(64.0, self._growth_s / START_DOUBLING_S))
+        return min(self.ceiling, self._base * (INITIAL_SHARE + (self._growth_s / DOUBLING_S) ** 3))
 
     @property
     def is_growing(self) -> bool:
@@ -103,7 +103,7 @@ class RateEstimator:
             is_limiting: Whether a call waits for tokens from now on.
         """
         elapsed_s = max(0.0, now - self._updated_at) if self._is_limiting else 0.0
-        min_calls = PLATEAU_CALLS * self._plateau_s / PLATEAU_S
+        min_calls = PLATEAU_CALLS * self._plateau_s / MAX_PLATEAU_S
         on_plateau = self._plateau_used_s < self._plateau_s or self._calls_since_cut < min_calls
         if self._was_cut and on_plateau:
             self._plateau_used_s += elapsed_s
@@ -149,10 +149,10 @@ class RateEstimator:
         self._refusals.append(refusal)
         # After a long time without refusals, only our bucket was fuller than the server's. The
         # caller drains it.
-        if high < self.per_s * CONSISTENT:
-            floor = LEAST_SHARE * (self._base if self._was_cut else self.per_s)
+        if high < self.per_s * CONSISTENT_SHARE:
+            floor = MIN_SHARE * (self._base if self._was_cut else self.per_s)
             self._base = max(floor, high if server_was_full else (low + high) / 2)
-            self._plateau_s = min(PLATEAU_S, max(LEAST_PLATEAU_S, PLATEAU_SHARE * seconds))
+            self._plateau_s = min(MAX_PLATEAU_S, max(MIN_PLATEAU_S, PLATEAU_SHARE * seconds))
             self._plateau_used_s = self._growth_s = 0.0
             self._calls_since_cut = 0
             self._was_cut = True

@@ -13,7 +13,8 @@ from raypipe.quota.protocol import CallOutcome, CallRequest
 DEAD_AFTER_S = 30.0
 """A worker without a heartbeat for this long is dead: its calls in flight count as spent."""
 DOUBT_AFTER_S = 8.0
-"""A worker without a heartbeat for this long gets no lease until the next one: it may be dying."""
+"""A worker without a heartbeat for this long gets no lease until its next heartbeat: it may
+be dying."""
 
 UNKNOWN = CallOutcome(unknown=True)
 

@@ -60,7 +60,10 @@ class TokenBucket:
         self._updated_at, self._per_s = now, per_s
 
     def wait_s(self, amount: float) -> float:
-        """Return the seconds until an amount can be taken; a larger one waits for a full bucket."""
+        """Return the seconds until an amount can be taken.
+
+        An amount larger than the bucket waits for a full bucket.
+        """
         if self._per_s == inf:
             return 0.0
         missing = min(amount, self.depth) - self.level

@@ -1,4 +1,4 @@
-"""The calls that wait for a lease, in the order in which they get one."""
+"""The queue of calls that wait for a lease."""
 
 from __future__ import annotations
 

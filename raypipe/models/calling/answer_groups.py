@@ -10,8 +10,8 @@ from raypipe.ledger.answer_cache import AnswerCache, AnswerGroup
 class AnswerGroups:
     """Cached answers by group, each shared by the group's pending calls. Thread-safe.
 
-    A group is a book, or one of the groups of embeddings. It is loaded for its first call and
-    dropped after its last one.
+    A group is a book, or a group of embeddings. It is loaded for its first call and dropped after
+    its last call.
     """
 
     def __init__(self, cache: AnswerCache) -> None:

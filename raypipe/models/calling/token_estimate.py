@@ -17,8 +17,7 @@ class TokenEstimate:
     """Bytes of UTF-8 per token, learned from the server's counts. Thread-safe.
 
     English has 3 to 4 bytes per token (2.9 with the newest tokenizers), so a start of 3 does not
-    underestimate tokens. An estimate that was too low is corrected fast, one that was too high
-    slowly.
+    underestimate tokens. Underestimates are corrected fast, overestimates slowly.
 
     Args:
         bytes_per_token: Start value.

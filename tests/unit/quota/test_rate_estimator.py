@@ -10,11 +10,11 @@ from raypipe.core.options import QuotaOptions
 from raypipe.quota.limits import Limits
 from raypipe.quota.protocol import CallOutcome, CallRequest
 from raypipe.quota.rate_estimator import (
-    BELOW,
-    LEAST_SHARE,
+    INITIAL_SHARE,
+    MAX_PLATEAU_S,
     MEMORY_S,
+    MIN_SHARE,
     PLATEAU_CALLS,
-    PLATEAU_S,
     RateEstimator,
 )
 
@@ -58,7 +58,7 @@ def test_the_tokens_accepted_between_two_refusals_give_the_rate() -> None:
     estimator = create_estimator()
     estimator.learn_refusal(10, granted_at=10, accepted=0, tokens=TOKENS)
     estimator.learn_refusal(30, granted_at=30, accepted=20 * 600, tokens=TOKENS)
-    assert estimator.per_s == pytest.approx(600 * BELOW, rel=0.01)
+    assert estimator.per_s == pytest.approx(600 * INITIAL_SHARE, rel=0.01)
 
 
 def test_refusals_of_calls_in_flight_count_once() -> None:
@@ -77,7 +77,7 @@ def test_refusals_in_quick_succession_halve_the_rate_at_most() -> None:
     estimator = create_estimator()
     for at in (10.0, 11.0):
         estimator.learn_refusal(at, granted_at=at, accepted=0, tokens=TOKENS)
-    assert estimator.per_s == pytest.approx(CEILING * LEAST_SHARE * BELOW)
+    assert estimator.per_s == pytest.approx(CEILING * MIN_SHARE * INITIAL_SHARE)
 
 
 def test_a_debt_of_the_servers_bucket_explains_a_refusal() -> None:
@@ -93,7 +93,7 @@ def test_after_a_plateau_the_rate_grows_up_to_the_ceiling() -> None:
     estimator.learn_refusal(30, granted_at=30, accepted=20 * 500, tokens=TOKENS)
     estimator.advance(30, is_limiting=True)
     rate = estimator.per_s
-    assert rate_after(estimator, PLATEAU_S - 0.5, 30) == rate
+    assert rate_after(estimator, MAX_PLATEAU_S - 0.5, 30) == rate
     assert rate * 1.3 > rate_after(estimator, 3, 45) > rate
     assert rate_after(estimator, 6, 48) == CEILING
     assert not estimator.is_growing
@@ -105,7 +105,7 @@ def test_the_plateau_of_a_small_quota_lasts_a_minimum_number_of_calls() -> None:
     estimator.learn_refusal(30, granted_at=30, accepted=20 * 500, tokens=TOKENS)
     estimator.advance(30, is_limiting=True)
     rate = estimator.per_s
-    assert rate_after(estimator, 4 * PLATEAU_S, 30, PLATEAU_CALLS - 1) == rate
+    assert rate_after(estimator, 4 * MAX_PLATEAU_S, 30, PLATEAU_CALLS - 1) == rate
     assert rate_after(estimator, 3, 90, 1) > rate
 
 
@@ -124,7 +124,7 @@ def test_if_the_servers_bucket_was_full_the_rate_is_the_upper_bound() -> None:
     estimator = create_estimator()
     estimator.learn_refusal(10, granted_at=10, accepted=0, tokens=TOKENS)
     estimator.learn_refusal(20, granted_at=20, accepted=5_000, tokens=TOKENS, server_was_full=True)
-    assert estimator.per_s == pytest.approx((5_000 + TOKENS) / 10 * BELOW)
+    assert estimator.per_s == pytest.approx((5_000 + TOKENS) / 10 * INITIAL_SHARE)
 
 
 def test_burndown_that_the_server_has_not_charged_explains_a_refusal() -> None:
