@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 EMBEDDED = "embedded"
 _ANY_URL = "http://127.0.0.1:1"
-_PLACES = {"storage.endpoint_url": "s3", "opensearch.endpoint": "opensearch"}
+_PLACES = {"storage.endpoint_url": "start_s3", "opensearch.endpoint": "start_opensearch"}
 
 
 def start_local_services(cfg: DictConfig, services: Services) -> None:

@@ -35,8 +35,8 @@ START_DOUBLING_S = 2.0
 MEMORY_S = 120.0
 """Refusals are forgotten after this many seconds: a quota can change during a run."""
 MIN_SHARE = 0.5
-"""A refusal lowers a limit to no less than this share of it: between two refusals in quick succession
-lies less than a call."""
+"""A refusal lowers a limit to no less than this share of it: between two refusals in quick
+succession lies less than a call."""
 CONSISTENT_SHARE = 0.98
 """An upper bound of at least this share of the rate is consistent with the rate."""
 

@@ -106,9 +106,9 @@ def fake_sentence_transformers() -> Iterator[type[FakeSentenceTransformer]]:
     module.__spec__ = importlib.machinery.ModuleSpec("sentence_transformers", None)
     fake = type("Fake", (FakeSentenceTransformer,), {"created": []})
     module.SentenceTransformer = fake  # type: ignore[attr-defined]
-    sentence_transformers._model.cache_clear()
+    sentence_transformers._load_model.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "sentence_transformers", module)
         patch.delenv("HF_HUB_OFFLINE", raising=False)
         yield fake
-    sentence_transformers._model.cache_clear()
+    sentence_transformers._load_model.cache_clear()

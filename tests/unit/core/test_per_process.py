@@ -24,14 +24,6 @@ def test_threads_that_ask_at_the_same_time_get_the_same_object() -> None:
     assert sorted(created) == ["one", "two"]
 
 
-def test_a_cleared_cache_creates_again() -> None:
-    created = cached_per_process()(object)
-    first = created()
-    assert created() is first
-    created.cache_clear()
-    assert created() is not first
-
-
 def test_a_holder_creates_once_and_again_after_clear() -> None:
     holder: PerProcess[object] = PerProcess()
     first = holder.get(object)
@@ -45,3 +37,14 @@ def test_a_pickled_holder_arrives_empty() -> None:
     holder.get(threading.Lock)  # locks cannot be pickled
     arrived = pickle.loads(pickle.dumps(holder))
     assert arrived.get(lambda: "new") == "new"
+
+
+def test_a_cached_factory_creates_again_after_its_cache_is_cleared() -> None:
+    @cached_per_process()
+    def create() -> object:
+        return object()
+
+    first = create()
+    assert create() is first
+    create.cache_clear()
+    assert create() is not first

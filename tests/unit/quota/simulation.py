@@ -21,7 +21,7 @@ from raypipe.quota.prices import Price
 from raypipe.quota.protocol import CallOutcome, CallRequest, Lease
 from raypipe.quota.sessions import RunAccount
 from raypipe.quota.waiting_calls import Refusal
-from raypipe.simulator.calls import Refused
+from raypipe.simulator.calls import CallRefused
 from raypipe.simulator.options import ServerQuotaOptions
 from raypipe.simulator.quota import Quota
 
@@ -173,7 +173,7 @@ class Simulation:
         reserved = tokens + request.max_tokens
         try:
             self._server_quota.admit(reserved)
-        except Refused as refused:
+        except CallRefused as refused:
             self.log.throttles.append(self.now)
             retry_after_s = refused.retry_after_s if self.workload.retry_after else None
             outcome = CallOutcome(throttled=True, retry_after_s=retry_after_s)
