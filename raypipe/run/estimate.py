@@ -207,7 +207,7 @@ def _add_costs(estimate: RunEstimate, totals: _CallTotals, limits: ModelLimits) 
     estimate.calls = round(totals.calls)
     estimate.input_tokens = round(totals.input_tokens)
     estimate.output_tokens = round(totals.output_tokens)
-    price = limits.prices.of(estimate.model)
+    price = limits.prices.find(estimate.model)
     if price is None:
         estimate.usd = None
     else:

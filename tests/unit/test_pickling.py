@@ -24,7 +24,7 @@ from raypipe.sources.s3 import S3BookSource
 from raypipe.state.local import LocalState
 from raypipe.summarizers.llm.summarizer import ModelSummarizer
 from raypipe.text import TextCleaner
-from tests.unit.models_here import models_here, stand_in
+from tests.unit.models_here import fake_sentence_transformers, model_server
 
 MAX_BYTES = 20_000
 """Every actor and every write task receives its own copy of a part."""
@@ -50,7 +50,7 @@ TEXT = (PARAGRAPH * 20).encode()
 @pytest.fixture(autouse=True, scope="module")
 def _models() -> Iterator[None]:
     """Start a model server for the parts that call models."""
-    with models_here(), stand_in():
+    with model_server(), fake_sentence_transformers():
         yield
 
 
@@ -136,7 +136,7 @@ USES: list[tuple[Callable[[Path], Any], Callable[[Any, Path], Any]]] = [
 
 
 def _price(prices: Any, _: Path) -> Any:
-    return prices.of("amazon.nova-lite-v1:0")
+    return prices.find("amazon.nova-lite-v1:0")
 
 
 def _write(prompts: Any, _: Path) -> Any:
