@@ -1,4 +1,4 @@
-"""How a book becomes a summary: a `Summarizer` turns clean text into a `Summary`."""
+"""The contract of summarizers: a `Summarizer` turns the clean text of a book into a `Summary`."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from raypipe.models.protocol import Stopped, never_stopped
+from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.text import CleanText
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a summarizer says of one book.
+    """The summary of one book.
 
     Args:
         text: The summary, never empty.
-        keywords: Telling words, best first.
-        model_calls: Model calls that were made, and may be on the bill.
-        input_tokens: Tokens of those calls, as the server counted them.
-        output_tokens: The same, of the answers.
-        flags: What a person may want to look at, e.g. `trimmed`.
-        title: A better title than the cleaner found; empty = keep the cleaner's.
-        author: The same of the author.
-        genre: What kind of book it is, in a few words.
-        setting: Where it is set.
-        period: When it is set.
-        plot: What happens, or what is argued.
-        themes: What it is about.
-        characters: `Name: who they are`; one string each, since that is how people search.
+        keywords: Keywords, best first.
+        model_calls: Model calls that were made and may be billed.
+        input_tokens: Input tokens of those calls, as counted by the server.
+        output_tokens: Output tokens of those calls, as counted by the server.
+        flags: Properties worth a look, e.g. `trimmed`.
+        title: A better title than the cleaner's; empty keeps the cleaner's.
+        author: A better author than the cleaner's; empty keeps the cleaner's.
+        genre: The kind of book, in a few words.
+        setting: Where the book is set.
+        period: When the book is set.
+        plot: The plot, or the argument of a book without a plot.
+        themes: The subjects of the book.
+        characters: `Name: who they are`, each a single string, since users search that way.
         sections: `heading: summary` of each part of the book, in reading order.
-        degraded: Why something simpler stands in for the model's answer; empty = it does not.
-        cached_calls: Model calls that an earlier run had paid for.
+        degraded: Why a simpler summary replaces the model's answer; empty if none does.
+        cached_calls: Model calls that an earlier run paid for.
     """
 
     text: str
@@ -54,30 +54,30 @@ class Summary:
 
 
 class Summarizer(Protocol):
-    """Turns a book's clean text into a summary; made on the driver, used on workers."""
+    """Turn a book's clean text into a summary; created on the driver, used on workers."""
 
     @property
     def name(self) -> str:
-        """Name the summarizer in documents and messages, e.g. `extractive`."""
+        """Name of the summarizer in documents and messages, e.g. `extractive`."""
 
     @property
     def in_flight(self) -> int:
-        """Books that one worker should work on at once; 0 = it computes: one after another."""
+        """Books that a worker summarizes concurrently; 0 for one after another (CPU-bound)."""
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what changes its summaries: model, parameters, versions; never a region."""
+        """Return everything that changes summaries: model, parameters, versions; never a region."""
 
     def check(self) -> None:
-        """Raise `SetupError` if it could summarize no book (credentials, model)."""
+        """Check credentials and model; raise `SetupError` if no book could be summarized."""
 
-    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
+    def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
         """Return the summary of one book; safe for `in_flight` threads.
 
         Args:
             book: The book.
-            stopped: Asked before anything new is begun for this book.
+            stop_check: Returns the stop reason, or '' to continue; asked before each new call.
 
         Raises:
             BookError: This book cannot be summarized.
-            LeftError: A stop or the budget came first.
+            LeftError: The run stops or the budget is used up; the book is left for another run.
         """

@@ -21,7 +21,7 @@ from raypipe.simulator.options import FaultOptions, LatencyOptions, ModelOptions
 from raypipe.state.local import LocalState
 from raypipe.summarizers.llm.summarizer import ModelSummarizer
 from raypipe.text import CleanText, TextCleaner
-from tests.unit.summarizers.models import prompts
+from tests.unit.summarizers.models import default_prompts
 
 pytestmark = pytest.mark.integration
 
@@ -67,7 +67,7 @@ def summarizer(server: ModelServer, folder: Path, **settings: Any) -> ModelSumma
     made = ModelSummarizer(
         **{
             "model": model,
-            "prompts": prompts(),
+            "prompts": default_prompts(),
             "embedder": WordLlamaEmbedder(),
             "max_chunks": 600,
             **settings,

@@ -20,7 +20,7 @@ from raypipe.core.book import Book
 from raypipe.ledger.failures import KINDS
 from raypipe.models import error_policy as policy
 from raypipe.opensearch.bulk import error_policy as bulk_policy
-from raypipe.summarizers.llm import task_runner as asking
+from raypipe.summarizers.llm.task_runner import FAILURE_KINDS
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "raypipe"
@@ -130,7 +130,7 @@ PASSED_ON = {
     "_refusal",
     "failed_row",
     "_raise",
-    "_best",
+    "_use_better",
 }
 """Functions that pass on a kind made elsewhere: one of BookError, `kind_of` or a table."""
 
@@ -176,7 +176,7 @@ def test_every_kind_that_is_made_is_explained_and_the_other_way_round() -> None:
     table = {kind for kind, _, _ in s3._BOOK_ERRORS.values()} | {s3._book_error(_book(), "?").kind}
     by_type = {bulk_policy.kind_of(name) for name in ("mapper_parsing_exception", "other")}
     asked = {rule.kind for rule in policy.CODES.values()}
-    judged = {*asking._KINDS.values(), "bad_answer"}
+    judged = {*FAILURE_KINDS.values(), "bad_answer"}
     assert found().made | table | by_type | asked | judged == set(KINDS)
 
 
