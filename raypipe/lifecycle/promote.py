@@ -133,9 +133,7 @@ class Promoter:
     def _forget(self, handle: IndexRef, removed: Set[str]) -> None:
         """Take out of an old index what was removed at the source while another was served."""
         if removed:
-            delete_from_index(
-                self.index, handle, removed, Checkpoint(state=self.state), self.run_seq
-            )
+            delete_from_index(self.index, handle, removed, Checkpoint(self.state), self.run_seq)
             refresh(self.index, handle)
 
     def names(self) -> str:
@@ -169,7 +167,7 @@ class Promoter:
 
     def _said(self, new: IndexRef) -> dict[str, str]:
         """Return the ETags of the books that the ledger says the new index has."""
-        ledger = Checkpoint(state=self.state).of_generation(new.generation)
+        ledger = Checkpoint(self.state).of_generation(new.generation)
         return dict(zip(ledger["book_id"].to_pylist(), ledger["etag"].to_pylist(), strict=True))
 
     def _there(self, new: IndexRef, wanted: Set[str]) -> dict[str, IndexedBook]:

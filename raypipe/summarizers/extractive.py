@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.embedders.protocol import Embedder
 from raypipe.summarizers.keywords import extract_keywords
-from raypipe.summarizers.protocol import Summary
+from raypipe.summarizers.protocol import LocalSummarizer, Summary
 from raypipe.summarizers.sentence_selection import is_prose, select_sentences
 from raypipe.text import CleanText, count_words, split_sentences
 
@@ -21,7 +21,7 @@ _MAX_CANDIDATES = 20_000
 
 
 @dataclass(frozen=True)
-class ExtractiveSummarizer:
+class ExtractiveSummarizer(LocalSummarizer):
     """Select the sentences whose mean vector comes closest to the mean of the whole book.
 
     The selection is greedy, in slices of equal length from start to end, so that no part of the

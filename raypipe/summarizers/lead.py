@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from raypipe.core.stop import StopCheck, never_stopped
-from raypipe.summarizers.protocol import Summary
+from raypipe.summarizers.protocol import LocalSummarizer, Summary
 from raypipe.text import CleanText
 
 _MAX_WORD_CHARS = 30
 
 
 @dataclass(frozen=True)
-class LeadSummarizer:
+class LeadSummarizer(LocalSummarizer):
     """Return the first words of a book: costs nothing, and tells little about the book.
 
     Args:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from raypipe.core.stop import StopCheck, never_stopped
+from raypipe.models.context import CallsNoModel, ModelContext, PaidModel
+from raypipe.quota.protocol import CallRequest
 from raypipe.text import CleanText
 
 
@@ -53,6 +55,39 @@ class Summary:
     cached_calls: int = 0
 
 
+class EstimatedCall(Protocol):
+    """The tokens of a model call that a summarizer would make."""
+
+    @property
+    def input_tokens(self) -> int:
+        """Estimated tokens of the request."""
+
+    @property
+    def output_tokens(self) -> int:
+        """Estimated tokens of the answer."""
+
+
+class CallEstimator(Protocol):
+    """Estimate the model calls of a book without making them."""
+
+    @property
+    def bytes_per_token(self) -> float:
+        """UTF-8 bytes of text per token, as assumed by the estimates."""
+
+    def typical_call(self) -> CallRequest:
+        """Return the maximum tokens of a typical call, for checks against the quota."""
+
+    def plan_calls(self, book: CleanText) -> Sequence[EstimatedCall]:
+        """Return the calls that a book takes.
+
+        Raises:
+            BookError: The book would fail.
+        """
+
+    def count_tokens(self, text: str) -> int | None:
+        """Return the server's token count of a text, free of charge; None if it has none."""
+
+
 class Summarizer(Protocol):
     """Turn a book's clean text into a summary; created on the driver, used on workers."""
 
@@ -63,6 +98,20 @@ class Summarizer(Protocol):
     @property
     def in_flight(self) -> int:
         """Books that a worker summarizes concurrently; 0 for one after another (CPU-bound)."""
+
+    @property
+    def paid_model(self) -> PaidModel | None:
+        """The model whose calls cost money; None if the summarizer runs locally."""
+
+    @property
+    def call_estimator(self) -> CallEstimator | None:
+        """The estimator of its model calls; None if there is nothing to estimate."""
+
+    def with_context(self, context: ModelContext) -> Self:
+        """Return the summarizer with the answer cache and quota of a run.
+
+        Called once per run, on the driver, before the summarizer is sent to the workers.
+        """
 
     def identity(self) -> Mapping[str, Any]:
         """Return everything that changes summaries: model, parameters, versions; never a region."""
@@ -81,3 +130,11 @@ class Summarizer(Protocol):
             BookError: This book cannot be summarized.
             LeftError: The run stops or the budget is used up; the book is left for another run.
         """
+
+
+class LocalSummarizer(CallsNoModel):
+    """Base class of summarizers that run locally: no model, no quota, nothing to estimate."""
+
+    @property
+    def call_estimator(self) -> None:
+        """None: there are no model calls."""

@@ -139,7 +139,7 @@ def rebuild(index: IndexConfig, state: LocalState, docs: Sequence[Document], num
         )
         for doc in made
     ]
-    Checkpoint(state=state).append(rows, number + 1, 0, 0)
+    Checkpoint(state).append(rows, number + 1, 0, 0)
     served = Promoter(index, state, IndexOptions(keep=0), 99).promote(handle)
     assert served.index == handle.physical, served
 

@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from raypipe.core.errors import SetupError
+from raypipe.models.context import CallsNoModel
 from raypipe.opensearch.bulk.writer import Ack, BulkWriter, Rejected, Result, SinkError
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index.index import (
@@ -52,7 +53,7 @@ ENDLESS_QUERIES = {
 }
 
 
-class StubEmbedder:
+class StubEmbedder(CallsNoModel):
     """Vectors by the first word that it knows."""
 
     name = "stub"

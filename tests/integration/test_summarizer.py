@@ -73,7 +73,7 @@ def summarizer(server: ModelServer, folder: Path, **settings: Any) -> ModelSumma
             **settings,
         }
     )
-    return made.bound(account)
+    return made.with_context(account)
 
 
 def small(book: CleanText) -> int:
@@ -83,7 +83,7 @@ def small(book: CleanText) -> int:
 
 def test_a_long_book_is_paid_for_once(server: ModelServer, book: CleanText, tmp_path: Path) -> None:
     one = summarizer(server, tmp_path, chunk_tokens=small(book), chunk_words=60)
-    planned = one.calls_of(book)
+    planned = one.plan_calls(book)
     first = one.summarize(book)
     stats = server.stats()
     assert 350 <= len(first.sections) <= 600
@@ -131,7 +131,7 @@ def test_refusals_and_cuts_are_asked_again(tmp_path: Path, book: CleanText) -> N
         assert server.stats()["admitted"] == summary.model_calls
         assert set(server.stats()["faults"]) >= {"refusal", "max_tokens"}
     assert (summary.degraded, summary.flags) == ("", ())
-    planned = len(summarizer(server, tmp_path).calls_of(book))
+    planned = len(summarizer(server, tmp_path).plan_calls(book))
     assert planned + 2 <= summary.model_calls <= planned + 8
 
 
@@ -153,7 +153,7 @@ def test_a_narrower_window_than_thought_halves_the_chunks(tmp_path: Path, book: 
         one = summarizer(server, tmp_path, chunk_tokens=6_000, fan_in=4)
         summary = one.summarize(book)
     assert summary.text
-    planned = sum(call.level == "chunk" for call in one.calls_of(book))
+    planned = sum(call.level == "chunk" for call in one.plan_calls(book))
     assert len(summary.sections) > planned
 
 
@@ -162,7 +162,7 @@ def test_a_stop_leaves_the_book_and_what_was_paid_is_kept(tmp_path: Path, book: 
     stop = threading.Event()
     with ModelServer(slow) as server:
         one = summarizer(server, tmp_path, chunk_tokens=small(book), chunk_words=60)
-        one = one.bound(dataclasses.replace(one.account or ModelContext(), max_in_flight=4))
+        one = one.with_context(dataclasses.replace(one.context or ModelContext(), max_in_flight=4))
         threading.Timer(1.0, stop.set).start()
         with pytest.raises(LeftError):
             one.summarize(book, lambda: "stopped" if stop.is_set() else "")

@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from raypipe.config import build as config
-from raypipe.ledger.checkpoint import Checkpoint
+from raypipe.ledger.checkpoint import Checkpoint, CheckpointSettings
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index.index import IndexConfig
 from raypipe.sources.local import LocalBookSource
@@ -102,6 +102,10 @@ def _use_checkpoint(part: Checkpoint, _: Path) -> Any:
     return part.history().num_rows
 
 
+def _use_checkpoint_settings(part: CheckpointSettings, folder: Path) -> Any:
+    return part.open(LocalState(str(folder))).history().num_rows
+
+
 def _clean(part: TextCleaner, _: Path) -> Any:
     return part.clean(TEXT, "a.txt")
 
@@ -113,7 +117,7 @@ def _embed(part: Any, _: Path) -> Any:
 def _summarize(part: Any, _: Path) -> Any:
     book = TextCleaner().clean(TEXT, "a.txt")
     # Without its model, a summarizer can only say what it would ask.
-    return part.calls_of(book) if isinstance(part, ModelSummarizer) else part.summarize(book)
+    return part.plan_calls(book) if isinstance(part, ModelSummarizer) else part.summarize(book)
 
 
 def _made(group: str, choice: str, _: Path) -> Any:
@@ -124,7 +128,8 @@ USES: list[tuple[Callable[[Path], Any], Callable[[Any, Path], Any]]] = [
     (lambda folder: LocalBookSource(str(folder)), _use_local),
     (lambda _: S3BookSource("b", endpoint_url="http://127.0.0.1:1", anonymous=True), _use_s3),
     (lambda _: IndexConfig(Connection("http://127.0.0.1:9200")), _use_index),
-    (lambda folder: Checkpoint(state=LocalState(str(folder))), _use_checkpoint),
+    (lambda folder: Checkpoint(LocalState(str(folder))), _use_checkpoint),
+    (lambda _: CheckpointSettings(), _use_checkpoint_settings),
 ]
 
 
@@ -133,7 +138,7 @@ def _price(prices: Any, _: Path) -> Any:
 
 
 def _write(prompts: Any, _: Path) -> Any:
-    return prompts.written("chunk", text="a lamp", words="20")
+    return prompts.render("chunk", text="a lamp", words="20")
 
 
 USE = {

@@ -76,7 +76,7 @@ class ParallelBulkWriter:
 
     def _share(self, at: int, documents: Sequence[Document]) -> tuple[list[Rejected], Counters]:
         lane = SharedLimiter(self.marks, f"{self.task}-{at}")
-        stopped = self.marks.stopped
+        stopped = self.marks.stop_reason
         writer = BulkWriter(self.index, self.handle, self.run_seq, lane=lane, stopped=stopped)
         results = (result for batch in writer.write(documents) for result in batch)
         return [one for one in results if isinstance(one, Rejected)], writer.counters

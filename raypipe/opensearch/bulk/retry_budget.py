@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from raypipe.models.protocol import never_stopped
+from raypipe.core.stop import never_stopped
 
 STOP_BUDGET_S = 8.0
 """Seconds in which a server in trouble may still take documents once the run is asked to stop."""

@@ -13,7 +13,7 @@ from typing import Any
 from raypipe.coordination.limiter import Limiter, NoLimiter
 from raypipe.core.book import Document
 from raypipe.core.retry import full_jitter
-from raypipe.models.protocol import never_stopped
+from raypipe.core.stop import never_stopped
 from raypipe.opensearch.bulk import error_policy as policy
 from raypipe.opensearch.bulk.batch_size import MOST_REFUSED, AdaptiveBatchSize
 from raypipe.opensearch.bulk.error_policy import Action, SinkError

@@ -70,11 +70,11 @@ class StrictChecker:
             return CheckedAnswer(self._check(fields.summary, answer, task.words), fields)
         result = self._check(clean_answer(answer.text), answer, task.words)
         if "{" in answer.text[:_PROSE_CHARS]:  # half a JSON object cannot be used as prose
-            problem = "cut" if answer.stop == "max_tokens" else "form"
+            problem = "cut" if answer.stop_reason == "max_tokens" else "form"
             return CheckedAnswer(CheckResult("", problem, is_usable=False))
         # Prose can be used as the summary if the model cannot write JSON.
         is_bad = not result.is_usable or result.problem == "cut"
         return CheckedAnswer(result if is_bad else CheckResult(result.text, "form"))
 
     def _check(self, text: str, answer: Answer, words: int) -> CheckResult:
-        return self.checks.check(text, answer.stop, words)
+        return self.checks.check(text, answer.stop_reason, words)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from raypipe.models.protocol import Stop
+from raypipe.models.protocol import StopReason
 from raypipe.summarizers.llm.prompts import CATALOG_TAG, TEXT_TAG
 from raypipe.text import count_words
 from raypipe.text.language import UNKNOWN, detect_language
@@ -105,17 +105,17 @@ class AnswerChecks:
     language: str
     instructions: str
 
-    def check(self, answer: str, stop: Stop, words: int) -> CheckResult:
+    def check(self, answer: str, stop_reason: StopReason, words: int) -> CheckResult:
         """Check an answer in prose.
 
         Args:
             answer: The text.
-            stop: Why the model stopped.
+            stop_reason: Why the model stopped.
             words: Maximum words that the prompt asked for.
         """
         text = remove_preamble(answer)
         problems = set(self._find_problems(text, words))
-        if stop == "max_tokens":
+        if stop_reason == "max_tokens":
             problems.add("cut")
         text = _repair(text, problems, words)
         is_unusable = problems & _UNUSABLE_PROBLEMS or not text

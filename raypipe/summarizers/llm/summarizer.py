@@ -11,9 +11,9 @@ from typing import Any, Self, cast, get_args
 from raypipe.core.per_process import PerProcess
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.embedders.protocol import Embedder
-from raypipe.models.calling.caller import Caller
+from raypipe.models.calling.caller import ModelCaller
 from raypipe.models.calling.model_calls import chat_call
-from raypipe.models.context import ModelContext
+from raypipe.models.context import ModelContext, PaidModel
 from raypipe.models.protocol import Answer, ChatModel, Question
 from raypipe.quota.protocol import CallRequest
 from raypipe.summarizers.extractive import ExtractiveSummarizer
@@ -31,7 +31,7 @@ from raypipe.summarizers.llm.quotes import SENTENCE_LOCK, Quotes
 from raypipe.summarizers.llm.task_runner import AskModel, TaskRunner
 from raypipe.summarizers.llm.token_budget import TokenBudget
 from raypipe.summarizers.llm.usage import BookUsage
-from raypipe.summarizers.protocol import Summary
+from raypipe.summarizers.protocol import CallEstimator, Summary
 from raypipe.text import CleanText
 
 FALLBACKS = ("none", "extractive")
@@ -48,7 +48,7 @@ class ModelSummarizer:
     The book is cut into chunks along its chapters. Their summaries are merged, `fan_in` at a
     time, until one call can write the answer about the book from the remaining summaries. Merges
     and that answer also get typical sentences of the book. All chunks of a book are submitted at
-    once; `account` limits how many calls are in flight.
+    once; `context` limits how many calls are in flight.
 
     Title and author of the cleaner take precedence: they come from the file itself. The model's
     author is used if the cleaner found none. The model's title is used only if the cleaner had
@@ -78,7 +78,7 @@ class ModelSummarizer:
         fallback: If the model gives no usable answer, `extractive` uses sentences of the book
             and states so in `Summary.degraded`; `none` fails the book.
         in_flight: Books that a worker summarizes concurrently.
-        account: Cache and quota of the run; None for neither.
+        context: Answer cache and quota of the run, see `with_context`; None for neither.
 
     Raises:
         ValueError: A setting is out of range.
@@ -103,8 +103,8 @@ class ModelSummarizer:
     limit_bytes_per_token: float = 3.0
     fallback: str = "none"
     in_flight: int = 16
-    account: ModelContext | None = field(default=None, repr=False, compare=False)
-    _caller: PerProcess[Caller] = field(
+    context: ModelContext | None = field(default=None, repr=False, compare=False)
+    _caller: PerProcess[ModelCaller] = field(
         default_factory=PerProcess, init=False, repr=False, compare=False
     )
 
@@ -132,18 +132,18 @@ class ModelSummarizer:
         return self.model.name
 
     @property
-    def base_model(self) -> str:
-        """The model's id as in the price table."""
-        return self.model.base_model
+    def paid_model(self) -> PaidModel:
+        """The chat model: each of its calls costs money."""
+        return self.model
 
     @property
-    def pool(self) -> str:
-        """Name of the quota that its calls draw on."""
-        return self.model.pool
+    def call_estimator(self) -> CallEstimator:
+        """The summarizer itself: it plans the calls of a book without making them."""
+        return self
 
-    def bound(self, account: ModelContext) -> Self:
-        """Return the summarizer with the cache and quota of a run."""
-        return replace(self, account=account)
+    def with_context(self, context: ModelContext) -> Self:
+        """Return a copy that uses the answer cache and quota of a run."""
+        return replace(self, context=context)
 
     def identity(self) -> Mapping[str, Any]:
         """Return everything that changes summaries.
@@ -166,7 +166,7 @@ class ModelSummarizer:
         self.embedder.check()
         self.model.check()
 
-    def calls_of(self, book: CleanText) -> list[PlannedCall]:
+    def plan_calls(self, book: CleanText) -> list[PlannedCall]:
         """Return the calls that a book will take; no model is asked.
 
         Raises:
@@ -174,8 +174,8 @@ class ModelSummarizer:
         """
         return plan_calls(self._questions(book), self._strategy)
 
-    def need(self) -> CallRequest:
-        """Return the maximum tokens of the usual call, which summarizes a chunk."""
+    def typical_call(self) -> CallRequest:
+        """Return the maximum tokens of the call for a chunk; most calls are for chunks."""
         budget = self.budget
         prompt_bytes = budget.chunk_bytes + budget.overhead_bytes
         return CallRequest(
@@ -267,10 +267,12 @@ class ModelSummarizer:
 
     def _ask(self, book: CleanText, stop_check: StopCheck, usage: BookUsage) -> AskModel:
         """Return the function that sends this book's questions and counts their usage."""
-        caller = self._caller.get(lambda: Caller(self.account or ModelContext(), self.pool))
+        caller = self._caller.get(
+            lambda: ModelCaller(self.context or ModelContext(), self.model.pool)
+        )
 
         def ask(question: Question, task: Task, keep: Callable[[Answer], bool]) -> Future[Answer]:
-            call = chat_call(self.model, question, keep, caller.estimate)
+            call = chat_call(self.model, question, keep, caller.token_estimate)
             call = replace(call, send=usage.count_paid(call.send))
             future = caller.submit(book.sha256, call, stop_check, name=book.title)
             future.add_done_callback(usage.count_answer)

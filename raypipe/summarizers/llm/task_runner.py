@@ -165,7 +165,7 @@ class TaskRunner:
             # the same retry follows, and the cache has that answer as well: nothing is paid twice.
             checked = self.checker(task, answer)
             pending.last_checked = (answer, checked)
-            return answer.stop == "end" and checked.result.is_usable
+            return answer.stop_reason == "end" and checked.result.is_usable
 
         future = self.ask(self.questions.write(task), task, keep)
         self._waiting[future] = None
@@ -177,9 +177,9 @@ class TaskRunner:
         except TooLongError:
             pending.on_too_long()
             return
-        if answer.stop == "context":
+        if answer.stop_reason == "context":
             pending.on_too_long()
-        elif answer.stop == "filtered":
+        elif answer.stop_reason == "filtered":
             pending.on_give_up(
                 BookError(
                     "filtered",

@@ -7,7 +7,7 @@ from typing import Any
 
 from raypipe.coordination.limiter import Limiter
 from raypipe.core.book import Document
-from raypipe.models.protocol import never_stopped
+from raypipe.core.stop import never_stopped
 from raypipe.opensearch.bulk.writer import BulkWriter, Result
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index.index import IndexConfig, IndexRef

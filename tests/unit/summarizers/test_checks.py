@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from raypipe import embedded
-from raypipe.models.protocol import Stop
+from raypipe.models.protocol import StopReason
 from raypipe.simulator.answers import REFUSAL
 from raypipe.summarizers.llm.checks import (
     PROBLEMS,
@@ -34,9 +34,11 @@ PROSE = " ".join(
 )
 
 
-def check(text: str, words: int = 100, stop: Stop = "end", language: str = "en") -> CheckResult:
+def check(
+    text: str, words: int = 100, stop_reason: StopReason = "end", language: str = "en"
+) -> CheckResult:
     checks = AnswerChecks(language, default_prompts().instructions())
-    return checks.check(text, stop, words)
+    return checks.check(text, stop_reason, words)
 
 
 def test_a_good_answer_stays_unchanged() -> None:
@@ -82,7 +84,7 @@ def test_refusals_by_people_in_books_are_not_refusals(text: str) -> None:
 
 
 def test_repaired_answers_are_usable() -> None:
-    assert check(GOOD + " And then", stop="max_tokens") == CheckResult(GOOD, "cut")
+    assert check(GOOD + " And then", stop_reason="max_tokens") == CheckResult(GOOD, "cut")
     repeated = check(f"{GOOD} {sentence(0)}")
     assert (repeated.problem, repeated.is_usable) == ("repeats", True)
     french = check(FRENCH, words=60)
@@ -99,7 +101,9 @@ def test_a_long_answer_is_cut_at_the_end_of_a_sentence() -> None:
 
 
 def test_a_cut_answer_without_a_whole_sentence_is_unusable() -> None:
-    result = check("no stop in all of this long and winding text about the sea", stop="max_tokens")
+    result = check(
+        "no stop in all of this long and winding text about the sea", stop_reason="max_tokens"
+    )
     assert (result.problem, result.is_usable) == ("cut", False)
 
 

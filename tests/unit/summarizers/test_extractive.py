@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from raypipe.core.errors import SetupError
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.embedders.protocol import InputType
+from raypipe.models.context import CallsNoModel
 from raypipe.summarizers.extractive import ExtractiveSummarizer
 from raypipe.text import CleanText, count_words
 
@@ -62,7 +63,7 @@ def test_each_slice_has_the_same_share() -> None:
     ] == [2, 2, 2, 2]
 
 
-class AxisEmbedder:
+class AxisEmbedder(CallsNoModel):
     """Embeds a sentence by counting its words `axisN`, N being the axis."""
 
     name = "axis"

@@ -86,7 +86,7 @@ def test_all_chunks_are_asked_at_once_and_a_merge_starts_with_its_own_parts() ->
 )
 def test_the_plan_has_the_calls_of_the_run(settings: dict[str, Any]) -> None:
     summarizer, model = make_summarizer(**settings)
-    planned = summarizer.calls_of(BOOK)
+    planned = summarizer.plan_calls(BOOK)
     assert model.asked == []
     summarizer.summarize(BOOK)
     assert Counter(call.level for call in planned) == Counter(model.levels)
@@ -106,7 +106,7 @@ def test_the_plan_has_the_calls_of_the_run(settings: dict[str, Any]) -> None:
 
 def test_the_plan_of_a_long_book_counts_all_chunks() -> None:
     book = book_with_chapters(*[500] * 20)
-    planned = make_summarizer(chunk_tokens=8_000)[0].calls_of(book)
+    planned = make_summarizer(chunk_tokens=8_000)[0].plan_calls(book)
     assert Counter(call.level for call in planned) == {"chunk": 40, "merge": 4, "final": 1}
     chunk_tokens = sum(call.input_tokens for call in planned if call.level == "chunk")
     assert chunk_tokens > len(book.text) / 3.6

@@ -16,8 +16,8 @@ import pytest
 from raypipe.core.book import BookError, LeftError
 from raypipe.core.errors import SetupError
 from raypipe.core.fingerprint import differences, fingerprint
-from raypipe.models.calling.caller import Caller
-from raypipe.models.context import CallsModels, ModelContext
+from raypipe.models.calling.caller import ModelCaller
+from raypipe.models.context import ModelContext
 from raypipe.models.protocol import Answer, ModelError, Question, TokenUsage
 from raypipe.state.local import LocalState
 from tests.unit.summarizers.books import book_with_chapters, make_book
@@ -361,7 +361,7 @@ def test_a_failure_cancels_waiting_calls() -> None:
         return good_answer(question)
 
     summarizer, model = make_summarizer(rule)
-    summarizer = summarizer.bound(ModelContext(max_in_flight=1))
+    summarizer = summarizer.with_context(ModelContext(max_in_flight=1))
     with pytest.raises(BookError):
         summarizer.summarize(BOOK)
     time.sleep(0.7)
@@ -373,7 +373,7 @@ def test_a_failure_cancels_waiting_calls() -> None:
 
 def _make_with_cache(tmp_path: Path, **settings: Any) -> tuple[Any, FakeChat]:
     summarizer, model = make_summarizer(**settings)
-    return summarizer.bound(ModelContext(state=LocalState(str(tmp_path)))), model
+    return summarizer.with_context(ModelContext(state=LocalState(str(tmp_path)))), model
 
 
 def test_a_second_run_pays_nothing(tmp_path: Path) -> None:
@@ -465,12 +465,11 @@ def test_the_identity_has_everything_that_changes_a_summary() -> None:
 
 def test_declares_its_model_and_quota() -> None:
     summarizer, _ = make_summarizer()
-    assert isinstance(summarizer, CallsModels)
-    assert (summarizer.name, summarizer.base_model) == ("fake/model", "model")
-    assert summarizer.pool == "fake/us-east-1"
+    assert (summarizer.name, summarizer.paid_model.base_model) == ("fake/model", "model")
+    assert summarizer.paid_model.pool == "fake/us-east-1"
     assert summarizer.in_flight == 16
-    account = ModelContext(max_in_flight=3)
-    assert summarizer.bound(account).account is account
+    context = ModelContext(max_in_flight=3)
+    assert summarizer.with_context(context).context is context
 
 
 def test_a_copy_for_a_worker_has_no_caller() -> None:
@@ -478,10 +477,10 @@ def test_a_copy_for_a_worker_has_no_caller() -> None:
 
     model = BedrockChat("amazon.nova-lite-v1:0", endpoint_url="http://127.0.0.1:1")
     summarizer, _ = make_summarizer(model=model)
-    used = summarizer._caller.get(lambda: Caller(ModelContext(), summarizer.pool))
+    used = summarizer._caller.get(lambda: ModelCaller(ModelContext(), model.pool))
     on_worker = copy.deepcopy(summarizer)  # by the same protocol as pickle
     assert on_worker == summarizer
-    assert on_worker._caller.get(lambda: Caller(ModelContext(), summarizer.pool)) is not used
+    assert on_worker._caller.get(lambda: ModelCaller(ModelContext(), model.pool)) is not used
 
 
 @pytest.mark.parametrize(
