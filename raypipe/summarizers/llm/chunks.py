@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from raypipe.core.book import BookError
@@ -119,6 +120,18 @@ def split_in_half(chunk: Chunk) -> tuple[Chunk, Chunk] | None:
     target = max(math.ceil(len(data) / 2), 1)
     halves = list(_chunks_of(data, list(_cut_evenly(data, whole, target)), chunk.start))
     return (halves[0], halves[1]) if len(halves) == 2 else None
+
+
+def label_chunks(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Give each chunk a unique heading: `Part 3` if it has none, `CHAPTER I (2)` if repeated."""
+    counts: Counter[str] = Counter()
+    labeled = []
+    for number, chunk in enumerate(chunks, start=1):
+        heading = " ".join(chunk.heading.split()) or f"Part {number}"
+        counts[heading] += 1
+        count = counts[heading]
+        labeled.append(replace(chunk, heading=f"{heading} ({count})" if count > 1 else heading))
+    return labeled
 
 
 def _group_chapters(book: CleanText, target: int) -> list[_ByteSpan]:

@@ -5,9 +5,8 @@ Each merge starts as soon as the summaries of its own parts are there.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol
 
@@ -16,6 +15,7 @@ from raypipe.summarizers.llm.answer_checker import UsableAnswer
 from raypipe.summarizers.llm.chunks import (
     MIN_CHUNK_BYTES,
     Chunk,
+    label_chunks,
     split_in_half,
     split_into_chunks,
 )
@@ -145,7 +145,7 @@ class SummaryHierarchy:
                 for slot in collect_parts(size, partial(self._submit_merge, on_parts=on_parts))
             ]
         self._sections = [[] for _ in chunks]
-        for index, (chunk, slot) in enumerate(zip(_label_chunks(chunks), slots, strict=True)):
+        for index, (chunk, slot) in enumerate(zip(label_chunks(chunks), slots, strict=True)):
             self._submit_chunk(chunk, partial(self._add_section, index, slot))
 
     def _add_section(self, index: int, on_parts: OnParts, parts: list[PartSummary]) -> None:
@@ -287,18 +287,6 @@ def _too_long_error(text_name: str) -> BookError:
 
 def _describe(error: BookError) -> str:
     return f"{error.kind}: {error.message}"
-
-
-def _label_chunks(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """Give each chunk a unique heading: `Part 3` if it has none, `CHAPTER I (2)` if repeated."""
-    counts: Counter[str] = Counter()
-    labeled = []
-    for number, chunk in enumerate(chunks, start=1):
-        heading = " ".join(chunk.heading.split()) or f"Part {number}"
-        counts[heading] += 1
-        count = counts[heading]
-        labeled.append(replace(chunk, heading=f"{heading} ({count})" if count > 1 else heading))
-    return labeled
 
 
 def _join_headings(parts: Sequence[PartSummary]) -> str:

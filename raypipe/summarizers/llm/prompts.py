@@ -28,7 +28,7 @@ class Prompts:
     """The texts sent to a model; `{text}` and other placeholders are filled in.
 
     Args:
-        version: A label for people. Summary recipes depend on the texts, not on this number.
+        version: Version of the texts; part of the identity, like the texts themselves.
         system: System prompt of every call.
         chunk: Asks for the summary of a part of a book.
         merge: Asks for one summary of several.

@@ -64,8 +64,8 @@ class ModelSummarizer:
             chunks and merges.
         context_tokens: The model's context window in tokens.
         chunk_tokens: Target size of a chunk in tokens; chapters are cut into even chunks.
-        max_chunks: Maximum chunks of a book. A book with more gets larger chunks, as far as the
-            window allows; a larger book fails as `too_large`.
+        max_chunks: Maximum chunks of a book. A book with more gets larger chunks, up to the
+            size that fits into the window; a larger book fails as `too_large`.
         fan_in: Maximum summaries per merge.
         words: Maximum words of the summary.
         chunk_words: Maximum words of the summary of a chunk.
