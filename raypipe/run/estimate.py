@@ -183,7 +183,7 @@ def _extrapolate(
 
 def _estimate_calls(estimator: CallEstimator, text: CleanText) -> Sequence[EstimatedCall]:
     try:
-        return estimator.calls_of(text)
+        return estimator.plan_calls(text)
     except BookError:
         return []
 

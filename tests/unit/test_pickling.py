@@ -118,8 +118,8 @@ def _embed(part: Any, _: Path) -> Any:
 
 def _summarize(part: Any, _: Path) -> Any:
     book = TextCleaner().clean(TEXT, "a.txt")
-    # Without its model, the summarizer can still list its calls.
-    return part.calls_of(book) if isinstance(part, ModelSummarizer) else part.summarize(book)
+    # Without its model, a summarizer can only say what it would ask.
+    return part.plan_calls(book) if isinstance(part, ModelSummarizer) else part.summarize(book)
 
 
 def _build(group: str, choice: str, _: Path) -> Any:
@@ -140,7 +140,7 @@ def _price(prices: Any, _: Path) -> Any:
 
 
 def _write(prompts: Any, _: Path) -> Any:
-    return prompts.written("chunk", text="a lamp", words="20")
+    return prompts.render("chunk", text="a lamp", words="20")
 
 
 USE = {
