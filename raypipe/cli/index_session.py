@@ -18,7 +18,7 @@ from raypipe.core.options import IndexOptions
 from raypipe.embedded.services import Services
 from raypipe.ledger.writer_lock import WriterLock
 from raypipe.lifecycle.promote import Promoter, Served
-from raypipe.opensearch.index.config import IndexConfig
+from raypipe.opensearch.index import IndexAlias, IndexConfig
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def index_session(
         index: IndexConfig = config.required(cfg, "opensearch")
         state = open_state_without_books(cfg, options)
         with WriterLock.take(state) as claim:
-            yield Promoter(index, state, life or IndexOptions(), claim.run_seq)
+            yield Promoter(IndexAlias(index), state, life or IndexOptions(), claim.run_seq)
 
 
 def format_served(served: Served, index: IndexConfig, new: str, output: str) -> str:

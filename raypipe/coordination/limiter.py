@@ -5,33 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 _CLEAN = 10
 """Requests without a refusal after which one more may be in flight, as with the bytes of one."""
 FORGOTTEN_S = 300.0
 """A request that did not come back for so long belongs to a task that died: it is more than twice
 what one may take (`opensearch.connection.timeout_s`, 120 s)."""
-
-
-class Limiter(Protocol):
-    """What a writer asks before each of its requests."""
-
-    def enter(self) -> None:
-        """Wait until a request may be sent."""
-
-    def leave(self, *, refused: bool) -> None:
-        """Say that the request came back, and whether the server had too much to do."""
-
-
-class NoLimiter:
-    """For a writer that is alone."""
-
-    def enter(self) -> None:
-        """Do not wait."""
-
-    def leave(self, *, refused: bool) -> None:
-        """Do nothing."""
 
 
 @dataclass

@@ -10,8 +10,7 @@ from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
 from raypipe.ledger.tombstones import Tombstones
 from raypipe.lifecycle.forget import delete_from_index
-from raypipe.opensearch.index.config import IndexRef
-from raypipe.opensearch.index.index import find
+from raypipe.opensearch.index import Index, IndexAlias
 from raypipe.run.job import Job
 
 log = logging.getLogger(__name__)
@@ -103,7 +102,7 @@ def restore_returned(found: DeletedBooks, job: Job, run_seq: int) -> None:
         Tombstones(job.state).restore(found.back, run_seq)
 
 
-def apply_deletions(found: DeletedBooks, job: Job, handle: IndexRef | None, run_seq: int) -> None:
+def apply_deletions(found: DeletedBooks, job: Job, handle: Index | None, run_seq: int) -> None:
     """Delete what is gone from the index, then note it in the ledger and among the removed.
 
     In this order: whatever stops it, the next run finds the same books gone.
@@ -114,8 +113,7 @@ def apply_deletions(found: DeletedBooks, job: Job, handle: IndexRef | None, run_
     if not found.gone:
         return
     for one in _indices(job, handle):
-        assert job.index is not None
-        delete_from_index(job.index, one, found.gone, job.checkpoint, run_seq)
+        delete_from_index(one, found.gone, job.checkpoint, run_seq)
     Tombstones(job.state).append(found.gone, run_seq)
     log.info(
         "%s books are not at the source any more (%s of them renamed): their documents are deleted",
@@ -124,9 +122,9 @@ def apply_deletions(found: DeletedBooks, job: Job, handle: IndexRef | None, run_
     )
 
 
-def _indices(job: Job, handle: IndexRef | None) -> list[IndexRef]:
+def _indices(job: Job, handle: Index | None) -> list[Index]:
     """Return the index of the run and, where that is built beside it, the one that is served."""
     if handle is None or job.index is None:
         return []
-    served = None if handle.served else find(job.index)
+    served = None if handle.ref.served else IndexAlias(job.index).find()
     return [handle] if served is None else [handle, served]

@@ -6,13 +6,11 @@ import time
 from collections.abc import Collection
 
 from raypipe.ledger.checkpoint import Checkpoint, Processed
-from raypipe.opensearch.index.config import IndexConfig, IndexRef
-from raypipe.opensearch.index.deletes import delete_books
+from raypipe.opensearch.index import Index
 
 
 def delete_from_index(
-    index: IndexConfig,
-    handle: IndexRef,
+    index: Index,
     book_ids: Collection[str],
     checkpoint: Checkpoint,
     run_seq: int,
@@ -20,8 +18,7 @@ def delete_from_index(
     """Delete the documents of books, then note in the ledger that this index has them no more.
 
     Args:
-        index: Where.
-        handle: The index.
+        index: The index.
         book_ids: Ids of the books; one that is not in it is no error.
         checkpoint: The ledger.
         run_seq: The version of what is deleted.
@@ -30,6 +27,7 @@ def delete_from_index(
         SetupError: The index or the state cannot be written.
     """
     ids, now = sorted(book_ids), time.time()
-    delete_books(index, handle, ids, run_seq)
-    rows = [Processed(one, "", "", handle.physical, handle.generation, run_seq, now) for one in ids]
+    index.delete_books(ids, run_seq)
+    ref = index.ref
+    rows = [Processed(one, "", "", ref.physical, ref.generation, run_seq, now) for one in ids]
     checkpoint.append(rows, run_seq, "removed", 0)

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from raypipe.ledger.documents import DocumentStore, Kept
 from raypipe.lifecycle.promote import Promoter
-from raypipe.opensearch.index import rebuild as build
-from raypipe.opensearch.index.config import IndexRef
-from raypipe.opensearch.index.index import delete, get_index
+from raypipe.opensearch.index import IndexRef
 
 
 @dataclass(frozen=True)
@@ -32,9 +30,8 @@ def find_garbage(promotion: Promoter) -> Garbage:
     Raises:
         SetupError: The server cannot be used.
     """
-    index, documents = promotion.index, DocumentStore(promotion.state)
-    served, loading = get_index(index), get_index(build.loading(index))
-    used = [found.handle for found in (served, loading) if found is not None]
+    alias, documents = promotion.alias, DocumentStore(promotion.state)
+    used = [index.ref for index in (alias.find(), alias.find_build()) if index is not None]
     names = {one.physical for one in used}
     old = [one for one in promotion.kept() if one.physical not in names]
     kept, extra = old[: promotion.options.keep], old[promotion.options.keep :]
@@ -49,7 +46,7 @@ def remove_garbage(promotion: Promoter, found: Garbage) -> None:
         SetupError: The server or the state cannot be used.
     """
     for one in found.indices:
-        delete(promotion.index, one.physical)
+        promotion.alias.delete(one.physical)
     documents = DocumentStore(promotion.state)
     for recipe in found.recipes:
         documents.drop(recipe.recipe)

@@ -16,13 +16,9 @@ from raypipe.ledger.checkpoint import Checkpoint
 from raypipe.ledger.documents import DocumentStore
 from raypipe.ledger.tombstones import Tombstones
 from raypipe.lifecycle.forget import delete_from_index
-from raypipe.opensearch.index import rebuild as build
-from raypipe.opensearch.index.config import IndexConfig, IndexRef
-from raypipe.opensearch.index.index import Found, get_index
-from raypipe.opensearch.index.mapping import VECTOR, body_of
-from raypipe.opensearch.index.reads import IndexedBook, mget, refresh, scan_ids
-from raypipe.opensearch.index.serverless import visibility_polls
-from raypipe.opensearch.search import is_nearest
+from raypipe.opensearch.index import Index, IndexAlias, IndexedBook, IndexRef
+from raypipe.opensearch.index.encoding import document_body
+from raypipe.opensearch.index.mapping import VECTOR
 from raypipe.state.store import State, state_id
 
 log = logging.getLogger(__name__)
@@ -56,20 +52,18 @@ class Promoter:
     """Lets the alias go over to a new index, if that is whole.
 
     Args:
-        index: The alias, and where.
+        alias: The alias that is searched.
         state: Where the ledger and the documents are.
         options: What is done before and after.
         run_seq: The run's number, the version of what is deleted.
     """
 
-    index: IndexConfig
+    alias: IndexAlias
     state: State
     options: IndexOptions
     run_seq: int
 
-    def promote(
-        self, new: IndexRef, *, listed: Set[str] | None = None, force: bool = False
-    ) -> Served:
+    def promote(self, new: Index, *, listed: Set[str] | None = None, force: bool = False) -> Served:
         """Check the new index, and serve it.
 
         Args:
@@ -81,28 +75,28 @@ class Promoter:
         Raises:
             SetupError: It does not hold what the ledger says it does, or another than that.
         """
-        build.check_options(self.index, self.options)
-        build.restore_index_settings(self.index, new)
+        self.alias.check_options(self.options)
+        new.restore_settings()
         self._merge(new)
         said = self._said(new)
         there = self._there(new, said.keys())
         self._check(new, there, said)
-        old = get_index(self.index)
+        old = self.alias.find()
         removed = Tombstones(self.state).standing()
         lacking = self._lacking(old, there, listed, removed)
         self._forget(new, removed & there.keys())
         if lacking and not force:
             assert old is not None
-            return Served(old.handle.physical, lacking=lacking)
-        before = build.switch_alias(self.index, new.physical)
-        log.info("%s stands on %s now", self.index.index, new.physical)
-        build.prune(self.index, state_id(self.state), self.options.keep)
-        return Served(new.physical, before)
+            return Served(old.ref.physical, lacking=lacking)
+        before = self.alias.switch_to(new.ref.physical)
+        log.info("%s stands on %s now", self.alias.config.index, new.ref.physical)
+        self.alias.prune(state_id(self.state), self.options.keep)
+        return Served(new.ref.physical, before)
 
     def now(self) -> Served:
         """Return what is served."""
-        found = get_index(self.index)
-        return Served(found.handle.physical if found is not None else "")
+        index = self.alias.find()
+        return Served(index.ref.physical if index is not None else "")
 
     def back(self, to: str = "") -> Served:
         """Serve an old index again.
@@ -113,78 +107,71 @@ class Promoter:
         Raises:
             SetupError: There is none.
         """
-        served = get_index(self.index)
-        now = served.handle.physical if served is not None else ""
+        served = self.alias.find()
+        now = served.ref.physical if served is not None else ""
         found = [one for one in self.kept() if (one.physical == to if to else one.physical < now)]
         if not found:
             raise SetupError(
                 f"there is no index to go back to{f' called {to}' if to else ''}; there are "
                 f"{self.names()}, and {now or 'none'} is served"
             )
-        old = found[0]
-        build.restore_index_settings(self.index, old)
+        old = self.alias.bind(found[0])
+        old.restore_settings()
         self._forget(old, Tombstones(self.state).standing())
-        return Served(old.physical, build.switch_alias(self.index, old.physical))
+        return Served(old.ref.physical, self.alias.switch_to(old.ref.physical))
 
     def kept(self) -> list[IndexRef]:
         """Return all indices of this name and state, newest first."""
-        return build.family(self.index, state_id(self.state))
+        return self.alias.list_indices(state_id(self.state))
 
-    def _forget(self, handle: IndexRef, removed: Set[str]) -> None:
+    def _forget(self, index: Index, removed: Set[str]) -> None:
         """Take out of an old index what was removed at the source while another was served."""
         if removed:
-            delete_from_index(
-                self.index, handle, removed, Checkpoint(state=self.state), self.run_seq
-            )
-            refresh(self.index, handle)
+            delete_from_index(index, removed, Checkpoint(state=self.state), self.run_seq)
+            index.refresh()
 
     def names(self) -> str:
         """Return their names, for a message."""
         return ", ".join(one.physical for one in self.kept()) or "none"
 
-    def _merge(self, new: IndexRef) -> None:
-        if self.options.force_merge is None:
-            return
-        params = {"max_num_segments": self.options.force_merge, "wait_for_completion": "false"}
-        task = self.index.connection.ask("POST", f"/{new.physical}/_forcemerge", params=params)
-        build.wait_for_task(self.index, str(task["task"]), _MERGED_S)
+    def _merge(self, new: Index) -> None:
+        if self.options.force_merge is not None:
+            new.force_merge(self.options.force_merge, _MERGED_S)
 
     def _lacking(
         self,
-        old: Found | None,
+        old: Index | None,
         there: Mapping[str, IndexedBook],
         listed: Set[str] | None,
         removed: Set[str],
     ) -> list[str]:
         if old is None:
             return []
-        refresh(self.index, old.handle)
+        old.refresh()
         return [
             one.book_id
-            for one in scan_ids(self.index, old.handle)
+            for one in old.scan()
             if one.book_id not in there
             and one.book_id not in removed
             and (listed is None or one.book_id in listed)
         ]
 
-    def _said(self, new: IndexRef) -> dict[str, str]:
+    def _said(self, new: Index) -> dict[str, str]:
         """Return the ETags of the books that the ledger says the new index has."""
-        ledger = Checkpoint(state=self.state).of_generation(new.generation)
+        ledger = Checkpoint(state=self.state).of_generation(new.ref.generation)
         return dict(zip(ledger["book_id"].to_pylist(), ledger["etag"].to_pylist(), strict=True))
 
-    def _there(self, new: IndexRef, wanted: Set[str]) -> dict[str, IndexedBook]:
+    def _there(self, new: Index, wanted: Set[str]) -> dict[str, IndexedBook]:
         """Return what stands in the new index, with all that was acknowledged where it is late."""
-        refresh(self.index, new)
+        new.refresh()
         there: dict[str, IndexedBook] = {}
-        for _ in visibility_polls(self.index):
-            there = {one.book_id: one for one in scan_ids(self.index, new)}
+        for _ in new.visibility_polls():
+            there = {one.book_id: one for one in new.scan()}
             if wanted <= there.keys():
                 break
         return there
 
-    def _check(
-        self, new: IndexRef, there: Mapping[str, IndexedBook], said: Mapping[str, str]
-    ) -> None:
+    def _check(self, new: Index, there: Mapping[str, IndexedBook], said: Mapping[str, str]) -> None:
         """Hold the index against the ledger and the documents."""
         missing = [one for one in said if one not in there]
         other = [one for one in said if one in there and there[one].etag != said[one]]
@@ -195,10 +182,10 @@ class Promoter:
         step = max(1, len(chosen) // _SAMPLE)
         self._compare(new, chosen[::step][:_SAMPLE])
 
-    def _compare(self, new: IndexRef, sample: Sequence[IndexedBook]) -> None:
+    def _compare(self, new: Index, sample: Sequence[IndexedBook]) -> None:
         documents = DocumentStore(self.state)
-        finished = documents.finished(new.recipe)
-        kept = mget(self.index, new, [one.book_id for one in sample], ["*"])
+        finished = documents.finished(new.ref.recipe)
+        kept = new.mget([one.book_id for one in sample], ["*"])
         for one in sample:
             part = finished.get((one.book_id, one.etag))
             found = documents.read(part, [one.book_id], [one.etag]) if part else []
@@ -207,13 +194,13 @@ class Promoter:
                 continue
             wanted = orjson.loads(
                 orjson.dumps(
-                    body_of(found[0], new.dimension or len(found[0].summary_vector)),
+                    document_body(found[0], new.ref.dimension or len(found[0].summary_vector)),
                     option=orjson.OPT_SERIALIZE_NUMPY,
                 )
             )
             if field := _different(wanted, source):
                 raise _unlike(new, f"book {one.book_id} has another {field} than was finished")
-            if not is_nearest(self.index, new, one.book_id, wanted[VECTOR], _SAME_SCORE):
+            if not new.is_nearest(one.book_id, wanted[VECTOR], _SAME_SCORE):
                 raise _unlike(new, f"book {one.book_id} is not found by its own vector")
 
 
@@ -231,9 +218,9 @@ def _different(wanted: Mapping[str, Any], source: Mapping[str, Any]) -> str:
     return ""
 
 
-def _unlike(new: IndexRef, what: str) -> SetupError:
+def _unlike(new: Index, what: str) -> SetupError:
     return SetupError(
-        f"the new index {new.physical} is not served: {what}; delete it and run again, the "
+        f"the new index {new.ref.physical} is not served: {what}; delete it and run again, the "
         "documents are kept"
     )
 

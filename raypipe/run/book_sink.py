@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from ray.data import Datasink
 
 from raypipe.coordination.run_coordinator import Coordinator, Usage
+from raypipe.coordination.shared_limiter import SharedLimiter
 from raypipe.core.book import Book, Document, Failure, from_table
 from raypipe.core.fingerprint import Recipe
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.ledger.documents import DocumentStore
 from raypipe.ledger.failures import FailedBook, FailureLog
-from raypipe.opensearch.bulk.parallel import ParallelBulkWriter
 from raypipe.opensearch.bulk.results import LEFT, Counters, Rejected
-from raypipe.opensearch.index.config import IndexConfig, IndexRef
+from raypipe.opensearch.index import Index
 
 if TYPE_CHECKING:
     from ray.data._internal.execution.interfaces import TaskContext
@@ -36,14 +36,6 @@ class Ledger:
     documents: DocumentStore
 
 
-@dataclass(frozen=True)
-class Target:
-    """The index generation that a run writes to."""
-
-    index: IndexConfig
-    handle: IndexRef
-
-
 class OpenSearchDatasink(Datasink[Counters]):
     """Write finished documents to the ledger and, in bulk, to OpenSearch.
 
@@ -56,7 +48,7 @@ class OpenSearchDatasink(Datasink[Counters]):
         recipe: The run's fingerprints.
         run_seq: The run's number; it is the version of every document.
         marks: The run's monitor.
-        target: The index; None stops at finished documents.
+        index: The index that the run writes to; None stops at finished documents.
     """
 
     def __init__(
@@ -65,14 +57,14 @@ class OpenSearchDatasink(Datasink[Counters]):
         recipe: Recipe,
         run_seq: int,
         marks: Coordinator,
-        target: Target | None,
+        index: Index | None,
     ) -> None:
         super().__init__()
         self._ledger = ledger
         self._recipe = recipe
         self._run_seq = run_seq
         self._marks = marks
-        self._target = target
+        self._index = index
         self.totals = Counters()
 
     def write(self, blocks: Iterable[Any], ctx: TaskContext) -> Counters:
@@ -89,9 +81,9 @@ class OpenSearchDatasink(Datasink[Counters]):
         fresh = [row.document for row in finished.values() if row.document and not row.book.part]
         if fresh:
             self._ledger.documents.append(fresh, self._run_seq, ctx.task_idx, 0)
-        rejected, counters = self._index(documents, ctx.task_idx)
+        rejected, counters = self._write_bulk(documents, ctx.task_idx)
         refused = [
-            self._failed(finished[one.book_id].book, _refusal(one, finished[one.book_id].book))
+            self._failed(finished[one.doc_id].book, _refusal(one, finished[one.doc_id].book))
             for one in rejected.values()
             if one.kind != LEFT
         ]
@@ -115,23 +107,29 @@ class OpenSearchDatasink(Datasink[Counters]):
         for counters in write_result.write_returns:
             self.totals = self.totals + counters
 
-    def _index(self, documents: list[Document], task: int) -> tuple[dict[str, Rejected], Counters]:
-        if self._target is None or not documents:
+    def _write_bulk(
+        self, documents: list[Document], task: int
+    ) -> tuple[dict[str, Rejected], Counters]:
+        if self._index is None or not documents:
             return {}, Counters()
-        target = self._target
-        writers = ParallelBulkWriter(target.index, target.handle, self._run_seq, self._marks, task)
-        return writers.write(documents)
+        writer = self._index.parallel_writer(
+            self._run_seq,
+            # A repeated task has the slots of its first attempt.
+            lambda number: SharedLimiter(self._marks, f"{task}-{number}"),
+            self._marks.stopped,
+        )
+        return writer.write(documents)
 
     def _record(self, documents: list[Document], failed: list[FailedBook], task: int) -> None:
-        if documents and self._target is not None:
-            handle, now = self._target.handle, time.time()
+        if documents and self._index is not None:
+            ref, now = self._index.ref, time.time()
             rows = [
                 Processed(
                     doc.book_id,
                     doc.etag,
                     doc.document_recipe,
-                    handle.physical,
-                    handle.generation,
+                    ref.physical,
+                    ref.generation,
                     self._run_seq,
                     now,
                 )

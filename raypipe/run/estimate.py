@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 from raypipe.core.book import Book, BookError
 from raypipe.lifecycle.deletions import find_deleted
 from raypipe.models.context import CallsModels
-from raypipe.opensearch.index.index import find
+from raypipe.opensearch.index import IndexAlias
 from raypipe.quota.prices import Price
 from raypipe.run.job import Job
 from raypipe.run.pending import list_source, plan_from_ledger
@@ -105,8 +105,8 @@ def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
     """
     generation = None
     if job.index is not None:
-        handle = None if job.purge else find(job.index)
-        generation = handle.generation if handle else ""
+        handle = None if job.purge else IndexAlias(job.index).find()
+        generation = handle.ref.generation if handle else ""
     books = list_source(job)
     gone = find_deleted(job, books)
     plan = plan_from_ledger(job, books, generation)

@@ -24,10 +24,7 @@ from raypipe.ledger.writer_lock import WriterLock
 from raypipe.lifecycle import deletions as departed
 from raypipe.lifecycle.deletions import DeletedBooks
 from raypipe.lifecycle.promote import Promoter, Served
-from raypipe.opensearch.index import rebuild as build
-from raypipe.opensearch.index.config import IndexRef, IndexSpec
-from raypipe.opensearch.index.finalize import finalize
-from raypipe.opensearch.index.index import find, purge
+from raypipe.opensearch.index import Index, IndexAlias, IndexSpec
 from raypipe.run.job import Checked, Job, Timer
 from raypipe.run.pending import list_source, plan_from_ledger
 from raypipe.run.planner import RunPlan
@@ -48,7 +45,7 @@ class Outcome:
     failed: set[str]
     degraded: int
     progress: Progress
-    handle: IndexRef | None
+    handle: Index | None
     served: Served | None = None
     removed: int = 0
 
@@ -111,11 +108,11 @@ def _execute(job: Job, claim: WriterLock, timer: Timer, stack: ExitStack) -> Out
     handle, books, gone = _prepared(job, timer)
     departed.restore_returned(gone, job, claim.run_seq)
     with timer.step("planning"):
-        todo = plan_from_ledger(job, books, handle.generation if handle else None)
+        todo = plan_from_ledger(job, books, handle.ref.generation if handle else None)
     _say(todo, gone)
     progress = Progress()
-    if handle and not handle.served and job.index and len(todo.todo) >= job.life.tune_from:
-        build.apply_load_settings(job.index, handle)
+    if handle and not handle.ref.served and len(todo.todo) >= job.life.tune_from:
+        handle.apply_load_settings()
     if todo.todo:
         progress = _graph(job, claim, todo, handle, timer, stack)
     with timer.step("closing"):
@@ -125,19 +122,19 @@ def _execute(job: Job, claim: WriterLock, timer: Timer, stack: ExitStack) -> Out
         removed = {} if progress.stop else gone.gone
         if removed:
             departed.apply_deletions(gone, job, handle, claim.run_seq)
-        if handle is not None and job.index is not None:
-            finalize(job.index, handle, done, claim.run_seq, stopped=bool(progress.stop))
+        if handle is not None:
+            handle.finalize(done, claim.run_seq, stopped=bool(progress.stop))
         served = _served(job, todo, handle, claim.run_seq, stopped=bool(progress.stop))
     return Outcome(todo, done, failed, degraded, progress, handle, served, len(removed))
 
 
 def _served(
-    job: Job, todo: RunPlan, handle: IndexRef | None, run_seq: int, *, stopped: bool
+    job: Job, todo: RunPlan, handle: Index | None, run_seq: int, *, stopped: bool
 ) -> Served | None:
     """Serve an index that was built, if it is whole; None = it was served all the time."""
-    if handle is None or handle.served or job.index is None:
+    if handle is None or handle.ref.served or job.index is None:
         return None
-    promotion = Promoter(job.index, job.state, job.life, run_seq)
+    promotion = Promoter(IndexAlias(job.index), job.state, job.life, run_seq)
     if stopped:
         return promotion.now()
     # What `index` lists is what is finished: a book that is not among it may still be there.
@@ -148,7 +145,7 @@ def _served(
         log.warning(
             "%s lacks %s books that %s has, and is not served yet (%s); run again for them, or "
             "serve it without them: raypipe promote force=true",
-            handle.physical,
+            handle.ref.physical,
             f"{len(served.lacking):,}",
             served.index,
             ", ".join(served.lacking[:_SHOWN]),
@@ -156,12 +153,14 @@ def _served(
     return served
 
 
-def _prepared(job: Job, timer: Timer) -> tuple[IndexRef | None, list[Book], DeletedBooks]:
+def _prepared(job: Job, timer: Timer) -> tuple[Index | None, list[Book], DeletedBooks]:
     """Return the index, the books and those gone; nothing is deleted before they are known."""
     with timer.step("index"):
         handle = None if job.purge else _index(job)
         if job.purge and job.index is not None:
-            find(job.index)  # a server that cannot be used is told before a long listing
+            IndexAlias(
+                job.index
+            ).find()  # a server that cannot be used is told before a long listing
     with timer.step("listing"):
         books = list_source(job)
     with timer.step("planning"):
@@ -173,10 +172,11 @@ def _prepared(job: Job, timer: Timer) -> tuple[IndexRef | None, list[Book], Dele
     return handle, books, gone
 
 
-def _index(job: Job) -> IndexRef | None:
+def _index(job: Job) -> Index | None:
     if job.index is None:
         return None
-    build.check_options(job.index, job.life)
+    alias = IndexAlias(job.index)
+    alias.check_options(job.life)
     contents = IndexSpec(
         dimension=job.embedder.dimension,
         embedder=job.embedder.identity(),
@@ -184,12 +184,12 @@ def _index(job: Job) -> IndexRef | None:
         recipe=job.recipe.document,
     )
     if job.purge:
-        handle = purge(job.index, contents, adopt=job.adopt)
-        build.drop(job.index, contents.state)
+        handle = alias.purge(contents, adopt=job.adopt)
+        alias.drop_build(contents.state)
     else:
-        handle = build.open_index(job.index, contents, mode=job.life.mode, adopt=job.adopt)
-    if not handle.require_alias:
-        log.info("%s is a concrete index, not an alias: used in place", handle.physical)
+        handle = alias.open(contents, mode=job.life.mode, adopt=job.adopt)
+    if not handle.ref.require_alias:
+        log.info("%s is a concrete index, not an alias: used in place", handle.ref.physical)
     return handle
 
 
@@ -212,7 +212,7 @@ def _graph(
     job: Job,
     claim: WriterLock,
     todo: RunPlan,
-    handle: IndexRef | None,
+    handle: Index | None,
     timer: Timer,
     stack: ExitStack,
 ) -> Progress:
@@ -239,7 +239,7 @@ def _needed(job: Job, todo: RunPlan) -> list[Checked]:
     return needed
 
 
-def _read_back(job: Job, run_seq: int, handle: IndexRef | None) -> tuple[set[str], set[str]]:
+def _read_back(job: Job, run_seq: int, handle: Index | None) -> tuple[set[str], set[str]]:
     """Return the ids that this run's own parts call done and failed."""
     if handle is None:
         acknowledged = job.documents.of_run(job.recipe.document, run_seq)
@@ -270,8 +270,8 @@ def _fill(record: RunRecord, outcome: Outcome) -> None:
     record.usd = round(progress.usd, 6)
     record.input_tokens, record.output_tokens = progress.input_tokens, progress.output_tokens
     if handle is not None:
-        record.index, record.generation = handle.physical, handle.generation
-        record.served = handle.physical if handle.served else ""
+        record.index, record.generation = handle.ref.physical, handle.ref.generation
+        record.served = handle.ref.physical if handle.ref.served else ""
     if outcome.served is not None:
         record.served, record.lacking = outcome.served.index, len(outcome.served.lacking)
         if record.lacking and not record.left and record.exit_code == 0:

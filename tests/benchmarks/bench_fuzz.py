@@ -33,9 +33,9 @@ from report import Report, say  # noqa: E402
 from raypipe.core.book import BookError, Document  # noqa: E402
 from raypipe.core.errors import OptionError, SetupError  # noqa: E402
 from raypipe.ledger.checkpoint import Checkpoint, Processed  # noqa: E402
-from raypipe.opensearch.bulk.writer import Ack, BulkWriter, Rejected  # noqa: E402
+from raypipe.opensearch.bulk.results import Ack, Rejected  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402
-from raypipe.opensearch.index.index import IndexConfig, ensure, refresh, scan_ids  # noqa: E402
+from raypipe.opensearch.index import IndexAlias, IndexConfig  # noqa: E402
 from raypipe.state.local import LocalState  # noqa: E402
 from raypipe.text import TextCleaner  # noqa: E402
 
@@ -215,18 +215,18 @@ def bad_documents(chance: random.Random, url: str, count: int, cases: Cases) -> 
         for name in chance.sample(names, chance.randint(1, 2)):
             wrong[name] = _bad(chance, name, getattr(doc, name))
         docs.append(replace(doc, **wrong))
-    index = IndexConfig(Connection(url), index="bench-fuzz", max_docs=50)
-    handle = ensure(index, CONTENTS)
+    config = IndexConfig(Connection(url), index="bench-fuzz", max_docs=50)
+    index = IndexAlias(config).ensure(CONTENTS)
     fate: dict[str, Ack | Rejected] = {}
 
     def written() -> str:
-        writer = BulkWriter(index, handle, 1)
-        fate.update({one.book_id: one for batch in writer.write(docs) for one in batch})
+        writer = index.bulk_writer(1)
+        fate.update({one.doc_id: one for batch in writer.write(docs) for one in batch})
         return "written"
 
     cases.run("documents", written, 60.0)  # hundreds at once
-    refresh(index, handle)
-    there = {one.book_id for one in scan_ids(index, handle)}
+    index.refresh()
+    there = {one.book_id for one in index.scan()}
     for doc in docs:
         one = fate.get(doc.book_id)
         if isinstance(one, Ack):
@@ -234,7 +234,7 @@ def bad_documents(chance: random.Random, url: str, count: int, cases: Cases) -> 
         elif isinstance(one, Rejected):
             cases.run("documents", lambda doc=doc: _there(doc.book_id in there, False))
     with contextlib.suppress(SetupError):
-        index.connection.ask("DELETE", f"/{handle.physical}")
+        index.connection.ask("DELETE", f"/{index.ref.physical}")
     return len({doc.book_id for doc in docs} - set(fate))
 
 

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from raypipe.config import build as config
 from raypipe.ledger.checkpoint import Checkpoint
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.index.index import IndexConfig
+from raypipe.opensearch.index import IndexConfig
 from raypipe.sources.local import LocalBookSource
 from raypipe.sources.s3 import S3BookSource
 from raypipe.state.local import LocalState

@@ -9,8 +9,7 @@ from raypipe.config import build as config
 from raypipe.core.errors import SetupError
 from raypipe.core.options import IndexOptions
 from raypipe.lifecycle.promote import Promoter
-from raypipe.opensearch.index import rebuild as build
-from raypipe.opensearch.index.config import IndexConfig, IndexRef
+from raypipe.opensearch.index import Index
 
 
 def main(cfg: DictConfig) -> int:
@@ -27,21 +26,20 @@ def main(cfg: DictConfig) -> int:
     with index_session(cfg, options, life) as promotion:
         new = _chosen(promotion, options.to)
         served = promotion.promote(new, force=options.force)
-    print(format_served(served, promotion.index, new.physical, options.output))
+    print(format_served(served, promotion.alias.config, new.ref.physical, options.output))
     return 3 if served.lacking else 0
 
 
-def _chosen(promotion: Promoter, to: str) -> IndexRef:
-    index: IndexConfig = promotion.index
+def _chosen(promotion: Promoter, to: str) -> Index:
     if not to:
-        found = build.find_build(index)
+        found = promotion.alias.find_build()
         if found is None:
             raise SetupError(
-                f"no index is being built beside opensearch.index={index.index}; `raypipe index` "
-                "builds one, to=<name> serves an old one"
+                f"no index is being built beside opensearch.index={promotion.alias.config.index}; "
+                "`raypipe index` builds one, to=<name> serves an old one"
             )
         return found
     for one in promotion.kept():
         if one.physical == to:
-            return one
+            return promotion.alias.bind(one)
     raise SetupError(f"to={to}: no index of this state; there are {promotion.names()}")

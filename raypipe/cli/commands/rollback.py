@@ -17,5 +17,5 @@ def main(cfg: DictConfig) -> int:
     options = config.options(cfg)
     with index_session(cfg, options) as promotion:
         served = promotion.back(options.to)
-    print(format_served(served, promotion.index, served.index, options.output))
+    print(format_served(served, promotion.alias.config, served.index, options.output))
     return 0

@@ -11,6 +11,7 @@ from raypipe.cli.job_factory import build_listing_job, run_and_report
 from raypipe.cli.local_services import EMBEDDED, start_local_services
 from raypipe.config import build as config
 from raypipe.embedded.services import Services
+from raypipe.opensearch.index import IndexAlias
 from raypipe.opensearch.search import search
 from raypipe.run.job import Job
 
@@ -38,4 +39,4 @@ def _show_examples(job: Job, examples: list[str]) -> None:
     assert job.index is not None
     for query in examples:
         print(f'\nraypipe search "{query}"')
-        print(format_hits(search(job.index, job.embedder, query, limit=3)))
+        print(format_hits(search(IndexAlias(job.index), job.embedder, query, limit=3)))

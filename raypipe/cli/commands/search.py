@@ -13,7 +13,8 @@ from raypipe.cli.local_services import start_local_services
 from raypipe.config import build as config
 from raypipe.core.errors import OptionError
 from raypipe.embedded.services import Services
-from raypipe.opensearch.search import MOST_HITS, search
+from raypipe.opensearch.index import IndexAlias
+from raypipe.opensearch.search import MAX_HITS, search
 
 
 def main(cfg: DictConfig) -> int:
@@ -24,12 +25,12 @@ def main(cfg: DictConfig) -> int:
         OptionError: A value is out of its range.
     """
     options = config.options(cfg)
-    if not 1 <= options.limit <= MOST_HITS:
-        raise OptionError(f"limit={options.limit} must be between 1 and {MOST_HITS}")
+    if not 1 <= options.limit <= MAX_HITS:
+        raise OptionError(f"limit={options.limit} must be between 1 and {MAX_HITS}")
     with Services(Path(options.embedded.data)) as services:
         start_local_services(cfg, services)
-        index = config.required(cfg, "opensearch")
-        hits = search(index, config.required(cfg, "embedder"), options.query, options.limit)
+        alias = IndexAlias(config.required(cfg, "opensearch"))
+        hits = search(alias, config.required(cfg, "embedder"), options.query, options.limit)
     if options.output == "json":
         found = {"query": options.query, "hits": [dataclasses.asdict(hit) for hit in hits]}
         print(json.dumps(found, ensure_ascii=False))

@@ -18,9 +18,7 @@ from raypipe.core.errors import SetupError
 from raypipe.embedded.services import Services
 from raypipe.ledger.checkpoint import Checkpoint
 from raypipe.ledger.failures import FailureLog, unresolved
-from raypipe.opensearch.index.config import IndexConfig, IndexRef
-from raypipe.opensearch.index.index import find
-from raypipe.opensearch.index.reads import refresh, scan_ids
+from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexRef
 from raypipe.state.store import State
 from raypipe.verify.compare import Comparison
 from raypipe.verify.reconcile import Reconciliation, reconcile
@@ -50,32 +48,32 @@ def main(cfg: DictConfig) -> int:
     with Services(Path(options.embedded.data)) as services:
         start_local_services(cfg, services)
         store = config.required(cfg, "storage")
-        index: IndexConfig = config.required(cfg, "opensearch")
+        index_config: IndexConfig = config.required(cfg, "opensearch")
         state = open_job_state(options, store)
-        handle = _found(index)
-        refresh(index, handle)
-        indexed = {one.book_id: one.etag for one in scan_ids(index, handle)}
+        index = _found(IndexAlias(index_config))
+        index.refresh()
+        indexed = {one.book_id: one.etag for one in index.scan()}
         listing = list(store.list_books())
-        found = reconcile(listing, _ledger(state, handle), indexed, _failed(state))
+        found = reconcile(listing, _ledger(state, index.ref), indexed, _failed(state))
         old = None
         if options.against:
             embedder = config.required(cfg, "embedder")
             old = compare_with(
                 options.against, listing, store, state, embedder, options.most_nearer
             )
-    print(_json(found, old) if options.output == "json" else _text(found, old, handle))
+    print(_json(found, old) if options.output == "json" else _text(found, old, index.ref))
     codes = [found.exit_code, old.exit_code if old else 0]
     return 1 if 1 in codes else max(codes)
 
 
-def _found(index: IndexConfig) -> IndexRef:
-    handle = find(index)
-    if handle is None:
+def _found(alias: IndexAlias) -> Index:
+    index = alias.find()
+    if index is None:
         raise SetupError(
-            f"opensearch.index={index.index} is not at {index.connection.endpoint}; "
+            f"opensearch.index={alias.config.index} is not at {alias.config.connection.endpoint}; "
             "`raypipe run` makes it, or give another name"
         )
-    return handle
+    return index
 
 
 def _ledger(state: State, handle: IndexRef) -> dict[str, str]:

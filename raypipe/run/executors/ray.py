@@ -22,9 +22,9 @@ from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
-from raypipe.opensearch.index.config import IndexRef
+from raypipe.opensearch.index import Index
 from raypipe.run import graph as pipeline
-from raypipe.run.book_sink import Ledger, OpenSearchDatasink, Target
+from raypipe.run.book_sink import Ledger, OpenSearchDatasink
 from raypipe.run.costs import CostAwareCoordinator, check_costs, open_model_context
 from raypipe.run.executors.ray_session import check_gpus, check_reach, ray_session
 from raypipe.run.executors.resources import (
@@ -47,7 +47,7 @@ def execute(
     job: Job,
     books: Sequence[Book],
     needed: Sequence[Checked],
-    handle: IndexRef | None,
+    handle: Index | None,
     run_id: str,
     run_seq: int,
     lost: Event,
@@ -113,7 +113,7 @@ def execute(
 def _run(
     job: Job,
     books: Sequence[Book],
-    handle: IndexRef | None,
+    handle: Index | None,
     run_seq: int,
     monitor: RemoteCoordinator,
 ) -> None:
@@ -129,9 +129,8 @@ def _run(
         run_seq,
         monitor,
     )
-    target = Target(job.index, handle) if job.index is not None and handle is not None else None
     ledger = Ledger(job.checkpoint, job.failures, job.documents)
-    sink = OpenSearchDatasink(ledger, job.recipe, run_seq, monitor, target)
+    sink = OpenSearchDatasink(ledger, job.recipe, run_seq, monitor, handle)
     pending = PendingBooksDatasource(books, _parcel_size(job, len(books)), monitor)
     try:
         pipeline.run(pending, parts, sink, job.stages)

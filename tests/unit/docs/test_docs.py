@@ -174,7 +174,7 @@ def test_every_kind_that_is_made_is_explained_and_the_other_way_round() -> None:
     from raypipe.sources import s3
 
     table = {kind for kind, _, _ in s3._BOOK_ERRORS.values()} | {s3._book_error(_book(), "?").kind}
-    by_type = {bulk_policy.kind_of(name) for name in ("mapper_parsing_exception", "other")}
+    by_type = {bulk_policy.failure_kind(name) for name in ("mapper_parsing_exception", "other")}
     asked = {rule.kind for rule in policy.CODES.values()}
     judged = {*asking._KINDS.values(), "bad_answer"}
     assert found().made | table | by_type | asked | judged == set(KINDS)
