@@ -77,11 +77,11 @@ def _dispatch(command: str, args: list[str]) -> int:
         version_base="1.3", config_path=str(config.conf_dir()), config_name=command
     )
     from raypipe.config.error_messages import CONFIG_ERRORS, explain, odd_choice
-    from raypipe.coordination.signals import ASKED
+    from raypipe.coordination.signals import STOP_REQUESTED
 
     if wrong := odd_choice(args):
         _stop(wrong)
-    ASKED.clear()
+    STOP_REQUESTED.clear()
     # Until the graph runs, when stopping takes more care, SIGTERM ends a command as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -128,11 +128,12 @@ def _job(command: str, codes: list[int]) -> Callable[[Any], None]:
         from omegaconf.errors import OmegaConfBaseException
 
         from raypipe.config.error_messages import explain, missing
-        from raypipe.coordination.signals import ASKED, EXIT_STOPPED
+        from raypipe.coordination.signals import STOP_REQUESTED
+        from raypipe.core import exit_codes
         from raypipe.core.errors import OptionError, SetupError
 
-        if ASKED.is_set():  # the person stopped an earlier job of this multirun
-            codes.append(EXIT_STOPPED)
+        if STOP_REQUESTED.is_set():  # the person stopped an earlier job of this multirun
+            codes.append(exit_codes.STOPPED)
             return
         try:
             if lacking := missing(cfg):

@@ -12,7 +12,9 @@ from typing import Any
 from omegaconf import DictConfig, open_dict
 
 from raypipe.config import build as config
+from raypipe.ledger.checkpoint import CheckpointSettings
 from raypipe.ledger.failures import explain
+from raypipe.ledger.ledger import Ledger
 from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.writer_lock import WriterLock
 from raypipe.run.job import Job
@@ -34,14 +36,15 @@ def build_job(cfg: DictConfig, options: Any, **more: Any) -> Job:
     """
     store = more.pop("store", None) or config.required(cfg, "storage")
     state = more.pop("state", None) or open_job_state(options, store)
+    checkpoint: CheckpointSettings = config.required(cfg, "checkpoint")
     return Job(
         store=store,
         cleaner=config.required(cfg, "text"),
         summarizer=config.required(cfg, "summarizer"),
         embedder=config.required(cfg, "embedder"),
         index=config.build(cfg, "opensearch"),
-        checkpoint=config.required(cfg, "checkpoint").at(state),
-        state=state,
+        ledger=Ledger(state, checkpoint.open(state)),
+        skip_processed=checkpoint.skip,
         stages=options.stages,
         breaker=options.breaker,
         ray=options.ray,
@@ -101,9 +104,9 @@ def run_and_report(job: Job, cfg: DictConfig, output: str) -> RunRecord:
     Raises:
         SetupError: Something makes every book fail; nothing was begun.
     """
-    job.state.check()
+    job.ledger.state.check()
     # Ray tells of workers that died on stdout; that is for what this command was asked for.
-    with WriterLock.take(job.state) as claim, redirect_stdout(sys.stderr):
+    with WriterLock.take(job.ledger.state) as claim, redirect_stdout(sys.stderr):
         record = run(job, claim, config.plain(cfg))
     if output == "json":
         print(json.dumps(dataclasses.asdict(record), ensure_ascii=False))
@@ -136,7 +139,7 @@ def _report(record: RunRecord, job: Job) -> str:
         lines.append(f"index   {job.index.index} -> {served} at {job.index.connection.endpoint}")
         if record.served != record.index:
             lines.append(f"        {record.index} is built beside it{_why_not(record)}")
-    lines.append(f"state   {job.state.uri} (runs/{record.run_id}/run.json)")
+    lines.append(f"state   {job.ledger.state.uri} (runs/{record.run_id}/run.json)")
     lines.append(f"log     {Path('processing.log').absolute()}")
     return "\n".join(lines)
 
@@ -153,7 +156,7 @@ def _why_not(record: RunRecord) -> str:
 
 def _failures(record: RunRecord, job: Job) -> list[str]:
     """Return what failed in this run, kind by kind, with an example and the way out."""
-    rows = job.failures.of_run(record.run_seq).to_pylist()
+    rows = job.ledger.failures.of_run(record.run_seq).to_pylist()
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_kind.setdefault(row["kind"], []).append(row)

@@ -8,13 +8,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from raypipe.config import build as config
 from raypipe.embedded.services import Services
-from raypipe.run.executors.ray_session import check_places
+from raypipe.run.executors.cluster_checks import check_shared_options
 
 log = logging.getLogger(__name__)
 
 EMBEDDED = "embedded"
 _ANY_URL = "http://127.0.0.1:1"
-_PLACES = {"storage.endpoint_url": "s3", "opensearch.endpoint": "opensearch"}
+_PLACES = {"storage.endpoint_url": "start_s3", "opensearch.endpoint": "start_opensearch"}
 
 
 def start_local_services(cfg: DictConfig, services: Services) -> None:
@@ -26,7 +26,7 @@ def start_local_services(cfg: DictConfig, services: Services) -> None:
     """
     wanted = [place for place in _PLACES if OmegaConf.select(cfg, place) == EMBEDDED]
     if "ray" in cfg:
-        check_places(cfg.ray.address, cfg.state.uri, wanted)
+        check_shared_options(cfg.ray.address, cfg.state.uri, wanted)
     _check_parts(cfg, wanted)
     if len(wanted) == len(_PLACES):
         opensearch, s3 = services.start_both()

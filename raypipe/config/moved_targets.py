@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 log = logging.getLogger(__name__)
 
 MOVED_TARGETS: Mapping[str, str] = {
-    "raypipe.checkpoint.Checkpoint": "raypipe.ledger.checkpoint.Checkpoint",
+    "raypipe.checkpoint.Checkpoint": "raypipe.ledger.checkpoint.CheckpointSettings",
     "raypipe.opensearch.aws.AwsConnection": "raypipe.opensearch.connection.aws.AwsConnection",
     "raypipe.opensearch.client.Connection": "raypipe.opensearch.connection.client.Connection",
     "raypipe.opensearch.index.OpenSearchIndex": "raypipe.opensearch.index.config.IndexConfig",

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
-from raypipe.ledger.tombstones import Tombstones
 from raypipe.lifecycle.forget import delete_from_index
 from raypipe.opensearch.index import Index, IndexAlias
 from raypipe.run.job import Job
@@ -62,14 +61,14 @@ def find_deleted(job: Job, books: Sequence[Book]) -> DeletedBooks:
     """
     if job.only is not None:
         return DeletedBooks()
-    removals = Tombstones(job.state).standing()
+    removals = job.ledger.tombstones.standing()
     listed = {book.book_id for book in books}
     back = [one for one in listed if one in removals]
     gone: dict[str, str] = {}
     etags: dict[str, str] = {}
     known = 0
     new = {book.book_id: book.etag for book in books}
-    for cell in job.documents.places(job.store.identity).to_pylist():
+    for cell in job.ledger.documents.places(job.store.identity).to_pylist():
         one, key = cell["book_id"], cell["key"]
         new.pop(one, None)
         if one in removals or not job.store.selects(key):
@@ -99,7 +98,7 @@ def restore_returned(found: DeletedBooks, job: Job, run_seq: int) -> None:
     """Let removed books that are there again be books like others."""
     if found.back:
         log.info("%s removed books are at the source again", f"{len(found.back):,}")
-        Tombstones(job.state).restore(found.back, run_seq)
+        job.ledger.tombstones.restore(found.back, run_seq)
 
 
 def apply_deletions(found: DeletedBooks, job: Job, handle: Index | None, run_seq: int) -> None:
@@ -113,8 +112,8 @@ def apply_deletions(found: DeletedBooks, job: Job, handle: Index | None, run_seq
     if not found.gone:
         return
     for one in _indices(job, handle):
-        delete_from_index(one, found.gone, job.checkpoint, run_seq)
-    Tombstones(job.state).append(found.gone, run_seq)
+        delete_from_index(one, found.gone, job.ledger.checkpoint, run_seq)
+    job.ledger.tombstones.append(found.gone, run_seq)
     log.info(
         "%s books are not at the source any more (%s of them renamed): their documents are deleted",
         f"{len(found.gone):,}",

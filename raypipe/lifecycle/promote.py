@@ -127,7 +127,7 @@ class Promoter:
     def _forget(self, index: Index, removed: Set[str]) -> None:
         """Take out of an old index what was removed at the source while another was served."""
         if removed:
-            delete_from_index(index, removed, Checkpoint(state=self.state), self.run_seq)
+            delete_from_index(index, removed, Checkpoint(self.state), self.run_seq)
             index.refresh()
 
     def names(self) -> str:
@@ -158,7 +158,7 @@ class Promoter:
 
     def _said(self, new: Index) -> dict[str, str]:
         """Return the ETags of the books that the ledger says the new index has."""
-        ledger = Checkpoint(state=self.state).of_generation(new.ref.generation)
+        ledger = Checkpoint(self.state).of_generation(new.ref.generation)
         return dict(zip(ledger["book_id"].to_pylist(), ledger["etag"].to_pylist(), strict=True))
 
     def _there(self, new: Index, wanted: Set[str]) -> dict[str, IndexedBook]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ray.data import Datasink
@@ -14,9 +13,9 @@ from raypipe.coordination.run_coordinator import Coordinator, Usage
 from raypipe.coordination.shared_limiter import SharedLimiter
 from raypipe.core.book import Book, Document, Failure, from_table
 from raypipe.core.fingerprint import Recipe
-from raypipe.ledger.checkpoint import Checkpoint, Processed
-from raypipe.ledger.documents import DocumentStore
-from raypipe.ledger.failures import FailedBook, FailureLog
+from raypipe.ledger.checkpoint import Processed
+from raypipe.ledger.failures import FailedBook
+from raypipe.ledger.ledger import Ledger
 from raypipe.opensearch.bulk.results import LEFT, Counters, Rejected
 from raypipe.opensearch.index import Index
 
@@ -25,15 +24,6 @@ if TYPE_CHECKING:
     from ray.data.datasource.datasink import WriteResult
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """Where the fate of each book is written."""
-
-    checkpoint: Checkpoint
-    failures: FailureLog
-    documents: DocumentStore
 
 
 class OpenSearchDatasink(Datasink[Counters]):
@@ -99,7 +89,7 @@ class OpenSearchDatasink(Datasink[Counters]):
         left = sum(bool(row.left) for row in rows)
         left += sum(one.kind == LEFT for one in rejected.values())
         self._marks.report(len(acknowledged), failures, left, _usage(fresh))
-        self._marks.end("write", [], time.monotonic() - began)
+        self._marks.finish("write", [], time.monotonic() - began)
         return counters
 
     def on_write_complete(self, write_result: WriteResult[Counters]) -> None:
@@ -116,7 +106,7 @@ class OpenSearchDatasink(Datasink[Counters]):
             self._run_seq,
             # A repeated task has the slots of its first attempt.
             lambda number: SharedLimiter(self._marks, f"{task}-{number}"),
-            self._marks.stopped,
+            self._marks.stop_reason,
         )
         return writer.write(documents)
 

@@ -6,23 +6,20 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar, runtime_checkable
 
-from raypipe.coordination.progress import Watched
+from raypipe.coordination.progress import ProgressSource
 from raypipe.coordination.run_coordinator import Progress
 from raypipe.core.options import BudgetOptions
 from raypipe.ledger.usage import usage_by_model
-from raypipe.models.context import CallsModels, ModelContext
+from raypipe.models.context import ModelContext, PaidModel
 from raypipe.quota.actor import RemoteQuotaClient, RunRegistration, broker_for
 from raypipe.quota.budget import Cost
 from raypipe.quota.prices import Price
-from raypipe.quota.protocol import CallRequest, Totals
+from raypipe.quota.protocol import Totals
 from raypipe.quota.reservation import check_call_fits
 from raypipe.run.job import Job
 
 log = logging.getLogger(__name__)
-
-P = TypeVar("P")
 
 
 @dataclass
@@ -71,7 +68,7 @@ class CostTracker:
 class CostAwareCoordinator:
     """A run's monitor as its watcher sees it: with the calls of its models, and their stop."""
 
-    monitor: Watched
+    monitor: ProgressSource
     spending: CostTracker
     _stopped: bool = False
     _paused: str = ""
@@ -82,11 +79,11 @@ class CostAwareCoordinator:
         if not self.spending.permits:
             return progress
         totals = self.spending.totals()
-        if not progress.stop and (over := self.spending.over(totals)):
+        if not progress.stop_reason and (over := self.spending.over(totals)):
             self.monitor.stop(over)
-        if progress.stop and not self._stopped:
+        if progress.stop_reason and not self._stopped:
             self._stopped = True
-            self.spending.stop(progress.stop)
+            self.spending.stop(progress.stop_reason)
         if totals.paused != self._paused:
             self._paused = totals.paused
             log.warning("%s", totals.paused or "the models answer again")
@@ -104,14 +101,6 @@ class CostAwareCoordinator:
         self.monitor.stop(reason)
 
 
-@runtime_checkable
-class DeclaresCallSize(Protocol):
-    """A part that knows what its usual call reserves."""
-
-    def need(self) -> CallRequest:
-        """Return what a usual call takes at most."""
-
-
 def check_costs(job: Job) -> None:
     """Check, before anything is started, that quota and budget can hold a call.
 
@@ -119,12 +108,12 @@ def check_costs(job: Job) -> None:
         SetupError: The quota is below one call's reservation, or a budget in dollars has a model
             without a price.
     """
-    if isinstance(job.summarizer, DeclaresCallSize):
-        check_call_fits(job.quota, job.summarizer.need())
+    estimator = job.summarizer.call_estimator
+    if estimator is not None:
+        check_call_fits(job.quota, estimator.typical_call())
     if job.budget.max_usd is not None:
-        for part in (job.summarizer, job.embedder):
-            if isinstance(part, CallsModels):
-                job.prices.needed(part.base_model)
+        for model in _paid_models(job):
+            job.prices.needed(model.base_model)
 
 
 @contextmanager
@@ -139,21 +128,24 @@ def open_model_context(job: Job, run_id: str, run_seq: int) -> Iterator[tuple[Jo
     Raises:
         SetupError: A budget in dollars, and a model without a price.
     """
-    paid = [part for part in (job.summarizer, job.embedder) if isinstance(part, CallsModels)]
-    if not paid:
+    paid_models = _paid_models(job)
+    if not paid_models:
         yield job, CostTracker(budget=job.budget)
         return
     already = spent_before(job, run_seq)
-    waited_for = job.summarizer.pool if isinstance(job.summarizer, CallsModels) else ""
+    chat_model = job.summarizer.paid_model
+    chat_pool = chat_model.pool if chat_model is not None else ""
     permits = {
-        part.pool: _permits(job, part, already, run_id, known=part.pool == waited_for)
-        for part in paid
+        model.pool: _permits(job, model, already, run_id, known=model.pool == chat_pool)
+        for model in paid_models
     }
-    account = ModelContext(job.state, permits, job.quota.max_in_flight)
-    bound = replace(
-        job, summarizer=_bound(job.summarizer, account), embedder=_bound(job.embedder, account)
+    context = ModelContext(job.ledger.state, permits, job.quota.max_in_flight)
+    with_context = replace(
+        job,
+        summarizer=job.summarizer.with_context(context),
+        embedder=job.embedder.with_context(context),
     )
-    yield bound, CostTracker(list(permits.values()), job.budget, already)
+    yield with_context, CostTracker(list(permits.values()), job.budget, already)
 
 
 def spent_before(job: Job, run_seq: int) -> Cost:
@@ -166,7 +158,7 @@ def spent_before(job: Job, run_seq: int) -> Cost:
     if budget.scope == "run" or (budget.max_usd is None and budget.max_tokens is None):
         return Cost()
     total = Cost()
-    for one in usage_by_model(job.state, run_seq):
+    for one in usage_by_model(job.ledger.state, run_seq):
         price = job.prices.of(one.model) if budget.max_usd is None else job.prices.needed(one.model)
         usd = price.usd(one.input_tokens, one.output_tokens) if price else 0.0
         total += Cost(usd, one.input_tokens + one.output_tokens)
@@ -174,12 +166,12 @@ def spent_before(job: Job, run_seq: int) -> Cost:
 
 
 def _permits(
-    job: Job, part: CallsModels, already: Cost, run_id: str, *, known: bool
+    job: Job, model: PaidModel, already: Cost, run_id: str, *, known: bool
 ) -> RemoteQuotaClient:
     price = (
-        job.prices.needed(part.base_model)
+        job.prices.needed(model.base_model)
         if job.budget.max_usd is not None
-        else job.prices.of(part.base_model)
+        else job.prices.of(model.base_model)
     )
     quota = job.quota
     if not known:
@@ -188,16 +180,16 @@ def _permits(
             quota, tokens_per_minute=None, requests_per_minute=None, tokens_per_day=None
         )
     if price is None:
-        log.warning("%s has no price in conf/prices: dollars are not counted", part.base_model)
+        log.warning("%s has no price in conf/prices: dollars are not counted", model.base_model)
         price = Price()
     joining = RunRegistration(run_id, price, job.budget, already)
-    return broker_for(_pool(job, part), quota, joining)
+    return broker_for(_pool(job, model), quota, joining)
 
 
-def _pool(job: Job, part: CallsModels) -> str:
-    return f"{job.quota.account}/{part.pool}" if job.quota.account else part.pool
+def _pool(job: Job, model: PaidModel) -> str:
+    return f"{job.quota.account}/{model.pool}" if job.quota.account else model.pool
 
 
-def _bound(part: P, account: ModelContext) -> P:
-    bound: P = part.bound(account) if isinstance(part, CallsModels) else part
-    return bound
+def _paid_models(job: Job) -> list[PaidModel]:
+    models = (job.summarizer.paid_model, job.embedder.paid_model)
+    return [model for model in models if model is not None]

@@ -5,41 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from raypipe.core.book import Book, BookError
 from raypipe.lifecycle.deletions import find_deleted
-from raypipe.models.context import CallsModels
 from raypipe.opensearch.index import IndexAlias
 from raypipe.quota.prices import Price
 from raypipe.run.job import Job
 from raypipe.run.pending import list_source, plan_from_ledger
+from raypipe.summarizers.protocol import CallEstimator, EstimatedCall
 from raypipe.text import CleanText
 
 _READERS = 8
 _COUNTED = 6
 """Sampled books of which the server is asked to count the tokens, where it does so for nothing."""
 _COUNTED_CHARS = 20_000
-
-
-class Planned(Protocol):
-    """One model call of a book, as its summarizer plans it."""
-
-    input_tokens: int
-    output_tokens: int
-
-
-@runtime_checkable
-class EstimatesCalls(Protocol):
-    """A summarizer that knows the calls that a book will take."""
-
-    bytes_per_token: float
-
-    def calls_of(self, book: CleanText) -> Sequence[Planned]:
-        """Return the calls; no model is asked."""
-
-    def count_tokens(self, text: str) -> int | None:
-        """Return a text's tokens as the server counts them, for nothing; None = it cannot say."""
 
 
 @dataclass
@@ -110,8 +89,8 @@ def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
     books = list_source(job)
     gone = find_deleted(job, books)
     plan = plan_from_ledger(job, books, generation)
-    history = job.checkpoint.history()
-    seen = job.documents.versions() | set(
+    history = job.ledger.checkpoint.history()
+    seen = job.ledger.documents.versions() | set(
         zip(history["book_id"].to_pylist(), history["etag"].to_pylist(), strict=True)
     )
     ids = {book_id for book_id, _ in seen}
@@ -133,14 +112,15 @@ def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
     )
     told.renamed = min(told.renamed, len(plan.new) - told.changed - told.again)
     told.new = len(plan.new) - told.changed - told.again - told.renamed
-    if isinstance(job.summarizer, CallsModels) and isinstance(job.summarizer, EstimatesCalls):
-        told.model = job.summarizer.base_model
-        _cost(job, job.summarizer, plan.new, sample, told)
+    model, estimator = job.summarizer.paid_model, job.summarizer.call_estimator
+    if model is not None and estimator is not None:
+        told.model = model.base_model
+        _cost(job, estimator, plan.new, sample, told)
     return told
 
 
 def _cost(
-    job: Job, summarizer: EstimatesCalls, books: Sequence[Book], sample: int, told: RunEstimate
+    job: Job, estimator: CallEstimator, books: Sequence[Book], sample: int, told: RunEstimate
 ) -> None:
     """Fill in calls, tokens, dollars and hours."""
     strata = list(_strata(books, sample))
@@ -148,10 +128,10 @@ def _cost(
         texts = list(pool.map(lambda stratum: _read(job, stratum[0]), strata))
     told.sampled = len(texts)
     told.unfit = sum(text is None for text in texts)
-    factor = _counted(summarizer, [text for text in texts if text is not None])
+    factor = _counted(estimator, [text for text in texts if text is not None])
     calls = tokens = output = 0.0
     for (book, total), text in zip(strata, texts, strict=True):
-        planned = [] if text is None else _planned(summarizer, text)
+        planned = [] if text is None else _planned(estimator, text)
         weight = total / max(book.size, 1)
         calls += weight * len(planned)
         tokens += weight * sum(call.input_tokens for call in planned) * factor
@@ -178,24 +158,24 @@ def _read(job: Job, book: Book) -> CleanText | None:
         return None
 
 
-def _planned(summarizer: EstimatesCalls, text: CleanText) -> Sequence[Planned]:
+def _planned(estimator: CallEstimator, text: CleanText) -> Sequence[EstimatedCall]:
     try:
-        return summarizer.calls_of(text)
+        return estimator.calls_of(text)
     except BookError:
         return []
 
 
-def _counted(summarizer: EstimatesCalls, texts: Sequence[CleanText]) -> float:
+def _counted(estimator: CallEstimator, texts: Sequence[CleanText]) -> float:
     """Return how many times as many tokens the server counts as the summarizer estimates."""
     counted = estimated = 0.0
     for text in texts[:: max(1, len(texts) // _COUNTED)][:_COUNTED]:
         middle = len(text.text) // 2
         piece = text.text[middle : middle + _COUNTED_CHARS]
-        tokens = summarizer.count_tokens(piece)
+        tokens = estimator.count_tokens(piece)
         if tokens is None:
             return 1.0
         counted += tokens
-        estimated += len(piece.encode()) / summarizer.bytes_per_token
+        estimated += len(piece.encode()) / estimator.bytes_per_token
     return counted / estimated if estimated else 1.0
 
 

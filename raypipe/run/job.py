@@ -18,18 +18,13 @@ from raypipe.core.options import (
     Stages,
 )
 from raypipe.embedders.protocol import Embedder
-from raypipe.ledger.checkpoint import Checkpoint
-from raypipe.ledger.documents import DocumentStore
-from raypipe.ledger.failures import MAX_ATTEMPTS, FailureLog
+from raypipe.ledger.failures import MAX_ATTEMPTS
+from raypipe.ledger.ledger import Ledger
 from raypipe.opensearch.index.config import IndexConfig
 from raypipe.quota.prices import Prices
 from raypipe.sources.protocol import BookSource
-from raypipe.state.store import State
 from raypipe.summarizers.protocol import Summarizer
 from raypipe.text import TextCleaner
-
-COMPACT_AT = 500
-"""Parts of a kind from which they are merged (DESIGN, section 4)."""
 
 
 class Checked(Protocol):
@@ -49,8 +44,8 @@ class Job:
         summarizer: Clean text to a summary.
         embedder: Summaries to vectors.
         index: Where documents are indexed; None stops at finished documents.
-        checkpoint: Which books are processed, and whether they are skipped.
-        state: Where the ledger and the documents are kept.
+        ledger: Records of the job's state.
+        skip_processed: Whether books that the index acknowledged are skipped.
         stages: The sizes of the graph.
         breaker: When the run stops because the books fail.
         ray: Where Ray runs.
@@ -75,8 +70,8 @@ class Job:
     summarizer: Summarizer
     embedder: Embedder
     index: IndexConfig | None
-    checkpoint: Checkpoint
-    state: State
+    ledger: Ledger
+    skip_processed: bool = True
     stages: Stages = field(default_factory=Stages)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
     ray: RayOptions = field(default_factory=RayOptions)
@@ -100,22 +95,6 @@ class Job:
         return recipe_of(
             self.cleaner.identity(), self.summarizer.identity(), self.embedder.identity()
         )
-
-    @property
-    def failures(self) -> FailureLog:
-        """Return the log of failures in this job's state."""
-        return FailureLog(self.state)
-
-    @property
-    def documents(self) -> DocumentStore:
-        """Return the finished documents in this job's state."""
-        return DocumentStore(self.state)
-
-    def compact(self) -> None:
-        """Merge the ledger's parts where there are too many; readers may go on meanwhile."""
-        self.checkpoint.compact(COMPACT_AT)
-        self.failures.compact(COMPACT_AT)
-        self.documents.compact(self.recipe.document, COMPACT_AT)
 
 
 @dataclass

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
-from raypipe.ledger.failures import unresolved
 from raypipe.run.job import Job
 from raypipe.run.planner import KnownFailure, LedgerSnapshot, RunPlan, plan_run
 
@@ -40,7 +39,7 @@ def plan_from_ledger(job: Job, books: Iterable[Book], generation: str | None) ->
         books,
         _known(job, generation),
         recipe=job.recipe.document,
-        skip=job.checkpoint.skip,
+        skip=job.skip_processed,
         limit=job.limit,
         max_attempts=job.max_attempts,
         lasting=job.lasting,
@@ -50,14 +49,14 @@ def plan_from_ledger(job: Job, books: Iterable[Book], generation: str | None) ->
 
 def _known(job: Job, generation: str | None) -> LedgerSnapshot:
     recipe = job.recipe
-    failures = unresolved(job.failures.known(), job.checkpoint.history())
+    failures = job.ledger.unresolved_failures()
     last = {
         row["book_id"]: KnownFailure(row["etag"], row["recipe"], row["retryable"], row["attempts"])
         for row in failures.to_pylist()
     }
-    finished = job.documents.finished(recipe.document)
-    summarized = job.documents.summarized(recipe.summary, besides=[recipe.document])
+    finished = job.ledger.documents.finished(recipe.document)
+    summarized = job.ledger.documents.summarized(recipe.summary, besides=[recipe.document])
     if generation is None:
         return LedgerSnapshot(set(finished), {}, summarized, last)
-    processed = job.checkpoint.versions(generation, recipe.document)
+    processed = job.ledger.checkpoint.versions(generation, recipe.document)
     return LedgerSnapshot(processed, finished, summarized, last)

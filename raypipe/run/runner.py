@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import pyarrow.compute as pc
-
 from raypipe import __version__
 from raypipe.coordination.run_coordinator import Progress
 from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
 from raypipe.ledger import run_records as runs
-from raypipe.ledger.failures import DEGRADED, unresolved
+from raypipe.ledger.ledger import RunResults
 from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.writer_lock import WriterLock
 from raypipe.lifecycle import deletions as departed
@@ -41,9 +39,7 @@ class Outcome:
     """What became of a run: sets of ids, each from its own source, and the numbers."""
 
     plan: RunPlan
-    done: set[str]
-    failed: set[str]
-    degraded: int
+    results: RunResults
     progress: Progress
     handle: Index | None
     served: Served | None = None
@@ -53,8 +49,9 @@ class Outcome:
     def left(self) -> set[str]:
         """Return the books that the run knows it did not come to, from a limit or a stop."""
         left = set(self.plan.over_limit)
-        if self.progress.stop:
-            left |= {book.book_id for book in self.plan.todo} - self.done - self.failed
+        if self.progress.stop_reason:
+            settled = self.results.done | self.results.failed
+            left |= {book.book_id for book in self.plan.todo} - settled
         return left
 
 
@@ -80,7 +77,7 @@ def run(job: Job, claim: WriterLock, config: Mapping[str, Any]) -> RunRecord:
     except SetupError as error:
         record.status, record.exit_code, record.reason = "error", 1, str(error)
         with suppress(SetupError):  # a state that cannot be written is told by the first error
-            record.save(job.state)
+            record.save(job.ledger.state)
         raise
 
 
@@ -92,14 +89,14 @@ def _run(
     _fill(record, outcome)
     if outcome.plan.todo:
         with timer.step("compaction"):
-            job.compact()
-        runs.save_config(job.state, record.run_id, config)
+            job.ledger.compact(job.recipe.document)
+        runs.save_config(job.ledger.state, record.run_id, config)
     record.stage_seconds = timer.seconds
     record.seconds = round(time.monotonic() - began, 3)
     problems = _balance(outcome)
     if problems:
         raise SetupError(f"the books of run {record.run_id} do not balance: {'; '.join(problems)}")
-    record.save(job.state)
+    record.save(job.ledger.state)
     return record
 
 
@@ -116,16 +113,18 @@ def _execute(job: Job, claim: WriterLock, timer: Timer, stack: ExitStack) -> Out
     if todo.todo:
         progress = _graph(job, claim, todo, handle, timer, stack)
     with timer.step("closing"):
-        done, failed = _read_back(job, claim.run_seq, handle) if todo.todo else (set(), set())
-        degraded = _degraded(job, claim.run_seq) if todo.todo else 0
+        finished_recipe = job.recipe.document if handle is None else ""
+        results = RunResults()
+        if todo.todo:
+            results = job.ledger.read_back(claim.run_seq, finished_recipe)
         # Last of all: what was renamed is found under its new name before the old one goes.
-        removed = {} if progress.stop else gone.gone
+        removed = {} if progress.stop_reason else gone.gone
         if removed:
             departed.apply_deletions(gone, job, handle, claim.run_seq)
         if handle is not None:
-            handle.finalize(done, claim.run_seq, stopped=bool(progress.stop))
-        served = _served(job, todo, handle, claim.run_seq, stopped=bool(progress.stop))
-    return Outcome(todo, done, failed, degraded, progress, handle, served, len(removed))
+            handle.finalize(results.done, claim.run_seq, stopped=bool(progress.stop_reason))
+        served = _served(job, todo, handle, claim.run_seq, stopped=bool(progress.stop_reason))
+    return Outcome(todo, results, progress, handle, served, len(removed))
 
 
 def _served(
@@ -134,7 +133,7 @@ def _served(
     """Serve an index that was built, if it is whole; None = it was served all the time."""
     if handle is None or handle.ref.served or job.index is None:
         return None
-    promotion = Promoter(IndexAlias(job.index), job.state, job.life, run_seq)
+    promotion = Promoter(IndexAlias(job.index), job.ledger.state, job.life, run_seq)
     if stopped:
         return promotion.now()
     # What `index` lists is what is finished: a book that is not among it may still be there.
@@ -180,7 +179,7 @@ def _index(job: Job) -> Index | None:
     contents = IndexSpec(
         dimension=job.embedder.dimension,
         embedder=job.embedder.identity(),
-        state=state_id(job.state),
+        state=state_id(job.ledger.state),
         recipe=job.recipe.document,
     )
     if job.purge:
@@ -230,7 +229,7 @@ def _graph(
 
 def _needed(job: Job, todo: RunPlan) -> list[Checked]:
     """Return the parts without which every book of the plan would fail."""
-    needed: list[Checked] = [job.state]
+    needed: list[Checked] = [job.ledger.state]
     if todo.new:
         needed += [job.store, job.summarizer]
     whole = f"{job.recipe.document}/"
@@ -239,33 +238,21 @@ def _needed(job: Job, todo: RunPlan) -> list[Checked]:
     return needed
 
 
-def _read_back(job: Job, run_seq: int, handle: Index | None) -> tuple[set[str], set[str]]:
-    """Return the ids that this run's own parts call done and failed."""
-    if handle is None:
-        acknowledged = job.documents.of_run(job.recipe.document, run_seq)
-    else:
-        acknowledged = job.checkpoint.of_run(run_seq)
-    failures = unresolved(job.failures.of_run(run_seq), acknowledged)
-    return set(acknowledged["book_id"].to_pylist()), set(failures["book_id"].to_pylist())
-
-
-def _degraded(job: Job, run_seq: int) -> int:
-    """Return how many of this run's books have a fallback's summary."""
-    kinds = job.failures.of_run(run_seq)["kind"]
-    return int(pc.sum(pc.equal(kinds, DEGRADED)).as_py() or 0)
-
-
 def _fill(record: RunRecord, outcome: Outcome) -> None:
     """Put a run's numbers into its record."""
     todo, progress, handle = outcome.plan, outcome.progress, outcome.handle
-    done = len(outcome.done)
-    record.status, record.reason = ("stopped" if progress.stop else "done"), progress.stop
-    record.exit_code = 4 if progress.stop else 3 if outcome.failed or outcome.degraded else 0
+    done = len(outcome.results.done)
+    record.status, record.reason = (
+        ("stopped" if progress.stop_reason else "done"),
+        progress.stop_reason,
+    )
+    failed = outcome.results.failed or outcome.results.degraded
+    record.exit_code = 4 if progress.stop_reason else 3 if failed else 0
     record.listed, record.skipped = len(todo.listed), len(todo.skipped)
     record.known_failures = len(todo.known_failures)
     record.indexed, record.finished = (0, done) if handle is None else (done, 0)
-    record.failed, record.left = len(outcome.failed), len(outcome.left)
-    record.degraded, record.removed = outcome.degraded, outcome.removed
+    record.failed, record.left = len(outcome.results.failed), len(outcome.left)
+    record.degraded, record.removed = outcome.results.degraded, outcome.removed
     record.model_calls, record.cached_calls = progress.model_calls, progress.cached_calls
     record.usd = round(progress.usd, 6)
     record.input_tokens, record.output_tokens = progress.input_tokens, progress.output_tokens
@@ -280,7 +267,8 @@ def _fill(record: RunRecord, outcome: Outcome) -> None:
 
 def _balance(outcome: Outcome) -> list[str]:
     todo = outcome.plan
-    return runs.balance(todo.listed, todo.skipped, outcome.done, outcome.failed, outcome.left)
+    results = outcome.results
+    return runs.balance(todo.listed, todo.skipped, results.done, results.failed, outcome.left)
 
 
 def _versions() -> dict[str, str]:

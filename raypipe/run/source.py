@@ -85,7 +85,7 @@ class PendingBooksDatasource(Datasource):
             asked = 0.0
             for parcel in split_into_batches([Book(*row) for row in rows], size):
                 if time.monotonic() - asked >= ASK_EVERY_S:
-                    if marks.stopped():
+                    if marks.stop_reason():
                         return  # what is not handed out is left: the balance counts it
                     asked = time.monotonic()
                 yield to_table(Row(book) for book in parcel)

@@ -59,7 +59,7 @@ class Summarize:
     def __call__(self, parcels: pa.Table) -> pa.Table:
         """Return the parcel with a document or a failure for each of its books."""
         began = time.monotonic()
-        rows, one_by_one = self._guard.admit(from_table(parcels))
+        rows, one_by_one = self._guard.start(from_table(parcels))
         rows = self._take_up(rows)
         done = [self._one(row, one_by_one) for row in rows]
         self._guard.finish(done, began)
@@ -84,9 +84,8 @@ class Summarize:
         if not row.open or row.document is not None:
             return row
         if suspect:
-            row = self._guard.alone(row)
-            return self._guard.survived(self._new(row)) if row.open else row
-        why = self._guard.stopped()
+            return self._guard.isolate(row, self._new)
+        why = self._guard.stop_reason()
         return replace(row, left=why) if why else self._new(row)
 
     def _new(self, row: Row) -> Row:
@@ -163,7 +162,7 @@ class Summarize:
         return self.documents.by_text(self.recipe.summary)
 
     def _document(self, book: Book, text: CleanText) -> Document:
-        summary: Summary = self.summarizer.summarize(text, self._guard.stopped)
+        summary: Summary = self.summarizer.summarize(text, self._guard.stop_reason)
         return Document(
             **self._provenance(book),
             **{name: getattr(summary, name) for name in MODEL_FIELDS},
@@ -230,8 +229,8 @@ class Embed:
         if not bare:
             return to_table(rows)
         # What a model was paid for is embedded even while the run stops: only deaths matter here.
-        verdict = self.marks.begin("embed", [row.book.book_id for row in bare])
-        done = self._singly(bare) if any(verdict.deaths) else self._together(bare)
+        verdict = self.marks.start("embed", [row.book.book_id for row in bare])
+        done = self._singly(bare) if any(verdict.worker_deaths) else self._together(bare)
         self._guard.finish(bare, began)
         by_id = {row.book.book_id: row for row in done}
         return to_table(by_id.get(row.book.book_id, row) for row in rows)
@@ -254,8 +253,7 @@ class Embed:
         return [self._one(row) for row in rows]
 
     def _one(self, row: Row) -> Row:
-        row = replace(self._guard.alone(row), left="")
-        return self._guard.survived(self._embedded(row)) if row.open else row
+        return self._guard.isolate(row, self._embedded, even_if_stopped=True)
 
     def _embedded(self, row: Row) -> Row:
         try:

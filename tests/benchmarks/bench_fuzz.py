@@ -160,7 +160,7 @@ def book(chance: random.Random, cleaner: TextCleaner) -> str:
 def parquet(chance: random.Random) -> str:
     """Read a ledger of which one part is damaged."""
     with tempfile.TemporaryDirectory(prefix="raypipe-fuzz-") as folder:
-        checkpoint = Checkpoint(state=LocalState(folder))
+        checkpoint = Checkpoint(LocalState(folder))
         rows = [_row(number) for number in range(chance.choice((1, 30, 400)))]
         checkpoint.append(rows, 1, 0, 0)
         [path] = (Path(folder) / "processed").glob("part-*.parquet")

@@ -137,7 +137,7 @@ def rebuild(alias: IndexAlias, state: LocalState, docs: Sequence[Document], numb
         )
         for doc in made
     ]
-    Checkpoint(state=state).append(rows, number + 1, 0, 0)
+    Checkpoint(state).append(rows, number + 1, 0, 0)
     served = Promoter(alias, state, IndexOptions(keep=0), 99).promote(index)
     assert served.index == index.ref.physical, served
 

@@ -153,7 +153,7 @@ class Job:
             *self.project.where(), "opensearch.max_docs=10",
             f"opensearch.connection._target_={PARTS}.MarkingConnection",
             f"+opensearch.connection.{marks}", "opensearch.connection.timeout_s=10",
-            f"checkpoint._target_={PARTS}.MarkingCheckpoint", f"+checkpoint.{marks}",
+            f"checkpoint._target_={PARTS}.MarkingCheckpointSettings", f"+checkpoint.{marks}",
             "stages.summarize.books_per_task=10", "ray.dashboard=false", "output=json", *where,
         ]  # fmt: skip
 
@@ -210,7 +210,7 @@ class Job:
     def _fill_disk(self) -> list[str]:
         """Run with a disk that is full; it must end with one line that says so."""
         args = [one for one in self._args() if "checkpoint" not in one]
-        full = "checkpoint._target_=tests.integration.run_table.FullDiskCheckpoint"
+        full = "checkpoint._target_=tests.integration.run_table.FullDiskCheckpointSettings"
         process = self.project.start("run", *args, full)
         if process.wait(LIMIT_S) == 0:
             self._complete = True
@@ -264,7 +264,7 @@ class Job:
         return {one["book_id"] for one in rows if one["recipe"] not in self._old}
 
     def _ledger(self) -> Checkpoint:
-        return Checkpoint(state=self._state())
+        return Checkpoint(self._state())
 
     def _state(self) -> State:
         return open_state(self.uri, S3Connection(endpoint_url=self.world.s3.url))

@@ -90,7 +90,7 @@ def test_a_build_that_was_killed_goes_on_and_nobody_sees_it_before(books: Projec
     before = books.documents()
     options = list(books.options)
     books.options += [
-        f"checkpoint._target_={PARTS}.WaitingCheckpoint",
+        f"checkpoint._target_={PARTS}.WaitingCheckpointSettings",
         f"+checkpoint.notes={books.notes.folder}",
     ]
     books.notes.hold("ledger", 0)
@@ -180,7 +180,7 @@ class Ledger:
             )
             for one in made
         ]
-        Checkpoint(state=self.state).append(rows, self.run_seq, 0, 0)
+        Checkpoint(self.state).append(rows, self.run_seq, 0, 0)
         return index
 
     def promote(self, index: Index, **more: Any) -> str:

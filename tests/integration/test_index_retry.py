@@ -157,7 +157,7 @@ def take_step(books: Project, step: str) -> None:
 def test_an_index_that_was_killed_goes_on(books: Project) -> None:
     books.run("opensearch=none")
     books.options += [
-        f"checkpoint._target_={PARTS}.WaitingCheckpoint",
+        f"checkpoint._target_={PARTS}.WaitingCheckpointSettings",
         f"+checkpoint.notes={books.notes.folder}",
     ]
     books.notes.hold("ledger", 0)

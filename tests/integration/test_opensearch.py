@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from raypipe.core.errors import SetupError
+from raypipe.models.context import CallsNoModel
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.results import Ack, Rejected, Result
 from raypipe.opensearch.connection.client import Connection
@@ -42,7 +43,7 @@ ENDLESS_QUERIES = {
 }
 
 
-class StubEmbedder:
+class StubEmbedder(CallsNoModel):
     """Vectors by the first word that it knows."""
 
     name = "stub"

@@ -160,7 +160,7 @@ def test_an_actor_that_died_is_made_again_and_told_what_was_counted(
     ray.kill(handle("mortal"))
     ray.get(there.work.remote(5, 2, 0.0), timeout=60)
     mine.settle(lease, CallOutcome(100, 20))  # of before
-    mine.saved(7)
+    mine.count_cached_calls(7)
     seen = _until(lambda: (mine.totals().calls, mine.totals().cached_calls), (11, 7))
     assert seen == (11, 7)
     assert mine.totals().in_flight == 0

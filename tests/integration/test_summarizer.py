@@ -73,7 +73,7 @@ def summarizer(server: ModelServer, folder: Path, **settings: Any) -> ModelSumma
             **settings,
         }
     )
-    return made.bound(account)
+    return made.with_context(account)
 
 
 def small(book: CleanText) -> int:
@@ -162,7 +162,7 @@ def test_a_stop_leaves_the_book_and_what_was_paid_is_kept(tmp_path: Path, book: 
     stop = threading.Event()
     with ModelServer(slow) as server:
         one = summarizer(server, tmp_path, chunk_tokens=small(book), chunk_words=60)
-        one = one.bound(dataclasses.replace(one.account or ModelContext(), max_in_flight=4))
+        one = one.with_context(dataclasses.replace(one.context or ModelContext(), max_in_flight=4))
         threading.Timer(1.0, stop.set).start()
         with pytest.raises(LeftError):
             one.summarize(book, lambda: "stopped" if stop.is_set() else "")

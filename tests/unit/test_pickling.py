@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from raypipe.config import build as config
-from raypipe.ledger.checkpoint import Checkpoint
+from raypipe.ledger.checkpoint import Checkpoint, CheckpointSettings
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import IndexConfig
 from raypipe.sources.local import LocalBookSource
@@ -102,6 +102,10 @@ def _use_checkpoint(part: Checkpoint, _: Path) -> Any:
     return part.history().num_rows
 
 
+def _use_checkpoint_settings(part: CheckpointSettings, folder: Path) -> Any:
+    return part.open(LocalState(str(folder))).history().num_rows
+
+
 def _clean(part: TextCleaner, _: Path) -> Any:
     return part.clean(TEXT, "a.txt")
 
@@ -124,7 +128,8 @@ USES: list[tuple[Callable[[Path], Any], Callable[[Any, Path], Any]]] = [
     (lambda folder: LocalBookSource(str(folder)), _use_local),
     (lambda _: S3BookSource("b", endpoint_url="http://127.0.0.1:1", anonymous=True), _use_s3),
     (lambda _: IndexConfig(Connection("http://127.0.0.1:9200")), _use_index),
-    (lambda folder: Checkpoint(state=LocalState(str(folder))), _use_checkpoint),
+    (lambda folder: Checkpoint(LocalState(str(folder))), _use_checkpoint),
+    (lambda _: CheckpointSettings(), _use_checkpoint_settings),
 ]
 
 

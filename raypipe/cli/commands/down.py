@@ -12,6 +12,6 @@ from raypipe.embedded import services
 
 def main(cfg: DictConfig) -> int:
     """Stop what runs and name it."""
-    stopped = services.down(Path(config.options(cfg).embedded.data))
+    stopped = services.stop_services(Path(config.options(cfg).embedded.data))
     print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
     return 0

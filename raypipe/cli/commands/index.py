@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from raypipe.cli.job_factory import (
 from raypipe.cli.local_services import start_local_services
 from raypipe.config import build as config
 from raypipe.core.errors import SetupError
+from raypipe.core.fingerprint import recipe_of
 from raypipe.embedded.services import Services
 from raypipe.ledger.documents import DocumentStore
 from raypipe.run.job import Job
@@ -43,31 +43,31 @@ def main(cfg: DictConfig) -> int:
 
 def _job(cfg: DictConfig, options: Any) -> Job:
     state = open_state_without_books(cfg, options)
-    documents = DocumentStore(state)
-    job = build_job(
+    parts = (config.required(cfg, group) for group in ("text", "summarizer", "embedder"))
+    recipe = recipe_of(*(part.identity() for part in parts))
+    return build_job(
         cfg,
         options,
-        store=FinishedDocumentSource(documents, ""),
+        store=FinishedDocumentSource(DocumentStore(state), recipe.document),
         state=state,
         purge=options.purge,
         max_attempts=options.max_attempts,
     )
-    return replace(job, store=FinishedDocumentSource(documents, job.recipe.document))
 
 
 def _check_finished(job: Job) -> None:
     """Raise before an index is touched if there is nothing to put into it."""
-    if job.documents.has(job.recipe.document):
+    if job.ledger.documents.has(job.recipe.document):
         return
-    kept = job.documents.kept()
+    kept = job.ledger.documents.kept()
     if not kept:
         raise SetupError(
-            f"nothing is finished in {job.state.uri} yet; `raypipe run` does that, with"
+            f"nothing is finished in {job.ledger.state.uri} yet; `raypipe run` does that, with"
             " opensearch=none if it is to stop there"
         )
     there = "; ".join(f"{one.books:,} by {one.summarizer} and {one.embedder}" for one in kept)
     raise SetupError(
-        f"{job.state.uri} has no document of this recipe ({job.summarizer.name} and"
+        f"{job.ledger.state.uri} has no document of this recipe ({job.summarizer.name} and"
         f" {job.embedder.name}); finished are {there}. Give the text, summarizer and embedder"
         " options of the run that made them, or run `raypipe run` with these"
     )

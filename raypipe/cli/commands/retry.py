@@ -14,7 +14,6 @@ from raypipe.cli.job_factory import build_job, run_and_report
 from raypipe.cli.local_services import start_local_services
 from raypipe.config import build as config
 from raypipe.embedded.services import Services
-from raypipe.ledger.failures import unresolved
 from raypipe.run.job import Job
 from raypipe.state.table_schema import equal
 
@@ -33,7 +32,7 @@ def main(cfg: DictConfig) -> int:
         start_local_services(cfg, services)
         # A person who asks for it has put something right: the cap on attempts is for `run`.
         job = build_job(cfg, options, max_attempts=sys.maxsize, lasting=options.all)
-        degraded = job.documents.degraded(job.recipe.document)
+        degraded = job.ledger.documents.degraded(job.recipe.document)
         chosen = _chosen(job, degraded)
         record = run_and_report(replace(job, only=chosen, again=degraded), cfg, options.output)
     return record.exit_code or 0
@@ -46,7 +45,7 @@ def _chosen(job: Job, degraded: set[str]) -> set[str]:
         job: The job.
         degraded: Books that are indexed, but not with the model's summary.
     """
-    failed = unresolved(job.failures.known(), job.checkpoint.history())
+    failed = job.ledger.unresolved_failures()
     failed = equal(failed, "recipe", job.recipe.document)
     passing = failed.filter(failed["retryable"])
     lasting = len(failed) - len(passing)

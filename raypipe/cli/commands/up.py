@@ -14,7 +14,7 @@ def main(cfg: DictConfig) -> int:
     """Start what does not run yet and say where it is."""
     data = config.options(cfg).embedded.data
     with Services(Path(data)) as services:
-        opensearch, s3 = services.up()
+        opensearch, s3 = services.start_and_keep()
     print(f"OpenSearch  {opensearch}  (k-NN; data in {data})")
     print(f"S3          {s3}  (bucket sample-books)")
     print()

@@ -16,8 +16,7 @@ from raypipe.cli.local_services import start_local_services
 from raypipe.config import build as config
 from raypipe.core.errors import SetupError
 from raypipe.embedded.services import Services
-from raypipe.ledger.checkpoint import Checkpoint
-from raypipe.ledger.failures import FailureLog, unresolved
+from raypipe.ledger.ledger import Ledger
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexRef
 from raypipe.state.store import State
 from raypipe.verify.compare import Comparison
@@ -77,13 +76,12 @@ def _found(alias: IndexAlias) -> Index:
 
 
 def _ledger(state: State, handle: IndexRef) -> dict[str, str]:
-    table = Checkpoint(state=state).of_generation(handle.generation)
+    table = Ledger(state).checkpoint.of_generation(handle.generation)
     return dict(zip(table["book_id"].to_pylist(), table["etag"].to_pylist(), strict=True))
 
 
 def _failed(state: State) -> set[str]:
-    failures = unresolved(FailureLog(state).known(), Checkpoint(state=state).history())
-    return set(failures["book_id"].to_pylist())
+    return set(Ledger(state).unresolved_failures()["book_id"].to_pylist())
 
 
 def _report(found: Reconciliation | Comparison) -> dict[str, Any]:

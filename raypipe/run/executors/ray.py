@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -15,7 +16,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raypipe.coordination.limiter import AdaptiveLimiter
-from raypipe.coordination.progress import LAST_S, every, watch
+from raypipe.coordination.progress import STOP_GRACE_S, repeat_in_background, watch
 from raypipe.coordination.run_coordinator import Progress, RemoteCoordinator, RunCoordinator
 from raypipe.coordination.signals import StopTimeout, interruptible, stop_on_signal
 from raypipe.core.book import Book
@@ -24,9 +25,10 @@ from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
 from raypipe.opensearch.index import Index
 from raypipe.run import graph as pipeline
-from raypipe.run.book_sink import Ledger, OpenSearchDatasink
+from raypipe.run.book_sink import OpenSearchDatasink
 from raypipe.run.costs import CostAwareCoordinator, check_costs, open_model_context
-from raypipe.run.executors.ray_session import check_gpus, check_reach, ray_session
+from raypipe.run.executors.cluster_checks import check_gpus, check_reachable
+from raypipe.run.executors.ray_session import ray_session
 from raypipe.run.executors.resources import (
     check_resources,
     resolve_workers,
@@ -84,7 +86,7 @@ def execute(
         job = replace(job, stages=set_calls_per_worker(resolve_workers(stages, cpus), in_flight))
         check_gpus(job.stages.embed.workers, job.stages.embed.num_gpus, job.ray)
         if job.ray.address != "local":
-            check_reach(_places(job))
+            check_reachable(_places(job))
         # After Ray's own start, which puts its handlers in place.
         asked = stack.enter_context(stop_on_signal())
         actor = _actor(job)
@@ -95,17 +97,19 @@ def execute(
         job, spending = stack.enter_context(open_model_context(job, run_id, run_seq))
     counted = CostAwareCoordinator(monitor, spending)
     stops = {SIGNAL: asked, LOST: lost}
-    compaction = every(COMPACT_EVERY_S, job.compact)
+    compaction = repeat_in_background(
+        COMPACT_EVERY_S, partial(job.ledger.compact, job.recipe.document)
+    )
     with timer.step("graph"), compaction:
         try:
             with interruptible() as late, watch(counted, len(books), stops, late):
                 _run(job, books, handle, run_seq, monitor)
         except StopTimeout:
-            log.warning("what was begun did not end within %g s; it is left", LAST_S)
+            log.warning("what was begun did not end within %g s; it is left", STOP_GRACE_S)
     progress = counted.progress()
-    if progress.stop:
-        log.warning("stopped: %s; run again for the books that are left", progress.stop)
-    for stage, seconds in progress.busy:
+    if progress.stop_reason:
+        log.warning("stopped: %s; run again for the books that are left", progress.stop_reason)
+    for stage, seconds in progress.stage_seconds:
         timer.seconds[f"{stage}_busy"] = round(seconds, 3)
     return progress
 
@@ -124,13 +128,12 @@ def _run(
         job.cleaner,
         job.summarizer,
         job.embedder,
-        job.documents,
+        job.ledger.documents,
         job.recipe,
         run_seq,
         monitor,
     )
-    ledger = Ledger(job.checkpoint, job.failures, job.documents)
-    sink = OpenSearchDatasink(ledger, job.recipe, run_seq, monitor, handle)
+    sink = OpenSearchDatasink(job.ledger, job.recipe, run_seq, monitor, handle)
     pending = PendingBooksDatasource(books, _parcel_size(job, len(books)), monitor)
     try:
         pipeline.run(pending, parts, sink, job.stages)

@@ -30,7 +30,8 @@ from raypipe.core import options
 from raypipe.core.errors import OptionError
 from raypipe.core.options import Stages
 from raypipe.embedded.services import Services
-from raypipe.run.executors.resources import LISTING_CPUS, Machine, check_resources, resolve_workers
+from raypipe.run.executors.machine import Machine
+from raypipe.run.executors.resources import LISTING_CPUS, check_resources, resolve_workers
 
 CONF = config.conf_dir()
 GROUPS = sorted(
@@ -76,7 +77,7 @@ def _no_services(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(*_: object) -> None:
         raise AssertionError("a service was started")
 
-    for name in ("start_both", "opensearch", "s3", "up"):
+    for name in ("start_both", "start_opensearch", "start_s3", "start_and_keep"):
         monkeypatch.setattr(Services, name, start)
 
 

@@ -124,15 +124,15 @@ KIND_AT = {"BookError": 0, "Failure": 1, "Rejected": 1}
 
 PASSED_ON = {
     "_book_error",
-    "_settled",
-    "_unavailable",
-    "encoded",
+    "_settle_results",
+    "_give_up",
+    "encode_item",
     "_refusal",
     "failed_row",
     "_raise",
     "_best",
 }
-"""Functions that pass on a kind made elsewhere: one of BookError, `kind_of` or a table."""
+"""Functions that pass on a kind made elsewhere: one of BookError, `failure_kind` or a table."""
 
 
 class Kinds(ast.NodeVisitor):

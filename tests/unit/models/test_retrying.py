@@ -9,11 +9,12 @@ import pytest
 
 from raypipe.core.book import BookError, LeftError
 from raypipe.core.errors import SetupError
+from raypipe.core.stop import never_stopped
 from raypipe.ledger.answer_cache import spent
 from raypipe.models.calling import retrying as module
-from raypipe.models.calling.caller import Caller
+from raypipe.models.calling.caller import ModelCaller
 from raypipe.models.context import ModelContext
-from raypipe.models.protocol import Answer, ModelError, TooLongError, never_stopped
+from raypipe.models.protocol import Answer, ModelError, TooLongError
 from raypipe.state.local import LocalState
 from tests.unit.models.fakes import FakeModel, FakePermits, ask
 
@@ -32,7 +33,7 @@ class Bench:
         self.state = LocalState(str(root))
         self.stop_after = 10**9
         account = ModelContext(self.state, {"pool": self.permits}, max_in_flight=2)
-        self.caller = Caller(account, "pool", sleep=self.slept.append)
+        self.caller = ModelCaller(account, "pool", sleep=self.slept.append)
 
     def ask(self, *does: Exception | Answer, prompt: str = "why") -> str:
         self.model = FakeModel(does)
@@ -48,7 +49,7 @@ class Bench:
 
     @property
     def again(self) -> list[bool]:
-        return [need.again for need in self.permits.needs]
+        return [need.is_retry for need in self.permits.needs]
 
 
 @pytest.fixture

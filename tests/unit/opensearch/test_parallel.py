@@ -43,4 +43,4 @@ def test_one_lane_is_shared_and_a_task_tried_again_takes_its_own(stub: Stub) -> 
     SharedLimiter(marks, "3-0").acquire()  # of a task whose node was lost
     rejected, counters = writers(stub, lanes, max_docs=4).write(documents(4))
     assert (rejected, counters.acknowledged) == ({}, 4)
-    assert lanes.enter("another")
+    assert lanes.acquire("another")

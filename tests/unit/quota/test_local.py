@@ -49,7 +49,7 @@ def test_totals_add_up_and_a_lease_is_settled_once() -> None:
         CallOutcome(),
     ):
         permits.settle(permits.acquire(NEED), spent)
-    permits.saved(3)
+    permits.count_cached_calls(3)
     totals = permits.totals()
     assert (totals.calls, totals.throttled, totals.unknown) == (2, 1, 1)
     assert (totals.input_tokens, totals.output_tokens) == (17, 8)

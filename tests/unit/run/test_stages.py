@@ -16,10 +16,10 @@ from raypipe.core.book import Book, BookError, LeftError, Row, from_table, to_ta
 from raypipe.core.errors import SetupError
 from raypipe.core.fingerprint import Recipe
 from raypipe.core.options import BreakerOptions
+from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.embedders.protocol import InputType
 from raypipe.ledger.documents import DocumentStore
-from raypipe.models.protocol import Stopped, never_stopped
 from raypipe.run.stages import Embed, Summarize
 from raypipe.sources.local import LocalBookSource
 from raypipe.state.store import open_state
@@ -38,12 +38,12 @@ class Here(RunCoordinator):
 
 @dataclass(frozen=True)
 class Fussy(LeadSummarizer):
-    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
+    def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
         if "refuse" in book.title:
             raise BookError("refused", "not this one", retryable=True)
         if "crash" in book.title:
             raise ZeroDivisionError
-        return super().summarize(book, stopped)
+        return super().summarize(book, stop_check)
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,8 @@ class Waiting(LeadSummarizer):
     error: Exception | None = None
     told: Summary | None = None
 
-    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
-        if why := stopped():
+    def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
+        if why := stop_check():
             raise LeftError(why)
         if self.error is not None:
             raise self.error
@@ -164,13 +164,13 @@ def waiting(stage: Summarize, **more: Any) -> Summarize:
 def test_a_book_that_is_left_is_not_failed(summarize: Summarize, monitor: Here) -> None:
     (row,) = parcel(waiting(summarize, error=LeftError("asked to stop")), "fine")
     assert (row.left, row.failure, row.document) == ("asked to stop", None, None)
-    assert monitor.stopped() == ""
+    assert monitor.stop_reason() == ""
 
 
 def test_a_used_up_budget_stops_the_run(summarize: Summarize, monitor: Here) -> None:
     rows = parcel(waiting(summarize, error=LeftError("no money", stops=True)), "a", "b")
     assert [row.left for row in rows] == ["no money"] * 2
-    assert monitor.stopped() == "no money"
+    assert monitor.stop_reason() == "no money"
 
 
 def test_what_makes_every_book_fail_ends_the_stage(summarize: Summarize) -> None:
