@@ -126,19 +126,14 @@ KIND_AT = {"BookError": 0, "Failure": 1, "Rejected": 1}
 """Position of the argument that is the kind."""
 
 PASSED_ON = {
-    "_best",
     "_book_error",
     "_failure",
     "_give_up",
     "_raise",
     "_settle_results",
+    "_use_better",
     "encode_item",
     "failed_row",
-    "_settled",
-    "_unavailable",
-    "encoded",
-    "_refusal",
-    "_use_better",
 }
 """Functions that take their kind from a BookError, `kind_of` or a table."""
 
