@@ -36,8 +36,8 @@ def _start(services: Services, wanted: list[str]) -> dict[str, str]:
         opensearch, s3 = services.start_both()
         return {_S3: s3, _OPENSEARCH: opensearch}
     if wanted == [_S3]:
-        return {_S3: services.s3()}
-    return {_OPENSEARCH: services.opensearch()} if wanted else {}
+        return {_S3: services.start_s3()}
+    return {_OPENSEARCH: services.start_opensearch()} if wanted else {}
 
 
 def _check_parts(cfg: DictConfig, wanted: list[str]) -> None:

@@ -170,7 +170,7 @@ def node(url: str | None) -> Iterator[str]:
         tempfile.TemporaryDirectory(prefix="raypipe-bench-") as folder,
         Services(Path(folder)) as services,
     ):
-        yield services.opensearch()
+        yield services.start_opensearch()
 
 
 def main() -> None:

@@ -107,7 +107,7 @@ def place(s3: S3Here, tmp_path_factory: pytest.TempPathFactory, ray_here: None) 
         try:
             in_process("up", [])
             with Services(Path("raypipe-data")) as services:
-                node = services.opensearch()
+                node = services.start_opensearch()
             reached = [f"storage.endpoint_url={s3.url}", "storage.anonymous=true"]
             yield Place(tmp_path, node, reached, models.url)
         finally:

@@ -51,7 +51,7 @@ def test_old_summaries_and_processed_keys(project: Project, ray_here: None, tmp_
     (old / "broken.json").write_text("{")
     found = against(project, old, code=1)
     assert found["lacking"] == ["Book_77__by__Author_Book_77.txt"]
-    assert found["unreadable"][0].startswith("broken.json: no JSON")
+    assert found["unreadable"][0].startswith("broken.json: not JSON")
 
     processed = tmp_path / "processed_books.pkl"
     keys = {f"Book_{number:02d}__by__Author_Book_{number:02d}.txt" for number in range(3)}

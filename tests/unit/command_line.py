@@ -68,7 +68,7 @@ def no_services(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(*_: object) -> None:
         raise AssertionError("a service was started")
 
-    for name in ("start_both", "opensearch", "s3", "up"):
+    for name in ("start_both", "start_opensearch", "start_s3", "start_and_keep"):
         monkeypatch.setattr(Services, name, start)
 
 

@@ -13,6 +13,6 @@ from raypipe.embedded import services
 
 def main(cfg: DictConfig) -> int:
     """Stop the running services, and print their names."""
-    stopped = services.down(Path(read_options(cfg).embedded.data))
+    stopped = services.stop_services(Path(read_options(cfg).embedded.data))
     print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
     return OK

@@ -15,7 +15,7 @@ def main(cfg: DictConfig) -> int:
     """Start the services that do not run yet, and print their addresses."""
     data = read_options(cfg).embedded.data
     with Services(Path(data)) as services:
-        opensearch, s3 = services.up()
+        opensearch, s3 = services.start_and_keep()
     print(f"OpenSearch  {opensearch}  (k-NN; data in {data})")
     print(f"S3          {s3}  (bucket sample-books)")
     print()

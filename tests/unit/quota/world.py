@@ -18,7 +18,7 @@ from raypipe.quota.budget import BudgetGuard, Cost
 from raypipe.quota.prices import Price
 from raypipe.quota.protocol import CallOutcome, CallRequest, Lease
 from raypipe.quota.sessions import RunAccount
-from raypipe.simulator.calls import Refused
+from raypipe.simulator.calls import CallRefused
 from raypipe.simulator.options import ServerQuotaOptions
 from raypipe.simulator.quota import Quota
 
@@ -162,7 +162,7 @@ class World:
         reserved = real + need.max_tokens
         try:
             self._quota.admit(reserved)
-        except Refused as refused:
+        except CallRefused as refused:
             seen.throttles.append(self.now)
             wait = refused.retry_after_s if self.load.retry_after else None
             spent = CallOutcome(throttled=True, retry_after_s=wait)
