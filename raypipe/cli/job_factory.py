@@ -16,7 +16,8 @@ from raypipe.run.job import Execution, Job, ModelLimits, Processing
 from raypipe.run.planner import BookSelection
 from raypipe.run.target import IndexTarget
 from raypipe.sources import BookSource
-from raypipe.state.store import State, open_state
+from raypipe.state.factory import open_state
+from raypipe.state.store import State
 
 
 def build_job(

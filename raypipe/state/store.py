@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import BinaryIO, Protocol, TypeAlias
 
 from raypipe.core.errors import SetupError
-from raypipe.core.s3 import S3Connection
 
 STATE_VERSION = 1
 """Version of the layout; increase it if an older raypipe could not read the state."""
@@ -71,29 +70,6 @@ class State(Protocol):
         was, then every name that sorts after it and was written before the deletion is returned.
         Compaction depends on this, see `raypipe.state.parquet_table`.
         """
-
-
-def open_state(uri: str, connection: S3Connection | None = None) -> State:
-    """Return the state at a URI.
-
-    Args:
-        uri: A folder, or `s3://bucket/prefix`.
-        connection: How S3 is reached; None for boto3's defaults.
-
-    Raises:
-        ValueError: The URI is neither.
-    """
-    scheme, separator, place = uri.partition("://")
-    if not separator:
-        from raypipe.state.local import LocalState
-
-        return LocalState(uri)
-    bucket, _, prefix = place.partition("/")
-    if scheme != "s3" or not bucket:
-        raise ValueError(f"state.uri={uri}: set a folder or s3://bucket/prefix")
-    from raypipe.state.s3 import S3State
-
-    return S3State(bucket, prefix.strip("/"), connection or S3Connection())
 
 
 def state_id(state: State) -> str:

@@ -33,7 +33,7 @@ from processes import environment  # noqa: E402
 from report import Report  # noqa: E402
 
 from raypipe.ledger.checkpoint import Checkpoint  # noqa: E402
-from raypipe.state.store import open_state  # noqa: E402
+from raypipe.state.factory import open_state  # noqa: E402
 from tests.integration.collection_here import SIGNER, Collection, collection  # noqa: E402
 
 INDEX = "collection"

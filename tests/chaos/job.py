@@ -22,7 +22,8 @@ from raypipe.embedders.hash import HashEmbedder
 from raypipe.ledger.checkpoint import Checkpoint
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import IndexAlias, IndexConfig
-from raypipe.state.store import State, open_state
+from raypipe.state.factory import open_state
+from raypipe.state.store import State
 from tests.chaos.parts import marked
 from tests.chaos.world import BUCKET, STATES, World, text
 from tests.integration.running import Project, check_balance, wait_for

@@ -10,7 +10,7 @@ import pytest
 
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.sources.s3 import S3BookSource
-from raypipe.state.store import open_state
+from raypipe.state.factory import open_state
 from tests.integration.running import PARTS, Project, check_balance, project, ray_here, write_book
 from tests.integration.s3_here import S3Here, s3
 

@@ -19,10 +19,11 @@ from raypipe.core.s3 import S3Connection
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.ledger.writer_lock import WriterLock
 from raypipe.state import s3
+from raypipe.state.factory import open_state
 from raypipe.state.latest_rows import latest_rows
 from raypipe.state.parquet_table import ParquetTable
 from raypipe.state.s3 import S3State
-from raypipe.state.store import StateError, open_state
+from raypipe.state.store import StateError
 from raypipe.state.table_schema import TableSchema
 from tests.integration.s3_here import put_past_http
 from tests.unit.state.contract import StateContract, assert_ignored_conditions_are_detected

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from raypipe.ledger.tombstones import Tombstones, exclude_books
-from raypipe.state.store import open_state
+from raypipe.state.factory import open_state
 
 
 def test_books_are_deleted_and_restored(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from raypipe.core.errors import SetupError
+from raypipe.state.factory import open_state
 from raypipe.state.local import LocalState
-from raypipe.state.store import State, open_state
+from raypipe.state.store import State
 from tests.unit.state.contract import StateContract, assert_ignored_conditions_are_detected
 
 
