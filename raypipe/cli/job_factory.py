@@ -89,7 +89,7 @@ def build_listing_job(cfg: DictConfig, options: Any) -> Job:
 
 def open_job_state(options: Any, store: BookSource | None) -> State:
     """Return the state; a state on S3 uses the connection of a source that is on S3, too."""
-    return open_state(options.state.uri, getattr(store, "connection", None))
+    return open_state(options.state.uri, store.connection if store is not None else None)
 
 
 def drop_unused_storage(cfg: DictConfig, options: Any) -> None:
