@@ -1,1 +1,1 @@
-"""Coordinate the workers of a run: stop, crash guard, limits, progress."""
+"""Coordinate a run's workers: stopping, crash handling, request limits and progress."""

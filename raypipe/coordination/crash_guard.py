@@ -1,73 +1,105 @@
-"""Begin and end marks around a stage's books: how a stop and a deadly book are noticed."""
+"""Find the book that kills its worker, and pass a stop on to the books of a batch."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from raypipe.coordination.run_coordinator import MAX_WORKER_DEATHS, Coordinator
-from raypipe.core.book import BookError, Failure, Row
+from raypipe.core.book import Failure, Row
+from raypipe.core.errors import BookError
 
-ASK_EVERY_S = 1.0
-"""Between two questions, inside a parcel, whether the run stops: each costs about 1 ms."""
+STOP_CHECK_INTERVAL_S = 1.0
+"""Seconds between two checks, within a batch, whether the run stops; each costs about 1 ms."""
 
 
 @dataclass
 class CrashGuard:
-    """Begin and end marks around the books of one stage, and what a worker's death means."""
+    """Record the start and the end of each book in one stage.
 
-    marks: Coordinator
+    A book that was started and never finished killed its worker. Ray retries the batch on a new
+    worker; its books are then processed one by one, and the book that kills
+    `MAX_WORKER_DEATHS` workers fails.
+
+    Args:
+        coordinator: The run's coordinator.
+        stage: Name of the stage.
+    """
+
+    coordinator: Coordinator
     stage: str
-    _asked: float = 0.0
-    _stop: str = ""  # once a run stops, it does not begin again
+    _checked_at: float = 0.0
+    _stop_reason: str = ""  # kept: a run that stops does not continue
 
-    def admit(self, rows: list[Row]) -> tuple[list[Row], bool]:
-        """Mark the open rows as begun; rows come back left if the run stops.
+    def start(self, rows: list[Row]) -> tuple[list[Row], bool]:
+        """Record the start of the open rows; if the run stops, return them as left.
 
         Returns:
-            The rows, and whether they must go one by one since a worker died on them.
+            The rows, and whether to process them one by one with `isolate`, because a worker
+            died on this batch.
         """
-        ids = [row.book.book_id for row in rows if row.open]
+        ids = [row.book.book_id for row in rows if row.is_open]
         if not ids:
             return rows, False
-        self._asked = time.monotonic()
-        verdict = self.marks.begin(self.stage, ids)
-        if verdict.stop:
-            return [replace(row, left=verdict.stop) if row.open else row for row in rows], False
-        return rows, any(verdict.deaths)
+        self._checked_at = time.monotonic()
+        decision = self.coordinator.start(self.stage, ids)
+        if reason := decision.stop_reason:
+            return [replace(row, left=reason) if row.is_open else row for row in rows], False
+        return rows, any(decision.worker_deaths)
 
-    def stopped(self) -> str:
-        """Return why no further book of this parcel may begin, or an empty string."""
+    def stop_reason(self) -> str:
+        """Return why no further book of the batch may start, or '' to continue.
+
+        Asks the coordinator at most once every `STOP_CHECK_INTERVAL_S`.
+        """
         now = time.monotonic()
-        if not self._stop and now - self._asked >= ASK_EVERY_S:
-            self._asked, self._stop = now, self.marks.stopped()
-        return self._stop
+        if not self._stop_reason and now - self._checked_at >= STOP_CHECK_INTERVAL_S:
+            self._checked_at, self._stop_reason = now, self.coordinator.stop_reason()
+        return self._stop_reason
 
-    def alone(self, row: Row) -> Row:
-        """Mark one suspect as begun; one that killed its workers comes back failed."""
-        verdict = self.marks.begin(self.stage, [row.book.book_id], alone=True)
-        if verdict.stop:
-            return replace(row, left=verdict.stop)
-        if verdict.deaths[0] < MAX_WORKER_DEATHS:
-            return row
-        message = (
-            f"{row.book.key}: the worker died {MAX_WORKER_DEATHS} times on it (memory, or a crash)"
-        )
-        return failed_row(row, self.stage, BookError("killed_worker", message, retryable=True))
+    def isolate(
+        self, row: Row, process: Callable[[Row], Row], *, even_if_stopped: bool = False
+    ) -> Row:
+        """Process one row under its own record, so that a worker's death points at its book.
 
-    def survived(self, row: Row) -> Row:
-        """Forget the marks of a suspect: the worker may still die on one that comes after it."""
-        self.marks.end(self.stage, [row.book.book_id])
-        return row
+        The record is forgotten right after: the worker may still die on the next book.
 
-    def finish(self, rows: list[Row], began: float) -> None:
-        """Forget the marks and report the time since `began` (`time.monotonic`)."""
-        seconds = time.monotonic() - began
-        self.marks.end(self.stage, [row.book.book_id for row in rows], seconds)
+        Args:
+            row: An open row of a batch on which a worker died.
+            process: Does the stage's work.
+            even_if_stopped: Process the row although the run stops.
+
+        Returns:
+            The processed row; left if the run stops; failed if the book killed its workers.
+        """
+        ids = [row.book.book_id]
+        decision = self.coordinator.start(self.stage, ids, isolated=True)
+        if decision.stop_reason and not even_if_stopped:
+            return replace(row, left=decision.stop_reason)
+        if any(deaths >= MAX_WORKER_DEATHS for deaths in decision.worker_deaths):
+            message = (
+                f"{row.book.key}: the worker died {MAX_WORKER_DEATHS} times while processing it "
+                "(out of memory, or a crash)"
+            )
+            return failed_row(row, self.stage, BookError("killed_worker", message, retryable=True))
+        processed = process(row)
+        self.coordinator.finish(self.stage, ids)
+        return processed
+
+    def finish(self, rows: list[Row], started: float) -> None:
+        """Forget the starts of a batch and report its working time.
+
+        Args:
+            rows: The rows of the batch.
+            started: When the batch was started (`time.monotonic`).
+        """
+        seconds = time.monotonic() - started
+        self.coordinator.finish(self.stage, [row.book.book_id for row in rows], seconds)
 
 
 def failed_row(row: Row, stage: str, error: BookError) -> Row:
-    """Return the row as a failure, its message with the book's key."""
+    """Return the row as a failure; its message begins with the book's key if it lacks it."""
     key, message = row.book.key, error.message
     message = message if key in message else f"{key}: {message}"
     failure = Failure(stage, error.kind, message[:500], error.retryable, row.book.attempts + 1)

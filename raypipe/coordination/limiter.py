@@ -1,79 +1,71 @@
-"""How many write tasks may have a request in flight at once: fewer where a server is overloaded."""
+"""Limit the requests in flight of all write tasks; fewer while the server is overloaded."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
-_CLEAN = 10
-"""Requests without a refusal after which one more may be in flight, as with the bytes of one."""
+_CLEAN_REQUESTS = 10
+"""Requests without a refusal after which the limit grows by one; the size of a bulk request
+grows at the same pace."""
 FORGOTTEN_S = 300.0
-"""A request that did not come back for so long belongs to a task that died: it is more than twice
-what one may take (`opensearch.connection.timeout_s`, 120 s)."""
-
-
-class Limiter(Protocol):
-    """What a writer asks before each of its requests."""
-
-    def enter(self) -> None:
-        """Wait until a request may be sent."""
-
-    def leave(self, *, refused: bool) -> None:
-        """Say that the request came back, and whether the server had too much to do."""
-
-
-class NoLimiter:
-    """For a writer that is alone."""
-
-    def enter(self) -> None:
-        """Do not wait."""
-
-    def leave(self, *, refused: bool) -> None:
-        """Do nothing."""
+"""Seconds after which a request that did not come back no longer counts: its task has died. This
+is more than twice the time that a request may take (`opensearch.connection.timeout_s`, 120 s)."""
 
 
 @dataclass
 class AdaptiveLimiter:
-    """Requests in flight of all write tasks: additive increase, multiplicative decrease.
+    """Limit requests in flight by additive increase and multiplicative decrease (AIMD).
 
-    Halved when a request is refused, once for all requests that were in flight together, and one
-    more after ten that were not (D.-M. Chiu and R. Jain, "Analysis of the Increase and Decrease
-    Algorithms for Congestion Avoidance in Computer Networks", 1989).
+    A refused request halves the limit, once for all requests that were in flight together. Ten
+    requests without a refusal raise it by one (D.-M. Chiu and R. Jain, "Analysis of the Increase
+    and Decrease Algorithms for Congestion Avoidance in Computer Networks", 1989).
 
     Args:
-        most: Requests in flight where nothing is refused: those of all write tasks.
-        clock: Seconds, only ever growing.
+        max_limit: The limit while no request is refused: the requests of all write tasks.
+        clock: Monotonic seconds.
     """
 
-    most: int
+    max_limit: int
     clock: Callable[[], float] = time.monotonic
-    open: int = field(init=False)
-    _held: dict[str, float] = field(default_factory=dict)  # since when
-    _clean: int = 0
-    _cut_at: float = float("-inf")
+    limit: int = field(init=False)
+    _acquired_at: dict[str, float] = field(default_factory=dict)
+    _clean_requests: int = 0
+    _reduced_at: float = float("-inf")
 
     def __post_init__(self) -> None:
-        """Begin with the most."""
-        self.open = self.most
+        """Begin with the highest limit."""
+        self.limit = self.max_limit
 
-    def enter(self, who: str) -> bool:
-        """Return whether this task may send a request now; if so, it must leave afterwards."""
+    def acquire(self, who: str) -> bool:
+        """Return whether this writer may send a request now; if so, it must `release` it.
+
+        A writer that already has a slot keeps it: a retried task has the name of the first.
+        """
         now = self.clock()
-        self._held = {one: at for one, at in self._held.items() if now - at < FORGOTTEN_S}
-        if who not in self._held and len(self._held) >= self.open:
+        self._acquired_at = {
+            writer: since
+            for writer, since in self._acquired_at.items()
+            if now - since < FORGOTTEN_S
+        }
+        if who not in self._acquired_at and len(self._acquired_at) >= self.limit:
             return False
-        self._held[who] = now
+        self._acquired_at[who] = now
         return True
 
-    def leave(self, who: str, refused: bool) -> None:
-        """Note that a task's request came back."""
-        since = self._held.pop(who, self._cut_at)
+    def release(self, who: str, refused: bool) -> None:
+        """Free this writer's slot and adapt the limit.
+
+        Args:
+            who: The writer.
+            refused: Whether the server refused the request because it is overloaded.
+        """
+        since = self._acquired_at.pop(who, self._reduced_at)
         if not refused:
-            self._clean += 1
-            if self._clean >= _CLEAN:
-                self.open, self._clean = min(self.most, self.open + 1), 0
-        elif since > self._cut_at:
-            self.open, self._clean = max(1, self.open // 2), 0
-            self._cut_at = self.clock()
+            self._clean_requests += 1
+            if self._clean_requests >= _CLEAN_REQUESTS:
+                self.limit, self._clean_requests = min(self.max_limit, self.limit + 1), 0
+        elif since > self._reduced_at:
+            self.limit, self._clean_requests = max(1, self.limit // 2), 0
+            self._reduced_at = self.clock()

@@ -1,8 +1,7 @@
-"""Ctrl-C and SIGTERM: once stops cleanly and soon, twice stops at once."""
+"""Handle Ctrl-C and SIGTERM: the first stops the run cleanly, the second ends the process."""
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
@@ -10,20 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-log = logging.getLogger(__name__)
+from raypipe.core import exit_codes
 
-EXIT_STOPPED = 4
-ASKED = threading.Event()
-"""Set by the first signal: of a multirun, no other job is begun."""
+STOP_REQUESTED = threading.Event()
+"""Set by the first signal: no further job of a multirun is started."""
 
-
-_NUDGE = signal.SIGUSR1
+_INTERRUPT = signal.SIGUSR1
 
 
 class StopTimeout(KeyboardInterrupt):
-    """What was begun before a stop did not end in time.
+    """The work that was started before a stop did not finish in time.
 
-    A `KeyboardInterrupt`, for that is what Ray gives way to, wherever it waits.
+    A `KeyboardInterrupt`, because Ray gives way to it wherever it waits.
     """
 
 
@@ -31,7 +28,7 @@ class StopTimeout(KeyboardInterrupt):
 def interruptible() -> Iterator[Callable[[], None]]:
     """Yield a function that ends the block with `StopTimeout`, from any thread.
 
-    The block must run in the main thread, as all that handles signals.
+    The block must run in the main thread, where Python handles signals.
     """
     main, inside = threading.main_thread(), True
 
@@ -40,33 +37,35 @@ def interruptible() -> Iterator[Callable[[], None]]:
             raise StopTimeout
 
     def interrupt() -> None:
-        signal.pthread_kill(main.ident or 0, _NUDGE)
+        signal.pthread_kill(main.ident or 0, _INTERRUPT)
 
-    before = signal.signal(_NUDGE, handle)
+    previous = signal.signal(_INTERRUPT, handle)
     try:
         yield interrupt
     finally:
         inside = False
-        signal.signal(_NUDGE, before)
+        signal.signal(_INTERRUPT, previous)
 
 
 @contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
     """Yield an event that the first SIGINT or SIGTERM sets; the second ends the process.
 
-    A handler may interrupt anything, so it only sets the event; who waits for it does the work.
+    A signal handler may interrupt any code, so it only sets the event. The thread that waits for
+    the event does the work.
     """
-    asked = threading.Event()
+    requested = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
-            os._exit(EXIT_STOPPED)  # children end with us; the ledger is right as it stands
-        asked.set()
-        ASKED.set()
+        if requested.is_set():
+            # Children end with this process; the ledger is consistent at any moment.
+            os._exit(exit_codes.STOPPED)
+        requested.set()
+        STOP_REQUESTED.set()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked
+        yield requested
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -5,13 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 P = ParamSpec("P")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-def cached_per_process(max_size: int = 8) -> Callable[[Callable[P, T]], Callable[P, T]]:
+class CachedFactory(Protocol[P, T_co]):
+    """A factory whose results are cached."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
+        """Return the cached result for these arguments, created on first use."""
+
+    def cache_clear(self) -> None:
+        """Forget all results; for tests."""
+
+
+def cached_per_process(max_size: int = 8) -> Callable[[Callable[P, T]], CachedFactory[P, T]]:
     """Cache a factory's results by its arguments, one result per process.
 
     Unlike `functools.lru_cache`, two threads that ask at the same time get the same object.
@@ -21,7 +32,7 @@ def cached_per_process(max_size: int = 8) -> Callable[[Callable[P, T]], Callable
         max_size: Number of results to keep; the least recently used one is dropped.
     """
 
-    def decorate(create: Callable[P, T]) -> Callable[P, T]:
+    def decorate(create: Callable[P, T]) -> CachedFactory[P, T]:
         lock = threading.Lock()
         cached: Any = lru_cache(maxsize=max_size)(create)
 
@@ -31,7 +42,8 @@ def cached_per_process(max_size: int = 8) -> Callable[[Callable[P, T]], Callable
                 result: T = cached(*args, **kwargs)
             return result
 
-        return get
+        get.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
+        return cast(CachedFactory[P, T], get)
 
     return decorate
 

@@ -1,4 +1,4 @@
-"""The real parts that make the defaults run on one machine: an S3 server and an OpenSearch node."""
+"""Run an OpenSearch node and an S3 server on this machine, for the default configuration."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from raypipe.core.errors import SetupError
 
 
 class EmbeddedError(SetupError):
-    """An embedded part can't be had or doesn't start; the message says what to do next."""
+    """An embedded service is unavailable or does not start; the message says how to fix it."""

@@ -1,8 +1,8 @@
-"""Why an OpenSearch node didn't start, when its log doesn't say.
+"""Find out why an OpenSearch node did not start when its log does not say.
 
 The runner that starts the node swallows the exception that ended it. The Java machine can log
-every exception thrown, at the price of 10 MB a start; so the start that failed is repeated once
-with that switched on, and the exception before the runner's own is the reason.
+every exception thrown, which takes 10 MB a start. So the failed start is repeated once with that
+logging; the last exception before the runner's own is the reason.
 """
 
 from __future__ import annotations
@@ -11,44 +11,44 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from raypipe.embedded import supervise
+from raypipe.embedded import locks, supervise
 
-SWALLOWED = "Closed all nodes."
-"""What the runner says last in either case; without "started" before it, it failed."""
+_LAST_LINE = "Closed all nodes."
+"""The runner's last line after success and failure; without "started" before it, it failed."""
 _NAME = "opensearch-diagnosis"
-_REPEAT_S = 40.0
-_THROWN = re.compile(r"Exception <a '([^']+)'\{0x[0-9a-f]+\}(?:: (.*))?>")
-_RUNNERS_OWN = "OpenSearchRunnerException"
+_REPEAT_TIMEOUT_S = 40.0
+_EXCEPTION = re.compile(r"Exception <a '([^']+)'\{0x[0-9a-f]+\}(?:: (.*))?>")
+_RUNNER_EXCEPTION = "OpenSearchRunnerException"
 
 
-def was_swallowed(log_text: str) -> bool:
+def is_reason_missing(log_text: str) -> bool:
     """Whether a node's log ends in a failed start without a reason."""
-    return SWALLOWED in log_text and "[o.o.n.Node] started" not in log_text
+    return _LAST_LINE in log_text and "[o.o.n.Node] started" not in log_text
 
 
-def reason(lines: Iterable[str]) -> str | None:
-    """The exception that the runner turned into its own, from a log of all exceptions."""
-    before = None
+def find_reason(lines: Iterable[str]) -> str | None:
+    """Return the exception that the runner replaced by its own, from a log of all exceptions."""
+    previous = None
     for line in lines:
-        thrown = _THROWN.search(line)
-        if thrown is None:
+        exception = _EXCEPTION.search(line)
+        if exception is None:
             continue
-        name = thrown[1].rpartition("/")[2]
-        if name == _RUNNERS_OWN:
-            return before
-        if name != "InterruptedException":  # threads that are told to end
-            before = f"{name}: {thrown[2]}" if thrown[2] else name
+        name = exception[1].rpartition("/")[2]
+        if name == _RUNNER_EXCEPTION:
+            return previous
+        if name != "InterruptedException":  # thrown in threads that are asked to end
+            previous = f"{name}: {exception[2]}" if exception[2] else name
     return None
 
 
-def repeat(data: Path, command: list[str]) -> str | None:
-    """Start the node once more to hear why it doesn't; None if that tells nothing."""
+def repeat_start(data: Path, command: list[str]) -> str | None:
+    """Start the node again with exception logging; return why it failed, or None if unknown."""
     java, *arguments = command
     supervise.launch(data, _NAME, "", [java, "-Xlog:exceptions=info", *arguments])
-    supervise.wait_for(lambda: supervise.is_stopped(data, _NAME), _REPEAT_S)
+    locks.wait_for(lambda: supervise.is_stopped(data, _NAME), _REPEAT_TIMEOUT_S)
     supervise.stop(data, _NAME)
     path = supervise.log_path(data, _NAME)
     with path.open(errors="replace") as lines:
-        found = reason(lines)
+        reason = find_reason(lines)
     path.unlink()
-    return found
+    return reason

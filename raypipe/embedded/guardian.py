@@ -1,14 +1,16 @@
-"""The process that owns one embedded service and ends it with its last user.
+"""Start an embedded service in the background and stop it after its last user.
 
-Every raypipe command that uses embedded services holds a shared flock on ``<data>/users.lock``.
-A guardian starts one service and then tries for the exclusive lock: the kernel grants it only
-when no user process lives any more, however it ended, kill -9 included. No heartbeat, no pid
-list. It holds that lock until it is gone, so a new user waits for the end of the shutdown.
+Every raypipe command that uses embedded services holds a shared flock on `<data>/users.lock`.
+A guardian starts one service and then polls for the exclusive lock. The kernel grants it only
+when no user process is alive, however the users ended, `kill -9` included; no heartbeat and no
+list of pids is needed. The guardian holds the exclusive lock until it ends, so a new user waits
+for the end of the shutdown.
 
-A guardian's own end is covered too: the service asks the kernel to be killed with its parent.
+The end of the guardian itself is covered too: the service asks the kernel to be killed with its
+parent.
 
-This file is run by its path in an isolated interpreter (``python -I -S guardian.py``), so it
-imports the standard library only: it starts in some 20 ms and stays small.
+This file is run by its path in an isolated interpreter (`python -I -S guardian.py`). It imports
+the standard library only, so it starts in about 20 ms and stays small.
 """
 
 from __future__ import annotations
@@ -27,40 +29,42 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 USERS_LOCK = "users.lock"
+"""Locked shared by every user process, and exclusive by a guardian that shuts down."""
 KEEP = "keep"
+"""While this file exists, services continue without users: `raypipe up` creates it."""
 POLL_S = 0.2
-STOP_S = 10.0
-PREDECESSOR_S = 30.0
+STOP_TIMEOUT_S = 10.0
+PREDECESSOR_TIMEOUT_S = 30.0
 _PR_SET_PDEATHSIG = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def state_path(data: Path, service: str) -> Path:
-    """Where the guardian of ``service`` describes what runs."""
+    """Return the file in which the guardian of `service` describes the running process."""
     return data / f"{service}.json"
 
 
 def service_lock_path(data: Path, service: str) -> Path:
-    """The lock that one guardian of ``service`` holds from before the start to after the end."""
+    """Return the lock that a guardian holds as long as its service can exist."""
     return data / f"{service}.lock"
 
 
 def start_time(pid: int) -> int | None:
-    """When process ``pid`` started, in clock ticks since boot; None when it is gone.
+    """Return when process `pid` started, in clock ticks since boot; None if it has ended.
 
-    A pid alone may have been given to another process since; pid and start time can't.
+    The kernel reuses pids, but not a pid together with its start time.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    # The name in parentheses may hold spaces and parentheses itself.
+    # The process name is in parentheses and may itself contain spaces and parentheses.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
 
 
 def try_lock(fd: int, operation: int) -> bool:
-    """Take a flock without waiting; False when another holder is in the way."""
+    """Take a flock without waiting; return False if another process holds it."""
     try:
         fcntl.flock(fd, operation | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -69,12 +73,12 @@ def try_lock(fd: int, operation: int) -> bool:
 
 
 def open_lock(path: Path) -> int:
-    """Open (and create) a lock file; the descriptor is closed on exec, as all of Python's are."""
+    """Open or create a lock file; Python closes the descriptor on exec, like all of its own."""
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write ``value`` so that a reader sees the old file or the new one, never half of it."""
+    """Write `value` atomically: readers see the old file or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(value, indent=1) + "\n")
     temporary.replace(path)
@@ -84,18 +88,18 @@ def _die_with_parent(parent: int) -> None:
     # Runs in the child between fork and exec.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before prctl took effect
+    if os.getppid() != parent:  # the parent ended before prctl took effect
         os._exit(1)
 
 
-def _start(data: Path, service: str, command: list[str]) -> subprocess.Popen[bytes]:
+def _start_service(data: Path, service: str, command: list[str]) -> subprocess.Popen[bytes]:
     log = data / "logs" / f"{service}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
     parent = os.getpid()
     with log.open("ab") as out:
-        # Its own session: Ctrl-C in the terminal reaches the command, which finishes first.
+        # In a separate session Ctrl-C reaches only the command, which must finish first.
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -111,41 +115,42 @@ def _signal_group(child: subprocess.Popen[bytes], signum: int) -> None:
         os.killpg(child.pid, signum)
 
 
-def _ended(child: subprocess.Popen[bytes]) -> bool:
-    # Not reaped yet: as long as it is a zombie, its process group's number can't be reused.
+def _has_ended(child: subprocess.Popen[bytes]) -> bool:
+    # WNOWAIT leaves a zombie, so that the number of its process group cannot be reused yet.
     return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _stop(child: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + STOP_S
-    if not _ended(child):
+def _stop_service(child: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    if not _has_ended(child):
         _signal_group(child, signal.SIGTERM)
-    while not _ended(child) and time.monotonic() < deadline:
+    while not _has_ended(child) and time.monotonic() < deadline:
         time.sleep(0.02)
-    _signal_group(child, signal.SIGKILL)  # a child that doesn't listen, and what it started
+    _signal_group(child, signal.SIGKILL)  # a child that ignores SIGTERM, and its own children
     child.wait()
 
 
-def _last_user_left(users: int, keep: Path) -> bool:
-    """True, with the exclusive lock held, when nobody needs the service any more."""
-    if not try_lock(users, fcntl.LOCK_EX):
+def _lock_if_unused(users_lock: int, keep: Path) -> bool:
+    """Take the exclusive lock and return True if no user is left and `keep` does not exist."""
+    if not try_lock(users_lock, fcntl.LOCK_EX):
         return False
     if keep.exists():
-        fcntl.flock(users, fcntl.LOCK_UN)
+        fcntl.flock(users_lock, fcntl.LOCK_UN)
         return False
     return True
 
 
-def _watch(child: subprocess.Popen[bytes], users: int, keep: Path) -> None:
-    """Return when the child ended, a signal came, or the last user left."""
-    # Polled, not a blocking flock: a signal just before that call would be slept through.
-    while not _ended(child) and not _last_user_left(users, keep):
+def _wait_until_unneeded(child: subprocess.Popen[bytes], users_lock: int, keep: Path) -> None:
+    """Return when the child has ended, a signal arrived or the last user left."""
+    # Polls: a blocking flock would miss a signal that arrives just before the call.
+    while not _has_ended(child) and not _lock_if_unused(users_lock, keep):
         if signal.sigtimedwait(_SIGNALS, POLL_S):
             return
 
 
 def _wait_for_predecessor(lock: int) -> bool:
-    deadline = time.monotonic() + PREDECESSOR_S
+    """Wait for the service lock; return False if another guardian still holds it."""
+    deadline = time.monotonic() + PREDECESSOR_TIMEOUT_S
     while not try_lock(lock, fcntl.LOCK_EX):
         if time.monotonic() > deadline:
             return False
@@ -153,14 +158,15 @@ def _wait_for_predecessor(lock: int) -> bool:
     return True
 
 
-def _guard(data: Path, service: str, version: str, command: list[str], started: int) -> None:
+def _guard(data: Path, service: str, version: str, command: list[str], started_pipe: int) -> None:
+    """Start the service, report success by closing the pipe, stop the service when unneeded."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     lock = open_lock(service_lock_path(data, service))
     if not _wait_for_predecessor(lock):
-        os.write(started, b"another guardian does not let go of the data folder")
+        os.write(started_pipe, b"another guardian still holds the lock of the data folder")
         return
-    users = open_lock(data / USERS_LOCK)
-    child = _start(data, service, command)
+    users_lock = open_lock(data / USERS_LOCK)
+    child = _start_service(data, service, command)
     path = state_path(data, service)
     try:
         write_json(
@@ -176,15 +182,15 @@ def _guard(data: Path, service: str, version: str, command: list[str], started: 
                 "command": command,
             },
         )
-        os.close(started)  # an empty pipe is the good news
-        _watch(child, users, data / KEEP)
+        os.close(started_pipe)  # an empty pipe means success
+        _wait_until_unneeded(child, users_lock, data / KEEP)
     finally:
-        _stop(child)
+        _stop_service(child)
         path.unlink(missing_ok=True)
 
 
 def _detach(data: Path) -> None:
-    """Leave the terminal's session, its standard streams and the folder it stands in."""
+    """Leave the terminal's session, the standard streams and the working directory."""
     os.setsid()
     os.chdir(data)
     null = os.open(os.devnull, os.O_RDWR)
@@ -193,7 +199,7 @@ def _detach(data: Path) -> None:
 
 
 def main() -> NoReturn:
-    """Go to the background, start the service; exit code 0 once it is being guarded."""
+    """Start the service from a background process; exit with 0 once it is guarded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--service", required=True)
@@ -202,19 +208,19 @@ def main() -> NoReturn:
     options = parser.parse_args()
     options.data = options.data.absolute()
     reader, writer = os.pipe()
-    # Detached from the user's process: init reaps it, nobody has to wait for it.
+    # The parent exits at once, so init adopts and reaps the guardian.
     if os.fork():
         os.close(writer)
-        with os.fdopen(reader, "rb") as answer:
-            complaint = answer.read()
-        sys.stderr.write(complaint.decode())
-        os._exit(1 if complaint else 0)
+        with os.fdopen(reader, "rb") as pipe:
+            error_text = pipe.read()
+        sys.stderr.write(error_text.decode())
+        os._exit(1 if error_text else 0)
     os.close(reader)
     _detach(options.data)
     try:
         _guard(options.data, options.service, options.version, options.command, writer)
     except Exception as error:
-        with suppress(OSError):  # already told that all is well, and closed
+        with suppress(OSError):  # the pipe is closed if success was reported before
             os.write(writer, f"{type(error).__name__}: {error}".encode())
         os._exit(1)
     os._exit(0)

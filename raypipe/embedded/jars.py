@@ -1,7 +1,7 @@
-"""The OpenSearch server's jars: named in a lock file, fetched once into a user cache.
+"""Keep the OpenSearch server's jars in a user cache, as listed in the lock file.
 
-Maven coordinates are fetched one by one as the lock names them; no POM is read at run time,
-which is what makes a cold start a matter of seconds, and what makes it the same everywhere.
+Each file is downloaded by the coordinates in the lock file, once. No POM is read at run time:
+that makes a cold start a matter of seconds, and gives the same class path on every machine.
 """
 
 from __future__ import annotations
@@ -13,109 +13,72 @@ import logging
 import os
 import shutil
 import zipfile
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from raypipe.embedded import EmbeddedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from raypipe.embedded.download import download_artifacts
+from raypipe.embedded.lock_file import (
+    LOCK_FILE,
+    OPENSEARCH_VERSION,
+    LockedArtifact,
+    parse_lock_file,
+    sha256_of,
+)
 
 log = logging.getLogger(__name__)
 
-OPENSEARCH_VERSION = "3.5.0"
-LOCK_FILE = Path(__file__).parent / "opensearch.lock"
 _COMPLETE = "complete.json"
 
 
-@dataclass(frozen=True)
-class Locked:
-    """One line of the lock: a Maven artifact, and the bytes it must have."""
-
-    group: str
-    artifact: str
-    version: str
-    packaging: str
-    sha256: str
-    size: int
-
-    @property
-    def file_name(self) -> str:
-        """The name that Maven gives the file."""
-        return f"{self.artifact}-{self.version}.{self.packaging}"
-
-    @property
-    def coordinate(self) -> str:
-        """``group:artifact:version``, with ``:packaging`` where it isn't a jar."""
-        suffix = "" if self.packaging == "jar" else f":{self.packaging}"
-        return f"{self.group}:{self.artifact}:{self.version}{suffix}"
-
-
-def parse_lock(text: str) -> list[Locked]:
-    """Read a lock file's text.
-
-    Raises:
-        ValueError: A line isn't ``group:artifact:version[:packaging] sha256 bytes``.
-    """
-    locked = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        try:
-            coordinate, sha256, size = line.split()
-            group, artifact, version, *packaging = coordinate.split(":")
-            if len(packaging) > 1 or len(sha256) != 64:
-                raise ValueError(coordinate)
-            locked.append(
-                Locked(group, artifact, version, (packaging or ["jar"])[0], sha256, int(size))
-            )
-        except ValueError as error:
-            raise ValueError(f"line {number} of the lock file is not readable: {line}") from error
-    return locked
-
-
 def cache_home() -> Path:
-    """The user's cache: ``$RAYPIPE_CACHE``, else ``raypipe`` in the XDG cache folder."""
-    own = os.environ.get("RAYPIPE_CACHE")
-    if own:
-        return Path(own).expanduser()
-    shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared) if shared else Path.home() / ".cache") / "raypipe"
+    """Return the cache folder: `$RAYPIPE_CACHE`, or `raypipe` in the XDG cache folder."""
+    override = os.environ.get("RAYPIPE_CACHE")
+    if override:
+        return Path(override).expanduser()
+    xdg = os.environ.get("XDG_CACHE_HOME")
+    return (Path(xdg) if xdg else Path.home() / ".cache") / "raypipe"
 
 
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def ensure_jars(lock_file: Path = LOCK_FILE) -> Path:
+    """Return the folder with all of the server's jars; download missing files first.
 
-
-def check(path: Path, locked: Locked) -> None:
-    """Raise unless the file has exactly the bytes of the lock; a wrong one is deleted.
+    Safe to call from several processes at once, and again after an interruption: a file appears
+    under its name only after its SHA-256 was verified.
 
     Raises:
-        EmbeddedError: It has others: cut off, damaged, or not what was locked.
+        EmbeddedError: A missing file cannot be downloaded or stored, or has another checksum.
     """
-    found = sha256_of(path)
-    if found != locked.sha256:
-        path.unlink()
+    text = lock_file.read_text()
+    lock_sha256 = hashlib.sha256(text.encode()).hexdigest()
+    folder = cache_home() / f"opensearch-{OPENSEARCH_VERSION}"
+    if _is_complete(folder, lock_sha256):
+        return folder
+    artifacts = parse_lock_file(text)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _exclusive(folder.with_name(f"{folder.name}.fetching")):
+            if not _is_complete(folder, lock_sha256):  # another process may have been faster
+                download_artifacts(_find_missing(folder, artifacts), folder)
+                _complete(folder, artifacts, lock_sha256)
+    except OSError as error:
         raise EmbeddedError(
-            f"{path.name} is not the file that raypipe was made with (sha256 {found[:12]}…, "
-            f"expected {locked.sha256[:12]}…) and was deleted. Run the command again; if it "
-            "says so again, the package repository or a proxy on the way serves another file."
-        )
+            f"OpenSearch cannot be stored in {folder}: {error}. "
+            "Free disk space, or choose another folder with RAYPIPE_CACHE=<folder>."
+        ) from error
+    return folder
 
 
 @contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
-    """Hold a file lock, so that two raypipes don't fetch the same files at once."""
+    """Hold a file lock, so that two processes do not download the same files."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log.info("another raypipe is fetching OpenSearch; waiting for it")
+            log.info("another raypipe process is downloading OpenSearch; waiting for it")
             fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
@@ -123,7 +86,7 @@ def _exclusive(path: Path) -> Iterator[None]:
 
 
 def _is_complete(folder: Path, lock_sha256: str) -> bool:
-    """Whether every file is there in full size, by the note the last download left."""
+    """Whether every file has its full size, according to the note of the last download."""
     try:
         note = json.loads((folder / _COMPLETE).read_text())
         return note["lock"] == lock_sha256 and all(
@@ -133,81 +96,50 @@ def _is_complete(folder: Path, lock_sha256: str) -> bool:
         return False
 
 
-def unpack_plugin(archive: Path, folder: Path, present: set[str]) -> list[str]:
-    """Take the jars out of a plugin's zip, but for those the server has already.
-
-    Two versions of a library on one class path are a riddle at run time, so a jar whose name
-    is in ``present`` stays in the zip.
-    """
-    taken = []
-    with zipfile.ZipFile(archive) as source:
-        for member in source.infolist():
-            name = Path(member.filename).name
-            if not name.endswith(".jar") or name in present:
-                continue
-            temporary = folder / f".{name}.{os.getpid()}"
-            with source.open(member) as jar, temporary.open("wb") as out:
-                shutil.copyfileobj(jar, out)
-            temporary.replace(folder / name)
-            taken.append(name)
-    return taken
+def _find_missing(folder: Path, artifacts: list[LockedArtifact]) -> list[LockedArtifact]:
+    """Return the artifacts that the folder lacks; delete damaged files."""
+    missing = []
+    for artifact in artifacts:
+        path = folder / artifact.file_name
+        if not path.exists():
+            missing.append(artifact)
+        elif sha256_of(path) != artifact.sha256:
+            path.unlink()
+            missing.append(artifact)
+    return missing
 
 
-def _finish(folder: Path, locked: list[Locked], lock_sha256: str) -> None:
-    """Unpack the plugins and note that the folder is complete."""
-    jars = {item.file_name for item in locked if item.packaging == "jar"}
+def _complete(folder: Path, artifacts: list[LockedArtifact], lock_sha256: str) -> None:
+    """Unpack the plugins, delete other jars and note that the folder is complete."""
+    jars = {artifact.file_name for artifact in artifacts if artifact.packaging == "jar"}
     names = set(jars)
-    for item in locked:
-        if item.packaging == "zip":
-            names.update(unpack_plugin(folder / item.file_name, folder, jars))
+    for artifact in artifacts:
+        if artifact.packaging == "zip":
+            names.update(unpack_plugin(folder / artifact.file_name, folder, jars))
     files = {name: (folder / name).stat().st_size for name in sorted(names)}
-    for other in folder.glob("*.jar"):  # an older lock's: the class path is all of the folder
-        if other.name not in files:
-            other.unlink()
+    for jar in folder.glob("*.jar"):  # jars of an older lock: the class path is the whole folder
+        if jar.name not in files:
+            jar.unlink()
     temporary = folder / f".{_COMPLETE}"
     temporary.write_text(json.dumps({"lock": lock_sha256, "files": files}, indent=1))
     temporary.replace(folder / _COMPLETE)
 
 
-def _still_missing(folder: Path, locked: list[Locked]) -> list[Locked]:
-    missing = []
-    for item in locked:
-        path = folder / item.file_name
-        if not path.exists():
-            missing.append(item)
-        elif sha256_of(path) != item.sha256:
-            path.unlink()
-            missing.append(item)
-    return missing
+def unpack_plugin(archive: Path, folder: Path, server_jars: set[str]) -> list[str]:
+    """Extract a plugin's jars from its zip; return their names.
 
-
-def ensure_jars(lock_file: Path = LOCK_FILE) -> Path:
-    """The folder with all the server's jars; what is missing is downloaded first.
-
-    Safe to call from several processes at once, and again after an interruption: a file counts
-    only once its SHA-256 was verified and it was renamed into place.
-
-    Raises:
-        EmbeddedError: Something is missing and can't be downloaded, or isn't what was locked.
+    Jars in `server_jars` are skipped: two versions of a library on the class path cause errors
+    that are hard to trace.
     """
-    from raypipe.embedded.download import download
-
-    text = lock_file.read_text()
-    lock_sha256 = hashlib.sha256(text.encode()).hexdigest()
-    folder = cache_home() / f"opensearch-{OPENSEARCH_VERSION}"
-    if _is_complete(folder, lock_sha256):
-        return folder
-    locked = parse_lock(text)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _exclusive(folder.with_name(f"{folder.name}.fetching")):
-            if not _is_complete(folder, lock_sha256):  # the other raypipe was quicker
-                missing = _still_missing(folder, locked)
-                download(missing, folder)
-                _finish(folder, locked, lock_sha256)
-    except OSError as error:
-        raise EmbeddedError(
-            f"OpenSearch can't be stored in {folder}: {error}. Make room or name another folder "
-            "with RAYPIPE_CACHE=<folder>."
-        ) from error
-    return folder
+    names = []
+    with zipfile.ZipFile(archive) as plugin:
+        for member in plugin.infolist():
+            name = Path(member.filename).name
+            if not name.endswith(".jar") or name in server_jars:
+                continue
+            temporary = folder / f".{name}.{os.getpid()}"
+            with plugin.open(member) as jar, temporary.open("wb") as out:
+                shutil.copyfileobj(jar, out)
+            temporary.replace(folder / name)
+            names.append(name)
+    return names

@@ -1,4 +1,4 @@
-"""Ports on the loopback interface, and HTTP over it."""
+"""Find free ports on the loopback interface and send HTTP requests to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOOPBACK = "127.0.0.1"
 def is_free(port: int) -> bool:
     """Whether a server could listen on this port of the loopback interface now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers do; without it a port counts as taken for a minute after its last server.
+        # Servers set this too; without it a port looks taken for a minute after its last server.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -22,21 +22,21 @@ def is_free(port: int) -> bool:
     return True
 
 
-def first_free(ports: Iterable[int]) -> int | None:
-    """The first of these ports that is free, or None."""
+def find_free(ports: Iterable[int]) -> int | None:
+    """Return the first of these ports that is free, or None."""
     return next((port for port in ports if is_free(port)), None)
 
 
-def get(url: str, path: str, timeout: float = 5.0) -> tuple[int, bytes] | None:
-    """GET over plain HTTP; status and body, or None when nothing answers.
+def http_get(url: str, path: str, timeout_s: float = 5.0) -> tuple[int, bytes] | None:
+    """Send a GET over plain HTTP; return status and body, or None if nothing answers.
 
-    No proxy is asked, whatever the environment says: the server is on this machine.
+    The request bypasses every proxy of the environment: the server is on this machine.
     """
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout_s)
     try:
         connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        response = connection.getresponse()
+        return response.status, response.read()
     except (OSError, http.client.HTTPException):
         return None
     finally:

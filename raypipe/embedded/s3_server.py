@@ -1,6 +1,6 @@
-"""The process of the embedded S3: moto's server, quiet, on the loopback interface.
+"""Run the process of the embedded S3: moto's server on the loopback interface.
 
-Its arguments are PORTS_FILE and PREFERRED_PORT; once it listens, its address stands in
+Arguments: PORTS_FILE PREFERRED_PORT. Once the server listens, it writes its address to
 PORTS_FILE.
 """
 
@@ -14,12 +14,12 @@ from raypipe.embedded import ports
 
 
 def main() -> None:
-    """Serve until the guardian stops it."""
+    """Serve until the guardian stops the process."""
     from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
     ports_file, preferred = Path(sys.argv[1]), int(sys.argv[2])
-    # A line for every request would be gigabytes for a million books.
+    # One log line a request would take gigabytes for a million books.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     port = preferred if ports.is_free(preferred) else 0
     server = make_server(

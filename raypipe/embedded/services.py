@@ -1,34 +1,41 @@
-"""The embedded services as commands use them: started on first use, gone with the last user."""
+"""Use the embedded services from a command: start on first use, stop after the last user."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
 
-from raypipe.embedded import EmbeddedError, guardian, supervise
-from raypipe.embedded.opensearch import OpenSearchNode
-from raypipe.embedded.s3 import SAMPLE_BUCKET, S3Server, put_samples
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
+from raypipe.embedded import EmbeddedError, guardian, locks, supervise
+from raypipe.embedded.opensearch_node import OpenSearchNode
+from raypipe.embedded.s3 import S3Server
+from raypipe.embedded.sample_books import upload_sample_books
 
 log = logging.getLogger(__name__)
 
 NAMES = ("opensearch", "s3")
-LEAVE_S = 30.0
+CLOSE_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
-class Status:
-    """What ``status`` says about one service that runs."""
+class ServiceStatus:
+    """A running service, as `list_running` reports it.
+
+    Args:
+        name: Name of the service.
+        version: Version that runs.
+        url: URL; None until the service has answered.
+        pid: Process id of the service.
+        started_at: Start, in seconds since the epoch.
+        log: File with its output.
+        is_kept: Whether it continues without users, as after `raypipe up`.
+    """
 
     name: str
     version: str
@@ -36,25 +43,24 @@ class Status:
     pid: int
     started_at: float
     log: Path
-    kept: bool
-    """True after ``up``: it stays when the last command ends."""
+    is_kept: bool
 
 
 class Services:
-    """One command's use of the embedded services in a data folder.
+    """The use of a data folder's embedded services by one command.
 
-    Leaving the context gives up the use. The services end with their last user, and the
-    context waits for that; after `up` they stay.
+    Leaving the context ends the use. The services stop after their last user, and the context
+    waits for that. After `start_and_keep` they continue to run.
 
     Args:
-        data: The folder for indexes, logs and locks; two folders are two worlds.
+        data: Folder for indexes, logs and locks. Services in two folders are independent.
     """
 
     def __init__(self, data: Path) -> None:
         self.data = data.expanduser().absolute()
-        self._users: int | None = None
-        self._closed = False
-        self._entering = threading.Lock()
+        self._users_lock: int | None = None
+        self._is_closed = False
+        self._mutex = threading.Lock()
 
     def __enter__(self) -> Services:
         return self
@@ -67,106 +73,93 @@ class Services:
     ) -> None:
         self.close()
 
-    def opensearch(self) -> str:
-        """The URL of the OpenSearch node, started if it doesn't run.
+    def start_opensearch(self) -> str:
+        """Start the OpenSearch node if it does not run; return its URL.
 
         Raises:
-            EmbeddedError: It can't be had; the message says why and what to do.
+            EmbeddedError: The node is unavailable; the message gives the cause and the fix.
         """
-        self._use()
-        return supervise.ensure(self.data, OpenSearchNode(self.data))
+        self._register_user()
+        return supervise.ensure_running(self.data, OpenSearchNode(self.data))
 
-    def s3(self) -> str:
-        """The URL of the S3 server, started if it doesn't run, the sample books in it.
+    def start_s3(self) -> str:
+        """Start the S3 server if it does not run; return its URL. It holds the sample books.
 
         Raises:
-            EmbeddedError: It doesn't start.
+            EmbeddedError: The server does not start.
         """
-        self._use()
-        url = supervise.ensure(self.data, S3Server(self.data))
-        put_samples(url, SAMPLE_BUCKET)
+        self._register_user()
+        url = supervise.ensure_running(self.data, S3Server(self.data))
+        upload_sample_books(url)
         return url
 
     def start_both(self) -> tuple[str, str]:
-        """Start both side by side; the URLs of OpenSearch and S3."""
-        self._use()
-        s3: Future[str] = Future()
-        # A daemon, and OpenSearch in this thread: Ctrl-C must not wait for the slower of the two.
-        threading.Thread(target=_fulfil, args=(s3, self.s3), daemon=True).start()
-        return self.opensearch(), s3.result()
+        """Start both services in parallel; return the URLs of OpenSearch and S3.
 
-    def up(self) -> tuple[str, str]:
-        """Start both and let them stay after this command, until `down`."""
+        Raises:
+            EmbeddedError: A service does not start.
+        """
+        self._register_user()
+        s3: Future[str] = Future()
+        # S3 starts in a daemon thread and OpenSearch in this one, so that Ctrl-C does not wait
+        # for the slower service.
+        threading.Thread(target=_complete, args=(s3, self.start_s3), daemon=True).start()
+        return self.start_opensearch(), s3.result()
+
+    def start_and_keep(self) -> tuple[str, str]:
+        """Start both services and keep them running until `stop_services`; return their URLs.
+
+        Raises:
+            EmbeddedError: A service does not start.
+        """
         urls = self.start_both()
         (self.data / guardian.KEEP).touch()
         return urls
 
     def close(self) -> None:
-        """Give up the use; wait for the end of the services if nobody else needs them."""
-        with self._entering:
-            self._closed = True
-            if self._users is None:
+        """End the use; wait until the services have stopped, unless they have other users."""
+        with self._mutex:
+            self._is_closed = True
+            if self._users_lock is None:
                 return
-            os.close(self._users)
-            self._users = None
+            os.close(self._users_lock)
+            self._users_lock = None
         if (self.data / guardian.KEEP).exists():
             return
-        if not supervise.wait_for(self._settled, LEAVE_S):
+        if not locks.wait_for(self._are_stopped_or_used, CLOSE_TIMEOUT_S):
             log.warning("the embedded services in %s are still stopping", self.data)
 
-    def _use(self) -> None:
-        """Become a user: from now on no guardian ends its service."""
+    def _register_user(self) -> None:
+        """Take the users lock, so that no guardian stops its service from now on."""
         if sys.platform != "linux":
             raise EmbeddedError(
-                "The embedded services need Linux. Elsewhere name your own: "
+                "embedded services need Linux. On other systems use running servers: "
                 "opensearch.endpoint=..., storage=local or storage=s3 storage.endpoint_url=..."
             )
-        with self._entering:
-            if self._closed:
-                raise EmbeddedError("The embedded services were given up already.")
-            if self._users is None:
-                self._users = _take_users_lock(self.data)
+        with self._mutex:
+            if self._is_closed:
+                raise EmbeddedError("the embedded services of this command are already closed.")
+            if self._users_lock is None:
+                self._users_lock = locks.take_users_lock(self.data)
 
-    def _settled(self) -> bool:
+    def _are_stopped_or_used(self) -> bool:
         if all(supervise.is_stopped(self.data, name) for name in NAMES):
             return True
-        return _others_use(self.data)
+        return locks.has_users(self.data)
 
 
-def _fulfil(future: Future[str], start: Callable[[], str]) -> None:
+def _complete(future: Future[str], start: Callable[[], str]) -> None:
     try:
         future.set_result(start())
     except BaseException as error:
         future.set_exception(error)
 
 
-def _take_users_lock(data: Path) -> int:
-    """A shared lock; a guardian that is shutting down is waited for."""
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        fd = guardian.open_lock(data / guardian.USERS_LOCK)
-    except OSError as error:
-        raise EmbeddedError(f"{data} can't be used for the embedded services: {error}") from error
-    if supervise.wait_for(lambda: guardian.try_lock(fd, fcntl.LOCK_SH), supervise.LOCK_S):
-        return fd
-    os.close(fd)
-    raise EmbeddedError(f"The services in {data} have been stopping for too long: `raypipe down`.")
-
-
-def _others_use(data: Path) -> bool:
-    """Whether another user process lives: shared is to be had, exclusive isn't."""
-    fd = guardian.open_lock(data / guardian.USERS_LOCK)
-    try:
-        return not guardian.try_lock(fd, fcntl.LOCK_EX) and guardian.try_lock(fd, fcntl.LOCK_SH)
-    finally:
-        os.close(fd)
-
-
-def down(data: Path) -> list[str]:
-    """Stop what runs in a data folder, used or not; the names of what was stopped.
+def stop_services(data: Path) -> list[str]:
+    """Stop all services of a data folder, used or not; return the names of the stopped ones.
 
     Raises:
-        EmbeddedError: Something doesn't end.
+        EmbeddedError: A service does not stop.
     """
     data = data.expanduser().absolute()
     if not data.is_dir():
@@ -174,30 +167,30 @@ def down(data: Path) -> list[str]:
     stopped = []
     try:
         for name in NAMES:
-            with supervise.start_lock(data, name):
+            with locks.start_lock(data, name):
                 if supervise.stop(data, name):
                     stopped.append(name)
     finally:
-        # Last: without the marker, guardians end by themselves, and none would be named here.
+        # Removed last: without this marker guardians end on their own, and `stopped` lacks them.
         (data / guardian.KEEP).unlink(missing_ok=True)
     return stopped
 
 
-def status(data: Path) -> list[Status]:
-    """What runs in a data folder."""
+def list_running(data: Path) -> list[ServiceStatus]:
+    """Return the running services of a data folder."""
     data = data.expanduser().absolute()
-    kept = (data / guardian.KEEP).exists()
-    found = (supervise.read_running(data, name) for name in NAMES)
+    is_kept = (data / guardian.KEEP).exists()
+    services = (supervise.read_running(data, name) for name in NAMES)
     return [
-        Status(
-            name=item.service,
-            version=item.version,
-            url=item.url,
-            pid=item.child_pid,
-            started_at=item.started_at,
-            log=supervise.log_path(data, item.service),
-            kept=kept,
+        ServiceStatus(
+            name=service.service,
+            version=service.version,
+            url=service.url,
+            pid=service.child_pid,
+            started_at=service.started_at,
+            log=supervise.log_path(data, service.service),
+            is_kept=is_kept,
         )
-        for item in found
-        if item
+        for service in services
+        if service
     ]

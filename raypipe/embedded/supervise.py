@@ -1,4 +1,4 @@
-"""Starting a service through its guardian, sharing one that runs, and stopping it."""
+"""Start a service through its guardian, share one that runs, and stop it."""
 
 from __future__ import annotations
 
@@ -7,59 +7,40 @@ import json
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from raypipe.embedded import EmbeddedError, guardian
+from raypipe.embedded import EmbeddedError, guardian, locks
 from raypipe.embedded.java import java_environment
+from raypipe.embedded.service import EmbeddedService
 
 log = logging.getLogger(__name__)
 
-LOCK_S = 60.0
-"""A service that shuts down lets go within 10 s; two of them one after the other within 25."""
-DOWN_S = 25.0
-LAUNCH_S = 45.0
-_TAIL_LINES = 12
-
-
-class Service(Protocol):
-    """What a service says about itself; the supervisor knows no more of it."""
-
-    @property
-    def name(self) -> str:
-        """A short word: names the log, the state file and the lock."""
-
-    @property
-    def version(self) -> str:
-        """The version that would be started."""
-
-    @property
-    def startup_s(self) -> float:
-        """How long it may take until it answers."""
-
-    def command(self) -> list[str]:
-        """Make ready what the program needs (downloads, folders) and return its command line."""
-
-    def url(self) -> str | None:
-        """Where it listens, once it has said so."""
-
-    def ready(self, url: str) -> bool:
-        """Whether it answers and can work."""
-
-    def explain(self, log_text: str) -> str | None:
-        """What a known failure in its log means for a person, or None."""
+STOP_TIMEOUT_S = 25.0
+KILL_TIMEOUT_S = 5.0
+LAUNCH_TIMEOUT_S = 45.0
+_LOG_TAIL_LINES = 12
 
 
 @dataclass(frozen=True)
-class Running:
-    """A service that runs now, as its guardian described it."""
+class RunningService:
+    """A running service, as described by its guardian.
+
+    Args:
+        service: Name of the service.
+        version: Version that was started.
+        pid: Process id of the guardian.
+        start_time: Start of the guardian, in clock ticks since boot.
+        child_pid: Process id of the service.
+        child_start_time: Start of the service, in clock ticks since boot.
+        started_at: Start of the service, in seconds since the epoch.
+        url: URL of the service; None until it has answered.
+    """
 
     service: str
     version: str
@@ -71,117 +52,61 @@ class Running:
     url: str | None = None
 
     @property
-    def alive(self) -> bool:
-        """Whether this very guardian lives, not another process that got its pid."""
+    def is_alive(self) -> bool:
+        """Whether this guardian is alive; False if another process has got its pid."""
         return guardian.start_time(self.pid) == self.start_time
 
 
-def read_running(data: Path, service: str) -> Running | None:
-    """The service's description if its guardian lives; a dead one's is not believed."""
+def read_running(data: Path, service: str) -> RunningService | None:
+    """Return the description of a service; None if there is none or its guardian has ended."""
     try:
         value: dict[str, Any] = json.loads(guardian.state_path(data, service).read_text())
         value.pop("command", None)
-        running = Running(**value)
+        running = RunningService(**value)
     except (OSError, ValueError, TypeError):
         return None
-    return running if running.alive else None
+    return running if running.is_alive else None
 
 
 def log_path(data: Path, service: str) -> Path:
-    """Where the service's output goes."""
+    """Return the file with the service's output."""
     return data / "logs" / f"{service}.log"
 
 
-def wait_for(condition: Callable[[], bool], seconds: float, step: float = 0.05) -> bool:
-    """Ask until the answer is yes; False when the time is up."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(step)
-    return True
+def ensure_running(data: Path, service: EmbeddedService) -> str:
+    """Return the URL of a service; start it if it does not run.
 
-
-@contextmanager
-def locked(path: Path, operation: int, why: str) -> Iterator[int]:
-    """Hold a flock; wait for it no longer than a shutdown can take."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = guardian.open_lock(path)
-    try:
-        if not wait_for(lambda: guardian.try_lock(fd, operation), LOCK_S):
-            raise EmbeddedError(f"{why} for {LOCK_S:.0f} s ({path}). Stop it: `raypipe down`.")
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def start_lock(data: Path, service: str) -> Any:
-    """Held while a service is looked for, started or stopped: one command at a time does that.
-
-    One for each service, so that the two of them can start side by side.
-    """
-    return locked(
-        data / f"{service}.start.lock",
-        fcntl.LOCK_EX,
-        f"another raypipe command has been starting or stopping {service}",
-    )
-
-
-@contextmanager
-def one_at_a_time(service: str) -> Iterator[None]:
-    """Let one process of this machine start a service, from choosing its port to its listening.
-
-    Two nodes that start at the same moment would choose the same free port, and one would end.
-    The lock is an abstract socket: it leaves no file and goes with its process. Nobody waits for
-    ever: after `LOCK_S` the ports are worth a try.
-    """
-
-    def held(lock: socket.socket) -> bool:
-        try:
-            lock.bind(f"\0raypipe-starts-{service}")
-        except OSError:
-            return False
-        return True
-
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
-        wait_for(lambda: held(lock), LOCK_S)
-        yield
-
-
-def ensure(data: Path, service: Service) -> str:
-    """The URL of the service: one that runs is shared, else it is started.
-
-    The caller must hold the users lock, or the guardian would end at once.
+    The caller must hold the users lock, otherwise the guardian ends at once.
 
     Raises:
-        EmbeddedError: It doesn't start, or one that runs doesn't answer.
+        EmbeddedError: The service does not start or does not answer, or another version runs.
     """
-    with start_lock(data, service.name):
+    with locks.start_lock(data, service.name):
         running = read_running(data, service.name)
         if running and running.version != service.version:
             raise EmbeddedError(
-                f"{service.name} {running.version} runs in {data}, this raypipe brings "
-                f"{service.version}. Stop the one that runs first: `raypipe down`."
+                f"{service.name} {running.version} is running in {data}, but this raypipe uses "
+                f"{service.version}. Stop the running version first: `raypipe down`."
             )
         started = time.monotonic()
         if running is None:
-            with one_at_a_time(service.name):
-                launch(data, service.name, service.version, service.command())
-                url = _wait_ready(data, service)
+            with locks.exclusive_start(service.name):
+                launch(data, service.name, service.version, service.prepare_command())
+                url = _wait_until_ready(data, service)
         else:
-            url = _wait_ready(data, service)
+            url = _wait_until_ready(data, service)
         log.debug("%s answers at %s after %.1f s", service.name, url, time.monotonic() - started)
-        _note_url(data, service.name, url)
+        _save_url(data, service.name, url)
         return url
 
 
 def launch(data: Path, name: str, version: str, command: list[str]) -> None:
-    """Start a guardian with its service; returns when it guards.
+    """Start a guardian with a service; return once the service is guarded.
 
     Raises:
         EmbeddedError: The guardian could not start the command.
     """
-    answer = subprocess.run(
+    result = subprocess.run(
         [
             *(sys.executable, "-I", "-S", guardian.__file__),
             *("--data", str(data), "--service", name, "--version", version),
@@ -190,41 +115,43 @@ def launch(data: Path, name: str, version: str, command: list[str]) -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=LAUNCH_S,
+        timeout=LAUNCH_TIMEOUT_S,
         env=java_environment(),
-        # Ctrl-C while it starts is this process's business.
+        # In a separate session Ctrl-C reaches only this process.
         start_new_session=True,
         check=False,
     )
-    if answer.returncode:
-        raise EmbeddedError(f"{name} can't be started: {answer.stderr.strip()}")
+    if result.returncode:
+        raise EmbeddedError(f"{name} cannot be started: {result.stderr.strip()}")
 
 
-def _wait_ready(data: Path, service: Service) -> str:
-    deadline = time.monotonic() + service.startup_s
+def _wait_until_ready(data: Path, service: EmbeddedService) -> str:
+    """Return the service's URL once it answers."""
+    deadline = time.monotonic() + service.startup_timeout_s
     while time.monotonic() < deadline:
         running = read_running(data, service.name)
         if running is None:
-            raise _failure(data, service, "ended while it started")
-        url = running.url or service.url()
-        if url and service.ready(url):
+            raise _startup_error(data, service, "ended during startup")
+        url = running.url or service.find_url()
+        if url and service.is_ready(url):
             return url
         time.sleep(0.1)
-    raise _failure(data, service, f"did not answer within {service.startup_s:.0f} s")
+    timeout = f"did not answer within {service.startup_timeout_s:.0f} s"
+    raise _startup_error(data, service, timeout)
 
 
-def _failure(data: Path, service: Service, what: str) -> EmbeddedError:
+def _startup_error(data: Path, service: EmbeddedService, problem: str) -> EmbeddedError:
     path = log_path(data, service.name)
     text = path.read_text(errors="replace") if path.exists() else ""
-    known = service.explain(text)
-    if known:
-        return EmbeddedError(f"{service.name} {what}: {known} Its log is {path}.")
-    tail = "\n  ".join(text.splitlines()[-_TAIL_LINES:])
-    return EmbeddedError(f"{service.name} {what}. The last lines of {path}:\n  {tail}")
+    reason = service.explain_failure(text)
+    if reason:
+        return EmbeddedError(f"{service.name} {problem}: {reason} See its log: {path}.")
+    tail = "\n  ".join(text.splitlines()[-_LOG_TAIL_LINES:])
+    return EmbeddedError(f"{service.name} {problem}. Last lines of {path}:\n  {tail}")
 
 
-def _note_url(data: Path, service: str, url: str) -> None:
-    """Add the URL to the guardian's description, for those who come later."""
+def _save_url(data: Path, service: str, url: str) -> None:
+    """Add the URL to the guardian's description, for later users."""
     path = guardian.state_path(data, service)
     with suppress(OSError, ValueError):
         value = json.loads(path.read_text())
@@ -233,7 +160,7 @@ def _note_url(data: Path, service: str, url: str) -> None:
 
 
 def is_stopped(data: Path, service: str) -> bool:
-    """Whether no guardian of this service holds its lock: it and its child are gone."""
+    """Whether the guardian of this service and its child have ended: its lock is free."""
     path = guardian.service_lock_path(data, service)
     if not path.exists():
         return True
@@ -245,17 +172,19 @@ def is_stopped(data: Path, service: str) -> bool:
 
 
 def stop(data: Path, service: str) -> bool:
-    """Stop a service, whoever uses it; True if there was one.
+    """Stop a service even if it has users; return False if it was not running.
 
     Raises:
-        EmbeddedError: It is still there after all that can be done.
+        EmbeddedError: The service is still running after SIGKILL.
     """
     running = read_running(data, service)
     if running is None:
         return False
     os.kill(running.pid, signal.SIGTERM)
-    if not wait_for(lambda: is_stopped(data, service), DOWN_S) and running.alive:
-        os.kill(running.pid, signal.SIGKILL)  # the child dies with it
-    if not wait_for(lambda: is_stopped(data, service), 5.0):
-        raise EmbeddedError(f"{service} (process {running.pid}) in {data} does not end.")
+    if not locks.wait_for(lambda: is_stopped(data, service), STOP_TIMEOUT_S) and running.is_alive:
+        os.kill(running.pid, signal.SIGKILL)  # the kernel kills the child too
+    if not locks.wait_for(lambda: is_stopped(data, service), KILL_TIMEOUT_S):
+        raise EmbeddedError(
+            f"{service} in {data} does not stop. End its process {running.pid} by hand."
+        )
     return True

@@ -1,10 +1,9 @@
-"""Embedders that are models behind an API: batches, order, lengths, and one caller for all."""
+"""Embed with a model behind an API: batching, truncation, order and normalization."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -13,29 +12,30 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
+from raypipe.core.per_process import PerProcess
 from raypipe.embedders.protocol import InputType
-from raypipe.models.calling.caller import Caller
+from raypipe.models.calling.caller import ModelCaller
 from raypipe.models.calling.model_calls import embedding_call
-from raypipe.models.context import ModelContext
+from raypipe.models.context import ModelContext, PaidModel
 from raypipe.models.protocol import EmbeddingModel, TooLongError, Vectors
 
 _BATCH_CHARS = 300_000
-"""Most characters of one call: OpenAI takes 300,000 tokens, a server of one's own less."""
-_SHORTEST = 200
-"""A text of so few characters is not too long for any model."""
-_TURN = "embed"
+"""Maximum number of characters per call: OpenAI accepts 300,000 tokens, other servers fewer."""
+_MIN_CHARS = 200
+"""Texts are not halved below this length: every model accepts that many characters."""
+_CALL_GROUP = "embed"
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class ModelEmbedder:
-    """Embeds with a model that is called over HTTP; each vector is paid for once.
+    """Embed with a model that is called over HTTP; each vector is paid for once.
 
     Args:
         model: The client of the model.
-        calls: Most calls in flight of one worker.
-        account: The run's cache and quota, see `bound`; None = neither.
+        calls: Maximum number of calls in flight per worker.
+        context: The run's answer cache and quota, see `with_context`; None for neither.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -43,156 +43,152 @@ class ModelEmbedder:
 
     model: EmbeddingModel
     calls: int = 16
-    account: ModelContext | None = None
-    _made: list[Caller] = field(default_factory=list, init=False, repr=False, compare=False)
+    context: ModelContext | None = None
+    _caller: PerProcess[ModelCaller] = field(
+        default_factory=PerProcess, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """Check the settings."""
         if self.calls < 1:
             raise ValueError(f"calls={self.calls} must be at least 1")
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the caller behind: its threads belong to this process."""
-        state = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
-        return {**state, "_made": []}
-
     @property
     def name(self) -> str:
-        """Name the embedder in documents and messages."""
+        """Return the name for documents and messages."""
         return self.model.name
 
     @property
     def dimension(self) -> int:
-        """Length of its vectors; known without a call."""
+        """Return the length of the vectors; known without a call."""
         return self.model.dimension
 
     @property
-    def pool(self) -> str:
-        """Name the quota that its calls draw on."""
-        return self.model.pool
+    def paid_model(self) -> PaidModel:
+        """Return the embedding model: each of its calls costs money."""
+        return self.model
 
-    @property
-    def base_model(self) -> str:
-        """Return the model's id as the prices know it."""
-        return self.model.base_model
-
-    def bound(self, account: ModelContext) -> Self:
-        """Return the embedder with the run's cache and quota."""
-        return dataclasses.replace(self, account=account)
+    def with_context(self, context: ModelContext) -> Self:
+        """Return a copy that uses the run's answer cache and quota."""
+        return dataclasses.replace(self, context=context)
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what changes its vectors."""
+        """Return the settings that change the vectors."""
         return {**self.model.identity(), "cut": self.model.max_chars}
 
     def check(self) -> None:
         """Embed a word.
 
         Raises:
-            SetupError: No call could succeed.
+            SetupError: No call can succeed.
         """
         self.model.check()
 
     def embed(
         self, texts: Sequence[str], *, input_type: InputType = "document"
     ) -> NDArray[np.float32]:
-        """Return one L2-normalized vector a text, shape (len(texts), dimension).
+        """Return one L2-normalized vector per text, shape (len(texts), dimension).
 
-        A blank text, which models refuse, gets the same unit vector each time: cosine k-NN
-        refuses zero vectors.
+        Models refuse blank texts. A blank text always gets the same unit vector, because cosine
+        k-NN refuses zero vectors.
 
         Args:
-            texts: Texts of any length; what the model cannot read is cut off.
-            input_type: Whether they are kept, or searched with.
+            texts: Texts of any length; truncated to the model's `max_chars`.
+            input_type: Whether the texts are indexed or searched with.
 
         Raises:
-            BookError: The model has not answered, or not with vectors.
-            LeftError: The run stops, or the budget holds no such call.
+            BookError: The model did not answer, or its answer has no usable vectors.
+            BookLeftError: The run stops, or the budget does not cover the call.
             SetupError: No call can succeed.
         """
         vectors = np.full((len(texts), self.dimension), self.dimension**-0.5, dtype=np.float32)
-        most = self.model.max_chars
-        cut = {at: _cut(_clean(text), most) for at, text in enumerate(texts) if text.strip()}
-        batches = list(self._batches(cut))
-        futures = [self._submit([cut[at] for at in batch], input_type) for batch in batches]
+        max_chars = self.model.max_chars
+        prepared = {
+            row: _truncate(_replace_surrogates(text), max_chars)
+            for row, text in enumerate(texts)
+            if text.strip()
+        }
+        batches = [
+            (rows, [prepared[row] for row in rows]) for rows in self._split_into_batches(prepared)
+        ]
+        futures = [self._submit(batch, input_type) for _, batch in batches]
         try:
-            for batch, future in zip(batches, futures, strict=True):
-                vectors[batch] = self._result(future, [cut[at] for at in batch], input_type)
+            for (rows, batch), future in zip(batches, futures, strict=True):
+                vectors[rows] = self._result(future, batch, input_type)
         finally:
             for future in futures:
-                future.cancel()  # after an error nobody wants the rest
+                future.cancel()  # after an error the remaining calls are not needed
         return vectors
 
-    def _batches(self, texts: Mapping[int, str]) -> Iterator[list[int]]:
-        """Yield the positions of the texts of each call.
+    def _split_into_batches(self, texts: Mapping[int, str]) -> Iterator[list[int]]:
+        """Yield the rows of the texts of each call.
 
-        Where answers are kept, each text is a call of its own: the next run has other
-        neighbors for it, and would find no batch again.
+        With an answer cache, each text is a separate call: the next run batches it with other
+        texts and would not find the batch in the cache.
         """
-        kept = self.account is not None and self.account.state is not None
-        most = 1 if kept else self.model.max_texts
-        batch: list[int] = []
+        is_cached = self.context is not None and self.context.state is not None
+        max_texts = 1 if is_cached else self.model.max_texts
+        rows: list[int] = []
         chars = 0
-        for at, text in texts.items():
-            if batch and (len(batch) == most or chars + len(text) > _BATCH_CHARS):
-                yield batch
-                batch, chars = [], 0
-            batch.append(at)
+        for row, text in texts.items():
+            if rows and (len(rows) == max_texts or chars + len(text) > _BATCH_CHARS):
+                yield rows
+                rows, chars = [], 0
+            rows.append(row)
             chars += len(text)
-        if batch:
-            yield batch
+        if rows:
+            yield rows
 
     def _submit(self, texts: Sequence[str], input_type: InputType) -> Future[Vectors]:
-        caller = self._caller()
-        call = embedding_call(self.model, texts, input_type, caller.estimate)
-        return caller.submit(_TURN, call)
+        caller = self._caller.get(self._create_caller)
+        call = embedding_call(self.model, texts, input_type, caller.token_estimate)
+        return caller.submit(_CALL_GROUP, call)
+
+    def _create_caller(self) -> ModelCaller:
+        context = self.context or ModelContext()
+        return ModelCaller(context, self.model.pool, max_in_flight=self.calls)
 
     def _result(
         self, future: Future[Vectors], texts: list[str], input_type: InputType
     ) -> NDArray[np.float32]:
-        """Return the vectors of a call; one that was too long is made again in halves."""
+        """Return the unit vectors of a call; split the call in halves if it was too long."""
         try:
-            return self._normalized(future.result().vectors, len(texts))
+            return self._normalize(future.result().vectors, len(texts))
         except TooLongError as error:
-            if len(texts) == 1 and len(texts[0]) <= _SHORTEST:
+            if len(texts) == 1 and len(texts[0]) <= _MIN_CHARS:
                 raise BookError("too_long", str(error)) from error
         middle = len(texts) // 2
-        parts = [texts[:middle], texts[middle:]] if middle else [[_cut(texts[0], _half(texts[0]))]]
-        made = [self._result(self._submit(one, input_type), one, input_type) for one in parts]
-        return np.concatenate(made)
+        halves = [texts[:middle], texts[middle:]] if middle else [[_first_half(texts[0])]]
+        vectors = [
+            self._result(self._submit(half, input_type), half, input_type) for half in halves
+        ]
+        return np.concatenate(vectors)
 
-    def _normalized(self, rows: Sequence[Sequence[float]], count: int) -> NDArray[np.float32]:
+    def _normalize(self, rows: Sequence[Sequence[float]], count: int) -> NDArray[np.float32]:
+        """Return L2-normalized vectors, shape (count, dimension)."""
         vectors = np.asarray(rows, dtype=np.float64)
         if vectors.shape != (count, self.dimension):
             message = f"{self.name}: vectors of shape {vectors.shape} for {count} texts"
             raise BookError("bad_vector", message)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not (np.isfinite(norms).all() and (norms > 0).all()):
-            raise BookError("bad_vector", f"{self.name}: a vector without a direction")
+            raise BookError("bad_vector", f"{self.name}: a vector is zero or not finite")
         return np.asarray(vectors / norms, dtype=np.float32)
 
-    def _caller(self) -> Caller:
-        with _lock:
-            if not self._made:
-                account = self.account or ModelContext()
-                self._made.append(Caller(account, self.pool, max_in_flight=self.calls))
-            return self._made[0]
 
-
-_lock = threading.Lock()
-
-
-def _clean(text: str) -> str:
-    """Replace what is no character and cannot be sent."""
+def _replace_surrogates(text: str) -> str:
+    """Replace lone surrogates, which cannot be encoded as UTF-8."""
     return _SURROGATES.sub("\ufffd", text)
 
 
-def _half(text: str) -> int:
-    return max(_SHORTEST, len(text) // 2)
+def _first_half(text: str) -> str:
+    """Return the first half of a text, but not less than `_MIN_CHARS`."""
+    return _truncate(text, max(_MIN_CHARS, len(text) // 2))
 
 
-def _cut(text: str, most: int) -> str:
-    """Cut a text to `most` characters, at a space where there is one near."""
-    if len(text) <= most:
+def _truncate(text: str, max_chars: int) -> str:
+    """Truncate a text to `max_chars`, at a space if there is one in the last tenth."""
+    if len(text) <= max_chars:
         return text
-    space = text.rfind(" ", most - most // 10, most)
-    return text[: space if space > 0 else most]
+    space = text.rfind(" ", max_chars - max_chars // 10, max_chars)
+    return text[: space if space > 0 else max_chars]

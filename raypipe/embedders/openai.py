@@ -6,26 +6,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raypipe.embedders.vectors import vectors_of
-from raypipe.models.openai_client import OpenAIServer, bad
-from raypipe.models.protocol import InputType, TokenUsage, Vectors
+from raypipe.embedders.vectors import parse_vectors
+from raypipe.models.openai_client import OpenAIServer
+from raypipe.models.protocol import InputType, ModelError, TokenUsage, Vectors
 
-_WHOLE = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072}
-"""OpenAI's models that shorten their vectors when asked, and how long they are else."""
+_FULL_DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072}
+"""OpenAI's models that shorten their vectors on request, and the length of their full vectors."""
 
 
 @dataclass(frozen=True)
 class OpenAIEmbedding(OpenAIServer):
-    """An embedding model of OpenAI, vLLM, Ollama or another server that speaks as OpenAI does.
+    """An embedding model of OpenAI, vLLM, Ollama or another OpenAI-compatible server.
 
     Args:
-        dimension: Length of its vectors: the model's own, or a shorter one that it can make.
-        shorten: Whether the server is asked for this dimension; None = where it is known to
-            understand that (OpenAI's text-embedding-3).
-        batch: Most texts of one call.
-        max_chars: Most characters of one text; three of them make a token at least. Longer
-            texts are cut.
-        document_prefix: Put before each document, where the model was trained so ("passage: ").
+        dimension: Length of the vectors: the model's full length, or a shorter one it supports.
+        shorten: Whether to send the dimension to the server. None to send it only to models that
+            are known to accept it (OpenAI's text-embedding-3).
+        batch: Maximum number of texts per call.
+        max_chars: Maximum number of characters per text, at least three per token. Longer texts
+            are truncated.
+        document_prefix: Put before each document, if the model was trained with a prefix
+            ("passage: ").
         query_prefix: Put before each query ("query: ").
 
     Raises:
@@ -43,55 +44,61 @@ class OpenAIEmbedding(OpenAIServer):
     def __post_init__(self) -> None:
         """Check the settings."""
         super().__post_init__()
-        whole = _WHOLE.get(self.model_id, self.dimension)
-        if not 1 <= self.dimension <= whole:
-            raise ValueError(f"dimension={self.dimension} must be between 1 and {whole}")
+        full = self._full_dimension
+        if not 1 <= self.dimension <= full:
+            raise ValueError(f"dimension={self.dimension} must be between 1 and {full}")
         if not 1 <= self.batch <= 2_048:
             raise ValueError(f"batch={self.batch} must be between 1 and 2048")
         if self.max_chars < 1:
             raise ValueError(f"max_chars={self.max_chars} must be at least 1")
 
     @property
+    def _full_dimension(self) -> int:
+        return _FULL_DIMENSIONS.get(self.model_id, self.dimension)
+
+    @property
     def max_texts(self) -> int:
-        """Most texts of one call."""
+        """Return the maximum number of texts per call."""
         return self.batch
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what changes the vectors of documents."""
-        said = {"model": self.base_model, "dimension": self.dimension, "normalize": "l2"}
-        return {**said, "prefix": self.document_prefix} if self.document_prefix else said
+        """Return the settings that change the vectors of documents."""
+        identity = {"model": self.base_model, "dimension": self.dimension, "normalize": "l2"}
+        return {**identity, "prefix": self.document_prefix} if self.document_prefix else identity
 
     def check(self) -> None:
         """Embed a word.
 
         Raises:
-            SetupError: No call could succeed: the package, the server, the key, the model.
+            SetupError: No call can succeed: missing package, wrong server, key or model.
         """
         self._check(lambda: self.call(["ready"], "document"))
 
     def body(self, texts: Sequence[str], input_type: InputType) -> Mapping[str, Any]:
-        """Return the exact request body as plain JSON values, without the model."""
+        """Return the request body as plain JSON values, without the model."""
         prefix = self.document_prefix if input_type == "document" else self.query_prefix
-        said: dict[str, Any] = {
+        body: dict[str, Any] = {
             "input": [prefix + text for text in texts],
             "encoding_format": "float",
         }
-        known = _WHOLE.get(self.model_id, self.dimension) != self.dimension
-        if known if self.shorten is None else self.shorten:
-            said["dimensions"] = self.dimension
-        return said
+        is_shortened = self._full_dimension != self.dimension
+        if is_shortened if self.shorten is None else self.shorten:
+            body["dimensions"] = self.dimension
+        return body
 
     def call(self, texts: Sequence[str], input_type: InputType) -> Vectors:
-        """Make one HTTP request; safe for many threads.
+        """Make one HTTP request and return a vector per text. Thread-safe.
 
         Raises:
-            ModelError: There was no answer.
+            ModelError: There is no usable answer.
         """
-        said = self.post("embeddings", self.body(texts, input_type), texts)
+        answer = self.post("embeddings", self.body(texts, input_type), texts)
         try:
-            rows = sorted(said["data"], key=lambda one: int(one["index"]))
-            usage = TokenUsage(input_tokens=said["usage"]["prompt_tokens"])
-            vectors = [one["embedding"] for one in rows]
+            items = sorted(answer["data"], key=lambda item: int(item["index"]))
+            usage = TokenUsage(input_tokens=answer["usage"]["prompt_tokens"])
+            rows = [item["embedding"] for item in items]
         except (KeyError, TypeError, ValueError):
-            raise bad("the answer holds no vectors with their usage") from None
-        return vectors_of(vectors, (len(texts), self.dimension), usage)
+            raise ModelError.bad_response(
+                "the answer contains no vectors with their token usage"
+            ) from None
+        return parse_vectors(rows, (len(texts), self.dimension), usage)

@@ -1,36 +1,56 @@
-"""How a text becomes a vector: an `Embedder` with a dimension known before the run."""
+"""The contract of embedders: texts in, unit vectors of a known dimension out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from raypipe.models.context import ModelContext, PaidModel
 from raypipe.models.protocol import InputType
 
 __all__ = ["Embedder", "InputType"]
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors; made on the driver, used on workers."""
+    """Turn texts into vectors. Created on the driver and pickled to the workers."""
 
     @property
     def name(self) -> str:
-        """Name the embedder in documents and messages, e.g. `wordllama`."""
+        """Return the name for documents and messages, such as `wordllama`."""
 
     @property
     def dimension(self) -> int:
-        """Length of its vectors; known without loading a model."""
+        """Return the length of the vectors; known without loading a model."""
+
+    @property
+    def paid_model(self) -> PaidModel | None:
+        """Return the model whose calls cost money, or None if the embedder runs locally."""
+
+    def with_context(self, context: ModelContext) -> Self:
+        """Return the embedder with the run's answer cache and quota.
+
+        Called once per run, on the driver, before the embedder is sent to the workers.
+        """
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what changes its vectors: model, dimension, normalization."""
+        """Return the settings that change the vectors: model, dimension, normalization."""
 
     def check(self) -> None:
-        """Raise `SetupError` if it could embed nothing (missing weights, credentials)."""
+        """Check that the embedder can work, before the first book.
+
+        Raises:
+            SetupError: It cannot embed any text: missing weights, package or credentials.
+        """
 
     def embed(
         self, texts: Sequence[str], *, input_type: InputType = "document"
     ) -> NDArray[np.float32]:
-        """Return one L2-normalized vector a text, shape (len(texts), dimension)."""
+        """Return one L2-normalized vector per text, shape (len(texts), dimension).
+
+        Args:
+            texts: Texts of any length.
+            input_type: Whether the texts are indexed or searched with.
+        """

@@ -1,14 +1,12 @@
-"""Embedding models that run here, on the CPU or a GPU: the package sentence-transformers."""
+"""Embed on this machine, on the CPU or a GPU, with the package sentence-transformers."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +14,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raypipe.core.errors import SetupError
+from raypipe.core.per_process import cached_per_process
 from raypipe.embedders.protocol import InputType
+from raypipe.models.context import CallsNoModel
 
-_TELLING_BYTES = 2**20
+_FINGERPRINT_BYTES = 2**20
+"""Bytes at the start and at the end of each file that identify a model."""
 
 
 @dataclass(frozen=True)
-class SentenceTransformersEmbedder:
-    """Embeds with a model of sentence-transformers, in this process.
+class SentenceTransformersEmbedder(CallsNoModel):
+    """Embed with a sentence-transformers model in this process.
 
-    An instance holds settings only; the model is loaded once a process. Batches are made by the
-    library, texts longer than the model's window are cut by it.
+    An instance holds settings only; the model is loaded once per process. The library splits the
+    texts into batches and truncates texts that are longer than the model's window.
 
     Args:
         model: A folder with the model, or its name on Hugging Face.
-        dimension: Length of its vectors.
-        shorten: Whether they may be cut to `dimension`: for models trained so (Matryoshka).
-        device: Where it computes: cpu, cuda, cuda:1, mps. With cuda, give
-            `stages.embed.num_gpus`, so that Ray deals the GPUs out.
-        batch: Texts computed at once.
-        download: Whether a model that is not on this machine may be fetched.
+        dimension: Length of the vectors.
+        shorten: Whether the vectors may be truncated to `dimension`: for models that were trained
+            for it (Matryoshka).
+        device: Device to compute on: cpu, cuda, cuda:1 or mps. With cuda, set
+            `stages.embed.num_gpus`, so that Ray assigns the GPUs.
+        batch: Number of texts computed at once.
+        download: Whether to download a model that is not on this machine.
         trust_remote_code: Whether code that comes with the model may run.
 
     Raises:
@@ -53,18 +55,21 @@ class SentenceTransformersEmbedder:
     def __post_init__(self) -> None:
         """Check the settings."""
         if not self.model:
-            raise ValueError("model must be a folder or a model's name")
-        for name in ("dimension", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+            raise ValueError("model must be a folder or the name of a model")
+        for name, value in (("dimension", self.dimension), ("batch", self.batch)):
+            if value < 1:
+                raise ValueError(f"{name}={value} must be at least 1")
 
     @property
     def name(self) -> str:
-        """Name the embedder in documents and messages."""
+        """Return the name for documents and messages."""
         return f"sentence-transformers/{self.model.rstrip('/').rpartition('/')[2]}"
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what changes its vectors; a folder is known by what is in it, not by its path."""
+        """Return the settings that change the vectors.
+
+        A folder is identified by its files, not by its path.
+        """
         folder = Path(self.model)
         model = _fingerprint(folder) if folder.is_dir() else self.model
         return {"model": model, "dimension": self.dimension, "normalize": "l2"}
@@ -73,80 +78,77 @@ class SentenceTransformersEmbedder:
         """Load the model and compare its dimension.
 
         Raises:
-            SetupError: The package or the model is not there, or makes other vectors.
+            SetupError: The package or the model is missing, or its vectors have another length.
         """
-        self._loaded()
+        self._load()
 
     def embed(
         self, texts: Sequence[str], *, input_type: InputType = "document"
     ) -> NDArray[np.float32]:
-        """Return one L2-normalized vector a text, shape (len(texts), dimension).
+        """Return one L2-normalized vector per text, shape (len(texts), dimension).
 
-        A text whose vector is zero gets the same unit vector each time: cosine k-NN refuses
+        A text whose vector is zero always gets the same unit vector, because cosine k-NN refuses
         zero vectors.
 
         Args:
-            texts: Texts of any length; what the model does not read is cut off.
-            input_type: Chooses the model's prompt for queries or documents, where it has them.
+            texts: Texts of any length; truncated to the model's window.
+            input_type: Selects the model's prompt for queries or documents, if it has prompts.
 
         Raises:
-            SetupError: The package or the model is not there.
+            SetupError: The package or the model is missing.
         """
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
-        model = self._loaded()
+        model = self._load()
         encode = model.encode_query if input_type == "query" else model.encode_document
-        made = encode(
+        encoded = encode(
             list(texts),
             batch_size=self.batch,
             convert_to_numpy=True,
             show_progress_bar=False,
             truncate_dim=self.dimension,
         )
-        vectors = np.array(made, dtype=np.float32)  # a copy: it is changed
+        vectors = np.array(encoded, dtype=np.float32)  # a copy, because it is changed below
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors[norms[:, 0] == 0] = 1.0
         norms[norms == 0] = np.sqrt(self.dimension)
         vectors /= norms
         return vectors
 
-    def _loaded(self) -> Any:
-        with _lock:  # two threads at once would load two
-            model = _model(self.model, self.device, self.download, self.trust_remote_code)
-        whole = model.get_embedding_dimension() or self.dimension  # None = it does not know
-        if self.dimension > whole or (self.dimension < whole and not self.shorten):
-            hint = "" if self.dimension > whole else ", or embedder.shorten=true if it may be cut"
+    def _load(self) -> Any:
+        """Return the model; check that it can produce vectors of `dimension`."""
+        model = _load_model(self.model, self.device, self.download, self.trust_remote_code)
+        full = model.get_embedding_dimension() or self.dimension  # None if it is unknown
+        if self.dimension > full or (self.dimension < full and not self.shorten):
+            hint = "" if self.dimension > full else ", or embedder.shorten=true to truncate them"
             raise SetupError(
-                f"embedder=sentence_transformers: {self.model} makes vectors of {whole} numbers, "
-                f"not {self.dimension}; give embedder.dimension={whole}{hint}"
+                f"embedder=sentence_transformers: {self.model} returns vectors of length {full}, "
+                f"not {self.dimension}; set embedder.dimension={full}{hint}"
             )
         return model
 
 
-_lock = threading.Lock()
-
-
 def _fingerprint(folder: Path) -> str:
-    """Return a name of a model's files: their names and sizes, and how each begins and ends."""
-    seen = hashlib.sha256()
-    for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+    """Return a hash of a model's files: their names, their sizes, their first and last bytes."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         size = path.stat().st_size
-        seen.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
+        digest.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
         with path.open("rb") as file:
-            seen.update(file.read(_TELLING_BYTES))
-            file.seek(max(0, size - _TELLING_BYTES))
-            seen.update(file.read())
-    return f"sha256:{seen.hexdigest()}"
+            digest.update(file.read(_FINGERPRINT_BYTES))
+            file.seek(max(0, size - _FINGERPRINT_BYTES))
+            digest.update(file.read())
+    return f"sha256:{digest.hexdigest()}"
 
 
-@lru_cache(maxsize=2)
-def _model(model: str, device: str, download: bool, trusted: bool) -> Any:
+@cached_per_process(max_size=2)
+def _load_model(model: str, device: str, download: bool, trust_remote_code: bool) -> Any:
     if importlib.util.find_spec("sentence_transformers") is None:
         raise SetupError(
             "embedder=sentence_transformers needs the package: "
             "pip install 'raypipe[sentence-transformers]'"
         )
-    if not download:  # read when the hub's client is imported
+    if not download:  # the hub's client reads this when it is imported
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from sentence_transformers import SentenceTransformer
@@ -156,12 +158,12 @@ def _model(model: str, device: str, download: bool, trusted: bool) -> Any:
             model,
             device=device,
             local_files_only=not download,
-            trust_remote_code=trusted,
+            trust_remote_code=trust_remote_code,
         )
     except (OSError, ValueError, RuntimeError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        there = Path(model).is_dir()
-        hint = "" if there or download else "; give a folder, or embedder.download=true"
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        is_folder = Path(model).is_dir()
+        hint = "" if is_folder or download else "; give a folder, or set embedder.download=true"
         raise SetupError(
-            f"embedder=sentence_transformers: {model} cannot be loaded: {first}{hint}"
+            f"embedder=sentence_transformers: {model} cannot be loaded: {reason}{hint}"
         ) from error

@@ -1,4 +1,4 @@
-"""What the clients of embedding models have in common: one text, a known dimension, rows."""
+"""Check what clients of embedding models send and receive: dimensions, texts and vectors."""
 
 from __future__ import annotations
 
@@ -10,48 +10,54 @@ from raypipe.models.protocol import ModelError, TokenUsage, Vectors
 
 
 def check_dimension(dimension: int, choices: Sequence[int]) -> None:
-    """Refuse a dimension that the model does not make.
+    """Check that the model can return vectors of this length.
 
     Raises:
-        ValueError: It is none of the choices.
+        ValueError: The dimension is not among the choices.
     """
     if dimension not in choices:
-        known = " or ".join(map(str, choices))
-        raise ValueError(f"dimension={dimension}: this model makes vectors of {known}")
+        supported = " or ".join(map(str, choices))
+        raise ValueError(f"dimension={dimension}: this model returns vectors of length {supported}")
 
 
-def only(texts: Sequence[str]) -> str:
-    """Return the one text of a call that takes no more."""
+def single_text(texts: Sequence[str]) -> str:
+    """Return the text of a call that takes exactly one.
+
+    Raises:
+        ValueError: There is not exactly one text.
+    """
     (text,) = texts
     return text
 
 
-def vectors_of(rows: Any, shape: tuple[int, int], usage: TokenUsage) -> Vectors:
+def parse_vectors(rows: Any, shape: tuple[int, int], usage: TokenUsage) -> Vectors:
     """Return the vectors of an answer.
 
     Args:
-        rows: What should be lists of numbers.
-        shape: How many there must be, and how long.
-        usage: The answer's.
+        rows: The part of the answer that should be a list of lists of numbers.
+        shape: The expected number of vectors and their length.
+        usage: The tokens of the answer.
 
     Raises:
-        ModelError: They are not as many, not as long, or no finite numbers.
+        ModelError: The number or the length of the vectors differs, or an element is not a finite
+            number.
     """
     count, dimension = shape
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        raise _bad("the answer holds no vectors")
+        raise ModelError.bad_response("the answer contains no vectors")
     if len(rows) != count:
-        raise _bad(f"the answer holds {len(rows)} vectors for {count} texts")
-    if wrong := [len(row) for row in rows if len(row) != dimension]:
-        raise _bad(f"the model makes vectors of {wrong[0]} numbers; give dimension={wrong[0]}")
+        raise ModelError.bad_response(f"the answer contains {len(rows)} vectors for {count} texts")
+    if wrong_lengths := [len(row) for row in rows if len(row) != dimension]:
+        length = wrong_lengths[0]
+        raise ModelError.bad_response(
+            f"the model returns vectors of length {length}; set dimension={length}"
+        )
     try:
-        finite = all(math.isfinite(one) for row in rows for one in row)
+        is_finite = all(math.isfinite(number) for row in rows for number in row)
     except TypeError:
-        finite = False
-    if not finite:
-        raise _bad("the answer holds a vector of other things than finite numbers")
+        is_finite = False
+    if not is_finite:
+        raise ModelError.bad_response(
+            "the answer contains a vector whose elements are not all finite numbers"
+        )
     return Vectors(rows, usage)
-
-
-def _bad(message: str) -> ModelError:
-    return ModelError("BadResponse", message, status=200, maybe_paid=True)

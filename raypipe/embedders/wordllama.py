@@ -1,4 +1,4 @@
-"""The default embedder: static word vectors whose weights come inside a wheel."""
+"""The default embedder: static word vectors with weights from a Python wheel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib.util
 import logging
 import os
 import re
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -17,75 +16,81 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raypipe.core.errors import SetupError
+from raypipe.core.per_process import cached_per_process
 from raypipe.embedders.protocol import InputType
+from raypipe.models.context import CallsNoModel
 
 _DIMENSION = 256
 _PIECE_CHARS = 4_000
 _BATCH_CHARS = 500_000
 """Characters embedded at once: about 10,000 different words, 10 MB of vectors."""
-_ENCODED = 512  # words encoded at once: an encoding holds ten times what we take from it
-_KNOWN = 50_000  # words whose tokens are remembered, 10 MB; a book has some 10,000
-_KNOWN_CHARS = 30  # longer ones are rare
-_GATHERED = 1_024  # vectors summed at once: 1 MB
+_TOKENIZER_BATCH = 512
+"""Words tokenized at once: an encoding takes ten times the memory of its token ids."""
+_CACHED_WORDS = 50_000
+"""Words whose token ids are cached, 10 MB; a book has some 10,000 different words."""
+_CACHED_WORD_CHARS = 30
+"""Longer words are rare and are not cached."""
+_SUM_BATCH = 1_024
+"""Vectors summed at once: 1 MB."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class _Model(NamedTuple):
     tokenizer: Any  # tokenizers.Tokenizer
     vectors: NDArray[np.float32]  # shape (tokens, 256)
-    known: dict[str, list[int]]  # tokens of words seen lately: encoding is half of all the work
-
-
-_lock = threading.Lock()
-_loaded: list[_Model] = []  # at most one a process: 32 MB, shared by all instances and threads
+    token_cache: dict[str, list[int]]  # token ids by word: tokenizing is half of all the work
 
 
 @dataclass(frozen=True)
-class WordLlamaEmbedder:
-    """Embeds a text as the mean of its tokens' vectors; offline, on the CPU.
+class WordLlamaEmbedder(CallsNoModel):
+    """Embed a text as the mean of its tokens' vectors; offline, on the CPU.
 
-    wordllama (MIT) with its `l2_supercat` weights of 256 dimensions. The vectors equal its own
-    `embed(norm=True)`; here each different word is looked up once, since no token of this
-    model crosses a space. An instance holds settings only, so it pickles to a few bytes.
+    Uses wordllama (MIT) with its `l2_supercat` weights of 256 dimensions. The vectors equal those
+    of `wordllama.WordLlama.embed(norm=True)`. Each different word is looked up only once, because
+    no token of this model spans a space. An instance holds no model and pickles to a few bytes.
     """
 
     @property
     def name(self) -> str:
-        """Name the embedder in documents and messages."""
+        """Return the name for documents and messages."""
         return "wordllama"
 
     @property
     def dimension(self) -> int:
-        """Length of its vectors; known without loading the model."""
+        """Return the length of the vectors; known without loading the model."""
         return _DIMENSION
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what changes its vectors."""
+        """Return the settings that change the vectors."""
         return {"model": "wordllama/l2_supercat", "dimension": _DIMENSION, "normalize": "l2"}
 
     def check(self) -> None:
-        """Raise `SetupError` if the package or its weights are not there."""
+        """Load the model.
+
+        Raises:
+            SetupError: The package or its weights are missing.
+        """
         _model()
 
     def embed(
         self, texts: Sequence[str], *, input_type: InputType = "document"
     ) -> NDArray[np.float32]:
-        """Return one L2-normalized vector a text, shape (len(texts), 256).
+        """Return one L2-normalized vector per text, shape (len(texts), 256).
 
-        A text without tokens (the empty one) gets the same unit vector each time: cosine k-NN
-        refuses zero vectors.
+        A text without tokens, such as the empty text, always gets the same unit vector, because
+        cosine k-NN refuses zero vectors.
 
         Args:
             texts: Texts of any length; memory does not grow with it.
-            input_type: Makes no difference to this model.
+            input_type: Has no effect on this model.
 
         Raises:
-            SetupError: The package or its weights are not there.
+            SetupError: The package or its weights are missing.
         """
         model = _model()
         sums = np.zeros((len(texts), _DIMENSION), dtype=np.float32)
-        for owners, pieces in _batches(texts):
-            _add_pieces(sums, owners, pieces, model)
+        for rows, pieces in _split_into_batches(texts):
+            _add_pieces(sums, rows, pieces, model)
         norms = np.linalg.norm(sums, axis=1, keepdims=True)
         sums[norms[:, 0] == 0] = 1.0
         norms[norms == 0] = np.sqrt(_DIMENSION)
@@ -93,30 +98,30 @@ class WordLlamaEmbedder:
         return sums
 
 
-def _batches(texts: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
-    """Yield pieces of texts with the positions of the texts they belong to."""
-    owners: list[int] = []
+def _split_into_batches(texts: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
+    """Yield batches of pieces, and for each piece the row of its text."""
+    rows: list[int] = []
     pieces: list[str] = []
     chars = 0
-    for owner, text in enumerate(texts):
-        for piece in _pieces(text):
-            owners.append(owner)
+    for row, text in enumerate(texts):
+        for piece in _split_into_pieces(text):
+            rows.append(row)
             pieces.append(piece)
             chars += len(piece)
             if chars >= _BATCH_CHARS:
-                yield owners, pieces
-                owners, pieces, chars = [], [], 0
+                yield rows, pieces
+                rows, pieces, chars = [], [], 0
     if pieces:
-        yield owners, pieces
+        yield rows, pieces
 
 
-def _pieces(text: str) -> Iterator[str]:
-    """Cut a long text, at spaces where it has some."""
-    text = _SURROGATES.sub("\ufffd", text)  # the tokenizer takes UTF-8 only
+def _split_into_pieces(text: str) -> Iterator[str]:
+    """Split a long text, at spaces where possible."""
+    text = _SURROGATES.sub("\ufffd", text)  # the tokenizer accepts UTF-8 only
     start = 0
     while len(text) - start > _PIECE_CHARS:
-        cut = text.rfind(" ", start + 1, start + _PIECE_CHARS)
-        end = cut if cut > start else start + _PIECE_CHARS
+        space = text.rfind(" ", start + 1, start + _PIECE_CHARS)
+        end = space if space > start else start + _PIECE_CHARS
         yield text[start:end]
         start = end
     if text[start:]:
@@ -124,86 +129,86 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _add_pieces(
-    sums: NDArray[np.float32], owners: list[int], pieces: list[str], model: _Model
+    sums: NDArray[np.float32], rows: list[int], pieces: list[str], model: _Model
 ) -> None:
-    """Add the token vectors of each piece to its owner's row of `sums`."""
-    index: dict[str, int] = {}
-    ids: list[int] = []
-    rows: list[int] = []  # owner of each word
-    for owner, piece in zip(owners, pieces, strict=True):
+    """Add the token vectors of each piece to its row of `sums`."""
+    word_index: dict[str, int] = {}
+    indices: list[int] = []
+    word_rows: list[int] = []  # the row of `sums` of each word
+    for row, piece in zip(rows, pieces, strict=True):
         words = piece.split()
-        ids += [index.setdefault(word, len(index)) for word in words]
-        rows += [owner] * len(words)
-    _add_vectors(sums, rows, _word_vectors(model, list(index)), ids)
+        indices += [word_index.setdefault(word, len(word_index)) for word in words]
+        word_rows += [row] * len(words)
+    _add_vectors(sums, word_rows, _word_vectors(model, list(word_index)), indices)
 
 
 def _word_vectors(model: _Model, words: list[str]) -> NDArray[np.float32]:
     """Return the sum of each word's token vectors, shape (len(words), 256)."""
-    tokens = _tokens(model, words)
+    tokens = _tokenize(model, words)
     rows = [row for row, ids in enumerate(tokens) for _ in ids]
     sums = np.zeros((len(words), _DIMENSION), dtype=np.float32)
     _add_vectors(sums, rows, model.vectors, list(chain.from_iterable(tokens)))
     return sums
 
 
-def _tokens(model: _Model, words: list[str]) -> list[list[int]]:
-    """Return the tokens of each word; safe for many threads."""
-    known = model.known
-    found = {word: known.get(word) for word in words}
-    new = [word for word, ids in found.items() if ids is None]
-    if len(known) > _KNOWN:
-        known.clear()
-    for start in range(0, len(new), _ENCODED):
-        part = new[start : start + _ENCODED]
-        encoded = model.tokenizer.encode_batch_fast(part, add_special_tokens=False)
-        for word, code in zip(part, encoded, strict=True):
-            ids: list[int] = code.ids
-            found[word] = ids
-            if len(word) <= _KNOWN_CHARS:
-                known[word] = ids
-    return [found[word] or [] for word in words]
+def _tokenize(model: _Model, words: list[str]) -> list[list[int]]:
+    """Return the token ids of each word. Thread-safe."""
+    cache = model.token_cache
+    tokens = {word: cache.get(word) for word in words}
+    uncached = [word for word, ids in tokens.items() if ids is None]
+    if len(cache) > _CACHED_WORDS:
+        cache.clear()
+    for start in range(0, len(uncached), _TOKENIZER_BATCH):
+        batch = uncached[start : start + _TOKENIZER_BATCH]
+        encodings = model.tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+        for word, encoding in zip(batch, encodings, strict=True):
+            ids: list[int] = encoding.ids
+            tokens[word] = ids
+            if len(word) <= _CACHED_WORD_CHARS:
+                cache[word] = ids
+    return [tokens[word] or [] for word in words]
 
 
 def _add_vectors(
     sums: NDArray[np.float32], rows: list[int], vectors: NDArray[np.float32], ids: list[int]
 ) -> None:
-    """Add `vectors[ids]` to the rows of `sums`, in one small buffer that stays in the cache.
+    """Add `vectors[ids]` to the rows of `sums`, in a small buffer that fits the CPU cache.
 
     Args:
         sums: Shape (any, 256), changed in place.
         rows: Row of `sums` for each id, ascending.
         vectors: Shape (any, 256).
-        ids: Rows of `vectors`; one past the end means the last.
+        ids: Rows of `vectors`; an id past the end means the last row.
     """
-    buffer = np.empty((_GATHERED, _DIMENSION), dtype=np.float32)
+    buffer = np.empty((_SUM_BATCH, _DIMENSION), dtype=np.float32)
     all_rows, all_ids = np.asarray(rows, dtype=np.int64), np.asarray(ids, dtype=np.int64)
-    for start in range(0, len(ids), _GATHERED):
-        part = all_rows[start : start + _GATHERED]
-        gathered = buffer[: len(part)]
+    for start in range(0, len(ids), _SUM_BATCH):
+        batch_rows = all_rows[start : start + _SUM_BATCH]
+        gathered = buffer[: len(batch_rows)]
         # "clip" also spares numpy a second buffer
-        np.take(vectors, all_ids[start : start + _GATHERED], axis=0, out=gathered, mode="clip")
-        begins = np.flatnonzero(np.diff(part, prepend=-1))
-        sums[part[begins]] += np.add.reduceat(gathered, begins, axis=0)
+        np.take(vectors, all_ids[start : start + _SUM_BATCH], axis=0, out=gathered, mode="clip")
+        starts = np.flatnonzero(np.diff(batch_rows, prepend=-1))
+        sums[batch_rows[starts]] += np.add.reduceat(gathered, starts, axis=0)
 
 
+@cached_per_process(max_size=1)
 def _model() -> _Model:
-    with _lock:
-        if not _loaded:
-            _loaded.append(_load())
-        return _loaded[0]
+    """Return the model: 32 MB, shared by all instances and threads of the process."""
+    return _load_model()
 
 
-def _load() -> _Model:
-    """Load the weights that came with the package.
+def _load_model() -> _Model:
+    """Load the weights that come with the package.
 
-    `WordLlama.load()` alone asks a model hub for its tokenizer: it looks in `tokenizer/`, the
-    wheel has `tokenizers/`. Its own folder as cache folder is the way around (0.4.0.post1).
+    `WordLlama.load()` without arguments downloads its tokenizer from a model hub: it looks for
+    `tokenizer/`, but the wheel contains `tokenizers/`. Passing the package's own folder as the
+    cache folder avoids the download (wordllama 0.4.0.post1).
     """
     spec = importlib.util.find_spec("wordllama")
     if spec is None or spec.origin is None:
         raise SetupError("embedder=wordllama needs the package wordllama: pip install wordllama")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    # One core a worker: the tokenizer's threads would take those of its neighbors.
+    # One core per worker: the tokenizer's threads would use the cores of other workers.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
@@ -213,7 +218,7 @@ def _load() -> _Model:
         loaded = WordLlama.load(cache_dir=Path(spec.origin).parent, disable_download=True)
     except FileNotFoundError as error:
         raise SetupError(
-            f"embedder=wordllama: its weights are not in the package ({error}); "
+            f"embedder=wordllama: the package has no weights ({error}). Fix: "
             "pip install --force-reinstall wordllama"
         ) from error
     finally:  # importing wordllama calls logging.basicConfig()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raypipe.core.errors import SetupError
 from raypipe.state.parquet_table import ParquetTable
 from raypipe.state.store import State
 from raypipe.state.table_schema import TableSchema, equal
@@ -46,20 +45,13 @@ class Processed:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Processed books as parquet parts.
+    """Record processed books as parquet parts.
 
     Args:
-        skip: Whether a run skips what is processed. Rows are written either way, since the
-            balance of a run reads them.
-        state: Where; None until `at` says it.
+        state: Where the parts are kept.
     """
 
-    skip: bool = True
-    state: State | None = None
-
-    def at(self, state: State) -> Checkpoint:
-        """Return this checkpoint, kept in a state."""
-        return dataclasses.replace(self, state=state)
+    state: State
 
     def append(self, rows: Iterable[Processed], run_seq: int, task: int | str, seq: int) -> str:
         """Add acknowledged documents.
@@ -118,9 +110,23 @@ class Checkpoint:
         return self._parts().compact(threshold)
 
     def _parts(self, keys: tuple[str, ...] = ("generation", "book_id")) -> ParquetTable:
-        if self.state is None:
-            raise SetupError("the checkpoint has no state; set state.uri")
         return ParquetTable(self.state, FOLDER, _FORM, keys, order=("run_seq", "processed_at"))
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """Settings of the checkpoint, from conf/checkpoint.
+
+    Args:
+        skip: Whether a run skips processed books. They are recorded either way, because a run
+            reads the rows back to check that its books balance.
+    """
+
+    skip: bool = True
+
+    def open(self, state: State) -> Checkpoint:
+        """Return the checkpoint in a state."""
+        return Checkpoint(state)
 
 
 def _there(table: pa.Table) -> pa.Table:

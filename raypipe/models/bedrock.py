@@ -10,12 +10,12 @@ from typing import Any
 
 from raypipe.models.bedrock_client import BedrockModel
 from raypipe.models.preflight import PROBE
-from raypipe.models.protocol import Answer, ModelError, Question, Stop, TokenUsage
+from raypipe.models.protocol import Answer, ModelError, Question, StopReason, TokenUsage
 
 log = logging.getLogger(__name__)
 
 TIERS = ("default", "flex", "priority", "reserved")
-_STOPS: Mapping[str, Stop] = {
+_STOPS: Mapping[str, StopReason] = {
     "end_turn": "end",
     "stop_sequence": "end",
     "max_tokens": "max_tokens",
@@ -140,12 +140,10 @@ def _answer(said: Mapping[str, Any]) -> Answer:
         stop, blocks = str(said["stopReason"]), said["output"]["message"]["content"]
     except (KeyError, TypeError):
         # A body that was cut short is no JSON, and boto3 leaves out what it cannot read.
-        raise _bad("the answer is not whole") from None
+        raise ModelError.bad_response("the answer is not whole") from None
     if stop not in _STOPS:
-        raise _bad(f"the model stopped for a reason that makes no answer: {stop}")
+        raise ModelError.bad_response(
+            f"the model stopped for a reason that makes no answer: {stop}"
+        )
     text = "".join(str(block["text"]) for block in blocks if "text" in block)
     return Answer(text, _STOPS[stop], usage)
-
-
-def _bad(message: str) -> ModelError:
-    return ModelError("BadResponse", message, status=200, maybe_paid=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,27 +13,17 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from raypipe.core.model_ids import base_model_id
 from raypipe.models.bedrock_errors import explain, translated
 from raypipe.models.preflight import check
 from raypipe.models.protocol import ModelError, TokenUsage
 
 log = logging.getLogger(__name__)
 
-_REGION = re.compile(r"^(us-gov|us|eu|apac|global|jp|au|ca|sa|me|af|uk|in|il|mx|kr)\.")
 _CONNECTIONS = 256
 """Connections that a client keeps open: more than one worker's threads."""
 _CONNECT_S = 10
 _COUNT = "x-amzn-bedrock-input-token-count"
-
-
-def base_model(model_id: str) -> str:
-    """Return a model's id without region prefix, and without the ARN around it.
-
-    `us.amazon.nova-lite-v1:0` and `arn:aws:bedrock:...:inference-profile/us.amazon.nova-lite-v1:0`
-    are `amazon.nova-lite-v1:0`: inference profiles differ in where they run. An application
-    inference profile has an id of its own, which says nothing of the model behind it.
-    """
-    return _REGION.sub("", model_id.rpartition("/")[2] if model_id.startswith("arn:") else model_id)
 
 
 @dataclass(frozen=True)
@@ -77,7 +66,7 @@ class BedrockModel:
     @property
     def base_model(self) -> str:
         """Return the model's id without region prefix."""
-        return base_model(self.model_id)
+        return base_model_id(self.model_id)
 
     @property
     def pool(self) -> str:
@@ -133,9 +122,7 @@ class BedrockModel:
         except orjson.JSONDecodeError:
             said = None
         if not isinstance(said, dict):
-            raise ModelError(
-                "BadResponse", "the answer is no JSON object", status=200, maybe_paid=True
-            )
+            raise ModelError.bad_response("the answer is no JSON object")
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         tokens = headers.get(_COUNT, said.get("inputTextTokenCount"))
         if tokens is None:

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from raypipe.models.openai_client import OpenAIServer, bad
+from raypipe.models.openai_client import OpenAIServer
 from raypipe.models.preflight import PROBE
-from raypipe.models.protocol import Answer, Question, Stop, TokenUsage
+from raypipe.models.protocol import Answer, ModelError, Question, StopReason, TokenUsage
 
-_STOPS: Mapping[str, Stop] = {"stop": "end", "length": "max_tokens", "content_filter": "filtered"}
+_STOPS: Mapping[str, StopReason] = {
+    "stop": "end",
+    "length": "max_tokens",
+    "content_filter": "filtered",
+}
 _LIMITS = ("max_tokens", "max_completion_tokens")
 
 
@@ -91,9 +95,11 @@ def _answer(said: Mapping[str, Any]) -> Answer:
         message, stop = choice["message"], choice["finish_reason"]
         usage = TokenUsage(said["usage"]["prompt_tokens"], said["usage"]["completion_tokens"])
     except (KeyError, TypeError, ValueError):
-        raise bad("the answer has not one choice with its usage") from None
+        raise ModelError.bad_response("the answer has not one choice with its usage") from None
     if message.get("refusal"):
         return Answer("", "filtered", usage)
     if stop not in _STOPS:
-        raise bad(f"the model stopped for a reason that makes no answer: {stop}")
+        raise ModelError.bad_response(
+            f"the model stopped for a reason that makes no answer: {stop}"
+        )
     return Answer(message.get("content") or "", _STOPS[stop], usage)

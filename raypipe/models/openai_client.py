@@ -118,7 +118,7 @@ class OpenAIServer:
         except orjson.JSONDecodeError:
             said = None
         if not isinstance(said, dict):
-            raise bad("the answer is no JSON object")
+            raise ModelError.bad_response("the answer is no JSON object")
         return said
 
     def explain(self, error: ModelError) -> str:
@@ -129,11 +129,6 @@ class OpenAIServer:
 
     def _check(self, call: Any) -> None:
         check(self.name, call, self.explain)
-
-
-def bad(message: str) -> ModelError:
-    """Return the error of an answer that cannot be used, but was paid."""
-    return ModelError("BadResponse", message, status=200, maybe_paid=True)
 
 
 _lock = threading.Lock()

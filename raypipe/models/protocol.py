@@ -1,31 +1,32 @@
-"""Models that answer over HTTP: what is asked, what comes back, and what a client must do.
+"""Contracts of models that are called over HTTP: questions, answers, errors and clients.
 
-A client makes exactly one HTTP request a call: retries, quota, budget and the cache of answers are
-the caller's (`raypipe.models.calling.caller`), the same for every client.
+A client makes exactly one HTTP request per call. Retries, quota, budget and the answer cache are
+the job of `raypipe.models.calling.caller.ModelCaller`, the same for every client.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 from raypipe.quota.protocol import CallRequest
 
 InputType = Literal["document", "query"]
-Stop = Literal["end", "max_tokens", "filtered", "context"]
-"""Why a model stopped: it was done, it reached max_tokens, a content filter, its window."""
+"""Whether a text is indexed or searched with; some embedding models treat the two differently."""
+StopReason = Literal["end", "max_tokens", "filtered", "context"]
+"""Why a model stopped: it was done, reached max_tokens, hit a content filter, filled its window."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """Tokens of one or more calls, as the server counted them."""
+    """Tokens of one or more calls, as counted by the server."""
 
     input_tokens: int = 0
     output_tokens: int = 0
 
     def __add__(self, other: TokenUsage) -> TokenUsage:
-        """Add up."""
+        """Return the sum of both."""
         return TokenUsage(
             self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens
         )
@@ -33,15 +34,15 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a chat model is asked; all of it enters the request body, and so the cache's key.
+    """A question to a chat model. Every field is part of the request body and the cache key.
 
     Args:
-        system: Standing orders.
+        system: The system prompt.
         prompt: The user's message; book text in it is delimited as data.
-        max_tokens: Most tokens of the answer; always sent.
-        temperature: 0 where answers should be the same again.
-        schema: JSON schema of the answer; None = plain text.
-        schema_name: A short word for it, which the APIs ask for.
+        max_tokens: Maximum tokens of the answer; always sent.
+        temperature: Sampling temperature; 0 for answers that repeat.
+        schema: JSON schema of the answer; None for plain text.
+        schema_name: Short name of the schema; the APIs require one.
     """
 
     system: str
@@ -54,24 +55,34 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a chat model said."""
+    """The answer of a chat model."""
 
     text: str
-    stop: Stop
+    stop_reason: StopReason
+    usage: TokenUsage = field(default_factory=TokenUsage)
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """The answer of an embedding model: a vector per text, in the order of the texts."""
+
+    vectors: list[list[float]]
     usage: TokenUsage = field(default_factory=TokenUsage)
 
 
 class ModelError(Exception):
-    """One HTTP request to a model did not bring an answer.
+    """An HTTP request to a model brought no usable answer.
+
+    `raypipe.models.error_policy` decides what happens next.
 
     Args:
-        code: The server's word (`ThrottlingException`), or the client's for what never became an
-            answer: `ReadTimeout`, `ConnectTimeout`, `ConnectionError`, `BadResponse`.
-        message: For a person; never the prompt, never credentials.
-        status: HTTP status; 0 = there was none.
-        retry_after_s: Seconds that the server asked to wait; None = it did not say.
-        original_status: Bedrock's ModelErrorException tells the model's own status; 0 = none.
-        maybe_paid: The request was sent and its fate is unknown: it may be on the bill.
+        code: The server's error code (`ThrottlingException`), or the client's own where the server
+            sent none: `ReadTimeout`, `ConnectTimeout`, `ConnectionError`, `BadResponse`.
+        message: For messages and logs; never contains the prompt or credentials.
+        status: HTTP status; 0 if there was none.
+        retry_after_s: Seconds that the server asked to wait; None if it named no time.
+        original_status: The model's own status inside Bedrock's ModelErrorException; 0 if none.
+        maybe_paid: Whether the request was sent and its result is unknown: it may be billed.
     """
 
     def __init__(
@@ -92,124 +103,124 @@ class ModelError(Exception):
         self.original_status = original_status
         self.maybe_paid = maybe_paid
 
-
-class ChatModel(Protocol):
-    """A client of one chat model; a frozen dataclass of settings, pickled to the workers."""
-
-    @property
-    def name(self) -> str:
-        """Name it in documents and messages, e.g. `bedrock/amazon.nova-lite-v1:0`."""
-
-    @property
-    def base_model(self) -> str:
-        """Return the model's id without region prefix: what prices and the cache know it by."""
-
-    @property
-    def pool(self) -> str:
-        """Name the quota that its calls draw on: account or profile, region, model."""
-
-    def identity(self) -> Mapping[str, Any]:
-        """Return what changes its answers: the model; never a region or an endpoint."""
-
-    def check(self) -> None:
-        """Ask for a few tokens; `SetupError` with the way out if no call could succeed."""
-
-    def body(self, question: Question) -> Mapping[str, Any]:
-        """Return the exact request body as plain JSON values, region and endpoint left out."""
-
-    def call(self, question: Question) -> Answer:
-        """Make one HTTP request and return its answer; safe for many threads.
-
-        Raises:
-            ModelError: There was no answer.
-        """
-
-    def count_tokens(self, question: Question) -> int | None:
-        """Return the input tokens as the server counts them, for nothing; None = it cannot say."""
-
-
-Stopped = Callable[[], str]
-"""Tells why nothing new may begin, an empty string while all may; cheap to ask often."""
-
-
-def never_stopped() -> str:
-    """Return an empty string: nothing stops this."""
-    return ""
+    @classmethod
+    def bad_response(cls, message: str) -> Self:
+        """Return the error of an answer that was sent, and may be billed, but is unusable."""
+        return cls("BadResponse", message, status=200, maybe_paid=True)
 
 
 class TooLongError(Exception):
-    """The model cannot take so much at once; ask for less at a time."""
+    """The input is too long for the model; send less per call."""
 
 
-@dataclass(frozen=True, slots=True)
-class Vectors:
-    """What an embedding model made of some texts."""
-
-    vectors: list[list[float]]
-    usage: TokenUsage = field(default_factory=TokenUsage)
-
-
-class EmbeddingModel(Protocol):
-    """A client of one embedding model; a frozen dataclass of settings, pickled to the workers."""
+class ChatModel(Protocol):
+    """A client of one chat model: a frozen dataclass of settings, pickled to the workers."""
 
     @property
     def name(self) -> str:
-        """Name it in documents and messages, e.g. `bedrock/amazon.titan-embed-text-v2:0`."""
+        """Return the name for documents and messages, e.g. `bedrock/amazon.nova-lite-v1:0`."""
 
     @property
     def base_model(self) -> str:
-        """Return the model's id without region prefix."""
+        """Return the model id without region prefix; the price table and the cache use it."""
 
     @property
     def pool(self) -> str:
-        """Name the quota that its calls draw on."""
+        """Return the name of the quota that its calls draw on: account, region and model."""
+
+    def identity(self) -> Mapping[str, Any]:
+        """Return the settings that change its answers; never a region or an endpoint."""
+
+    def check(self) -> None:
+        """Make a call of a few tokens.
+
+        Raises:
+            SetupError: No call could succeed; the message names the way out.
+        """
+
+    def body(self, question: Question) -> Mapping[str, Any]:
+        """Return the request body as plain JSON values, without region and endpoint."""
+
+    def call(self, question: Question) -> Answer:
+        """Make one HTTP request and return the answer. Thread-safe.
+
+        Raises:
+            ModelError: There is no usable answer.
+        """
+
+    def count_tokens(self, question: Question) -> int | None:
+        """Return the server's free count of the input tokens, or None if it offers none."""
+
+
+class EmbeddingModel(Protocol):
+    """A client of one embedding model: a frozen dataclass of settings, pickled to the workers."""
+
+    @property
+    def name(self) -> str:
+        """Return the name for documents and messages: `bedrock/amazon.titan-embed-text-v2:0`."""
+
+    @property
+    def base_model(self) -> str:
+        """Return the model id without region prefix; the price table and the cache use it."""
+
+    @property
+    def pool(self) -> str:
+        """Return the name of the quota that its calls draw on: account, region and model."""
 
     @property
     def dimension(self) -> int:
-        """Length of its vectors, known without a call."""
+        """Return the length of its vectors; known without a call."""
 
     @property
     def max_texts(self) -> int:
-        """Most texts of one call."""
+        """Return the maximum number of texts per call."""
 
     @property
     def max_chars(self) -> int:
-        """Most characters of one text; longer ones are cut before they are sent."""
+        """Return the maximum number of characters per text; the caller truncates longer texts."""
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what changes its vectors: model, dimension, normalization."""
+        """Return the settings that change its vectors: model, dimension, normalization."""
 
     def check(self) -> None:
-        """Embed a word; `SetupError` with the way out if no call could succeed."""
+        """Embed a word.
+
+        Raises:
+            SetupError: No call could succeed; the message names the way out.
+        """
 
     def body(self, texts: Sequence[str], input_type: InputType) -> Mapping[str, Any]:
-        """Return the exact request body as plain JSON values."""
+        """Return the request body as plain JSON values."""
 
     def call(self, texts: Sequence[str], input_type: InputType) -> Vectors:
-        """Make one HTTP request; as `ChatModel.call`."""
+        """Make one HTTP request and return a vector per text. Thread-safe.
+
+        Raises:
+            ModelError: There is no usable answer.
+        """
 
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Call(Generic[T]):
-    """One paid request, whatever is asked: what the caller needs to know of it.
+class ModelCall(Generic[T]):
+    """One paid request to any kind of model, in the form that `ModelCaller` needs.
 
     Args:
-        key: Operation, base model and exact body; the cache knows the answer by its hash.
-        need: What it may take at most.
+        key: Operation, base model and exact body; the cache finds the answer by their hash.
+        request: The most tokens that the call can take.
         send: Makes one HTTP request; raises `ModelError`.
-        usage: Tokens of an answer.
-        keep: Whether an answer may be kept for good; others are paid again.
-        to_json: Turns an answer into plain JSON values.
-        from_json: And back.
+        usage_of: Returns the tokens of an answer.
+        is_cacheable: Whether an answer may be kept for good; other answers are paid for again.
+        to_json: Converts an answer to plain JSON values.
+        from_json: Converts plain JSON values back to an answer.
     """
 
     key: Mapping[str, Any]
-    need: CallRequest
+    request: CallRequest
     send: Callable[[], T]
-    usage: Callable[[T], TokenUsage]
-    keep: Callable[[T], bool]
+    usage_of: Callable[[T], TokenUsage]
+    is_cacheable: Callable[[T], bool]
     to_json: Callable[[T], Mapping[str, Any]]
     from_json: Callable[[Mapping[str, Any]], T]

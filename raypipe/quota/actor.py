@@ -15,9 +15,9 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raypipe.core.book import LeftError
-from raypipe.core.errors import SetupError
+from raypipe.core.errors import BookLeftError, SetupError
 from raypipe.core.options import QuotaOptions
+from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.quota.batch_client import TRIES, QuotaBatchClient, ends_again
 from raypipe.quota.protocol import NAMESPACE, CallOutcome, CallRequest, Lease, Totals
 from raypipe.quota.service import QuotaService, RunRegistration
@@ -63,29 +63,33 @@ class RemoteQuotaClient:
         """Pickle the settings; threads and handles belong to this process."""
         return RemoteQuotaClient, (self.pool, self.options, self.joining, self.node, self.dead_s)
 
-    def acquire(self, need: CallRequest) -> Lease:
-        """Wait for leave to make one call.
+    def acquire(self, request: CallRequest, stop_check: StopCheck = never_stopped) -> Lease:
+        """Wait for permission to make one call.
+
+        Args:
+            request: The most that the call can take.
+            stop_check: Not asked: `stop` makes the broker end the wait of all workers.
 
         Raises:
-            LeftError: The run stops, or the budget holds no such call.
+            BookLeftError: The run stops, or the budget holds no such call.
             SetupError: No such call can ever be made, or the actor cannot be had.
         """
         while True:
-            answer = self._here.ask(need)
+            answer = self._here.ask(request)
             if isinstance(answer, Lease):
                 return answer
             if answer.kind == "setup":
                 raise SetupError(answer.reason)
             if answer.kind != "again":
-                raise LeftError(answer.reason, stops=answer.kind == "budget")
+                raise BookLeftError(answer.reason, stops=answer.kind == "budget")
 
     def settle(self, lease: Lease, spent: CallOutcome) -> None:
         """Give back what a call did not take; it arrives, or the actor's heir is told of it."""
         self._here.settle(lease, spent)
 
-    def saved(self, calls: int) -> None:
+    def count_cached_calls(self, calls: int) -> None:
         """Count answers that came from the cache."""
-        self._here.saved(calls)
+        self._here.count_cached_calls(calls)
 
     def stop(self, reason: str) -> None:
         """Give the run no more leases; calls that wait for one are left."""

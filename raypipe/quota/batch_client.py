@@ -121,7 +121,7 @@ class QuotaBatchClient:
         ask.end(lease)
         return number, ask.need
 
-    def saved(self, calls: int) -> None:
+    def count_cached_calls(self, calls: int) -> None:
         """Count answers from the cache, and tell it."""
         with self._lock:
             self._tally.counts["cached_calls"] += calls

@@ -130,7 +130,7 @@ class Broker:
         self._workers.seen(worker, now)
         self._workers.busy(worker, 1)
         waiter = Waiter(client, worker, need, give)
-        (self._first if need.again else self._queue).append(waiter)
+        (self._first if need.is_retry else self._queue).append(waiter)
         return waiter
 
     def may_hand_on(self, client: RunAccount, worker: str, now: float) -> bool:
@@ -163,7 +163,7 @@ class Broker:
         if not self.settle(number, spent, now):
             return
         assert held is not None
-        if waiter is not None and waiter in (self._first if waiter.need.again else self._queue):
+        if waiter is not None and waiter in (self._first if waiter.need.is_retry else self._queue):
             self._withdraw(waiter)
         reserved = self._limits.reserved(need)
         self._hold(number, _Held(held.client, held.worker, need, reserved, now))
@@ -287,5 +287,5 @@ class Broker:
         waiter.give(answer)
 
     def _withdraw(self, waiter: Waiter) -> None:
-        (self._first if waiter.need.again else self._queue).remove(waiter)
+        (self._first if waiter.need.is_retry else self._queue).remove(waiter)
         self._workers.busy(waiter.worker, -1)

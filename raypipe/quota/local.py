@@ -6,11 +6,11 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from raypipe.core.book import LeftError
+from raypipe.core.errors import BookLeftError
+from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.quota.protocol import CallOutcome, CallRequest, Lease, Totals
 
 log = logging.getLogger(__name__)
@@ -46,21 +46,21 @@ class LocalQuotaClient:
         """Pickle the settings: what is in flight here is not in flight elsewhere."""
         return _made, (self.max_in_flight, self._base_s, self._cap_s)
 
-    def acquire(self, need: CallRequest, stopped: Callable[[], str] = lambda: "") -> Lease:
+    def acquire(self, request: CallRequest, stop_check: StopCheck = never_stopped) -> Lease:
         """Wait for leave to make one call.
 
         Args:
-            need: Not looked at: there is no quota.
-            stopped: Why the wait should end, asked twice a second; empty = it goes on.
+            request: Not used: there is no quota.
+            stop_check: Returns the stop reason; asked twice a second.
 
         Raises:
-            LeftError: The wait was stopped.
+            BookLeftError: The wait was stopped.
         """
         spread = random.random()
         with self._free:
             while (wait_s := self._wait_s(spread)) > 0:
-                if why := stopped():
-                    raise LeftError(why)
+                if why := stop_check():
+                    raise BookLeftError(why)
                 self._free.wait(min(wait_s, _LOOK_S))
             self._last += 1
             self._leases[self._last] = time.monotonic()
@@ -77,7 +77,7 @@ class LocalQuotaClient:
                 self._throttles = 0
             self._free.notify_all()
 
-    def saved(self, calls: int) -> None:
+    def count_cached_calls(self, calls: int) -> None:
         """Count answers that came from the cache."""
         with self._free:
             count = self._totals.cached_calls + calls

@@ -1,45 +1,54 @@
-"""Leases of tokens, requests, calls in flight and money, for all workers of one model's quota."""
+"""Contract of the quota: leases for tokens, requests, calls in flight and money.
+
+All workers that call one model share its quota, called a pool.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
 
+from raypipe.core.stop import StopCheck, never_stopped
+
+NAMESPACE = "raypipe"
+"""Ray namespace of the broker actors; workers find a broker by its name there."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallRequest:
-    """What one call may take at most.
+    """The most that one call can take.
 
     Args:
         input_tokens: Estimated tokens of the request.
-        max_tokens: Most tokens of the answer.
-        again: The call was refused or lost before; it goes in front of new ones.
+        max_tokens: Maximum tokens of the answer.
+        is_retry: Whether the call was refused or lost before; retries precede new calls.
     """
 
     input_tokens: int
     max_tokens: int
-    again: bool = False
+    is_retry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Leave to make one call now; every lease is settled exactly once."""
+    """Permission to make one call now. Every lease is settled exactly once."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """What became of a lease.
+    """The result of a call, as far as the quota needs it.
 
     Args:
-        input_tokens: As the server counted them; 0 where it refused.
-        output_tokens: The same.
-        throttled: The server said that the quota is used up (429).
-        retry_after_s: Seconds it asked to wait; None = it did not say.
-        daily: It is the quota of the day that is used up.
-        unknown: The request was sent and its fate is unknown: its reservation counts as spent.
-        seconds: How long the call took.
+        input_tokens: Tokens that the server counted; 0 if it refused the call.
+        output_tokens: Tokens of the answer; 0 if the server refused the call.
+        throttled: Whether the server refused because the quota is used up (429).
+        retry_after_s: Seconds that the server asked to wait; None if it named no time.
+        daily: Whether the daily quota is used up.
+        unknown: Whether the request was sent and its result is unknown; its reservation counts
+            as spent.
+        seconds: Duration of the call.
     """
 
     input_tokens: int = 0
@@ -53,9 +62,22 @@ class CallOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a run's calls came to so far."""
+    """Counts of a run's calls so far.
 
-    calls: int = 0  # answered
+    Args:
+        calls: Answered calls.
+        throttled: Calls that the server refused because the quota was used up.
+        unknown: Calls with an unknown result.
+        input_tokens: Tokens of the answered calls' requests.
+        output_tokens: Tokens of the answers.
+        usd: Cost in dollars; calls with an unknown result count at their maximum.
+        in_flight: Calls in flight now.
+        cached_calls: Answers that came from the cache.
+        tokens_per_minute: The rate that is tried now; None for no limit.
+        paused: Why no call begins for minutes, such as a used up daily quota; '' if calls begin.
+    """
+
+    calls: int = 0
     throttled: int = 0
     unknown: int = 0
     input_tokens: int = 0
@@ -63,29 +85,30 @@ class Totals:
     usd: float = 0.0
     in_flight: int = 0
     cached_calls: int = 0
-    tokens_per_minute: float | None = None  # the rate that is tried now; None = no limit
-    paused: str = ""  # why no call goes on for minutes: the quota of the day
+    tokens_per_minute: float | None = None
+    paused: str = ""
 
 
 class QuotaClient(Protocol):
-    """The quota as a worker sees it; safe for many threads."""
+    """A pool's quota, as a worker uses it. Thread-safe."""
 
-    def acquire(self, need: CallRequest) -> Lease:
-        """Wait for leave to make one call.
+    def acquire(self, request: CallRequest, stop_check: StopCheck = never_stopped) -> Lease:
+        """Wait for permission to make one call.
+
+        Args:
+            request: The most that the call can take.
+            stop_check: Returns the stop reason. A client whose wait is ended from elsewhere, as
+                by the broker, does not have to ask it.
 
         Raises:
-            raypipe.core.book.LeftError: The run stops, or the budget holds no such call.
+            raypipe.core.book.BookLeftError: The run stops, or the budget does not cover the call.
         """
 
-    def settle(self, lease: Lease, spent: CallOutcome) -> None:
-        """Give back what a call did not take."""
+    def settle(self, lease: Lease, outcome: CallOutcome) -> None:
+        """Give back a lease; return to the quota and budget what the call did not take."""
 
-    def saved(self, calls: int) -> None:
+    def count_cached_calls(self, calls: int) -> None:
         """Count answers that came from the cache."""
 
     def totals(self) -> Totals:
-        """Return the numbers so far."""
-
-
-NAMESPACE = "raypipe"
-"""Ray namespace in which the brokers are found by name."""
+        """Return the counts so far."""

@@ -1,1 +1,1 @@
-"""A model server to test against: Bedrock and OpenAI, quotas, latency, faults."""
+"""Simulate model providers: the APIs of Bedrock and OpenAI with quotas, latency and faults."""

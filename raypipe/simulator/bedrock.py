@@ -1,4 +1,4 @@
-"""Bedrock's Converse, InvokeModel (embeddings) and CountTokens, as boto3 1.44 speaks them."""
+"""Simulate Bedrock's Converse, InvokeModel (embeddings) and CountTokens, as of boto3 1.44."""
 
 from __future__ import annotations
 
@@ -11,11 +11,20 @@ from urllib.parse import unquote
 
 import orjson
 
-from raypipe.simulator import bedrock_embeddings as vectors
-from raypipe.simulator.calls import Answer, Call, Refused, base_model, count_tokens
-from raypipe.simulator.http import Request, Response
+from raypipe.core.model_ids import base_model_id
+from raypipe.simulator import bedrock_embeddings
+from raypipe.simulator.calls import CallRefused, SimulatedAnswer, SimulatedCall
+from raypipe.simulator.http_connection import HttpRequest, HttpResponse
 from raypipe.simulator.options import ModelOptions
-from raypipe.simulator.wire import Body, body_of, mapping, texts_of, users_text, whole
+from raypipe.simulator.request_body import (
+    Body,
+    as_mapping,
+    content_texts,
+    last_user_text,
+    parse_body,
+    whole_number,
+)
+from raypipe.simulator.tokens import count_tokens
 
 PATH = re.compile(r"/model/(.+)/(converse|invoke|count-tokens)$")
 _WAIT = "please wait before trying again."
@@ -39,142 +48,147 @@ _ERRORS = {
 }
 
 
-class Bedrock:
-    """Bedrock's runtime.
+class BedrockApi:
+    """Bedrock's runtime; a `ModelApi`.
 
     Args:
-        model: What the models are like; read anew at each call.
+        model: Properties of the models; may be replaced between calls.
     """
 
     def __init__(self, model: ModelOptions) -> None:
         self.model = model
 
-    def read(self, request: Request) -> Call:
-        """Return the call behind a path `/model/{modelId}/{operation}`."""
-        found = PATH.match(request.target.partition("?")[0])
-        assert found is not None, "the router has matched this path"
-        if not request.headers.get("authorization"):
-            raise Refused("no_credentials")
-        model_id, body = unquote(found[1]), body_of(request)
-        if found[2] == "converse":
-            return self._converse(model_id, body)
-        if found[2] == "invoke":
-            return self._invoke(model_id, body)
-        return self._count(model_id, body)
+    def parse_call(self, request: HttpRequest) -> SimulatedCall:
+        """Return the call in a request to `/model/{modelId}/{operation}`.
 
-    def _converse(self, model_id: str, body: Body) -> Call:
+        Raises:
+            CallRefused: Credentials are missing, or the body is invalid.
+        """
+        path = PATH.match(request.target.partition("?")[0])
+        assert path is not None, "the router has matched this path"
+        if not request.headers.get("authorization"):
+            raise CallRefused("no_credentials")
+        model_id, body = unquote(path[1]), parse_body(request)
+        if path[2] == "converse":
+            return self._parse_converse(model_id, body)
+        if path[2] == "invoke":
+            return self._parse_invoke(model_id, body)
+        return self._parse_count_tokens(model_id, body)
+
+    def _parse_converse(self, model_id: str, body: Body) -> SimulatedCall:
         if not isinstance(body.get("messages"), list) or not body["messages"]:
-            raise Refused("invalid", "The messages field is empty; add at least one message.")
-        limits = mapping(body.get("inferenceConfig"))
-        schema, tool = _schema(body)
-        return Call(
+            raise CallRefused("invalid", "The messages field is empty; add at least one message.")
+        limits = as_mapping(body.get("inferenceConfig"))
+        schema, tool = _requested_schema(body)
+        return SimulatedCall(
             "converse",
-            base_model(model_id),
+            base_model_id(model_id),
             model_id,
-            users_text(body["messages"]),
-            self._converse_tokens(body),
-            whole("maxTokens", limits.get("maxTokens", self.model.max_output_tokens)),
+            last_user_text(body["messages"]),
+            self._count_converse(body),
+            whole_number("maxTokens", limits.get("maxTokens", self.model.max_output_tokens)),
             schema=schema,
             tool=tool,
         )
 
-    def _converse_tokens(self, body: Body) -> int:
-        return sum(self._tokens(text) for text in _converse_texts(body))
+    def _count_converse(self, body: Body) -> int:
+        return sum(self._count(text) for text in _converse_texts(body))
 
-    def _invoke(self, model_id: str, body: Body) -> Call:
-        wanted = vectors.read(base_model(model_id), body, self._tokens)
-        return Call(
+    def _parse_invoke(self, model_id: str, body: Body) -> SimulatedCall:
+        model = base_model_id(model_id)
+        embedding = bedrock_embeddings.parse_request(model, body, self._count)
+        return SimulatedCall(
             "invoke",
-            base_model(model_id),
+            model,
             model_id,
-            "\n".join(wanted.texts),
-            sum(self._tokens(text) for text in wanted.texts),
-            texts=wanted.texts,
-            dimension=wanted.dimension,
-            extra={"wanted": wanted},
+            "\n".join(embedding.texts),
+            sum(self._count(text) for text in embedding.texts),
+            texts=embedding.texts,
+            detail=embedding,
         )
 
-    def _count(self, model_id: str, body: Body) -> Call:
-        wanted = mapping(body.get("input"))
-        model = base_model(model_id)
-        if "converse" in wanted:
-            tokens = self._converse_tokens(dict(mapping(wanted["converse"])))
-        elif "invokeModel" in wanted:
-            inner = _decoded(mapping(wanted["invokeModel"]).get("body"))
-            tokens = self._invoke(model_id, inner).input_tokens
+    def _parse_count_tokens(self, model_id: str, body: Body) -> SimulatedCall:
+        counted = as_mapping(body.get("input"))
+        if "converse" in counted:
+            tokens = self._count_converse(dict(as_mapping(counted["converse"])))
+        elif "invokeModel" in counted:
+            invoke_body = _decode_body(as_mapping(counted["invokeModel"]).get("body"))
+            tokens = self._parse_invoke(model_id, invoke_body).input_tokens
         else:
-            raise Refused("invalid", "input must hold converse or invokeModel.")
-        return Call("count-tokens", model, model_id, "", tokens)
+            raise CallRefused("invalid", "input must contain converse or invokeModel.")
+        return SimulatedCall("count-tokens", base_model_id(model_id), model_id, "", tokens)
 
-    def _tokens(self, text: str) -> int:
+    def _count(self, text: str) -> int:
         return count_tokens(text, self.model.bytes_per_token)
 
-    def ok(self, call: Call, answer: Answer) -> Response:
-        """Shape a 200."""
+    def build_response(self, call: SimulatedCall, answer: SimulatedAnswer) -> HttpResponse:
+        """Return the response with status 200."""
         if call.operation == "count-tokens":
-            return Response(200, orjson.dumps({"inputTokens": call.input_tokens}))
+            return HttpResponse(200, orjson.dumps({"inputTokens": call.input_tokens}))
         if call.operation == "invoke":
             headers = {
                 "X-Amzn-Bedrock-Input-Token-Count": str(answer.input_tokens),
                 "X-Amzn-Bedrock-Invocation-Latency": str(round(answer.latency_s * 1000)),
             }
-            return Response(200, vectors.shaped(call.extra["wanted"], answer), headers)
+            return HttpResponse(200, bedrock_embeddings.build_body(call.detail, answer), headers)
         tokens = {"inputTokens": answer.input_tokens, "outputTokens": answer.output_tokens}
-        said = {
+        body = {
             "metrics": {"latencyMs": round(answer.latency_s * 1000)},
-            "output": {"message": {"role": "assistant", "content": _content(call, answer)}},
-            "stopReason": answer.stop,
+            "output": {"message": {"role": "assistant", "content": _build_content(call, answer)}},
+            "stopReason": answer.stop_reason,
             "usage": {**tokens, "totalTokens": sum(tokens.values())},
         }
-        return Response(200, orjson.dumps(said))
+        return HttpResponse(200, orjson.dumps(body))
 
-    def error(self, refused: Refused) -> Response:
-        """Shape an error: its type stands in a header. Bedrock sends no Retry-After."""
-        status, name, usual = _ERRORS[refused.kind]
-        said: Body = {"message": refused.message or usual}
-        if refused.kind == "model_error":
-            said["originalStatusCode"] = 500
-        return Response(status, orjson.dumps(said), {"x-amzn-ErrorType": name})
+    def build_error(self, error: CallRefused) -> HttpResponse:
+        """Return an error response; its type is in a header. Bedrock sends no Retry-After."""
+        status, name, usual_message = _ERRORS[error.kind]
+        body: Body = {"message": error.message or usual_message}
+        if error.kind == "model_error":
+            body["originalStatusCode"] = 500
+        return HttpResponse(status, orjson.dumps(body), {"x-amzn-ErrorType": name})
 
 
 def _converse_texts(body: Body) -> Iterator[str]:
-    yield from texts_of(body.get("system"))
-    for message in map(mapping, body.get("messages") or []):
-        yield from texts_of(message.get("content"))
+    yield from content_texts(body.get("system"))
+    for message in map(as_mapping, body.get("messages") or []):
+        yield from content_texts(message.get("content"))
     if body.get("toolConfig"):
         yield orjson.dumps(body["toolConfig"]).decode()
 
 
-def _schema(body: Body) -> tuple[Any, str]:
-    """Return the schema that the answer must fit, and the tool that it is for."""
-    tools = mapping(body.get("toolConfig")).get("tools") or []
-    specs = [mapping(mapping(one).get("toolSpec")) for one in tools]
-    asked = mapping(mapping(mapping(body.get("toolConfig")).get("toolChoice")).get("tool"))
+def _requested_schema(body: Body) -> tuple[Any, str]:
+    """Return the schema that the answer must fit, or None, and the tool that it is for."""
+    tool_config = as_mapping(body.get("toolConfig"))
+    specs = [
+        as_mapping(as_mapping(tool).get("toolSpec")) for tool in tool_config.get("tools") or []
+    ]
+    choice = as_mapping(as_mapping(tool_config.get("toolChoice")).get("tool"))
     for spec in specs:
-        if spec and asked.get("name", spec.get("name")) == spec.get("name"):
-            return mapping(spec.get("inputSchema")).get("json", {}), str(spec.get("name"))
-    structure = mapping(
-        mapping(mapping(body.get("outputConfig")).get("textFormat")).get("structure")
-    )
-    text = mapping(structure.get("jsonSchema")).get("schema")
+        if spec and choice.get("name", spec.get("name")) == spec.get("name"):
+            return as_mapping(spec.get("inputSchema")).get("json", {}), str(spec.get("name"))
+    text_format = as_mapping(as_mapping(body.get("outputConfig")).get("textFormat"))
+    structure = as_mapping(text_format.get("structure"))
+    text = as_mapping(structure.get("jsonSchema")).get("schema")
     if text is None:
         return None, ""
     try:
         return orjson.loads(text), ""
     except (orjson.JSONDecodeError, TypeError):
-        raise Refused("invalid", "The JSON schema of outputConfig is no JSON.") from None
+        raise CallRefused("invalid", "The JSON schema of outputConfig is not valid JSON.") from None
 
 
-def _content(call: Call, answer: Answer) -> list[Body]:
-    if answer.stop == "tool_use":
-        use = {"toolUseId": f"tooluse_{answer.number:012d}", "name": call.tool}
-        return [{"toolUse": {**use, "input": orjson.loads(answer.text)}}]
-    return [] if answer.stop == "content_filtered" else [{"text": answer.text}]
+def _build_content(call: SimulatedCall, answer: SimulatedAnswer) -> list[Body]:
+    if answer.stop_reason == "tool_use":
+        tool_use = {"toolUseId": f"tooluse_{answer.number:012d}", "name": call.tool}
+        return [{"toolUse": {**tool_use, "input": orjson.loads(answer.text)}}]
+    return [] if answer.stop_reason == "content_filtered" else [{"text": answer.text}]
 
 
-def _decoded(body: Any) -> Body:
+def _decode_body(encoded: Any) -> Body:
+    """Return the InvokeModel body inside a CountTokens request, which is in base64."""
     try:
-        decoded = orjson.loads(base64.b64decode(str(body), validate=True))
+        body = orjson.loads(base64.b64decode(str(encoded), validate=True))
     except (binascii.Error, ValueError):
-        raise Refused("invalid", "invokeModel.body is no JSON.") from None
-    return decoded if isinstance(decoded, dict) else {}
+        raise CallRefused("invalid", "invokeModel.body is not valid JSON.") from None
+    return body if isinstance(body, dict) else {}

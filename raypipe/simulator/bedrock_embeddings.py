@@ -1,4 +1,4 @@
-"""Bodies of the embedding models on Bedrock: Titan v2, Cohere v3 and v4, Nova 2."""
+"""Parse and build InvokeModel bodies of embedding models: Titan v2, Cohere v3 and v4, Nova 2."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import Any
 
 import orjson
 
-from raypipe.simulator.calls import Answer, Refused
+from raypipe.simulator.calls import CallRefused, SimulatedAnswer
 from raypipe.simulator.embeddings import embed
-from raypipe.simulator.wire import Body, mapping
+from raypipe.simulator.request_body import Body, as_mapping
 
 TITAN, COHERE, NOVA = "amazon.titan-embed", "cohere.embed", "amazon.nova-2-multimodal-embeddings"
 _TITAN_DIMENSIONS = (1024, 512, 256)
 _COHERE_DIMENSIONS = (1536, 1024, 512, 256)
 _NOVA_DIMENSIONS = (3072, 1024, 384, 256)
-_TITAN_TOKENS = _NOVA_TOKENS = 8_192
-_TITAN_CHARS = 50_000
-_COHERE_TEXTS = 96
-_COHERE_V3_CHARS = 2_048
-_COHERE_V4_TOKENS = 128_000
+_TITAN_MAX_TOKENS = _NOVA_MAX_TOKENS = 8_192
+_TITAN_MAX_CHARS = 50_000
+_COHERE_MAX_TEXTS = 96
+_COHERE_V3_MAX_CHARS = 2_048
+_COHERE_V4_MAX_TOKENS = 128_000
 _INPUT_TYPES = ("search_document", "search_query", "classification", "clustering")
-Count = Callable[[str], int]
+CountTokens = Callable[[str], int]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Texts to embed, and the shape of the answer.
+class EmbeddingRequest:
+    """Texts to embed, and the format of the response.
 
     Args:
-        family: Whose body it is.
+        family: `TITAN`, `COHERE` or `NOVA`.
         texts: The texts.
         dimension: Length of the vectors.
-        types: Kinds of vectors asked for by name; none = the plain shape.
+        types: Requested vector types; empty for the format without types.
     """
 
     family: str
@@ -42,105 +42,120 @@ class Wanted:
     types: tuple[str, ...] = ()
 
 
-def read(model: str, body: Body, count: Count) -> Wanted:
-    """Return what an InvokeModel body asks for.
+def parse_request(model: str, body: Body, count: CountTokens) -> EmbeddingRequest:
+    """Return what an InvokeModel body requests.
+
+    Args:
+        model: Model id without region prefix.
+        body: The body.
+        count: Counts the tokens of a text.
 
     Raises:
-        Refused: The body is not one of this model, or a text is too long for it.
+        CallRefused: The body does not fit the model, or a text is too long for it.
     """
     if model.startswith(TITAN):
-        return _titan(body, count)
+        return _parse_titan(body, count)
     if model.startswith(COHERE):
-        return _cohere(model, body, count)
+        return _parse_cohere(model, body, count)
     if model.startswith(NOVA):
-        return _nova(body, count)
-    raise Refused("invalid", f"InvokeModel knows embedding models alone here, and not {model}.")
+        return _parse_nova(body, count)
+    message = f"InvokeModel is simulated for embedding models only, not for {model}."
+    raise CallRefused("invalid", message)
 
 
-def _titan(body: Body, count: Count) -> Wanted:
-    text = _text("inputText", body.get("inputText"))
+def _parse_titan(body: Body, count: CountTokens) -> EmbeddingRequest:
+    text = _check_text("inputText", body.get("inputText"))
     tokens = count(text)
-    if tokens > _TITAN_TOKENS or len(text) > _TITAN_CHARS:
-        said = f"Max input tokens: {_TITAN_TOKENS}, request input token count: {tokens}"
-        raise Refused("too_long", f"400 Bad Request: Too many input tokens. {said}")
-    dimension = _one_of("dimensions", body.get("dimensions", 1024), _TITAN_DIMENSIONS)
-    return Wanted(TITAN, (text,), dimension, _types(body.get("embeddingTypes"), ("float",)))
+    if tokens > _TITAN_MAX_TOKENS or len(text) > _TITAN_MAX_CHARS:
+        counts = f"Max input tokens: {_TITAN_MAX_TOKENS}, request input token count: {tokens}"
+        raise CallRefused("too_long", f"400 Bad Request: Too many input tokens. {counts}")
+    dimension = _check_choice("dimensions", body.get("dimensions", 1024), _TITAN_DIMENSIONS)
+    types = _check_types(body.get("embeddingTypes"), ("float",))
+    return EmbeddingRequest(TITAN, (text,), dimension, types)
 
 
-def _cohere(model: str, body: Body, count: Count) -> Wanted:
-    texts, newest = body.get("texts"), "-v4" in model
-    if not isinstance(texts, list) or not 1 <= len(texts) <= _COHERE_TEXTS:
-        raise Refused("invalid", f"texts must hold 1 to {_COHERE_TEXTS} texts.")
+def _parse_cohere(model: str, body: Body, count: CountTokens) -> EmbeddingRequest:
+    texts, is_v4 = body.get("texts"), "-v4" in model
+    if not isinstance(texts, list) or not 1 <= len(texts) <= _COHERE_MAX_TEXTS:
+        raise CallRefused("invalid", f"texts must hold 1 to {_COHERE_MAX_TEXTS} texts.")
     if body.get("input_type") not in _INPUT_TYPES:
-        raise Refused("invalid", f"input_type must be one of {', '.join(_INPUT_TYPES)}.")
-    cuts = ("NONE", "LEFT", "RIGHT") if newest else ("NONE", "START", "END")
-    if body.get("truncate", "NONE") not in cuts:
-        raise Refused("invalid", f"truncate must be one of {', '.join(cuts)}.")
+        raise CallRefused("invalid", f"input_type must be one of {', '.join(_INPUT_TYPES)}.")
+    truncate_values = ("NONE", "LEFT", "RIGHT") if is_v4 else ("NONE", "START", "END")
+    if body.get("truncate", "NONE") not in truncate_values:
+        raise CallRefused("invalid", f"truncate must be one of {', '.join(truncate_values)}.")
     for text in texts:
-        _text("texts", text)
-        too_long = count(text) > _COHERE_V4_TOKENS if newest else len(text) > _COHERE_V3_CHARS
+        _check_text("texts", text)
+        too_long = (
+            count(text) > _COHERE_V4_MAX_TOKENS if is_v4 else len(text) > _COHERE_V3_MAX_CHARS
+        )
         if too_long and body.get("truncate", "NONE") == "NONE":
-            most = f"{_COHERE_V4_TOKENS} tokens" if newest else f"{_COHERE_V3_CHARS} characters"
-            raise Refused("too_long", f"A text is longer than {most}, and truncate is NONE.")
+            limit = (
+                f"{_COHERE_V4_MAX_TOKENS} tokens" if is_v4 else f"{_COHERE_V3_MAX_CHARS} characters"
+            )
+            raise CallRefused("too_long", f"A text is longer than {limit}, and truncate is NONE.")
     dimension = 1024
-    if newest:
-        given = body.get("output_dimension", 1536)
-        dimension = _one_of("output_dimension", given, _COHERE_DIMENSIONS)
-    types = _types(body.get("embedding_types"), ())
-    return Wanted(COHERE, tuple(texts), dimension, types)
+    if is_v4:
+        dimension = _check_choice(
+            "output_dimension", body.get("output_dimension", 1536), _COHERE_DIMENSIONS
+        )
+    types = _check_types(body.get("embedding_types"), ())
+    return EmbeddingRequest(COHERE, tuple(texts), dimension, types)
 
 
-def _nova(body: Body, count: Count) -> Wanted:
+def _parse_nova(body: Body, count: CountTokens) -> EmbeddingRequest:
     if body.get("taskType") != "SINGLE_EMBEDDING":
-        raise Refused("invalid", "taskType must be SINGLE_EMBEDDING.")
-    params = mapping(body.get("singleEmbeddingParams"))
-    given = mapping(params.get("text"))
-    text = _text("text.value", given.get("value"))
+        raise CallRefused("invalid", "taskType must be SINGLE_EMBEDDING.")
+    params = as_mapping(body.get("singleEmbeddingParams"))
+    text_params = as_mapping(params.get("text"))
+    text = _check_text("text.value", text_params.get("value"))
     if not params.get("embeddingPurpose"):
-        raise Refused("invalid", "embeddingPurpose is required.")
-    if count(text) > _NOVA_TOKENS and given.get("truncationMode", "NONE") == "NONE":
-        raise Refused("too_long", f"The text is longer than {_NOVA_TOKENS} tokens.")
-    dimension = params.get("embeddingDimension", 3072)
-    return Wanted(NOVA, (text,), _one_of("embeddingDimension", dimension, _NOVA_DIMENSIONS))
+        raise CallRefused("invalid", "embeddingPurpose is required.")
+    if count(text) > _NOVA_MAX_TOKENS and text_params.get("truncationMode", "NONE") == "NONE":
+        raise CallRefused("too_long", f"The text is longer than {_NOVA_MAX_TOKENS} tokens.")
+    dimension = _check_choice(
+        "embeddingDimension", params.get("embeddingDimension", 3072), _NOVA_DIMENSIONS
+    )
+    return EmbeddingRequest(NOVA, (text,), dimension)
 
 
-def shaped(wanted: Wanted, answer: Answer) -> bytes:
-    """Return the body of a 200."""
-    vectors = [embed(text, wanted.dimension) for text in wanted.texts]
-    said: Mapping[str, Any]
-    if wanted.family == TITAN:
-        said = {
+def build_body(request: EmbeddingRequest, answer: SimulatedAnswer) -> bytes:
+    """Return the body of the response with status 200."""
+    vectors = [embed(text, request.dimension) for text in request.texts]
+    body: Mapping[str, Any]
+    if request.family == TITAN:
+        body = {
             "embedding": vectors[0],
             "embeddingsByType": {"float": vectors[0]},
             "inputTextTokenCount": answer.input_tokens,
         }
-    elif wanted.family == NOVA:
-        said = {"embeddings": [{"embeddingType": "TEXT", "embedding": vectors[0]}]}
+    elif request.family == NOVA:
+        body = {"embeddings": [{"embeddingType": "TEXT", "embedding": vectors[0]}]}
     else:
-        by_type = bool(wanted.types)
-        said = {
+        by_type = bool(request.types)
+        body = {
             "id": f"simulated-{answer.number}",
-            "texts": wanted.texts,
+            "texts": request.texts,
             "embeddings": {"float": vectors} if by_type else vectors,
             "response_type": "embeddings_by_type" if by_type else "embeddings_floats",
         }
-    return orjson.dumps(said, option=orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _text(name: str, value: Any) -> str:
+def _check_text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise Refused("invalid", f"{name} must be a text that is not empty.")
+        raise CallRefused("invalid", f"{name} must be a string that is not empty.")
     return value
 
 
-def _one_of(name: str, value: Any, choices: tuple[int, ...]) -> int:
+def _check_choice(name: str, value: Any, choices: tuple[int, ...]) -> int:
     if value not in choices:
-        raise Refused("invalid", f"{name}={value!r} must be one of {', '.join(map(str, choices))}.")
+        expected = ", ".join(map(str, choices))
+        raise CallRefused("invalid", f"{name}={value!r} must be one of {expected}.")
     return int(value)
 
 
-def _types(given: Any, default: tuple[str, ...]) -> tuple[str, ...]:
-    types = default if given is None else tuple(map(str, given))
+def _check_types(value: Any, default: tuple[str, ...]) -> tuple[str, ...]:
+    types = default if value is None else tuple(map(str, value))
     if set(types) - {"float"}:
-        raise Refused("invalid", "Only vectors of type float are made here.")
+        raise CallRefused("invalid", "Only vectors of type float are simulated.")
     return types

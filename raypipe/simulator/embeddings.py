@@ -1,4 +1,4 @@
-"""Vectors of hashed words: no model, but texts that share words are near each other."""
+"""Embed texts as vectors of hashed words: texts that share words are near each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 def embed(text: str, dimension: int) -> NDArray[np.float32]:
     """Return an L2-normalized vector of shape (dimension,), the same for documents and queries.
 
-    Each word is hashed to one place and a sign; longer words, which are rarer, weigh more.
+    Each word is hashed to a position and a sign; longer words, which are rarer, weigh more.
     """
     vector = np.zeros(dimension, dtype=np.float32)
     for word, count in Counter(_WORD.findall(text.lower())).items():

@@ -1,186 +1,177 @@
-"""What happens to a call: script, quota, latency, faults, answer, settlement."""
+"""Process a call: fault script, quota, latency, faults, answer, settlement."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import orjson
-
-from raypipe.simulator import answers, faults
-from raypipe.simulator.calls import Answer, Call, Refused, Stop, count_tokens
-from raypipe.simulator.calls import cut_to_tokens as cut
-from raypipe.simulator.faults import Fault
-from raypipe.simulator.options import FAULTS, FaultOptions, ServerOptions
+from raypipe.simulator.calls import CallRefused, SimulatedAnswer, SimulatedCall
+from raypipe.simulator.concurrency import ConcurrencyLimiter
+from raypipe.simulator.faults import (
+    IMMEDIATE_ERRORS,
+    LATE_ERRORS,
+    LATE_FAULTS,
+    TEXT_FAULTS,
+    Fault,
+    FaultScript,
+    compute_latency_s,
+    draw_uniform,
+    pick_fault,
+)
+from raypipe.simulator.option_changes import apply_changes, check_script
+from raypipe.simulator.options import ServerOptions
 from raypipe.simulator.quota import Clock, Quota
-from raypipe.simulator.schemas import Filler, described
-from raypipe.simulator.stats import Stats
+from raypipe.simulator.responder import write_answer
+from raypipe.simulator.stats import ServerStats
+from raypipe.simulator.tokens import count_tokens
 
-CHANGEABLE = ("latency", "quota", "concurrency", "faults", "model")
 _TOO_LONG = (
-    "Input is too long for requested model: {tokens} tokens > {most} maximum."
+    "Input is too long for requested model: {tokens} tokens > {limit} maximum."
     " Please shorten it and try again."
 )
 
 
 class Engine:
-    """The models behind the server; every method runs on one event loop.
+    """The models behind the server. All methods run on one event loop.
 
     Args:
-        options: What they are like.
-        clock: Seconds, monotonic.
+        options: Options of the server.
+        clock: Monotonic seconds.
 
     Raises:
-        ValueError: A step of the script sets what cannot be set.
+        ValueError: A step of the fault script sets an option that cannot change.
     """
 
     def __init__(self, options: ServerOptions, clock: Clock = time.monotonic) -> None:
-        _check_script(options, options.faults)
+        check_script(options, options.faults)
         self.options = options
         self._clock = clock
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._working = 0
-        self.stats = Stats()
+        self._limiter = ConcurrencyLimiter(options.concurrency.limit)
+        self.stats = ServerStats()
         self.reset()
 
     def reset(self) -> None:
-        """Forget every call; options stay, scripts and quotas begin anew."""
-        in_flight = self.stats.in_flight
-        self.stats = Stats()
-        self.stats.in_flight = self.stats.peak_in_flight = in_flight
-        self._script = faults.Script(self.options.faults)
+        """Reset counters, quotas, attempts and the fault script; keep the options."""
+        self.stats = ServerStats(in_flight=self.stats.in_flight)
+        self._script = FaultScript(self.options.faults)
         self._quotas: dict[str, Quota] = {}
         self._attempts: dict[bytes, int] = {}
 
-    def change(self, wanted: Mapping[str, Any]) -> None:
+    def change(self, changes: Mapping[str, Any]) -> None:
         """Change options while calls are running.
 
         Args:
-            wanted: For example `{"quota": {"tokens_per_minute": 500000}}`.
+            changes: New values by group, such as `{"quota": {"tokens_per_minute": 500000}}`.
 
         Raises:
-            ValueError: There is no such option, or the value is out of its range; nothing changed.
+            ValueError: An option does not exist, or a value is out of its range; nothing changed.
         """
-        new = dict(_changed(self.options, wanted))
-        if "faults" in new:
-            _check_script(self.options, new["faults"])
-        self.options = dataclasses.replace(self.options, **new)
-        if "quota" in new:
+        self.options = apply_changes(self.options, changes)
+        if "quota" in changes:
             for quota in self._quotas.values():
                 quota.change(self.options.quota)
-        if "script" in wanted.get("faults", {}):
-            self._script = faults.Script(self.options.faults)
-        self._wake()
+        if "script" in changes.get("faults", {}):
+            self._script = FaultScript(self.options.faults)
+        self._limiter.change_limit(self.options.concurrency.limit)
 
     def report(self) -> dict[str, Any]:
-        """Return the counters and each model's quota."""
+        """Return the counters and the state of each model's quota, as GET /stats does."""
         states = {model: quota.state() for model, quota in self._quotas.items()}
-        said = self.stats.report()
+        report = self.stats.report(queued=self._limiter.queue_length)
         settled = sum(quota.settled for quota in self._quotas.values())
         integral = sum(state["integral"] or 0.0 for state in states.values())
-        said["tokens"]["quota"] = round(settled, 1)
-        said["utilization"] = round(settled / integral, 4) if integral else None
-        return {**said, "quota": states}
+        report["tokens"]["quota"] = round(settled, 1)
+        report["utilization"] = round(settled / integral, 4) if integral else None
+        return {**report, "quota": states}
 
-    async def work(self, call: Call, prompt: bytes) -> tuple[Answer, Fault]:
-        """Answer a call.
+    async def process(self, call: SimulatedCall, prompt: bytes) -> tuple[SimulatedAnswer, Fault]:
+        """Return the answer to a call and the fault that it has.
 
         Args:
             call: The call.
-            prompt: The hash of operation, model and body.
+            prompt: Hash of operation, model and request body.
 
         Raises:
-            Refused: It gets an error.
+            CallRefused: The call is answered with an error.
         """
-        self.stats.offer(call)
-        steps = self._script.see(call.prompt)
-        for wanted in self._script.changes(steps):
-            self.change(wanted)
-        self._check(call)
-        self._refuse(self._script.fault(steps, faults.AT_ONCE))
+        self.stats.count_offered(call)
+        steps = self._script.match(call.prompt)
+        for changes in self._script.take_option_changes(steps):
+            self.change(changes)
+        self._check_model(call)
+        immediate = self._script.take_fault(steps, IMMEDIATE_ERRORS)
+        if immediate.name:
+            self.stats.faults[immediate.name] += 1
+            raise CallRefused(immediate.name)
         quota = self._quota(call.model)
         reserved = call.input_tokens + call.max_tokens
-        self._room()
+        self._check_concurrency()
         quota.admit(reserved)
         used = 0.0
         try:
             attempt = self._attempts.get(prompt, 0)
             self._attempts[prompt] = attempt + 1
-            fault = self._fault(call, prompt, attempt, self._script.fault(steps, _LATER))
-            self._refuse(fault, counted=True)
+            scripted = self._script.take_fault(steps, LATE_FAULTS)
+            fault = self._choose_fault(call, prompt, attempt, scripted)
+            if fault.name in IMMEDIATE_ERRORS:
+                raise CallRefused(fault.name)
             with self._in_flight():
                 answer = await self._answer(call, prompt, attempt, fault)
-                if fault.name in faults.AFTER_WORK:
-                    raise Refused(fault.name)
+                if fault.name in LATE_ERRORS:
+                    raise CallRefused(fault.name)
             used = answer.input_tokens + self.options.quota.burndown * answer.output_tokens
-            self.stats.settle(answer)
+            self.stats.count_answer_tokens(answer)
             return answer, fault
         finally:
             quota.settle(reserved, used)
 
-    def _check(self, call: Call) -> None:
+    def _check_model(self, call: SimulatedCall) -> None:
         model = self.options.model
         if model.known and call.model not in model.known:
-            raise Refused("unknown_model")
+            raise CallRefused("unknown_model")
         if call.input_tokens > model.context_tokens:
-            said = _TOO_LONG.format(tokens=call.input_tokens, most=model.context_tokens)
-            raise Refused("too_long", said)
+            message = _TOO_LONG.format(tokens=call.input_tokens, limit=model.context_tokens)
+            raise CallRefused("too_long", message)
 
-    def _refuse(self, fault: Fault, counted: bool = False) -> None:
-        if fault.name and not counted:
-            self.stats.faults[fault.name] += 1
-        if fault.name in faults.AT_ONCE:
-            raise Refused(fault.name)
+    def _check_concurrency(self) -> None:
+        """Refuse the call if the server is full and configured to throttle."""
+        limit = self.options.concurrency.limit
+        is_full = limit is not None and self.stats.in_flight >= limit
+        if is_full and self.options.concurrency.over_limit == "throttle":
+            raise CallRefused("throttle_requests")
 
-    def _fault(self, call: Call, prompt: bytes, attempt: int, scripted: Fault) -> Fault:
-        drawn = faults.draw(self.options.seed, prompt, attempt, "fault")
-        fault = scripted if scripted.name else faults.by_rate(self.options.faults, drawn)
-        if call.texts and fault.name in faults.OF_TEXT:
+    def _choose_fault(
+        self, call: SimulatedCall, prompt: bytes, attempt: int, scripted: Fault
+    ) -> Fault:
+        """Return the scripted fault, or a random one; count it."""
+        number = draw_uniform(self.options.seed, prompt, attempt, "fault")
+        fault = scripted if scripted.name else pick_fault(self.options.faults, number)
+        if call.texts and fault.name in TEXT_FAULTS:
             return Fault()
         if fault.name:
             self.stats.faults[fault.name] += 1
         return fault
 
-    async def _answer(self, call: Call, prompt: bytes, attempt: int, fault: Fault) -> Answer:
+    async def _answer(
+        self, call: SimulatedCall, prompt: bytes, attempt: int, fault: Fault
+    ) -> SimulatedAnswer:
+        """Wait for a slot and the latency; return the answer."""
         options = self.options
-        await self._slot()
-        try:
-            text, stop = self._text(call, fault)
-            output = count_tokens(text, options.model.bytes_per_token)
-            quantile = faults.draw(options.seed, prompt, attempt, "latency")
-            seconds = faults.latency_s(options.latency, quantile, output)
+        async with self._limiter.slot():
+            text, stop_reason = write_answer(call, fault, options.model)
+            output_tokens = count_tokens(text, options.model.bytes_per_token)
+            quantile = draw_uniform(options.seed, prompt, attempt, "latency")
+            seconds = compute_latency_s(options.latency, quantile, output_tokens)
             if fault.name == "hang":
                 seconds += fault.seconds
             if seconds > 0:
                 await asyncio.sleep(seconds)
-        finally:
-            self._working -= 1
-            self._wake()
-        return Answer(text, stop, call.input_tokens, output, seconds, self.stats.admitted)
-
-    def _text(self, call: Call, fault: Fault) -> tuple[str, Stop]:
-        if call.texts or fault.name in ("empty", "filtered"):
-            return "", "content_filtered" if fault.name == "filtered" else "end_turn"
-        if fault.name == "refusal":
-            return answers.REFUSAL, "end_turn"
-        model, ratio = self.options.model, self.options.model.bytes_per_token
-        schema = call.schema or described(call.prompt)
-        if schema is None or fault.name == "unstructured":
-            text = answers.summary(call.prompt, model.answer_tokens, ratio)
-        else:
-            filler = Filler(schema, call.prompt, int(model.answer_tokens * ratio / 2))
-            text = orjson.dumps(filler.fill()).decode()
-        most = min(call.max_tokens, model.context_tokens - call.input_tokens)
-        if fault.name == "max_tokens":
-            most = min(most, count_tokens(text, ratio) // 2)
-        if count_tokens(text, ratio) > most:
-            return cut(text, most, ratio), "max_tokens"
-        return text, "tool_use" if call.tool else "end_turn"
+        return SimulatedAnswer(
+            text, stop_reason, call.input_tokens, output_tokens, seconds, self.stats.admitted
+        )
 
     def _quota(self, model: str) -> Quota:
         if model not in self._quotas:
@@ -189,61 +180,9 @@ class Engine:
 
     @contextmanager
     def _in_flight(self) -> Iterator[None]:
-        stats = self.stats
-        stats.begin()
+        self.stats.begin_call()
         try:
             yield
         finally:
-            # After a reset, the new counters know of the calls that were in flight then.
+            # A reset in between replaces `stats` and carries over the calls in flight.
             self.stats.in_flight -= 1
-
-    def _room(self) -> None:
-        limit = self.options.concurrency.limit
-        full = limit is not None and self.stats.in_flight >= limit
-        if full and self.options.concurrency.over_limit == "throttle":
-            raise Refused("throttle_requests")
-
-    async def _slot(self) -> None:
-        """Wait until fewer calls than the limit are worked on; first come, first served."""
-        limit = self.options.concurrency.limit
-        if limit is not None and (self._working >= limit or self._waiting):
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            self.stats.queued = len(self._waiting)
-            await turn  # whoever wakes it has taken the slot for it
-            return
-        self._working += 1
-
-    def _wake(self) -> None:
-        limit = self.options.concurrency.limit
-        while self._waiting and (limit is None or self._working < limit):
-            turn = self._waiting.popleft()
-            if not turn.done():
-                self._working += 1
-                turn.set_result(None)
-        self.stats.queued = len(self._waiting)
-
-
-_LATER = frozenset(FAULTS) - faults.AT_ONCE
-
-
-def _check_script(options: ServerOptions, wanted: FaultOptions) -> None:
-    for number, step in enumerate(wanted.script):
-        try:
-            dict(_changed(options, step.get("set", {})))
-        except ValueError as error:
-            raise ValueError(f"faults.script[{number}]: {error}") from None
-
-
-def _changed(options: ServerOptions, wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for group, values in wanted.items():
-        if group not in CHANGEABLE:
-            raise ValueError(f"there is no {group} to change; choose of {', '.join(CHANGEABLE)}")
-        part = getattr(options, group)
-        names = [one.name for one in dataclasses.fields(part)]
-        if not isinstance(values, Mapping) or set(values) - set(names):
-            raise ValueError(f"{group} takes a mapping of {', '.join(names)}")
-        try:
-            yield group, dataclasses.replace(part, **values)
-        except TypeError as error:
-            raise ValueError(f"{group}: {error}") from None

@@ -1,4 +1,4 @@
-"""Which call goes wrong and how: by rate, drawn from seed, prompt and attempt, or by script."""
+"""Choose which calls fail and how: at random by seed, prompt and attempt, or by a script."""
 
 from __future__ import annotations
 
@@ -11,97 +11,107 @@ from typing import Any
 
 from raypipe.simulator.options import FAULTS, FaultOptions, LatencyOptions
 
-AT_ONCE = frozenset(
+IMMEDIATE_ERRORS = frozenset(
     ("throttle", "throttle_day", "internal", "unavailable", "too_long", "denied", "unknown_model")
 )
-"""Errors that come without a model having been asked."""
-AFTER_WORK = frozenset(("timeout", "model_error"))
-"""Errors that come after the latency."""
-OF_TEXT = frozenset(("empty", "max_tokens", "refusal", "filtered", "unstructured"))
-"""Answers that are no good; vectors cannot have these."""
+"""Errors before a model is called."""
+LATE_ERRORS = frozenset(("timeout", "model_error"))
+"""Errors after the latency."""
+TEXT_FAULTS = frozenset(("empty", "max_tokens", "refusal", "filtered", "unstructured"))
+"""Unusable texts; calls for embeddings cannot have these."""
+LATE_FAULTS = frozenset(FAULTS) - IMMEDIATE_ERRORS
+"""Faults of admitted calls."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What befalls a call.
+    """What goes wrong with a call.
 
     Args:
-        name: One of `FAULTS`; '' = nothing.
-        seconds: How long a hang takes.
+        name: One of `FAULTS`; '' if nothing goes wrong.
+        seconds: Duration of a hang.
     """
 
     name: str = ""
     seconds: float = 0.0
 
 
-def draw(seed: int, prompt: bytes, attempt: int, purpose: str) -> float:
-    """Return a number in (0, 1) that depends on nothing but these: not on the order of calls."""
+def draw_uniform(seed: int, prompt: bytes, attempt: int, purpose: str) -> float:
+    """Return a number in (0, 1) that depends on the arguments, not on the order of calls."""
     key = f"{seed}:{attempt}:{purpose}:".encode() + prompt
     number = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
     return (number + 0.5) / 2**64
 
 
-def latency_s(options: LatencyOptions, quantile: float, output_tokens: int) -> float:
-    """Return the seconds of a call: a lognormal part at this quantile, and its output."""
-    spread = math.exp(options.sigma * NormalDist().inv_cdf(quantile)) if options.sigma else 1.0
-    return options.base_s * spread + options.per_output_token_s * output_tokens
+def compute_latency_s(options: LatencyOptions, quantile: float, output_tokens: int) -> float:
+    """Return the seconds of a call: the lognormal part at a quantile, plus its output tokens."""
+    factor = math.exp(options.sigma * NormalDist().inv_cdf(quantile)) if options.sigma else 1.0
+    return options.base_s * factor + options.per_output_token_s * output_tokens
 
 
-def by_rate(options: FaultOptions, drawn: float) -> Fault:
-    """Return the fault that a number in (0, 1) stands for; one share lies behind the other."""
+def pick_fault(options: FaultOptions, number: float) -> Fault:
+    """Return the fault for a number in (0, 1), which the shares of the faults divide."""
     for name in FAULTS:
-        drawn -= getattr(options, name)
-        if drawn < 0:
+        number -= getattr(options, name)
+        if number < 0:
             return Fault(name, options.hang_s)
     return Fault()
 
 
 @dataclass
-class _Step:
-    said: Mapping[str, Any]
-    seen: int = 0
-    left: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.left = int(self.said.get("times", 1))
-
-
-class Script:
-    """Steps that say which call gets which fault, or when options change.
-
-    A step applies to calls whose prompt contains `contains` (every call without it), from the
-    `nth` of them on (1 = the first), `times` times (1).
+class ScriptStep:
+    """A step of a fault script, and how often it matched.
 
     Args:
-        options: The steps, checked already.
+        definition: The step as written in the options.
+        matches: Matching calls so far.
+        uses_left: How often the step still applies.
+    """
+
+    definition: Mapping[str, Any]
+    matches: int = 0
+    uses_left: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.uses_left = int(self.definition.get("times", 1))
+
+
+class FaultScript:
+    """Steps that define which call gets which fault, or when options change.
+
+    A step applies to calls whose prompt contains `contains` (default: every call), from the
+    `nth` of them on (1 is the first, the default), `times` times (default 1).
+
+    Args:
+        options: The steps, already checked.
     """
 
     def __init__(self, options: FaultOptions) -> None:
         self._hang_s = options.hang_s
-        self._steps = [_Step(step) for step in options.script]
+        self._steps = [ScriptStep(step) for step in options.script]
 
-    def see(self, prompt: str) -> list[_Step]:
-        """Count a call that was offered; return the steps that apply to it."""
-        found = []
+    def match(self, prompt: str) -> list[ScriptStep]:
+        """Count a call; return the steps that apply to it."""
+        applicable = []
         for step in self._steps:
-            if str(step.said.get("contains", "")) in prompt:
-                step.seen += 1
-                if step.left and step.seen >= step.said.get("nth", 1):
-                    found.append(step)
-        return found
+            if str(step.definition.get("contains", "")) in prompt:
+                step.matches += 1
+                if step.uses_left and step.matches >= step.definition.get("nth", 1):
+                    applicable.append(step)
+        return applicable
 
-    def changes(self, steps: list[_Step]) -> list[Mapping[str, Any]]:
-        """Use up the steps that change options, and return the changes."""
-        wanted = [step for step in steps if "set" in step.said]
-        for step in wanted:
-            step.left -= 1
-        return [step.said["set"] for step in wanted]
+    def take_option_changes(self, steps: list[ScriptStep]) -> list[Mapping[str, Any]]:
+        """Use up the steps that change options; return the changes."""
+        changing = [step for step in steps if "set" in step.definition]
+        for step in changing:
+            step.uses_left -= 1
+        return [step.definition["set"] for step in changing]
 
-    def fault(self, steps: list[_Step], names: frozenset[str]) -> Fault:
-        """Use up and return the first fault of these names."""
+    def take_fault(self, steps: list[ScriptStep], names: frozenset[str]) -> Fault:
+        """Use up the first step with a fault among `names`; return that fault."""
         for step in steps:
-            if step.left and step.said.get("fault") in names:
-                step.left -= 1
-                seconds = float(step.said.get("seconds", self._hang_s))
-                return Fault(str(step.said["fault"]), seconds)
+            if step.uses_left and step.definition.get("fault") in names:
+                step.uses_left -= 1
+                seconds = float(step.definition.get("seconds", self._hang_s))
+                return Fault(str(step.definition["fault"]), seconds)
         return Fault()

@@ -1,29 +1,39 @@
-"""OpenAI's chat completions, embeddings and models, as its client speaks them."""
+"""Simulate OpenAI's chat completions, embeddings and models, as its client uses them."""
 
 from __future__ import annotations
 
 import base64
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from raypipe.simulator.calls import Answer, Call, Refused, count_tokens
+from raypipe.simulator.calls import CallRefused, SimulatedAnswer, SimulatedCall
 from raypipe.simulator.embeddings import embed
-from raypipe.simulator.http import Request, Response
+from raypipe.simulator.http_connection import HttpRequest, HttpResponse
 from raypipe.simulator.options import ModelOptions
-from raypipe.simulator.wire import Body, body_of, mapping, texts_of, users_text, whole
+from raypipe.simulator.request_body import (
+    Body,
+    as_mapping,
+    content_texts,
+    last_user_text,
+    parse_body,
+    whole_number,
+)
+from raypipe.simulator.tokens import count_tokens
 
-PATHS = ("/v1/chat/completions", "/v1/embeddings", "/v1/models")
-_STOPS = {
+CALL_PATHS = ("/v1/chat/completions", "/v1/embeddings")
+MODELS_PATH = "/v1/models"
+_FINISH_REASONS = {
     "end_turn": "stop",
     "max_tokens": "length",
     "content_filtered": "content_filter",
     "tool_use": "tool_calls",
 }
-_DIMENSIONS = 1536
-_MOST_TEXTS = 2_048
+_DEFAULT_DIMENSION = 1536
+_MAX_TEXTS = 2_048
 _WAIT = "please wait before trying again."
 _LIMIT = "rate_limit_exceeded"
 _ERRORS = {
@@ -31,7 +41,7 @@ _ERRORS = {
     "throttle_day": (429, "tokens", _LIMIT, f"Too many tokens per day, {_WAIT}"),
     "throttle_requests": (429, "requests", _LIMIT, f"Too many requests, {_WAIT}"),
     "timeout": (408, "timeout", None, "Request timed out."),
-    # Not an OpenAI status; its client treats it as any other 4xx.
+    # OpenAI does not use this status; its client treats it like any other 4xx.
     "model_error": (424, "server_error", None, "The model had an unexpected error."),
     "internal": (500, "server_error", None, "The server had an error while processing."),
     "unavailable": (503, "server_error", None, "The engine is currently overloaded."),
@@ -48,132 +58,155 @@ _ERRORS = {
 }
 
 
-class OpenAI:
-    """An OpenAI-compatible server.
+@dataclass(frozen=True)
+class EmbeddingFormat:
+    """The format of the vectors in a response.
 
     Args:
-        model: What the models are like; read anew at each call.
+        dimension: Length of the vectors.
+        is_base64: Whether vectors are base64 of little-endian float32; the client's default.
+    """
+
+    dimension: int
+    is_base64: bool
+
+
+class OpenAIApi:
+    """An OpenAI-compatible server; a `ModelApi`.
+
+    Args:
+        model: Properties of the models; may be replaced between calls.
     """
 
     def __init__(self, model: ModelOptions) -> None:
         self.model = model
 
-    def models(self, request: Request) -> Response:
-        """Shape the answer to GET /v1/models."""
+    def list_models(self, request: HttpRequest) -> HttpResponse:
+        """Return the response to GET /v1/models."""
         if not request.headers.get("authorization"):
-            return self.error(Refused("no_credentials"))
-        known = self.model.known or ["simulated"]
+            return self.build_error(CallRefused("no_credentials"))
+        names = self.model.known or ["simulated"]
         data = [
-            {"id": name, "object": "model", "created": 0, "owned_by": "raypipe"} for name in known
+            {"id": name, "object": "model", "created": 0, "owned_by": "raypipe"} for name in names
         ]
-        return Response(200, orjson.dumps({"object": "list", "data": data}))
+        return HttpResponse(200, orjson.dumps({"object": "list", "data": data}))
 
-    def read(self, request: Request) -> Call:
-        """Return the call behind /v1/chat/completions or /v1/embeddings."""
+    def parse_call(self, request: HttpRequest) -> SimulatedCall:
+        """Return the call in a request to /v1/chat/completions or /v1/embeddings.
+
+        Raises:
+            CallRefused: Credentials are missing, or the body is invalid.
+        """
         if not request.headers.get("authorization"):
-            raise Refused("no_credentials")
-        body = body_of(request)
+            raise CallRefused("no_credentials")
+        body = parse_body(request)
         if not isinstance(body.get("model"), str) or not body["model"]:
-            raise Refused("invalid", "you must provide a model parameter")
+            raise CallRefused("invalid", "you must provide a model parameter")
         if "embeddings" in request.target:
-            return self._embeddings(body)
-        return self._chat(body)
+            return self._parse_embeddings(body)
+        return self._parse_chat(body)
 
-    def _chat(self, body: Body) -> Call:
+    def _parse_chat(self, body: Body) -> SimulatedCall:
         if not isinstance(body.get("messages"), list) or not body["messages"]:
-            raise Refused("invalid", "messages must hold at least one message")
+            raise CallRefused("invalid", "messages must contain at least one message")
         if body.get("stream") or body.get("n", 1) != 1:
-            raise Refused("invalid", "stream and n are not simulated")
-        most = body.get("max_completion_tokens") or body.get("max_tokens")
-        texts = [text for one in body["messages"] for text in texts_of(mapping(one).get("content"))]
-        return Call(
+            raise CallRefused("invalid", "stream and n are not simulated")
+        limit = body.get("max_completion_tokens") or body.get("max_tokens")
+        texts = [
+            text
+            for message in body["messages"]
+            for text in content_texts(as_mapping(message).get("content"))
+        ]
+        return SimulatedCall(
             "chat",
             body["model"],
             body["model"],
-            users_text(body["messages"]),
-            sum(self._tokens(text) for text in texts),
-            whole("max_tokens", self.model.max_output_tokens if most is None else most),
-            schema=_schema(body),
+            last_user_text(body["messages"]),
+            sum(self._count(text) for text in texts),
+            whole_number("max_tokens", self.model.max_output_tokens if limit is None else limit),
+            schema=_requested_schema(body),
         )
 
-    def _embeddings(self, body: Body) -> Call:
-        given = body.get("input")
-        texts: list[Any] = given if isinstance(given, list) else [given]
-        right = 1 <= len(texts) <= _MOST_TEXTS
-        if not right or not all(isinstance(one, str) and one for one in texts):
-            raise Refused("invalid", f"input must be a text or 1 to {_MOST_TEXTS} texts")
-        return Call(
+    def _parse_embeddings(self, body: Body) -> SimulatedCall:
+        value = body.get("input")
+        texts: list[Any] = value if isinstance(value, list) else [value]
+        are_texts = all(isinstance(text, str) and text for text in texts)
+        if not 1 <= len(texts) <= _MAX_TEXTS or not are_texts:
+            raise CallRefused("invalid", f"input must be a text or 1 to {_MAX_TEXTS} texts")
+        dimension = whole_number("dimensions", body.get("dimensions", _DEFAULT_DIMENSION))
+        return SimulatedCall(
             "embeddings",
             body["model"],
             body["model"],
             "\n".join(texts),
-            sum(self._tokens(text) for text in texts),
+            sum(self._count(text) for text in texts),
             texts=tuple(texts),
-            dimension=whole("dimensions", body.get("dimensions", _DIMENSIONS)),
-            extra={"base64": body.get("encoding_format") == "base64"},
+            detail=EmbeddingFormat(dimension, body.get("encoding_format") == "base64"),
         )
 
-    def _tokens(self, text: str) -> int:
+    def _count(self, text: str) -> int:
         return count_tokens(text, self.model.bytes_per_token)
 
-    def ok(self, call: Call, answer: Answer) -> Response:
-        """Shape a 200."""
-        said = _vectors(call, answer) if call.texts else _completion(call, answer)
-        return Response(200, orjson.dumps(said, option=orjson.OPT_SERIALIZE_NUMPY))
+    def build_response(self, call: SimulatedCall, answer: SimulatedAnswer) -> HttpResponse:
+        """Return the response with status 200."""
+        body = _build_vectors(call, answer) if call.texts else _build_completion(call, answer)
+        return HttpResponse(200, orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY))
 
-    def error(self, refused: Refused) -> Response:
-        """Shape an error; a throttle says when to come again."""
-        status, kind, code, usual = _ERRORS[refused.kind]
-        said = {"message": refused.message or usual, "type": kind, "param": None, "code": code}
+    def build_error(self, error: CallRefused) -> HttpResponse:
+        """Return an error response; with status 429 it has a Retry-After header."""
+        status, kind, code, usual_message = _ERRORS[error.kind]
+        message = error.message or usual_message
+        body = {"message": message, "type": kind, "param": None, "code": code}
         headers = {}
         if status == 429:
-            wait = 1.0 if refused.retry_after_s is None else refused.retry_after_s
-            headers = {"Retry-After": f"{max(1, round(wait + 0.5))}"}
-            headers["retry-after-ms"] = f"{max(1, round(wait * 1000))}"
-        return Response(status, orjson.dumps({"error": said}), headers)
+            wait_s = 1.0 if error.retry_after_s is None else error.retry_after_s
+            headers = {"Retry-After": f"{max(1, round(wait_s + 0.5))}"}
+            headers["retry-after-ms"] = f"{max(1, round(wait_s * 1000))}"
+        return HttpResponse(status, orjson.dumps({"error": body}), headers)
 
 
-def _schema(body: Body) -> Any:
-    wanted = mapping(body.get("response_format"))
-    if wanted.get("type") == "json_schema":
-        return mapping(wanted.get("json_schema")).get("schema", {})
-    if wanted.get("type") == "json_object":
+def _requested_schema(body: Body) -> Any:
+    response_format = as_mapping(body.get("response_format"))
+    if response_format.get("type") == "json_schema":
+        return as_mapping(response_format.get("json_schema")).get("schema", {})
+    if response_format.get("type") == "json_object":
         return {"type": "object", "properties": {"summary": {"type": "string"}}}
     return None
 
 
-def _usage(answer: Answer) -> Body:
+def _build_usage(answer: SimulatedAnswer) -> Body:
     return {
         "prompt_tokens": answer.input_tokens,
         "total_tokens": answer.input_tokens + answer.output_tokens,
     }
 
 
-def _completion(call: Call, answer: Answer) -> Body:
+def _build_completion(call: SimulatedCall, answer: SimulatedAnswer) -> Body:
     message = {"role": "assistant", "content": answer.text, "refusal": None}
-    choice = {"index": 0, "message": message, "finish_reason": _STOPS[answer.stop]}
+    finish_reason = _FINISH_REASONS[answer.stop_reason]
+    choice = {"index": 0, "message": message, "finish_reason": finish_reason}
     return {
         "id": f"chatcmpl-{answer.number}",
         "object": "chat.completion",
         "created": int(time.time()),
-        "model": call.asked_model,
+        "model": call.requested_model,
         "choices": [{**choice, "logprobs": None}],
-        "usage": {**_usage(answer), "completion_tokens": answer.output_tokens},
+        "usage": {**_build_usage(answer), "completion_tokens": answer.output_tokens},
     }
 
 
-def _vectors(call: Call, answer: Answer) -> Body:
+def _build_vectors(call: SimulatedCall, answer: SimulatedAnswer) -> Body:
     return {
         "object": "list",
-        "model": call.asked_model,
-        "data": list(_items(call)),
-        "usage": _usage(answer),
+        "model": call.requested_model,
+        "data": list(_embed_texts(call.texts, call.detail)),
+        "usage": _build_usage(answer),
     }
 
 
-def _items(call: Call) -> Iterator[Body]:
-    for index, text in enumerate(call.texts):
-        vector: Any = embed(text, call.dimension)
-        if call.extra["base64"]:  # what the openai client asks for by itself
+def _embed_texts(texts: tuple[str, ...], vector_format: EmbeddingFormat) -> Iterator[Body]:
+    for index, text in enumerate(texts):
+        vector: Any = embed(text, vector_format.dimension)
+        if vector_format.is_base64:
             vector = base64.b64encode(vector.astype("<f4").tobytes()).decode()
         yield {"object": "embedding", "index": index, "embedding": vector}

@@ -1,4 +1,4 @@
-"""Typed options of the model server that `raypipe simulate` starts."""
+"""Define the typed options of the model server, as in `conf/simulate.yaml`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from raypipe.core.options import at_least
+from raypipe.core.options import check_at_least
 
 OVER_LIMIT = ("throttle", "queue")
 STEP_KEYS = ("fault", "set", "contains", "nth", "times", "seconds")
-"""What a step of `faults.script` can say."""
+"""Keys of a step of `faults.script`."""
 
 
 @dataclass
 class LatencyOptions:
-    """How long a model takes.
+    """Duration of a call.
 
     Args:
         base_s: Median of the lognormal part, in seconds.
-        sigma: Its spread: the standard deviation of its logarithm; 0 = always the median.
-        per_output_token_s: Seconds that each token of an answer adds.
+        sigma: Standard deviation of the logarithm of that part; 0 for a constant duration.
+        per_output_token_s: Seconds added by each output token.
     """
 
     base_s: float = 0.0
@@ -28,22 +28,22 @@ class LatencyOptions:
     per_output_token_s: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
-        for one in fields(self):
-            at_least(one.name, getattr(self, one.name), 0)
+        """Check the values."""
+        for option in fields(self):
+            check_at_least(option.name, getattr(self, option.name), 0)
 
 
 @dataclass
 class ServerQuotaOptions:
-    """What one model admits; None = without end.
+    """Quota of each model; None for no limit.
 
     Args:
         tokens_per_minute: Quota tokens a minute, refilled continuously.
         tokens_per_day: Quota tokens in 24 hours from the first call.
         requests_per_minute: Admitted requests a minute, refilled continuously.
-        burndown: Quota tokens that one output token costs when a call is settled.
-        capacity_s: Seconds of quota that its bucket holds.
-        start_level: Share of the capacity that is there at the first call.
+        burndown: Quota tokens that an output token costs when a call is settled.
+        capacity_s: Seconds of quota that the bucket holds.
+        start_level: Filled share of the bucket at the first call, 0 to 1.
     """
 
     tokens_per_minute: int | None = None
@@ -54,40 +54,40 @@ class ServerQuotaOptions:
     start_level: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the values."""
         for name in ("tokens_per_minute", "tokens_per_day", "requests_per_minute"):
             if getattr(self, name) is not None:
-                at_least(name, getattr(self, name), 1)
-        at_least("burndown", self.burndown, 0)
+                check_at_least(name, getattr(self, name), 1)
+        check_at_least("burndown", self.burndown, 0)
         if self.capacity_s <= 0:
             raise ValueError(f"capacity_s={self.capacity_s} must be more than 0")
         if not 0 <= self.start_level <= 1:
-            raise ValueError(f"start_level={self.start_level} is not between 0 and 1")
+            raise ValueError(f"start_level={self.start_level} must be between 0 and 1")
 
 
 @dataclass
 class ConcurrencyOptions:
-    """How many calls are worked on at once.
+    """Limit of concurrent calls.
 
     Args:
-        limit: Most calls at once, of all models; None = without end.
-        over_limit: `throttle` answers 429 beyond it, `queue` lets calls wait.
+        limit: Maximum of concurrent calls of all models; None for no limit.
+        over_limit: What happens to further calls: `throttle` (status 429) or `queue`.
     """
 
     limit: int | None = None
     over_limit: str = "throttle"
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the values."""
         if self.limit is not None:
-            at_least("limit", self.limit, 1)
+            check_at_least("limit", self.limit, 1)
         if self.over_limit not in OVER_LIMIT:
             raise ValueError(f"over_limit={self.over_limit}: choose {' or '.join(OVER_LIMIT)}")
 
 
 @dataclass
 class FaultOptions:
-    """The share of calls that goes wrong in each way, and a script of exact faults.
+    """Share of calls that fail in each way, from 0 to 1, and a script of exact faults.
 
     Args:
         throttle: 429, "Too many tokens, please wait before trying again."
@@ -99,16 +99,16 @@ class FaultOptions:
         too_long: 400 ValidationException, "Input is too long for requested model."
         denied: 403 AccessDeniedException.
         unknown_model: 404 ResourceNotFoundException.
-        hang: The answer comes `hang_s` later.
+        hang: The answer is delayed by `hang_s`.
         reset: The connection is closed without an answer, after the latency.
-        truncated: 200 with the first half of the JSON body.
+        truncated: 200 with the first half of the JSON body only.
         empty: 200 with an empty text.
-        max_tokens: 200 with half a text, stopped at max_tokens.
+        max_tokens: 200 with half of the text, stopped at max_tokens.
         refusal: 200 with a polite refusal.
-        filtered: 200 without a text, content filtered.
-        unstructured: 200 with plain words where JSON is asked for.
-        hang_s: Seconds of a hang.
-        script: Steps, mappings with `fault` or `set`, and `contains`, `nth`, `times`, `seconds`.
+        filtered: 200 without a text, stopped by a content filter.
+        unstructured: 200 with plain text although JSON was requested.
+        hang_s: Duration of a hang, in seconds.
+        script: Steps: mappings with `fault` or `set`, and `contains`, `nth`, `times`, `seconds`.
     """
 
     throttle: float = 0.0
@@ -132,19 +132,21 @@ class FaultOptions:
     script: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Check the ranges and the script."""
+        """Check the values and the script."""
         for name in FAULTS:
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}={getattr(self, name)} is not between 0 and 1")
+                raise ValueError(f"{name}={getattr(self, name)} must be between 0 and 1")
         if (total := sum(getattr(self, name) for name in FAULTS)) > 1 + 1e-9:
-            raise ValueError(f"script aside, the shares of all faults add up to {total:g}, over 1")
-        at_least("hang_s", self.hang_s, 0)
+            raise ValueError(f"the shares of all faults add up to {total:g}; the maximum is 1")
+        check_at_least("hang_s", self.hang_s, 0)
         for number, step in enumerate(self.script):
             _check_step(f"script[{number}]", step)
 
 
-FAULTS = tuple(one.name for one in fields(FaultOptions) if one.name not in ("hang_s", "script"))
-"""Every way in which a call can be made to go wrong."""
+FAULTS = tuple(
+    option.name for option in fields(FaultOptions) if option.name not in ("hang_s", "script")
+)
+"""Names of all faults."""
 
 
 def _check_step(name: str, step: Any) -> None:
@@ -152,7 +154,7 @@ def _check_step(name: str, step: Any) -> None:
         raise ValueError(f"{name} must be a mapping with either fault or set")
     if unknown := set(map(str, step)) - set(STEP_KEYS):
         raise ValueError(
-            f"{name} has no {', '.join(sorted(unknown))}; choose of {', '.join(STEP_KEYS)}"
+            f"{name} has no key {', '.join(sorted(unknown))}; choose from {', '.join(STEP_KEYS)}"
         )
     if "fault" in step and step["fault"] not in FAULTS:
         raise ValueError(f"{name}: fault={step['fault']}: choose one of {', '.join(FAULTS)}")
@@ -161,20 +163,20 @@ def _check_step(name: str, step: Any) -> None:
     for key, least in (("nth", 1), ("times", 1), ("seconds", 0)):
         value = step.get(key, least)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{name}: {key}={value} is no number")
-        at_least(f"{name}: {key}", value, least)
+            raise ValueError(f"{name}: {key}={value} is not a number")
+        check_at_least(f"{name}: {key}", value, least)
 
 
 @dataclass
 class ModelOptions:
-    """What the models are like.
+    """Properties of the models.
 
     Args:
-        known: Model ids that are there, without region prefix; none = every one.
-        context_tokens: Most tokens of input and answer together.
-        max_output_tokens: What a call without a maximum reserves and may be answered with.
-        answer_tokens: About how long an answer is where the prompt names no number of words.
-        bytes_per_token: The rule that tokens are counted by: UTF-8 bytes over this, rounded up.
+        known: Ids of the available models, without region prefix; empty for any id.
+        context_tokens: Maximum tokens of input and answer together.
+        max_output_tokens: Maximum tokens of an answer if the call sets none.
+        answer_tokens: Approximate tokens of an answer if the prompt requests no number of words.
+        bytes_per_token: A text has its UTF-8 bytes over this number of tokens, rounded up.
     """
 
     known: list[str] = field(default_factory=list)
@@ -184,27 +186,27 @@ class ModelOptions:
     bytes_per_token: float = 4.0
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
-        at_least("context_tokens", self.context_tokens, 1)
-        at_least("max_output_tokens", self.max_output_tokens, 1)
-        at_least("answer_tokens", self.answer_tokens, 1)
+        """Check the values."""
+        check_at_least("context_tokens", self.context_tokens, 1)
+        check_at_least("max_output_tokens", self.max_output_tokens, 1)
+        check_at_least("answer_tokens", self.answer_tokens, 1)
         if self.bytes_per_token <= 0:
             raise ValueError(f"bytes_per_token={self.bytes_per_token} must be more than 0")
 
 
 @dataclass
 class ServerOptions:
-    """A whole model server.
+    """Options of a model server.
 
     Args:
-        port: Where it listens on the loopback interface; 0 = any free port.
-        seed: What latencies and faults are drawn from, prompt by prompt.
-        log: A file that gets one JSON line a call; None = none.
-        latency: How long a model takes.
-        quota: What each model admits.
-        concurrency: How many calls are worked on at once.
-        faults: What goes wrong.
-        model: What the models are like.
+        port: Port on the loopback interface; 0 for any free port.
+        seed: Seed of latencies and faults, which are drawn for each prompt and attempt.
+        log: File that gets one JSON line a call; None for no log.
+        latency: Duration of a call.
+        quota: Quota of each model.
+        concurrency: Limit of concurrent calls.
+        faults: Share of calls that fail, and a script of exact faults.
+        model: Properties of the models.
     """
 
     port: int = 0
@@ -217,6 +219,6 @@ class ServerOptions:
     model: ModelOptions = field(default_factory=ModelOptions)
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the values."""
         if not 0 <= self.port <= 65535:
-            raise ValueError(f"port={self.port} is not between 0 and 65535")
+            raise ValueError(f"port={self.port} must be between 0 and 65535")

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.embedders.protocol import Embedder
-from raypipe.models.protocol import Stopped, never_stopped
 from raypipe.summarizers.keywords import keywords
-from raypipe.summarizers.protocol import Summary
+from raypipe.summarizers.protocol import LocalSummarizer, Summary
 from raypipe.text import CleanText, count_words, sentences
 
 _MAX_CANDIDATES = 20_000
@@ -23,7 +23,7 @@ _PROSE = re.compile(r"[\"'“‘«„(\[—-]*[^\W_].*[.!?…。！？][\"'”�
 
 
 @dataclass(frozen=True)
-class ExtractiveSummarizer:
+class ExtractiveSummarizer(LocalSummarizer):
     """Picks the sentences whose mean vector comes closest to the mean of the whole book.
 
     Greedy, in slices of equal length from begin to end, so that no part of the book is left
@@ -86,7 +86,7 @@ class ExtractiveSummarizer:
         """Raise `SetupError` if its embedder could embed nothing."""
         self.embedder.check()
 
-    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
+    def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
         """Return a book's summary, in reading order; never empty for a book with words."""
         found = sentences(book.text, book.language)
         counts = np.array([count_words(sentence) for sentence in found], dtype=np.int64)

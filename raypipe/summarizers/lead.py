@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raypipe.models.protocol import Stopped, never_stopped
-from raypipe.summarizers.protocol import Summary
+from raypipe.core.stop import StopCheck, never_stopped
+from raypipe.summarizers.protocol import LocalSummarizer, Summary
 from raypipe.text import CleanText
 
 _LONGEST_WORD = 30
 
 
 @dataclass(frozen=True)
-class LeadSummarizer:
+class LeadSummarizer(LocalSummarizer):
     """Takes the first words of the book, which costs nothing and says little.
 
     Args:
@@ -45,7 +45,7 @@ class LeadSummarizer:
     def check(self) -> None:
         """Do nothing: it needs nothing."""
 
-    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
+    def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
         """Return the book's first words and no keywords."""
         head = book.text[: self.words * _LONGEST_WORD]  # a long book is not split for its top
         return Summary(" ".join(head.split()[: self.words]), ())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
-from raypipe.models.protocol import Stopped, never_stopped
+from raypipe.core.stop import StopCheck, never_stopped
+from raypipe.models.context import CallsNoModel, ModelContext, PaidModel
+from raypipe.quota.protocol import CallRequest
 from raypipe.text import CleanText
 
 
@@ -53,6 +55,39 @@ class Summary:
     cached_calls: int = 0
 
 
+class EstimatedCall(Protocol):
+    """The tokens of one model call that a summarizer would make."""
+
+    @property
+    def input_tokens(self) -> int:
+        """Return the tokens of the request."""
+
+    @property
+    def output_tokens(self) -> int:
+        """Return the tokens of the answer."""
+
+
+class CallEstimator(Protocol):
+    """Estimates the model calls of a book without making them."""
+
+    @property
+    def bytes_per_token(self) -> float:
+        """Return the bytes of UTF-8 text per token that the estimates assume."""
+
+    def typical_call(self) -> CallRequest:
+        """Return the most tokens that a typical call takes, for checks against the quota."""
+
+    def calls_of(self, book: CleanText) -> Sequence[EstimatedCall]:
+        """Return the calls that a book takes.
+
+        Raises:
+            BookError: The book would fail.
+        """
+
+    def count_tokens(self, text: str) -> int | None:
+        """Return the server's free token count of a text, or None if the server has no count."""
+
+
 class Summarizer(Protocol):
     """Turns a book's clean text into a summary; made on the driver, used on workers."""
 
@@ -64,20 +99,42 @@ class Summarizer(Protocol):
     def in_flight(self) -> int:
         """Books that one worker should work on at once; 0 = it computes: one after another."""
 
+    @property
+    def paid_model(self) -> PaidModel | None:
+        """Return the model whose calls cost money, or None if the summarizer runs locally."""
+
+    @property
+    def call_estimator(self) -> CallEstimator | None:
+        """Return the estimator of its model calls, or None if there is nothing to estimate."""
+
+    def with_context(self, context: ModelContext) -> Self:
+        """Return the summarizer with the run's answer cache and quota.
+
+        Called once per run, on the driver, before the summarizer is sent to the workers.
+        """
+
     def identity(self) -> Mapping[str, Any]:
         """Return what changes its summaries: model, parameters, versions; never a region."""
 
     def check(self) -> None:
         """Raise `SetupError` if it could summarize no book (credentials, model)."""
 
-    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
+    def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
         """Return the summary of one book; safe for `in_flight` threads.
 
         Args:
             book: The book.
-            stopped: Asked before anything new is begun for this book.
+            stop_check: Returns the stop reason; asked before new work on this book.
 
         Raises:
             BookError: This book cannot be summarized.
-            LeftError: A stop or the budget came first.
+            BookLeftError: A stop or the budget came first.
         """
+
+
+class LocalSummarizer(CallsNoModel):
+    """Base class of summarizers that run locally: no model, no quota, nothing to estimate."""
+
+    @property
+    def call_estimator(self) -> None:
+        """Return None: there are no model calls."""

@@ -1,4 +1,4 @@
-"""New documents held against another system's results, book by book."""
+"""Compare finished documents with another system's results, book by book."""
 
 from __future__ import annotations
 
@@ -10,21 +10,30 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from raypipe.core import exit_codes
 from raypipe.embedders.protocol import Embedder
 from raypipe.verify.legacy_results import LegacyResult
 
-MOST_NEARER = 0.1
-"""Share of other books that may lie nearer to an old summary than the book it is of."""
+DEFAULT_MAX_NEARER = 0.1
+"""Default share of other books that may be nearer to an old summary than its own book."""
 
-_OTHERS = 200
+_SAMPLE_SIZE = 200
 _BATCH = 256
-_NOISE = 1e-6
+_TOLERANCE = 1e-6
 _WORDS = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What is compared of a book: a finished document, or a listed book that has none."""
+    """A finished document, or a listed book without one, to compare with an old result.
+
+    Args:
+        key: The book's key.
+        title: Title of the document.
+        author: Author of the document.
+        summary: Summary of the document.
+        finished: Whether the book has a finished document.
+    """
 
     key: str
     title: str = ""
@@ -35,130 +44,151 @@ class Candidate:
 
 @dataclass
 class Comparison:
-    """Every old result is in exactly one of good, lacking, unlike and unlisted (by key)."""
+    """Each old result in exactly one of `good`, `lacking`, `unlike` and `unlisted`.
+
+    Books are given by key. The names are keys of `output=json`.
+
+    Attributes:
+        good: There is a finished document for the result.
+        lacking: The book is listed, but has no finished document.
+        unlike: The old summary fits other books better than its own.
+        unlisted: The source has no such book; given by title, or by key without a title.
+        titles: Title or author differ; these books are also in `good` or `unlike`.
+        unreadable: Files that could not be read, with the reason.
+        new: Number of finished documents without an old result.
+    """
 
     good: list[str] = field(default_factory=list)
-    lacking: list[str] = field(default_factory=list)  # listed, but no document is finished
-    unlike: list[str] = field(default_factory=list)  # the two summaries say different things
-    unlisted: list[str] = field(default_factory=list)  # no such book at the source
-    titles: list[str] = field(default_factory=list)  # another title or author; also in one above
-    unreadable: list[str] = field(default_factory=list)  # files, and why
-    new: int = 0  # documents of which there is no old result
+    lacking: list[str] = field(default_factory=list)
+    unlike: list[str] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
+    titles: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    new: int = 0
 
     @property
     def exit_code(self) -> int:
         """Return 1 if a result has no good counterpart, or could not be read; else 0."""
-        return int(bool(self.lacking or self.unlike or self.unreadable))
+        has_differences = self.lacking or self.unlike or self.unreadable
+        return exit_codes.ERROR if has_differences else exit_codes.OK
 
 
 def compare(
-    originals: Iterable[LegacyResult],
+    legacy_results: Iterable[LegacyResult],
     candidates: Collection[Candidate],
     embedder: Embedder,
-    most_nearer: float = MOST_NEARER,
+    max_nearer: float = DEFAULT_MAX_NEARER,
 ) -> Comparison:
-    """Hold old results against new documents.
+    """Compare old results with new documents.
 
-    A book is found by its key, else by the name of its file, else by title and author.
+    A result is matched to a book by its key, else by its file name, else by title and author.
 
     Args:
-        originals: The old results; of several for one book, the last counts.
+        legacy_results: The old results; if a book has several, the last one is used.
         candidates: The listed and the finished books.
-        embedder: Turns summaries into vectors to compare; any offline one will do.
-        most_nearer: Share of other books, of up to 200, that may lie nearer to an old summary
-            than its own book; 1 = do not compare summaries.
+        embedder: Embeds the summaries; any offline embedder will do.
+        max_nearer: Share of other books, of a sample of about 200, that may be nearer to an old
+            summary than its own book; 1 to skip the comparison of summaries.
     """
-    found, by_key = Comparison(), _Names(candidates)
+    comparison, matcher = Comparison(), _BookMatcher(candidates)
     pairs: dict[str, tuple[LegacyResult, Candidate]] = {}
-    for one in originals:
-        match = by_key.find(one)
-        if match is None:
-            found.unlisted.append(one.title or one.key)
+    for result in legacy_results:
+        candidate = matcher.find(result)
+        if candidate is None:
+            comparison.unlisted.append(result.title or result.key)
         else:
-            pairs[match.key] = (one, match)
-    found.lacking = [key for key, (_, new) in pairs.items() if not new.finished]
-    found.new = sum(one.finished and one.key not in pairs for one in candidates)
+            pairs[candidate.key] = (result, candidate)
+    comparison.lacking = [key for key, (_, new) in pairs.items() if not new.finished]
+    comparison.new = sum(new.finished and new.key not in pairs for new in candidates)
     finished = [pair for pair in pairs.values() if pair[1].finished]
-    found.titles = [new.key for old, new in finished if not _same_names(old, new)]
-    unlike = _unlike(finished, candidates, embedder, most_nearer)
+    comparison.titles = [new.key for old, new in finished if not _has_same_names(old, new)]
+    unlike = _find_unlike(finished, candidates, embedder, max_nearer)
     for _, new in finished:
-        (found.unlike if new.key in unlike else found.good).append(new.key)
-    return found
+        (comparison.unlike if new.key in unlike else comparison.good).append(new.key)
+    return comparison
 
 
-class _Names:
-    """Finds a book by what an old result calls it."""
+class _BookMatcher:
+    """Find the book of an old result by key, file name, or title and author."""
 
     def __init__(self, candidates: Iterable[Candidate]) -> None:
-        self._by: dict[str, dict[str, Candidate | None]] = {"key": {}, "stem": {}, "names": {}}
-        for one in candidates:
-            self._by["key"][one.key] = one
-            self._add("stem", _folded(PurePosixPath(one.key).stem), one)
-            if one.title:
-                self._add("names", _names(one.title, one.author), one)
+        self._by_key: dict[str, Candidate] = {}
+        self._by_stem: dict[str, Candidate | None] = {}
+        self._by_names: dict[str, Candidate | None] = {}
+        for candidate in candidates:
+            self._by_key[candidate.key] = candidate
+            self._add(self._by_stem, _normalize(PurePosixPath(candidate.key).stem), candidate)
+            if candidate.title:
+                self._add(self._by_names, _names(candidate.title, candidate.author), candidate)
 
-    def _add(self, by: str, name: str, one: Candidate) -> None:
-        # A name that two books have finds neither.
-        known = self._by[by]
-        known[name] = one if name not in known or known[name] == one else None
+    @staticmethod
+    def _add(index: dict[str, Candidate | None], name: str, candidate: Candidate) -> None:
+        # A name that two books share matches neither.
+        is_unique = name not in index or index[name] == candidate
+        index[name] = candidate if is_unique else None
 
-    def find(self, old: LegacyResult) -> Candidate | None:
-        key = re.sub(r"^s3://[^/]+/", "", old.key)
+    def find(self, result: LegacyResult) -> Candidate | None:
+        """Return the book of an old result, or None."""
+        key = re.sub(r"^s3://[^/]+/", "", result.key)
         path = PurePosixPath(key)
         return (
-            self._by["key"].get(key)
-            or self._by["stem"].get(_folded(path.name))
-            or self._by["stem"].get(_folded(path.stem))
-            or (self._by["names"].get(_names(old.title, old.author)) if old.title else None)
+            self._by_key.get(key)
+            or self._by_stem.get(_normalize(path.name))
+            or self._by_stem.get(_normalize(path.stem))
+            or (self._by_names.get(_names(result.title, result.author)) if result.title else None)
         )
 
 
-def _same_names(old: LegacyResult, new: Candidate) -> bool:
+def _has_same_names(old: LegacyResult, new: Candidate) -> bool:
+    """Return whether the old title and author, where known, equal the new ones."""
     return all(
-        not before or _folded(before) == _folded(after)
-        for before, after in ((old.title, new.title), (old.author, new.author))
+        not old_name or _normalize(old_name) == _normalize(new_name)
+        for old_name, new_name in ((old.title, new.title), (old.author, new.author))
     )
 
 
 def _names(title: str, author: str) -> str:
-    return f"{_folded(title)} by {_folded(author)}"
+    return f"{_normalize(title)} by {_normalize(author)}"
 
 
-def _folded(text: str) -> str:
+def _normalize(text: str) -> str:
+    """Return the words of a text in lower case, without punctuation."""
     return " ".join(_WORDS.findall(text.casefold()))
 
 
-def _unlike(
+def _find_unlike(
     pairs: Sequence[tuple[LegacyResult, Candidate]],
     candidates: Collection[Candidate],
     embedder: Embedder,
-    most: float,
+    max_nearer: float,
 ) -> set[str]:
-    """Return the keys whose old summary lies nearer to other books than to its own.
+    """Return the keys of books whose old summary is nearer to other books than to its own.
 
-    A bound on the cosine would not do: of two summaries of one book it was 0.14 to 0.92, of two
-    books up to 0.58 (24 books, wordllama). Among 23 others, 22 of 24 were the nearest.
+    A threshold on the cosine does not work: it was 0.14 to 0.92 between two summaries of the same
+    book, and up to 0.58 between two books (24 books, wordllama). Among 23 other books, the own
+    book was the nearest for 22 of 24.
     """
     both = [(old.summary, new) for old, new in pairs if old.summary and new.summary]
-    finished = [one for one in candidates if one.summary]
-    others = finished[:: max(1, len(finished) // _OTHERS)]
-    if not both or len(others) < 2 or most >= 1:
+    finished = [candidate for candidate in candidates if candidate.summary]
+    sample = finished[:: max(1, len(finished) // _SAMPLE_SIZE)]
+    if not both or len(sample) < 2 or max_nearer >= 1:
         return set()
-    crowd = _unit(embedder.embed([one.summary for one in others]))
-    keys = np.array([one.key for one in others])
+    sample_vectors = _to_unit_vectors(embedder.embed([candidate.summary for candidate in sample]))
+    sample_keys = np.array([candidate.key for candidate in sample])
     unlike: set[str] = set()
-    for at in range(0, len(both), _BATCH):
-        batch = both[at : at + _BATCH]
-        old = _unit(embedder.embed([summary for summary, _ in batch]))
-        own = _unit(embedder.embed([new.summary for _, new in batch]))
-        nearer = old @ crowd.T > (old * own).sum(axis=1, keepdims=True) + _NOISE
-        for (_, new), closer in zip(batch, nearer, strict=True):
-            rest = keys != new.key
-            if closer[rest].mean() > most:
+    for start in range(0, len(both), _BATCH):
+        batch = both[start : start + _BATCH]
+        old = _to_unit_vectors(embedder.embed([summary for summary, _ in batch]))
+        own = _to_unit_vectors(embedder.embed([new.summary for _, new in batch]))
+        own_similarity = (old * own).sum(axis=1, keepdims=True)
+        is_nearer = old @ sample_vectors.T > own_similarity + _TOLERANCE
+        for (_, new), nearer in zip(batch, is_nearer, strict=True):
+            if nearer[sample_keys != new.key].mean() > max_nearer:
                 unlike.add(new.key)
     return unlike
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def _to_unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the vectors with length 1, shape (count, dimension)."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, _NOISE), dtype=np.float32)
+    return np.asarray(vectors / np.maximum(lengths, _TOLERANCE), dtype=np.float32)

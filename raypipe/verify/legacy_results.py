@@ -1,8 +1,8 @@
-"""Results of another system, such as the scripts that raypipe replaces: read, never run.
+"""Read the results of another system, such as the scripts that raypipe replaces.
 
-Understood are JSON files with one result, a list of results, or a mapping of key to result, JSON
-lines, and a pickle of processed keys, of which only the strings are taken out: a pickle can
-run code when it is loaded.
+Supported are JSON files with one result, a list of results or a mapping of key to result; JSON
+lines; and a pickle of processed keys. A pickle can run code when it is loaded, so it is never
+loaded: only its strings are extracted.
 """
 
 from __future__ import annotations
@@ -15,32 +15,43 @@ from pathlib import PurePosixPath
 from typing import Any
 
 SUFFIXES = (".json", ".jsonl", ".pkl", ".pickle")
+"""Suffixes of the files that can be read."""
 
-_KEY = ("s3_key", "key", "book_key", "object_key", "source_key", "file", "filename", "file_name")
-_TITLE = ("title", "book_title")
-_AUTHOR = ("author", "book_author")
-_SUMMARY = ("combined_summary", "summary", "summary_text")
-_PARTS = ("plot_summary", "thematic_analysis", "character_summary")
-_AFFIXES = ("_summary", "-summary", ".summary", "_summaries", ".txt")
+_KEY_FIELDS = (
+    "s3_key",
+    "key",
+    "book_key",
+    "object_key",
+    "source_key",
+    "file",
+    "filename",
+    "file_name",
+)
+_TITLE_FIELDS = ("title", "book_title")
+_AUTHOR_FIELDS = ("author", "book_author")
+_SUMMARY_FIELDS = ("combined_summary", "summary", "summary_text")
+_PARTIAL_SUMMARY_FIELDS = ("plot_summary", "thematic_analysis", "character_summary")
+_NAME_ENDINGS = ("_summary", "-summary", ".summary", "_summaries", ".txt")
+"""What scripts append to the name of a book, before the suffix."""
 
 
 class UnreadableError(Exception):
-    """A file holds no results that can be understood; says why."""
+    """A file contains no results that can be read; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class LegacyResult:
-    """One book's result as another system left it; what is not known is empty.
+    """One book's result of another system; unknown values are empty.
 
-    Attributes:
-        place: The file it stands in, for a person.
-        key: The book's key, or the name of the file without what was added to it.
+    Args:
+        file: Name of the file that contains the result, for messages.
+        key: The book's key, or the file name without its suffix and the endings of scripts.
         title: The book's title.
         author: The book's author.
-        summary: Its summary; where there is only one of plot, themes and characters, those.
+        summary: The book's summary; without one, the summaries of plot, themes and characters.
     """
 
-    place: str
+    file: str
     key: str
     title: str = ""
     author: str = ""
@@ -48,102 +59,105 @@ class LegacyResult:
 
 
 def read_legacy_results(name: str, data: bytes) -> list[LegacyResult]:
-    """Return the results in one file.
+    """Return the results in a file.
 
     Args:
-        name: The file's name; its suffix says what it is.
-        data: Its bytes.
+        name: Name of the file; its suffix determines the format.
+        data: Content of the file.
 
     Raises:
-        UnreadableError: It is damaged, or holds something else.
+        UnreadableError: The file is damaged, or contains no results.
     """
     if name.endswith((".pkl", ".pickle")):
-        return [LegacyResult(name, key) for key in strings_of_pickle(data)]
+        return [LegacyResult(name, key) for key in extract_pickled_strings(data)]
     try:
         text = data.decode("utf-8-sig")
-        found = _lines(text) if name.endswith(".jsonl") else json.loads(text)
+        content = _parse_json_lines(text) if name.endswith(".jsonl") else json.loads(text)
     except ValueError as error:
-        raise UnreadableError(f"no JSON: {error}") from None
-    results = list(_results(name, found))
+        raise UnreadableError(f"not JSON: {error}") from None
+    results = list(_parse_results(name, content))
     if not results:
-        raise UnreadableError("no key, title or summary is in it")
+        raise UnreadableError("it contains no key, title or summary")
     return results
 
 
-def strings_of_pickle(data: bytes) -> list[str]:
-    """Return the strings in a pickle, each once, without loading it.
+def extract_pickled_strings(data: bytes) -> list[str]:
+    """Return the different strings in a pickle, without loading it.
 
-    `pickletools` only reads the opcodes, so nothing that a pickle names is imported or called.
+    `pickletools` only reads the opcodes, so nothing that the pickle names is imported or called.
 
     Raises:
-        UnreadableError: It is no pickle, or is cut off.
+        UnreadableError: The data is not a pickle, or is truncated.
     """
-    found: dict[str, None] = {}
+    strings: dict[str, None] = {}
+    history: list[str] = []
     try:
-        last: list[str] = []
         for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name == "STACK_GLOBAL":  # the two strings before it named a class
-                for name in last[-2:]:
-                    found.pop(name, None)
+            if opcode.name == "STACK_GLOBAL":  # the last two strings are the name of a class
+                for name in history[-2:]:
+                    strings.pop(name, None)
             elif isinstance(argument, str) and opcode.name.endswith(("UNICODE", "UNICODE8")):
-                last.append(argument)
-                found[argument] = None
+                history.append(argument)
+                strings[argument] = None
     except Exception as error:
-        raise UnreadableError(f"no pickle, or cut off: {error}") from None
-    return list(found)
+        raise UnreadableError(f"not a pickle, or truncated: {error}") from None
+    return list(strings)
 
 
-def _lines(text: str) -> list[Any]:
+def _parse_json_lines(text: str) -> list[Any]:
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
-def _results(name: str, found: Any) -> Iterator[LegacyResult]:
-    if isinstance(found, Mapping):
-        if one := _result(name, found, _stem(name)):
-            yield one
+def _parse_results(name: str, content: Any) -> Iterator[LegacyResult]:
+    """Yield the results in the content of a JSON file."""
+    if isinstance(content, Mapping):
+        if result := _parse_result(name, content, _book_name(name)):
+            yield result
             return
-        for key, inner in found.items():
-            if isinstance(inner, Mapping) and (one := _result(name, inner, str(key))):
-                yield one
-        if not any(isinstance(inner, Mapping) for inner in found.values()):
-            yield from _listed(name, found.values())
-    elif isinstance(found, list):
-        yield from _listed(name, found)
+        for key, value in content.items():
+            if isinstance(value, Mapping) and (result := _parse_result(name, value, str(key))):
+                yield result
+        if not any(isinstance(value, Mapping) for value in content.values()):
+            yield from _parse_list(name, content.values())
+    elif isinstance(content, list):
+        yield from _parse_list(name, content)
 
 
-def _listed(name: str, values: Iterable[Any]) -> Iterator[LegacyResult]:
-    """Yield what stands in lists: results, or the keys of processed books."""
+def _parse_list(name: str, values: Iterable[Any]) -> Iterator[LegacyResult]:
+    """Yield the results, or the keys of processed books, in nested lists."""
     for value in values:
         if isinstance(value, list):
-            yield from _listed(name, value)
+            yield from _parse_list(name, value)
         elif isinstance(value, str):
             yield LegacyResult(name, value)
-        elif isinstance(value, Mapping) and (one := _result(name, value, "")):
-            yield one
+        elif isinstance(value, Mapping) and (result := _parse_result(name, value, "")):
+            yield result
 
 
-def _result(place: str, cells: Mapping[Any, Any], key: str) -> LegacyResult | None:
-    title, author = _first(cells, _TITLE), _first(cells, _AUTHOR)
-    parts = " ".join(filter(None, (_text(cells.get(name)) for name in _PARTS)))
-    summary = _first(cells, _SUMMARY) or parts
-    named = _first(cells, _KEY)
-    if not (title or summary or named):
+def _parse_result(file: str, fields: Mapping[Any, Any], default_key: str) -> LegacyResult | None:
+    """Return the result in a JSON object; None if it has no title, summary or key."""
+    title, author = _first_text(fields, _TITLE_FIELDS), _first_text(fields, _AUTHOR_FIELDS)
+    partial_summaries = (_text(fields.get(name)) for name in _PARTIAL_SUMMARY_FIELDS)
+    summary = _first_text(fields, _SUMMARY_FIELDS) or " ".join(filter(None, partial_summaries))
+    key = _first_text(fields, _KEY_FIELDS)
+    if not (title or summary or key):
         return None
-    return LegacyResult(place, named or key, title, author, summary)
+    return LegacyResult(file, key or default_key, title, author, summary)
 
 
-def _first(cells: Mapping[Any, Any], names: Iterable[str]) -> str:
-    return next(filter(None, (_text(cells.get(name)) for name in names)), "")
+def _first_text(fields: Mapping[Any, Any], names: Iterable[str]) -> str:
+    """Return the first of these fields with a text, or ''."""
+    return next(filter(None, (_text(fields.get(name)) for name in names)), "")
 
 
 def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _stem(name: str) -> str:
-    """Return a file's name without its suffix and what scripts add to a book's name."""
-    stem = PurePosixPath(name).name
-    stem = stem[: -len(PurePosixPath(stem).suffix)]
-    for affix in _AFFIXES:
-        stem = stem.removesuffix(affix)
-    return stem
+def _book_name(file: str) -> str:
+    """Return a file's name without its suffix and what scripts append to a book's name."""
+    name = PurePosixPath(file).name
+    name = name[: -len(PurePosixPath(name).suffix)]
+    for ending in _NAME_ENDINGS:
+        name = name.removesuffix(ending)
+    return name

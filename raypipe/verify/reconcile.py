@@ -1,31 +1,46 @@
-"""Listing, ledger and index held against each other, book by book."""
+"""Compare the listing, the ledger and the index, book by book."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from raypipe.core import exit_codes
 from raypipe.core.book import Book
 
 
 @dataclass
 class Reconciliation:
-    """Every book that any of the three knows, in exactly one of these lists (by key or id)."""
+    """Each book of the listing, the ledger and the index, in exactly one of these lists.
+
+    Listed books are given by key, all others by id. The names are keys of `output=json`.
+
+    Attributes:
+        good: The listing, the ledger and the index agree.
+        missing: In the ledger, but not in the index.
+        differing: The index has another version than the ledger.
+        unledgered: In the index, but not in the ledger.
+        failed: Neither in the ledger nor in the index; the last attempt failed.
+        pending: New or changed; the next run processes them.
+        removed: In the index, but no longer listed.
+    """
 
     good: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)  # processed, but not in the index
-    differing: list[str] = field(default_factory=list)  # the index holds another version
-    unledgered: list[str] = field(default_factory=list)  # in the index, but not in the ledger
-    failed: list[str] = field(default_factory=list)  # not in the index, and the failures say why
-    pending: list[str] = field(default_factory=list)  # new or changed: the next run takes it
-    removed: list[str] = field(default_factory=list)  # in the index, no longer listed
+    missing: list[str] = field(default_factory=list)
+    differing: list[str] = field(default_factory=list)
+    unledgered: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
         """Return 1 if ledger and index disagree, 3 for failures, 4 for pending books, else 0."""
         if self.missing or self.differing or self.unledgered:
-            return 1
-        return 3 if self.failed else 4 if self.pending else 0
+            return exit_codes.ERROR
+        if self.failed:
+            return exit_codes.FAILED_BOOKS
+        return exit_codes.STOPPED if self.pending else exit_codes.OK
 
 
 def reconcile(
@@ -34,31 +49,30 @@ def reconcile(
     indexed: Mapping[str, str],
     failures: Container[str],
 ) -> Reconciliation:
-    """Hold the three against each other.
+    """Compare the listing, the ledger and the index, book by book.
 
     Args:
         listing: The books at the source.
-        ledger: ETag of each book that the index's generation acknowledged, by id.
-        indexed: ETag of each document in the index, by id.
-        failures: Ids whose last attempt failed.
+        ledger: ETag of each book that was acknowledged by the index's generation, by book id.
+        indexed: ETag of each document in the index, by book id.
+        failures: Ids of the books whose last attempt failed.
     """
     result, listed = Reconciliation(), set()
     for book in listing:
         listed.add(book.book_id)
-        name = book.key
-        promised, held = ledger.get(book.book_id), indexed.get(book.book_id)
-        if promised is not None and held is None:
-            result.missing.append(name)
-        elif promised is not None and promised != held:
-            result.differing.append(name)
-        elif promised is None and held is not None:
-            result.unledgered.append(name)
-        elif promised == book.etag:
-            result.good.append(name)
+        ledger_etag, indexed_etag = ledger.get(book.book_id), indexed.get(book.book_id)
+        if ledger_etag is not None and indexed_etag is None:
+            result.missing.append(book.key)
+        elif ledger_etag is not None and ledger_etag != indexed_etag:
+            result.differing.append(book.key)
+        elif ledger_etag is None and indexed_etag is not None:
+            result.unledgered.append(book.key)
+        elif ledger_etag == book.etag:
+            result.good.append(book.key)
         elif book.book_id in failures:
-            result.failed.append(name)
+            result.failed.append(book.key)
         else:
-            result.pending.append(name)
+            result.pending.append(book.key)
     result.removed.extend(sorted(set(indexed) - listed))
     result.missing.extend(sorted(set(ledger) - set(indexed) - listed))
     return result

@@ -88,7 +88,7 @@ def killed(here: Path, args: Sequence[str], url: str, after: int) -> int:
     Returns:
         How many those are: the next run writes them again.
     """
-    checkpoint = Checkpoint(state=open_state(str(here / "state")))
+    checkpoint = Checkpoint(open_state(str(here / "state")))
     process = start(here, args)
     there = 0
     while process.poll() is None and (there < after or there <= len(checkpoint.history())):

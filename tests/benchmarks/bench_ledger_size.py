@@ -62,7 +62,7 @@ def main() -> None:
 
 def write(folder: str, ids: int, parts: int) -> None:
     """Write the checkpoint: one compacted file, and fresh parts."""
-    checkpoint = Checkpoint(state=LocalState(folder))
+    checkpoint = Checkpoint(LocalState(folder))
     fresh = parts * OF_A_PART
     for start in range(0, ids - fresh, 100_000):
         rows = [_row(n) for n in range(start, min(start + 100_000, ids - fresh))]
@@ -78,7 +78,7 @@ def measure(folder: str, ids: int) -> dict[str, float]:
     books = list(listing(ids))  # what a listing takes is measured elsewhere
     before = _peak_mb()
     began = time.perf_counter()
-    processed = Checkpoint(state=LocalState(folder)).versions(GENERATION, RECIPE)
+    processed = Checkpoint(LocalState(folder)).versions(GENERATION, RECIPE)
     loaded = time.perf_counter()
     found = plan_run(books, LedgerSnapshot(processed=processed), recipe=RECIPE)
     ended = time.perf_counter()

@@ -33,10 +33,10 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from report import Report, say  # noqa: E402
 from simulated import CREDENTIALS, Server, log_of, server  # noqa: E402
 
-from raypipe.core.book import LeftError  # noqa: E402
+from raypipe.core.errors import BookLeftError  # noqa: E402
 from raypipe.core.options import BudgetOptions, QuotaOptions, RayOptions  # noqa: E402
 from raypipe.models.bedrock import BedrockChat  # noqa: E402
-from raypipe.models.calling.caller import Caller  # noqa: E402
+from raypipe.models.calling.caller import ModelCaller  # noqa: E402
 from raypipe.models.calling.model_calls import chat_call  # noqa: E402
 from raypipe.models.context import ModelContext  # noqa: E402
 from raypipe.models.protocol import Question  # noqa: E402
@@ -59,7 +59,7 @@ class Worker:
     def __init__(self, permits: RemoteQuotaClient, url: str, seed: int) -> None:
         self._model = BedrockChat(MODEL, "us-east-1", None, url)
         account = ModelContext(None, {self._model.pool: permits}, THREADS)
-        self._caller = Caller(account, self._model.pool)
+        self._caller = ModelCaller(account, self._model.pool)
         self._random = random.Random(seed)
         samples = ROOT / "raypipe" / "embedded" / "samples"
         self._text = " ".join(path.read_text("utf-8") for path in sorted(samples.glob("*.txt")))
@@ -72,10 +72,12 @@ class Worker:
     def _calls(self) -> int:
         made = 0
         while True:
-            call = chat_call(self._model, self._question(), lambda _: False, self._caller.estimate)
+            call = chat_call(
+                self._model, self._question(), lambda _: False, self._caller.token_estimate
+            )
             try:
                 self._caller.submit("bench", call).result()
-            except LeftError:
+            except BookLeftError:
                 return made
             made += 1
 

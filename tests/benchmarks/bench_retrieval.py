@@ -50,7 +50,7 @@ def main() -> None:
 
 def lay_out(source: Path, target: Path) -> dict[str, str]:
     """Write whole books, pieces of 10,000 words, and the samples; returns each key's book."""
-    from raypipe.embedded.s3 import sample_books
+    from raypipe.embedded.sample_books import find_sample_books
     from raypipe.text import TextCleaner
 
     target.mkdir()
@@ -65,7 +65,7 @@ def lay_out(source: Path, target: Path) -> dict[str, str]:
             name = f"piece-{len(owners):04d}.txt"
             owners[name] = path.name
             (target / name).write_text("".join(words[at : at + WORDS]))
-    for key, path in sample_books().items():
+    for key, path in find_sample_books().items():
         (target / key.replace("/", "-")).write_bytes(path.read_bytes())
     return owners
 

@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from processes import environment  # noqa: E402
 from report import Report, say  # noqa: E402
 
-from raypipe.models.protocol import Stopped, never_stopped  # noqa: E402
+from raypipe.core.stop import StopCheck, never_stopped  # noqa: E402
 from raypipe.summarizers.lead import LeadSummarizer  # noqa: E402
 from raypipe.summarizers.protocol import Summary  # noqa: E402
 from raypipe.text import CleanText  # noqa: E402
@@ -50,7 +50,7 @@ class SleepingSummarizer(LeadSummarizer):
     folder: str = ""
     workers: int = 1
 
-    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
+    def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
         """Sleep, then take the book's first words."""
         folder = Path(self.folder)
         notes = folder / f"worker-{os.getpid()}"
@@ -61,7 +61,7 @@ class SleepingSummarizer(LeadSummarizer):
         time.sleep(CALL_S)
         with notes.open("a") as file:
             file.write(f"{sent} {time.time()}\n")
-        return super().summarize(book, stopped)
+        return super().summarize(book, stop_check)
 
 
 def main() -> None:

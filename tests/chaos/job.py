@@ -21,8 +21,7 @@ from raypipe.core.s3 import S3Connection
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.ledger.checkpoint import Checkpoint
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.index.config import IndexConfig
-from raypipe.opensearch.index.index import find
+from raypipe.opensearch.index import IndexAlias, IndexConfig
 from raypipe.state.store import State, open_state
 from tests.chaos.parts import marked
 from tests.chaos.world import BUCKET, STATES, World, text
@@ -154,7 +153,7 @@ class Job:
             *self.project.where(), "opensearch.max_docs=10",
             f"opensearch.connection._target_={PARTS}.MarkingConnection",
             f"+opensearch.connection.{marks}", "opensearch.connection.timeout_s=10",
-            f"checkpoint._target_={PARTS}.MarkingCheckpoint", f"+checkpoint.{marks}",
+            f"checkpoint._target_={PARTS}.MarkingCheckpointSettings", f"+checkpoint.{marks}",
             "stages.summarize.books_per_task=10", "ray.dashboard=false", "output=json", *where,
         ]  # fmt: skip
 
@@ -211,7 +210,7 @@ class Job:
     def _fill_disk(self) -> list[str]:
         """Run with a disk that is full; it must end with one line that says so."""
         args = [one for one in self._args() if "checkpoint" not in one]
-        full = "checkpoint._target_=tests.integration.run_table.FullDiskCheckpoint"
+        full = "checkpoint._target_=tests.integration.run_table.FullDiskCheckpointSettings"
         process = self.project.start("run", *args, full)
         if process.wait(LIMIT_S) == 0:
             self._complete = True
@@ -233,9 +232,9 @@ class Job:
     def _check(self) -> None:
         """Raise AssertionError unless nothing is lost, doubled, stale or done again."""
         index = IndexConfig(Connection(self.world.proxy.target), index=self.project.index)
-        handle = find(index)
-        assert handle is not None
-        documents = self._documents(handle.physical)
+        served = IndexAlias(index).find()
+        assert served is not None
+        documents = self._documents(served.ref.physical)
         assert len(documents) == self.world.books
         embedder = HashEmbedder(self._dimension)
         for number in range(self.world.books):
@@ -245,7 +244,7 @@ class Job:
             assert source["summary"] == summary, number
             [vector] = embedder.embed([f"{source['title']}. {summary}"])
             assert abs(vector - source["summary_vector"]).max() < 1e-6, number
-        rows = self._ledger().of_generation(handle.generation)
+        rows = self._ledger().of_generation(served.ref.generation)
         ids = rows["book_id"].to_pylist()
         assert sorted(ids) == sorted(one["book_id"] for one in documents.values())
         assert len(ids) == len(set(ids))
@@ -265,7 +264,7 @@ class Job:
         return {one["book_id"] for one in rows if one["recipe"] not in self._old}
 
     def _ledger(self) -> Checkpoint:
-        return Checkpoint(state=self._state())
+        return Checkpoint(self._state())
 
     def _state(self) -> State:
         return open_state(self.uri, S3Connection(endpoint_url=self.world.s3.url))

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from raypipe.core.book import Book
-from raypipe.ledger.checkpoint import Checkpoint, Processed
-from raypipe.models.protocol import Stopped, never_stopped
+from raypipe.core.stop import StopCheck, never_stopped
+from raypipe.ledger.checkpoint import Checkpoint, CheckpointSettings, Processed
 from raypipe.opensearch.connection.client import Connection
 from raypipe.sources.s3 import S3BookSource
+from raypipe.state.store import State
 from raypipe.summarizers.lead import LeadSummarizer
 from raypipe.summarizers.protocol import Summary
 from raypipe.text import CleanText
@@ -67,11 +68,11 @@ class MarkingSummarizer(LeadSummarizer):
 
     marks: str = ""
 
-    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
+    def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
         """Return the summary of a book."""
         with mark(self.marks, "summarize"):
             time.sleep(LONG_S / 5)
-            return super().summarize(book, stopped)
+            return super().summarize(book, stop_check)
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class MarkingConnection(Connection):
 class MarkingCheckpoint(Checkpoint):
     """Marks what lies between the bulk's answer and the ledger, and compaction."""
 
-    marks: str = ""
+    marks: str
 
     def append(self, rows: Iterable[Processed], run_seq: int, task: int | str, seq: int) -> str:
         """Add acknowledged documents."""
@@ -119,3 +120,14 @@ class MarkingCheckpoint(Checkpoint):
         with mark(self.marks, "compaction"):
             time.sleep(LONG_S)
             return super().compact(min(threshold, COMPACT_AT))
+
+
+@dataclass(frozen=True)
+class MarkingCheckpointSettings(CheckpointSettings):
+    """Open checkpoints that mark their work."""
+
+    marks: str = ""
+
+    def open(self, state: State) -> Checkpoint:
+        """Return the checkpoint in a state."""
+        return MarkingCheckpoint(state, self.marks)

@@ -48,7 +48,7 @@ class World:
     def start_node(self) -> None:
         """Start the node on its data, wherever there is a port."""
         services = self.stack.enter_context(Services(self.home / "node"))
-        self.proxy.target = services.opensearch()
+        self.proxy.target = services.start_opensearch()
 
     def kill_node(self) -> None:
         """Kill the node as the kernel would."""

@@ -16,4 +16,4 @@ def opensearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield given
         return
     with Services(tmp_path_factory.mktemp("opensearch")) as services:
-        yield services.opensearch()
+        yield services.start_opensearch()

@@ -19,14 +19,16 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from raypipe.core.book import Book, BookError
+from raypipe.core.book import Book
+from raypipe.core.errors import BookError
+from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.embedders.protocol import InputType
-from raypipe.ledger.checkpoint import Checkpoint, Processed
-from raypipe.models.protocol import Stopped, never_stopped
+from raypipe.ledger.checkpoint import Checkpoint, CheckpointSettings, Processed
 from raypipe.sources.local import LocalBookSource
 from raypipe.sources.s3 import S3BookSource
 from raypipe.state.local import LocalState
+from raypipe.state.store import State
 from raypipe.summarizers.lead import LeadSummarizer
 from raypipe.summarizers.protocol import Summary
 from raypipe.text import CleanText
@@ -117,7 +119,7 @@ class NotingSummarizer(LeadSummarizer):
     seconds: float = 0.0
     """What a book takes at least, whatever the cores do: as long as a model's answer takes."""
 
-    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
+    def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
         notes = Notes(self.notes)
         notes.add("summaries", book.title)
         notes.pass_by("summarize")
@@ -125,7 +127,7 @@ class NotingSummarizer(LeadSummarizer):
         if KILLS in book.title and notes.lines("deadly"):
             notes.add("deaths", book.title)
             os.kill(os.getpid(), signal.SIGKILL)
-        summary = super().summarize(book, stopped)
+        summary = super().summarize(book, stop_check)
         return replace(summary, flags=("x" * 40_000,)) if REFUSED in book.title else summary
 
 
@@ -170,9 +172,23 @@ class FullDiskCheckpoint(Checkpoint):
 
 
 @dataclass(frozen=True)
+class FullDiskCheckpointSettings(CheckpointSettings):
+    def open(self, state: State) -> Checkpoint:
+        return FullDiskCheckpoint(state)
+
+
+@dataclass(frozen=True)
 class WaitingCheckpoint(Checkpoint):
-    notes: str = ""
+    notes: str
 
     def append(self, rows: Iterable[Processed], run_seq: int, task: int | str, seq: int) -> str:
         Notes(self.notes).pass_by("ledger")  # the bulk has answered, the ledger knows nothing yet
         return super().append(rows, run_seq, task, seq)
+
+
+@dataclass(frozen=True)
+class WaitingCheckpointSettings(CheckpointSettings):
+    notes: str = ""
+
+    def open(self, state: State) -> Checkpoint:
+        return WaitingCheckpoint(state, self.notes)

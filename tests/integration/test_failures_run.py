@@ -165,7 +165,7 @@ def test_a_disk_that_fills_up_is_one_line_and_loses_nothing(
 ) -> None:
     for number in range(4):
         write_book(project.books, f"Book_{number}")
-    full = f"checkpoint._target_={PARTS}.FullDiskCheckpoint"
+    full = f"checkpoint._target_={PARTS}.FullDiskCheckpointSettings"
     with pytest.raises(SetupError) as raised:
         project.run(full)
     assert re.fullmatch(

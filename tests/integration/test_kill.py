@@ -22,7 +22,7 @@ def project_at(home: Path, endpoint: str, index: str) -> Project:
     made = Project(home, endpoint)
     made.index = f"{made.index}-{index}"
     made.options = [
-        f"checkpoint._target_={PARTS}.WaitingCheckpoint",
+        f"checkpoint._target_={PARTS}.WaitingCheckpointSettings",
         f"+checkpoint.notes={made.notes.folder}",
         "stages.summarize.books_per_task=3",
         "stages.summarize.workers=1",

@@ -1,4 +1,4 @@
-"""Nothing outlives a command, whatever ends it."""
+"""No process outlives a command that is killed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.integration.running import PARTS, Project, wait_for
 pytestmark = pytest.mark.integration
 
 
-def test_nothing_lives_on_after_kill_9_of_a_run_with_embedded_services(tmp_path: Path) -> None:
+def test_no_process_outlives_a_killed_run_with_embedded_services(tmp_path: Path) -> None:
     project = Project(tmp_path, "")
     project.notes.hold("summarize", 0)
     process = project.start(
@@ -22,14 +22,14 @@ def test_nothing_lives_on_after_kill_9_of_a_run_with_embedded_services(tmp_path:
         f"+summarizer.notes={project.notes.folder}",
         "embedder=hash",
         "ray.dashboard=false",
-        own_home=False,  # the downloads of the embedded node are in the person's cache
+        own_home=False,  # the jars of the embedded node are in the user's cache
     )
     try:
         wait_for(lambda: project.notes.waiting("summarize") or process.poll() is not None)
         assert process.poll() is None, project.stderr()
-        names = " ".join(" ".join(one.cmdline()[:6]) for one in project.processes())
-        for part in ("java", "raylet", "guardian.py", "s3_server"):
-            assert part in names
+        command_lines = " ".join(" ".join(child.cmdline()[:6]) for child in project.processes())
+        for program in ("java", "raylet", "guardian.py", "s3_server"):
+            assert program in command_lines
         process.send_signal(signal.SIGKILL)
         process.wait()
         project.wait_until_ended()

@@ -56,7 +56,7 @@ def test_a_chat_model_answers_and_counts_as_the_server_does(
     first, again = model.call(QUESTION), model.call(QUESTION)
     assert first == again
     assert first.text[:60] in " ".join(BOOK.split())
-    assert first.stop == "end"
+    assert first.stop_reason == "end"
     assert counted(server) == tokens([first, again])
     assert first.usage.input_tokens > len(BOOK) // 4
     assert server.stats()["repeated_prompts"]["prompts"] == 1  # the very same body
@@ -77,7 +77,10 @@ def test_a_schema_is_answered_in_json_where_the_model_takes_one(
 def test_every_way_to_stop(server: ModelServer, made: Callable[..., Any]) -> None:
     model = made(server.url)
     short = Question("", QUESTION.prompt, max_tokens=20)
-    assert (model.call(short).stop, model.call(short).usage.output_tokens) == ("max_tokens", 20)
+    assert (model.call(short).stop_reason, model.call(short).usage.output_tokens) == (
+        "max_tokens",
+        20,
+    )
     for fault, stop, empty in (
         ("max_tokens", "max_tokens", False),
         ("filtered", "filtered", True),
@@ -85,7 +88,7 @@ def test_every_way_to_stop(server: ModelServer, made: Callable[..., Any]) -> Non
     ):
         with faulty(server, fault):
             said: Answer = model.call(QUESTION)
-        assert (said.stop, said.text == "") == (stop, empty)
+        assert (said.stop_reason, said.text == "") == (stop, empty)
 
 
 def test_bedrock_counts_tokens_for_nothing(server: ModelServer) -> None:

@@ -97,7 +97,7 @@ def test_a_model_of_another_dimension_is_found_before_the_run(made: Callable[...
     }
     with (
         answering(json.dumps(bodies[made]).encode()) as url,
-        pytest.raises(SetupError, match="give dimension=7"),
+        pytest.raises(SetupError, match="set dimension=7"),
     ):
         made(url).check()
 

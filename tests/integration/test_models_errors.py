@@ -137,7 +137,7 @@ def test_the_key_and_the_url_of_the_environment(
     monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
     model = OpenAIChat("some-model")
-    assert model.call(QUESTION).stop == "end"
+    assert model.call(QUESTION).stop_reason == "end"
     assert "sk-very" not in repr(vars(model))  # which is all that travels
     said = {"error": {"message": "Incorrect API key provided: sk-very-secret.", "code": "no"}}
     with answering(json.dumps(said).encode(), "401 Unauthorized") as url:
@@ -170,4 +170,4 @@ def test_a_call_that_hangs_is_asked_once_and_paid() -> None:
         model = bedrock(server.url, read_timeout_s=0.3)
         assert refused(model, lambda: model.call(QUESTION)).code == "ReadTimeout"
         assert server.stats()["offered"] == 1
-        assert model.call(QUESTION).stop == "end"
+        assert model.call(QUESTION).stop_reason == "end"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import ray
 
-from raypipe.core.book import LeftError
+from raypipe.core.errors import BookLeftError
 from raypipe.core.options import BudgetOptions, QuotaOptions
 from raypipe.quota import batch_client as messenger
 from raypipe.quota.actor import RemoteQuotaClient, RunRegistration, broker_for
@@ -55,7 +55,7 @@ class Worker:
         """Ask for what there is not, and tell how it ended."""
         try:
             self.permits.acquire(NEED)
-        except LeftError as error:
+        except BookLeftError as error:
             return f"{error.reason}, {error.stops}"
         return "a lease"
 
@@ -160,7 +160,7 @@ def test_an_actor_that_died_is_made_again_and_told_what_was_counted(
     ray.kill(handle("mortal"))
     ray.get(there.work.remote(5, 2, 0.0), timeout=60)
     mine.settle(lease, CallOutcome(100, 20))  # of before
-    mine.saved(7)
+    mine.count_cached_calls(7)
     seen = _until(lambda: (mine.totals().calls, mine.totals().cached_calls), (11, 7))
     assert seen == (11, 7)
     assert mine.totals().in_flight == 0

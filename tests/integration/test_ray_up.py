@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from raypipe.run.executors.ray_session import most_cpus
+from raypipe.run.executors.cluster_checks import max_launcher_cpus
 from tests.unit.docs.test_docs import README, fenced
 
 ROOT = Path(__file__).parents[2]
@@ -199,7 +199,7 @@ def came_up(launcher: Launcher) -> None:
     wheel = [args[-2] for args in launcher.calls("rsync") if args[-1].endswith("/~/dist/")]
     assert wheel, launcher.calls("rsync")
     bootstrap = (launcher.home / "sent" / "ray_bootstrap_config.yaml").read_text()
-    assert most_cpus(bootstrap) == 8 * 8, "8 workers of 8 cores, and none on the head"
+    assert max_launcher_cpus(bootstrap) == 8 * 8, "8 workers of 8 cores, and none on the head"
 
 
 def test_the_script_that_is_submitted_runs_where_it_is_put(tmp_path: Path) -> None:

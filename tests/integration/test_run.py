@@ -57,7 +57,7 @@ def test_a_rerun_with_everything_processed_does_nothing(
 
 def call_all_processed(project: Project, store: S3BookSource) -> None:
     """Say of every listed book in the ledger what it says of those that a run processed."""
-    checkpoint = Checkpoint(state=open_state(str(project.state)))
+    checkpoint = Checkpoint(open_state(str(project.state)))
     [one, *_] = checkpoint.of_run(1).to_pylist()
     rows = [Processed(**{**one, "book_id": b.book_id, "etag": b.etag}) for b in store.list_books()]
     checkpoint.append(rows, one["run_seq"], "test", 0)
@@ -66,7 +66,7 @@ def call_all_processed(project: Project, store: S3BookSource) -> None:
 WRONG = {
     "bucket": (
         ["storage=s3", "storage.bucket=nowhere", "storage.endpoint_url={s3}"],
-        "no such bucket",
+        "the bucket does not exist",
     ),
     "s3": (
         ["storage=s3", "storage.bucket=b", "storage.endpoint_url={nobody}"],

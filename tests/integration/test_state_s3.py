@@ -258,7 +258,7 @@ def test_compaction_while_reading(state: S3State) -> None:
 def test_claim_and_checkpoint_on_s3(state: S3State) -> None:
     with WriterLock.take(state) as claim:
         assert claim.run_seq == 1
-        checkpoint = Checkpoint().at(state)
+        checkpoint = Checkpoint(state)
         row = Processed("b", "e", "r", "i", "g", 1, 5.0)
         assert (
             checkpoint.append([row], claim.run_seq, 0, 0) == "part-00000001-000000-000000.parquet"

@@ -101,9 +101,9 @@ def stand_in() -> Iterator[type[StandIn]]:
     module.__spec__ = importlib.machinery.ModuleSpec("sentence_transformers", None)
     made = type("Made", (StandIn,), {"made": []})
     module.SentenceTransformer = made  # type: ignore[attr-defined]
-    sentence_transformers._model.cache_clear()
+    sentence_transformers._load_model.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "sentence_transformers", module)
         patch.delenv("HF_HUB_OFFLINE", raising=False)
         yield made
-    sentence_transformers._model.cache_clear()
+    sentence_transformers._load_model.cache_clear()

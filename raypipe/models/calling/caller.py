@@ -9,13 +9,14 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
+from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.ledger.answer_cache import AnswerCache, CallUsage, Read, cache_key, embeddings_group
 from raypipe.models.calling.fair_pool import FairThreadPool
 from raypipe.models.calling.model_calls import EMBED, TokenEstimate
 from raypipe.models.calling.retrying import RetryingCall, Sleep
 from raypipe.models.calling.single_flight import AnswerGroups, PendingCall, SingleFlight
 from raypipe.models.context import ModelContext
-from raypipe.models.protocol import Call, Stopped, TokenUsage, never_stopped
+from raypipe.models.protocol import ModelCall, TokenUsage
 from raypipe.quota.local import LocalQuotaClient
 
 _SWITCH_S = 0.02
@@ -28,47 +29,47 @@ _LOOKERS = 8
 T = TypeVar("T")
 
 
-class Caller:
+class ModelCaller:
     """Makes the calls of one part in one process; safe for many threads.
 
     Made on the worker, on first use: it holds threads. Pickled, it comes back without any.
 
     Args:
-        account: The run's cache and quota.
+        context: The run's cache and quota.
         pool: The quota that the calls draw on, `ChatModel.pool`.
-        max_in_flight: Most calls at a time; None = `account.max_in_flight`, its upper bound.
+        max_in_flight: Most calls at a time; None = `context.max_in_flight`, its upper bound.
         sleep: Waits some seconds before a retry.
     """
 
     def __init__(
         self,
-        account: ModelContext,
+        context: ModelContext,
         pool: str,
         *,
         max_in_flight: int | None = None,
         sleep: Sleep = time.sleep,
     ) -> None:
         sys.setswitchinterval(_SWITCH_S)
-        self._made_of = account, pool, max_in_flight, sleep
-        most = account.max_in_flight
+        self._made_of = context, pool, max_in_flight, sleep
+        most = context.max_in_flight
         threads = most if max_in_flight is None else min(max_in_flight, most)
-        given = account.permits.get(pool)
-        self.permits = LocalQuotaClient(threads) if given is None else given
-        self.estimate = TokenEstimate()
+        given = context.quotas.get(pool)
+        self.quota = LocalQuotaClient(threads) if given is None else given
+        self.token_estimate = TokenEstimate()
         self._sleep = sleep
         self._calls = FairThreadPool(threads, f"call {pool}")
         self._lookups = FairThreadPool(min(threads, _LOOKERS), f"look up {pool}")
-        state = account.state
+        state = context.state
         self._groups = None if state is None else AnswerGroups(AnswerCache(state))
         self._flights = SingleFlight()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what it is made of; what is under way stays here."""
-        account, pool, max_in_flight, sleep = self._made_of
-        return partial(Caller, max_in_flight=max_in_flight, sleep=sleep), (account, pool)
+        context, pool, max_in_flight, sleep = self._made_of
+        return partial(ModelCaller, max_in_flight=max_in_flight, sleep=sleep), (context, pool)
 
     def submit(
-        self, group: str, call: Call[T], stopped: Stopped = never_stopped, *, name: str = ""
+        self, group: str, call: ModelCall[T], stopped: StopCheck = never_stopped, *, name: str = ""
     ) -> Future[T]:
         """Get the answer of a call: the kept one, or a new one.
 
@@ -84,7 +85,7 @@ class Caller:
 
         Returns:
             A future of the answer, or of BookError, TooLongError (ask for less at a time),
-            LeftError (stopped, or the budget came first) or SetupError (no call can succeed).
+            BookLeftError (stopped, or the budget came first) or SetupError (no call can succeed).
             Canceled before it is sent, it never is.
         """
         key = cache_key(call.key)
@@ -142,7 +143,7 @@ class Caller:
             flight.end(lambda: self._saved(kept))
 
     def _saved(self, answer: T) -> T:
-        self.permits.saved(1)
+        self.quota.count_cached_calls(1)
         return answer
 
     def _make(self, flight: PendingCall[T]) -> None:
@@ -152,7 +153,7 @@ class Caller:
     def _paid(self, flight: PendingCall[T]) -> T:
         attempts = RetryingCall(
             flight.call,
-            self.permits,
+            self.quota,
             stopped=flight.why_not,
             begin=flight.begin,
             lost=lambda: self._lost(flight),
@@ -167,7 +168,7 @@ class Caller:
             return answer
         call, bill = flight.call, _bill(flight, usage)
         answers = self._groups[flight.group]
-        if not call.keep(answer):
+        if not call.is_cacheable(answer):
             answers.spend(flight.key, bill)
             return answer
         first = answers.put(flight.key, call.to_json(answer), bill, _reader(call))
@@ -176,7 +177,7 @@ class Caller:
     def _lost(self, flight: PendingCall[Any]) -> None:
         """Record what a call of unknown outcome came to at most: the budget counts it."""
         if self._groups is not None:
-            need = flight.call.need
+            need = flight.call.request
             usage = TokenUsage(need.input_tokens, need.max_tokens)
             self._groups[flight.group].spend(flight.key, _bill(flight, usage))
 
@@ -196,12 +197,12 @@ def _bill(flight: PendingCall[Any], usage: TokenUsage) -> CallUsage:
     )
 
 
-def _reader(call: Call[T]) -> Read[T]:
+def _reader(call: ModelCall[T]) -> Read[T]:
     """Return the reader of kept answers; one that would not be kept today is not believed."""
 
     def read(kept: Any) -> T:
         answer = call.from_json(kept)
-        if not call.keep(answer):
+        if not call.is_cacheable(answer):
             raise ValueError("would not be kept")
         return answer
 

@@ -10,12 +10,12 @@ from typing import Any, get_args
 
 from raypipe.models.protocol import (
     Answer,
-    Call,
     ChatModel,
     EmbeddingModel,
     InputType,
+    ModelCall,
     Question,
-    Stop,
+    StopReason,
     TokenUsage,
     Vectors,
 )
@@ -63,7 +63,7 @@ def chat_call(
     question: Question,
     keep: Callable[[Answer], bool],
     estimate: TokenEstimate | None = None,
-) -> Call[Answer]:
+) -> ModelCall[Answer]:
     """Return the call that asks a chat model a question.
 
     Args:
@@ -81,12 +81,12 @@ def chat_call(
         estimate.learn(size, answer.usage.input_tokens)
         return answer
 
-    return Call(
+    return ModelCall(
         key={"operation": CHAT, "model": model.base_model, "body": model.body(question)},
-        need=CallRequest(estimate.tokens(size), question.max_tokens),
+        request=CallRequest(estimate.tokens(size), question.max_tokens),
         send=send,
-        usage=lambda answer: answer.usage,
-        keep=keep,
+        usage_of=lambda answer: answer.usage,
+        is_cacheable=keep,
         to_json=_answer_json,
         from_json=_answer,
     )
@@ -97,7 +97,7 @@ def embedding_call(
     texts: Sequence[str],
     input_type: InputType,
     estimate: TokenEstimate | None = None,
-) -> Call[Vectors]:
+) -> ModelCall[Vectors]:
     """Return the call that embeds up to `model.max_texts` texts.
 
     Its answer is kept if it has one finite vector of the model's dimension for each text.
@@ -112,12 +112,12 @@ def embedding_call(
         estimate.learn(size, answer.usage.input_tokens)
         return answer
 
-    return Call(
+    return ModelCall(
         key={"operation": EMBED, "model": model.base_model, "body": model.body(asked, input_type)},
-        need=CallRequest(estimate.tokens(size), 0),
+        request=CallRequest(estimate.tokens(size), 0),
         send=send,
-        usage=lambda answer: answer.usage,
-        keep=lambda answer: _whole(answer, *shape),
+        usage_of=lambda answer: answer.usage,
+        is_cacheable=lambda answer: _whole(answer, *shape),
         to_json=lambda answer: {"vectors": answer.vectors, **_usage_json(answer.usage)},
         from_json=_vectors,
     )
@@ -142,11 +142,11 @@ def _usage(kept: Mapping[str, Any]) -> TokenUsage:
 
 
 def _answer_json(answer: Answer) -> Mapping[str, Any]:
-    return {"text": answer.text, "stop": answer.stop, **_usage_json(answer.usage)}
+    return {"text": answer.text, "stop": answer.stop_reason, **_usage_json(answer.usage)}
 
 
 def _answer(kept: Mapping[str, Any]) -> Answer:
-    if not isinstance(kept["text"], str) or kept["stop"] not in get_args(Stop):
+    if not isinstance(kept["text"], str) or kept["stop"] not in get_args(StopReason):
         raise ValueError("not an answer")
     return Answer(kept["text"], kept["stop"], _usage(kept))
 

@@ -9,13 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Generic, NoReturn, TypeVar
 
-from raypipe.core.book import BookError, LeftError
-from raypipe.core.errors import SetupError
+from raypipe.core.errors import BookError, BookLeftError, SetupError
 from raypipe.core.retry import full_jitter
+from raypipe.core.stop import StopCheck
 from raypipe.models.error_policy import Do, Rule, rule_for
-from raypipe.models.protocol import Call, ModelError, Stopped, TokenUsage, TooLongError
-from raypipe.quota.local import LocalQuotaClient
-from raypipe.quota.protocol import CallOutcome, CallRequest, Lease, QuotaClient
+from raypipe.models.protocol import ModelCall, ModelError, TokenUsage, TooLongError
+from raypipe.quota.protocol import CallOutcome, Lease, QuotaClient
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +41,9 @@ class RetryingCall(Generic[T]):
         sleep: Waits some seconds.
     """
 
-    call: Call[T]
+    call: ModelCall[T]
     permits: QuotaClient
-    stopped: Stopped
+    stopped: StopCheck
     begin: Callable[[], bool]
     lost: Callable[[], None]
     name: str = ""
@@ -57,23 +56,18 @@ class RetryingCall(Generic[T]):
         Raises:
             BookError: The model did not answer, or does not take this.
             TooLongError: It cannot take so much at once.
-            LeftError: Stopped, or the budget holds no such call.
+            BookLeftError: Stopped, or the budget holds no such call.
             SetupError: No call can succeed.
         """
-        need = self.call.need
+        need = self.call.request
         while True:
             self._look()
-            lease = self._acquire(need)
+            lease = self.permits.acquire(need, self.stopped)
             try:
                 return self._sent(lease, paid)
             except ModelError as error:
                 self._follow(error)
-            need = replace(need, again=True)
-
-    def _acquire(self, need: CallRequest) -> Lease:
-        if isinstance(self.permits, LocalQuotaClient):
-            return self.permits.acquire(need, self.stopped)
-        return self.permits.acquire(need)
+            need = replace(need, is_retry=True)
 
     def _sent(self, lease: Lease, paid: Callable[[T, TokenUsage], T]) -> T:
         """Make one request and settle the lease, whatever comes of it."""
@@ -81,7 +75,7 @@ class RetryingCall(Generic[T]):
         try:
             self._look()
             if not self.begin():
-                raise LeftError("canceled")
+                raise BookLeftError("canceled")
             spent = CallOutcome(unknown=True)  # until it is known
             answer = self.call.send()
             usage = self._usage(answer)
@@ -107,11 +101,11 @@ class RetryingCall(Generic[T]):
         return None
 
     def _usage(self, answer: T) -> TokenUsage:
-        usage = self.call.usage(answer)
+        usage = self.call.usage_of(answer)
         if usage.input_tokens > 0:
             return usage
         # A server that tells no usage has counted all the same.
-        return replace(usage, input_tokens=self.call.need.input_tokens)
+        return replace(usage, input_tokens=self.call.request.input_tokens)
 
     def _follow(self, error: ModelError) -> None:
         """Wait for the next try, or raise what becomes of the call."""
@@ -152,7 +146,7 @@ class RetryingCall(Generic[T]):
 
     def _look(self) -> None:
         if why := self.stopped():
-            raise LeftError(why)
+            raise BookLeftError(why)
 
     def _about(self) -> str:
         return f"{self.name}: {self._model}" if self.name else self._model

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from raypipe.core.errors import SetupError
+from raypipe.core.stop import StopCheck
 from raypipe.ledger.answer_cache import AnswerCache, AnswerGroup
-from raypipe.models.protocol import Call, Stopped, TooLongError
+from raypipe.models.protocol import ModelCall, TooLongError
 
 T = TypeVar("T")
 
@@ -32,8 +33,8 @@ class PendingCall(Generic[T]):
     turn: str
     group: str
     key: str
-    call: Call[T]
-    stopped: Stopped
+    call: ModelCall[T]
+    stopped: StopCheck
     name: str
     future: Future[T] = field(default_factory=Future)
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from raypipe.models.protocol import Stop
+from raypipe.models.protocol import StopReason
 from raypipe.summarizers.llm.prompts import CATALOG_TAG, TEXT_TAG
 from raypipe.text import count_words
 from raypipe.text.language import UNKNOWN, detect_language
@@ -103,7 +103,7 @@ class AnswerChecks:
     language: str
     instructions: str
 
-    def verdict(self, answer: str, stop: Stop, words: int) -> CheckResult:
+    def verdict(self, answer: str, stop: StopReason, words: int) -> CheckResult:
         """Judge an answer in prose.
 
         Args:

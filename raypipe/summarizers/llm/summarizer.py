@@ -9,12 +9,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, cast, get_args
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
+from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.embedders.protocol import Embedder
-from raypipe.models.calling.caller import Caller
+from raypipe.models.calling.caller import ModelCaller
 from raypipe.models.calling.model_calls import chat_call
-from raypipe.models.context import ModelContext
-from raypipe.models.protocol import Answer, ChatModel, Question, Stopped, never_stopped
+from raypipe.models.context import ModelContext, PaidModel
+from raypipe.models.protocol import Answer, ChatModel, Question
 from raypipe.quota.protocol import CallRequest
 from raypipe.summarizers.extractive import ExtractiveSummarizer
 from raypipe.summarizers.keywords import keywords
@@ -30,7 +31,7 @@ from raypipe.summarizers.llm.task_runner import AskModel, StrictChecker, TaskRun
 from raypipe.summarizers.llm.token_budget import TokenBudget
 from raypipe.summarizers.llm.tree import TREE_VERSION
 from raypipe.summarizers.llm.usage import BookUsage
-from raypipe.summarizers.protocol import Summary
+from raypipe.summarizers.protocol import CallEstimator, Summary
 from raypipe.text import CleanText
 
 FALLBACKS = ("none", "extractive")
@@ -46,7 +47,7 @@ class ModelSummarizer:
     The book is cut into chunks along its chapters; their summaries are merged, `fan_in` at a
     time, until one call can write the answer about the book from what is left. Merges and that
     answer see typical sentences of the book beside the summaries. All chunks of a book are
-    asked for at once; `account` says how many calls are really in flight.
+    asked for at once; `context` says how many calls are really in flight.
 
     Title and author of the cleaner count: they come from the file itself. The model's author
     stands where the cleaner found none; its title only where the cleaner had to make one of a
@@ -75,7 +76,7 @@ class ModelSummarizer:
         fallback: Where the model has no usable answer: `extractive` takes sentences of the book
             and says so (`Summary.degraded`), `none` fails the book.
         in_flight: Books that one worker works on at once.
-        account: The run's cache and quota; None = neither.
+        context: The run's answer cache and quota, see `with_context`; None for neither.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -100,8 +101,8 @@ class ModelSummarizer:
     limit_bytes_per_token: float = 3.0
     fallback: str = "none"
     in_flight: int = 16
-    account: ModelContext | None = field(default=None, repr=False, compare=False)
-    _caller: Caller | None = field(default=None, init=False, repr=False, compare=False)
+    context: ModelContext | None = field(default=None, repr=False, compare=False)
+    _caller: ModelCaller | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -132,18 +133,18 @@ class ModelSummarizer:
         return self.model.name
 
     @property
-    def base_model(self) -> str:
-        """Return the model's id as the prices know it."""
-        return self.model.base_model
+    def paid_model(self) -> PaidModel:
+        """Return the chat model: each of its calls costs money."""
+        return self.model
 
     @property
-    def pool(self) -> str:
-        """Name the quota that its calls draw on."""
-        return self.model.pool
+    def call_estimator(self) -> CallEstimator:
+        """Return the summarizer itself: it plans the calls of a book without making them."""
+        return self
 
-    def bound(self, account: ModelContext) -> Self:
-        """Return the summarizer with the run's cache and quota."""
-        return replace(self, account=account)
+    def with_context(self, context: ModelContext) -> Self:
+        """Return a copy that uses the run's answer cache and quota."""
+        return replace(self, context=context)
 
     def identity(self) -> Mapping[str, Any]:
         """Return what changes its summaries.
@@ -174,8 +175,8 @@ class ModelSummarizer:
         """
         return plan_calls(self._questions(book), self._strategy)
 
-    def need(self) -> CallRequest:
-        """Return what the call for a chunk takes at most: most calls are that."""
+    def typical_call(self) -> CallRequest:
+        """Return the most tokens that the call for a chunk takes; most calls are for a chunk."""
         sizes = self.sizes
         size = sizes.chunk_bytes + overhead_bytes(self.prompts)
         return CallRequest(sizes.cost_tokens(size), sizes.answer_tokens(self.chunk_words))
@@ -184,13 +185,13 @@ class ModelSummarizer:
         """Return a text's tokens as the server counts them, for nothing; None = it cannot say."""
         return self.model.count_tokens(Question("", text, max_tokens=16))
 
-    def summarize(self, book: CleanText, stopped: Stopped = never_stopped) -> Summary:
+    def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
         """Return the summary of one book; safe for many threads.
 
         Raises:
             BookError: `filtered`, `refused`, `cut`, `bad_answer`, `too_large`, `too_long`, or
                 what the caller of models made of the model's errors.
-            LeftError: A stop or the budget came first.
+            BookLeftError: A stop or the budget came first.
             SetupError: No call to the model can succeed.
         """
         questions = self._questions(book)
@@ -198,7 +199,11 @@ class ModelSummarizer:
         tally = BookUsage()
         checks = AnswerChecks(book.language, self.prompts.instructions())
         asking = TaskRunner(
-            questions, self._ask(book, stopped, tally), StrictChecker(checks), self.name, stopped
+            questions,
+            self._ask(book, stop_check, tally),
+            StrictChecker(checks),
+            self.name,
+            stop_check,
         )
         climb = SummaryHierarchy(questions, asking, self._strategy, extracts.of)
         if self.fallback != "none":
@@ -262,22 +267,22 @@ class ModelSummarizer:
     def _strategy(self) -> Strategy:
         return cast(Strategy, self.strategy)
 
-    def _ask(self, book: CleanText, stopped: Stopped, tally: BookUsage) -> AskModel:
+    def _ask(self, book: CleanText, stop_check: StopCheck, tally: BookUsage) -> AskModel:
         caller = self._made_caller()
 
         def ask(question: Question, task: Task, keep: Callable[[Answer], bool]) -> Future[Answer]:
-            call = chat_call(self.model, question, keep, caller.estimate)
+            call = chat_call(self.model, question, keep, caller.token_estimate)
             call = replace(call, send=tally.counted(call.send))
-            future = caller.submit(book.sha256, call, stopped, name=book.title)
+            future = caller.submit(book.sha256, call, stop_check, name=book.title)
             future.add_done_callback(tally.landed)
             return future
 
         return ask
 
-    def _made_caller(self) -> Caller:
+    def _made_caller(self) -> ModelCaller:
         with _making:
             if self._caller is None:
-                caller = Caller(self.account or ModelContext(), self.pool)
+                caller = ModelCaller(self.context or ModelContext(), self.model.pool)
                 object.__setattr__(self, "_caller", caller)
             assert self._caller is not None
             return self._caller

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from raypipe.core.book import BookError, LeftError
-from raypipe.models.protocol import Answer, Question, Stopped, TooLongError, never_stopped
+from raypipe.core.errors import BookError, BookLeftError
+from raypipe.core.stop import StopCheck, never_stopped
+from raypipe.models.protocol import Answer, Question, TooLongError
 from raypipe.summarizers.llm.checks import PROBLEMS, AnswerChecks, CheckResult
 from raypipe.summarizers.llm.fields import Fields, clean, parse
 from raypipe.summarizers.llm.questions import QuestionWriter, Task
@@ -97,14 +98,14 @@ class StrictChecker:
             return CheckedAnswer(verdict, fields)
         verdict = self._verdict(clean(answer.text), answer, task.words)
         if "{" in answer.text[:80]:  # a piece of an object is no prose to fall back on
-            problem = "cut" if answer.stop == "max_tokens" else "form"
+            problem = "cut" if answer.stop_reason == "max_tokens" else "form"
             return CheckedAnswer(CheckResult("", problem, usable=False))
         # Plain words can stand for the summary if the model does not come to JSON.
         bad = not verdict.usable or verdict.problem == "cut"
         return CheckedAnswer(verdict if bad else CheckResult(verdict.text, "form"))
 
     def _verdict(self, text: str, answer: Answer, words: int) -> CheckResult:
-        return self.checks.verdict(text, answer.stop, words)
+        return self.checks.verdict(text, answer.stop_reason, words)
 
 
 @dataclass
@@ -131,7 +132,7 @@ class TaskRunner:
         ask: Gets the answers.
         judge: Checks them.
         model: The model's name, for messages.
-        stopped: Why nothing new may begin.
+        stop_check: Returns the stop reason; a reason ends the book.
         patience_s: Seconds that a stopped book waits for calls under way: they are paid for, but
             one may hang.
     """
@@ -140,7 +141,7 @@ class TaskRunner:
     ask: AskModel
     judge: AnswerChecker
     model: str
-    stopped: Stopped = never_stopped
+    stop_check: StopCheck = never_stopped
     patience_s: float = PATIENCE_S
     flags: dict[str, None] = field(default_factory=dict)
     _landed: SimpleQueue[tuple[Future[Answer], _Open]] = field(default_factory=SimpleQueue)
@@ -174,7 +175,7 @@ class TaskRunner:
         """Work until nothing is open.
 
         Raises:
-            BookError, LeftError, SetupError: As the first call that raised it; calls that wait
+            BookError, BookLeftError, SetupError: As the first call that raised it; calls that wait
                 are canceled, those under way are paid for and kept.
         """
         try:
@@ -193,10 +194,10 @@ class TaskRunner:
             try:
                 return self._landed.get(timeout=_LOOK_S)
             except Empty:
-                if why := self.stopped():
+                if why := self.stop_check():
                     since = min(since, time.monotonic())
                     if time.monotonic() - since > self.patience_s:
-                        raise LeftError(why) from None
+                        raise BookLeftError(why) from None
 
     def _send(self, one: _Open) -> None:
         task = one.task
@@ -205,7 +206,7 @@ class TaskRunner:
             # One that is only too long, say, is kept: found again, it is asked for once more as
             # tightly as before, and that answer is found, too. Nothing is paid for twice.
             one.known = (answer, self.judge(task, answer))
-            return answer.stop == "end" and one.known[1].verdict.usable
+            return answer.stop_reason == "end" and one.known[1].verdict.usable
 
         future = self.ask(self.questions.question(task), task, keep)
         self._waiting[future] = None
@@ -217,9 +218,9 @@ class TaskRunner:
         except TooLongError:
             one.too_long()
             return
-        if answer.stop == "context":
+        if answer.stop_reason == "context":
             one.too_long()
-        elif answer.stop == "filtered":
+        elif answer.stop_reason == "filtered":
             one.instead(
                 BookError("filtered", f"{self.model}: its content filter took away {one.where}")
             )

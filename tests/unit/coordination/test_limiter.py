@@ -8,61 +8,61 @@ class Clock:
         return self.now
 
 
-def test_as_many_as_there_are_tasks() -> None:
-    lanes = AdaptiveLimiter(2)
-    assert [lanes.enter(one) for one in "abc"] == [True, True, False]
-    lanes.leave("a", refused=False)
-    assert lanes.enter("c")
+def test_each_writer_gets_a_slot_up_to_the_limit() -> None:
+    limiter = AdaptiveLimiter(2)
+    assert [limiter.acquire(writer) for writer in "abc"] == [True, True, False]
+    limiter.release("a", refused=False)
+    assert limiter.acquire("c")
 
 
-def test_halved_once_for_requests_that_were_in_flight_together() -> None:
+def test_limit_is_halved_once_for_requests_that_were_in_flight_together() -> None:
     clock = Clock()
-    lanes = AdaptiveLimiter(8, clock)
-    assert all(lanes.enter(one) for one in "abcdefgh")
+    limiter = AdaptiveLimiter(8, clock)
+    assert all(limiter.acquire(writer) for writer in "abcdefgh")
     clock.now = 1.0
-    for one in "abcdefgh":
-        lanes.leave(one, refused=True)
-    assert lanes.open == 4
-    assert [lanes.enter(one) for one in "abcde"] == [True] * 4 + [False]
+    for writer in "abcdefgh":
+        limiter.release(writer, refused=True)
+    assert limiter.limit == 4
+    assert [limiter.acquire(writer) for writer in "abcde"] == [True] * 4 + [False]
     clock.now = 2.0
-    lanes.enter("a")  # the same task, asking twice
-    lanes.leave("a", refused=True)
-    assert lanes.open == 2
+    limiter.acquire("a")  # the same writer asks twice
+    limiter.release("a", refused=True)
+    assert limiter.limit == 2
 
 
-def test_never_none() -> None:
+def test_limit_is_never_below_one() -> None:
     clock = Clock()
-    lanes = AdaptiveLimiter(2, clock)
+    limiter = AdaptiveLimiter(2, clock)
     for _ in range(5):
         clock.now += 1
-        assert lanes.enter("a")
+        assert limiter.acquire("a")
         clock.now += 1
-        lanes.leave("a", refused=True)
-    assert lanes.open == 1
+        limiter.release("a", refused=True)
+    assert limiter.limit == 1
 
 
-def test_one_more_after_ten_clean_ones_and_no_more_than_there_were() -> None:
+def test_limit_grows_by_one_after_ten_clean_requests_up_to_its_maximum() -> None:
     clock = Clock()
-    lanes = AdaptiveLimiter(3, clock)
-    lanes.enter("a")
+    limiter = AdaptiveLimiter(3, clock)
+    limiter.acquire("a")
     clock.now = 1.0
-    lanes.leave("a", refused=True)
-    grown = []
+    limiter.release("a", refused=True)
+    limits = []
     for _ in range(40):
         clock.now += 1
-        assert lanes.enter("a")
-        lanes.leave("a", refused=False)
-        grown.append(lanes.open)
-    assert grown == [1] * 9 + [2] * 10 + [3] * 21
+        assert limiter.acquire("a")
+        limiter.release("a", refused=False)
+        limits.append(limiter.limit)
+    assert limits == [1] * 9 + [2] * 10 + [3] * 21
 
 
-def test_a_task_that_died_gives_its_lane_back() -> None:
+def test_slot_of_a_dead_task_is_freed() -> None:
     clock = Clock()
-    lanes = AdaptiveLimiter(1, clock)
-    assert lanes.enter("dead")
+    limiter = AdaptiveLimiter(1, clock)
+    assert limiter.acquire("dead")
     clock.now = FORGOTTEN_S - 1
-    assert not lanes.enter("b")
+    assert not limiter.acquire("b")
     clock.now = FORGOTTEN_S
-    assert lanes.enter("b")
-    lanes.leave("dead", refused=True)  # it was not: what it says counts for nothing
-    assert lanes.open == 1
+    assert limiter.acquire("b")
+    limiter.release("dead", refused=True)  # its slot has expired: the refusal does not count
+    assert limiter.limit == 1

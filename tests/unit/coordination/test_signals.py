@@ -9,13 +9,13 @@ import pytest
 from raypipe.coordination.signals import StopTimeout, interruptible
 
 
-def test_a_block_is_ended_from_another_thread() -> None:
-    before = signal.getsignal(signal.SIGUSR1)
-    began = time.monotonic()
+def test_a_block_can_be_ended_from_another_thread() -> None:
+    previous = signal.getsignal(signal.SIGUSR1)
+    started = time.monotonic()
     with pytest.raises(StopTimeout):
         _wait_to_be_interrupted()
-    assert time.monotonic() - began < 30
-    assert signal.getsignal(signal.SIGUSR1) == before
+    assert time.monotonic() - started < 30
+    assert signal.getsignal(signal.SIGUSR1) == previous
 
 
 def _wait_to_be_interrupted() -> None:
@@ -24,6 +24,6 @@ def _wait_to_be_interrupted() -> None:
         time.sleep(60)
 
 
-def test_a_block_that_ends_by_itself_is_left_alone() -> None:
+def test_a_block_that_ends_by_itself_is_not_interrupted() -> None:
     with interruptible():
         pass

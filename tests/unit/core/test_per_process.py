@@ -37,3 +37,14 @@ def test_a_pickled_holder_arrives_empty() -> None:
     holder.get(threading.Lock)  # locks cannot be pickled
     arrived = pickle.loads(pickle.dumps(holder))
     assert arrived.get(lambda: "new") == "new"
+
+
+def test_a_cached_factory_creates_again_after_its_cache_is_cleared() -> None:
+    @cached_per_process()
+    def create() -> object:
+        return object()
+
+    first = create()
+    assert create() is first
+    create.cache_clear()
+    assert create() is not first

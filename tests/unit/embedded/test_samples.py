@@ -1,4 +1,4 @@
-"""The sample books are what their README says they are."""
+"""The sample books match the description in their README."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 
 def _package_folder() -> Path:
-    """Where the package is, without importing it; the checkout's if not installed."""
+    """Return the folder of the package, without importing it."""
     spec = importlib.util.find_spec("raypipe")
     if spec is not None and spec.origin is not None:
         return Path(spec.origin).parent
@@ -22,7 +22,7 @@ SAMPLES = _package_folder() / "embedded" / "samples"
 VARIANTS = SAMPLES / "variants"
 BOOKS = sorted(SAMPLES.glob("*.txt"))
 
-# name -> (codec, the bytes it begins with, line end)
+# file name -> (codec, first bytes, line end)
 ENCODINGS: dict[str, tuple[str, bytes, str]] = {
     "A_Short_Treatise_of_Ink__by__Anselm_Dace.txt": ("utf-8", b"A SHORT", "\n"),
     "A_Year_Among_the_Hives__by__Jonas_Whitby.txt": ("utf-8-sig", b"\xef\xbb\xbfA YEAR", "\r\n"),
@@ -36,21 +36,21 @@ ENCODINGS: dict[str, tuple[str, bytes, str]] = {
 }
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     codec = ENCODINGS[path.name][0] if path.parent.name == "variants" else "utf-8"
     return path.read_bytes().decode(codec).replace("\r\n", "\n")
 
 
 def _sentences(text: str) -> list[str]:
-    """Sentences of four words or more, without case, punctuation or line ends."""
+    """Return sentences of four words or more, without case, punctuation or line ends."""
     joined = re.sub(r"(?<=[a-z])-\n(?=[a-z])", "", text)
-    found = []
+    sentences = []
     for block in re.split(r"\n\s*\n", joined):
         for piece in re.split(r"[.!?…]+[\"'”’»)*]*\s+", block):
             words = re.findall(r"\w+", piece.casefold())
             if len(words) >= 4:
-                found.append(" ".join(words))
-    return found
+                sentences.append(" ".join(words))
+    return sentences
 
 
 def test_there_are_sixteen_books() -> None:
@@ -58,42 +58,42 @@ def test_there_are_sixteen_books() -> None:
 
 
 @pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
-def test_book_has_its_length_and_form(path: Path) -> None:
+def test_books_have_500_to_1200_words_and_no_bom(path: Path) -> None:
     data = path.read_bytes()
     assert not data.startswith(b"\xef\xbb\xbf")
     assert b"\r" not in data
     assert 500 <= len(data.decode("utf-8").split()) <= 1200
 
 
-def test_most_names_hold_title_and_author_and_some_do_not() -> None:
+def test_most_file_names_contain_title_and_author() -> None:
     named = [path for path in BOOKS if "__by__" in path.name]
     assert len(BOOKS) > len(named) > len(BOOKS) / 2
     assert all(re.fullmatch(r"[A-Za-z_]+__by__[A-Za-z_]+\.txt", path.name) for path in named)
 
 
-def test_no_sentence_stands_twice() -> None:
+def test_no_sentence_occurs_twice() -> None:
     where: dict[str, list[str]] = defaultdict(list)
     for path in [*BOOKS, *sorted(VARIANTS.glob("*.txt"))]:
-        for sentence in _sentences(_text(path)):
+        for sentence in _sentences(_read_text(path)):
             where[sentence].append(path.name)
     assert len(where) > 1000
     assert {sentence: names for sentence, names in where.items() if len(names) > 1} == {}
 
 
 def test_one_book_is_french() -> None:
-    text = _text(SAMPLES / "Le_Levain_de_Saint_Amance__by__Lucien_Garrigue.txt")
+    text = _read_text(SAMPLES / "Le_Levain_de_Saint_Amance__by__Lucien_Garrigue.txt")
     words = re.findall(r"\w+", text.casefold())
     common = {"le", "la", "les", "de", "un", "une", "et", "qui", "dans", "elle", "il"}
     assert sum(word in common for word in words) > len(words) * 0.15
     assert set("éèàçù") <= set(text)
 
 
-def test_the_list_of_variants_is_complete() -> None:
+def test_every_variant_is_listed() -> None:
     assert {path.name for path in VARIANTS.glob("*.txt")} == set(ENCODINGS)
 
 
 @pytest.mark.parametrize("name", sorted(ENCODINGS))
-def test_variant_decodes_as_stated(name: str) -> None:
+def test_variants_decode_with_their_codec(name: str) -> None:
     codec, opening, line_end = ENCODINGS[name]
     data = (VARIANTS / name).read_bytes()
     assert data.startswith(opening)
@@ -110,12 +110,12 @@ def test_variant_decodes_as_stated(name: str) -> None:
         ("Der_Nebel_ueber_dem_Moor__by__Hedwig_Brandner.txt", b"\xe4\xf6\xfc\xdf\xab\xbb"),
     ],
 )
-def test_single_byte_variant_is_not_utf8(name: str, expected: bytes) -> None:
+def test_single_byte_variants_are_not_utf8(name: str, expected: bytes) -> None:
     data = (VARIANTS / name).read_bytes()
     assert set(expected) <= set(data)
     with pytest.raises(UnicodeDecodeError):
         data.decode("utf-8")
-    if name.startswith("Der_"):  # nothing where Latin-1 and Windows-1252 differ
+    if name.startswith("Der_"):  # no byte that differs between Latin-1 and Windows-1252
         assert not any(0x80 <= byte <= 0x9F for byte in data)
 
 
@@ -138,8 +138,10 @@ def test_single_byte_variant_is_not_utf8(name: str, expected: bytes) -> None:
         ),
     ],
 )
-def test_wrapped_variant(name: str, start: str, end: str, title: str, author: str) -> None:
-    lines = _text(VARIANTS / name).split("\n")
+def test_variants_with_a_library_wrapper(
+    name: str, start: str, end: str, title: str, author: str
+) -> None:
+    lines = _read_text(VARIANTS / name).split("\n")
     assert lines.count(start) == 1
     assert lines.count(end) == 1
     first, last = lines.index(start), lines.index(end)
@@ -151,22 +153,22 @@ def test_wrapped_variant(name: str, start: str, end: str, title: str, author: st
     assert any(lines[last + 1 :])
 
 
-def test_old_style_wrapped_variant() -> None:
-    lines = _text(VARIANTS / "nghtm10.txt").split("\n")
+def test_variant_with_an_old_library_wrapper() -> None:
+    lines = _read_text(VARIANTS / "nghtm10.txt").split("\n")
     small_print = lines.index("*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.29.93*END*")
     last = lines.index("End of Project Gutenberg's The Night Mail, by Gideon Stroud")
     assert len(" ".join(lines[small_print + 1 : last]).split()) >= 150
 
 
-def test_line_forms() -> None:
-    long_lines = _text(VARIANTS / "The_Elephant_in_Winter_Quarters__by__Bruno_Hasek.txt")
+def test_variants_with_long_lines_and_hyphens() -> None:
+    long_lines = _read_text(VARIANTS / "The_Elephant_in_Winter_Quarters__by__Bruno_Hasek.txt")
     assert max(map(len, long_lines.split("\n"))) > 300
-    hyphenated = _text(VARIANTS / "A_Short_Treatise_of_Ink__by__Anselm_Dace.txt")
+    hyphenated = _read_text(VARIANTS / "A_Short_Treatise_of_Ink__by__Anselm_Dace.txt")
     assert max(map(len, hyphenated.split("\n"))) <= 36
     assert len(re.findall(r"[a-z]-\n[a-z]", hyphenated)) >= 5
 
 
-def test_readme_names_every_file() -> None:
+def test_readme_lists_every_file() -> None:
     readme = (SAMPLES / "README.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `([^`]+\.txt)` \|", readme, re.MULTILINE))
     assert listed == {path.relative_to(SAMPLES).as_posix() for path in SAMPLES.rglob("*.txt")}

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.embedders.model import ModelEmbedder
 from raypipe.embedders.protocol import Embedder
-from raypipe.models.context import CallsModels, ModelContext
+from raypipe.models.context import ModelContext
 from raypipe.models.protocol import InputType, ModelError, TokenUsage, Vectors
 from raypipe.state.local import LocalState
 
 
 @dataclass(frozen=True)
-class Model:
-    """An embedding model in memory; a vector tells the length of its text."""
+class FakeModel:
+    """An embedding model in memory; a vector encodes the length of its text."""
 
     max_texts: int = 3
     max_chars: int = 1_000
@@ -48,7 +48,7 @@ class Model:
             self.calls.append(list(texts))
         if any(len(text) > self.window for text in texts):
             raise ModelError("ValidationException", "Too many input tokens.", status=400)
-        time.sleep(self.delay_s * (1 / len(self.calls)))  # the first is answered last
+        time.sleep(self.delay_s * (1 / len(self.calls)))  # the first call is answered last
         kind = 2.0 if input_type == "query" else 1.0
         rows = [[self.scale * len(text), self.scale, kind * self.scale, 0.0] for text in texts]
         return Vectors(rows, TokenUsage(sum(map(len, texts))))
@@ -62,8 +62,8 @@ def expected(lengths: Sequence[int], kind: float = 1.0) -> Any:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def test_texts_go_in_batches_and_come_back_in_their_order() -> None:
-    model = Model(delay_s=0.1)
+def test_texts_are_sent_in_batches_and_vectors_keep_their_order() -> None:
+    model = FakeModel(delay_s=0.1)
     embedder: Embedder = ModelEmbedder(model)
     texts = ["a" * length for length in range(1, 9)]
     vectors = embedder.embed(texts)
@@ -75,74 +75,72 @@ def test_texts_go_in_batches_and_come_back_in_their_order() -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
-def test_vectors_are_normalized_whatever_their_length(scale: float) -> None:
-    vectors = ModelEmbedder(Model(scale=scale)).embed(["a", "bb"])
+def test_vectors_of_any_length_are_normalized(scale: float) -> None:
+    vectors = ModelEmbedder(FakeModel(scale=scale)).embed(["a", "bb"])
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
 
 
 def test_blank_texts_are_not_sent() -> None:
-    model = Model()
+    model = FakeModel()
     vectors = ModelEmbedder(model).embed(["", "abc", " \n"])
     assert model.calls == [["abc"]]
     assert np.allclose(vectors[[0, 2]], 0.5)
     assert np.allclose(vectors[1], expected([3]))
 
 
-def test_long_texts_are_cut_at_a_space_and_what_is_no_character_is_replaced() -> None:
-    model = Model(max_chars=20)
+def test_long_texts_are_truncated_at_a_space_and_surrogates_are_replaced() -> None:
+    model = FakeModel(max_chars=20)
     ModelEmbedder(model).embed(["a word and another word", "x" * 30, "a\ud800b"])
     assert model.calls == [["a word and another", "x" * 20, "a\ufffdb"]]
 
 
-def test_calls_that_are_too_long_are_made_in_halves() -> None:
-    model = Model(window=300, max_texts=4)
+def test_calls_that_are_too_long_are_split_in_halves() -> None:
+    model = FakeModel(window=300, max_texts=4)
     vectors = ModelEmbedder(model).embed(["a" * 40, "b" * 900, "c" * 50, "d" * 60])
     assert np.allclose(vectors, expected([40, 225, 50, 60]))
-    with pytest.raises(BookError) as caught:
-        ModelEmbedder(Model(window=10)).embed(["word " * 50])
-    assert caught.value.kind == "too_long"
-    assert "word" not in str(caught.value)
+    with pytest.raises(BookError) as error:
+        ModelEmbedder(FakeModel(window=10)).embed(["word " * 50])
+    assert error.value.kind == "too_long"
+    assert "word" not in str(error.value)
 
 
-def test_a_batch_has_no_more_characters_than_servers_take() -> None:
-    model = Model(max_texts=96, max_chars=100_000, window=10**6)
+def test_a_batch_has_at_most_the_characters_that_servers_accept() -> None:
+    model = FakeModel(max_texts=96, max_chars=100_000, window=10**6)
     ModelEmbedder(model).embed([str(n) * 100_000 for n in range(7)])
     assert sorted(map(len, model.calls)) == [1, 3, 3]
 
 
 @pytest.mark.parametrize("scale", [0.0, float("inf")])
-def test_a_vector_without_direction_is_the_texts_failure(scale: float) -> None:
-    with pytest.raises(BookError) as caught:
-        ModelEmbedder(Model(scale=scale)).embed(["a"])
-    assert caught.value.kind == "bad_vector"
+def test_a_zero_or_infinite_vector_fails_the_book(scale: float) -> None:
+    with pytest.raises(BookError) as error:
+        ModelEmbedder(FakeModel(scale=scale)).embed(["a"])
+    assert error.value.kind == "bad_vector"
 
 
-def test_no_more_calls_are_in_flight_than_said() -> None:
-    class Counting(Model):
-        most = now = 0
+def test_calls_in_flight_are_limited() -> None:
+    class Counting(FakeModel):
+        highest = current = 0
 
         def call(self, texts: Sequence[str], input_type: InputType) -> Vectors:
             with _lock:
-                Counting.now += 1
-                Counting.most = max(Counting.most, Counting.now)
+                Counting.current += 1
+                Counting.highest = max(Counting.highest, Counting.current)
             time.sleep(0.05)
             with _lock:
-                Counting.now -= 1
+                Counting.current -= 1
             return super().call(texts, input_type)
 
     ModelEmbedder(Counting(max_texts=1), calls=3).embed([f"text {n}" for n in range(12)])
-    assert Counting.most == 3
+    assert Counting.highest == 3
     with pytest.raises(ValueError, match="calls=0 must be at least 1"):
-        ModelEmbedder(Model(), calls=0)
+        ModelEmbedder(FakeModel(), calls=0)
 
 
-def test_a_run_pays_for_each_text_once_whatever_its_neighbors(tmp_path: Path) -> None:
-    account = ModelContext(state=LocalState(str(tmp_path)))
-    part = ModelEmbedder(Model())
-    paid: Any = part
-    assert isinstance(paid, CallsModels)
-    assert (part.pool, part.base_model) == ("memory", "model")
-    first: Any = part.bound(account)
+def test_a_run_pays_for_each_text_once_in_any_batch(tmp_path: Path) -> None:
+    context = ModelContext(state=LocalState(str(tmp_path)))
+    part = ModelEmbedder(FakeModel())
+    assert (part.paid_model.pool, part.paid_model.base_model) == ("memory", "model")
+    first: Any = part.with_context(context)
     here = first.embed(["a", "bb", "ccc"])
     copy = pickle.loads(pickle.dumps(first))
     assert copy == first
@@ -153,9 +151,9 @@ def test_a_run_pays_for_each_text_once_whatever_its_neighbors(tmp_path: Path) ->
     assert sorted(first.model.calls) == [["a"], ["bb"], ["ccc"]]
 
 
-def test_what_changes_its_vectors() -> None:
-    same = ModelEmbedder(Model(), calls=3).identity()
-    assert same == ModelEmbedder(Model(max_texts=1)).identity()
-    assert same != ModelEmbedder(Model(max_chars=50)).identity()
-    assert ModelEmbedder(Model()).dimension == 4
-    ModelEmbedder(Model()).check()
+def test_identity_has_the_settings_that_change_the_vectors() -> None:
+    same = ModelEmbedder(FakeModel(), calls=3).identity()
+    assert same == ModelEmbedder(FakeModel(max_texts=1)).identity()
+    assert same != ModelEmbedder(FakeModel(max_chars=50)).identity()
+    assert ModelEmbedder(FakeModel()).dimension == 4
+    ModelEmbedder(FakeModel()).check()

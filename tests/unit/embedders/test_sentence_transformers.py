@@ -1,4 +1,4 @@
-"""The package brings torch, so a stand-in takes its place; see tests/unit/models_here.py."""
+"""A stand-in replaces the package, which needs torch; see tests/unit/models_here.py."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.unit.models_here import StandIn, stand_in
 
 @pytest.fixture
 def library() -> Iterator[type[StandIn]]:
-    with stand_in() as made:
-        yield made
+    with stand_in() as fake:
+        yield fake
 
 
-def test_it_loads_once_offline_and_on_the_device_that_was_given(library: type[StandIn]) -> None:
+def test_the_model_is_loaded_once_offline_and_on_the_given_device(library: type[StandIn]) -> None:
     embedder = SentenceTransformersEmbedder(device="cuda", batch=7)
     embedder.check()
     copy = pickle.loads(pickle.dumps(embedder))
@@ -31,13 +31,13 @@ def test_it_loads_once_offline_and_on_the_device_that_was_given(library: type[St
     assert os.environ["HF_HUB_OFFLINE"] == "1"
 
 
-def test_a_download_is_made_when_it_is_asked_for(library: type[StandIn]) -> None:
+def test_the_model_is_downloaded_only_on_request(library: type[StandIn]) -> None:
     SentenceTransformersEmbedder(download=True).check()
     assert not library.made[0].options["local_files_only"]
     assert "HF_HUB_OFFLINE" not in os.environ
 
 
-def test_vectors_are_normalized_and_queries_have_their_prompt(library: type[StandIn]) -> None:
+def test_vectors_are_normalized_and_queries_use_the_query_prompt(library: type[StandIn]) -> None:
     embedder = SentenceTransformersEmbedder()
     vectors = embedder.embed(["a lamp", "", "a lighthouse"])
     assert (vectors.dtype, vectors.shape) == (np.float32, (3, 384))
@@ -48,41 +48,41 @@ def test_vectors_are_normalized_and_queries_have_their_prompt(library: type[Stan
     assert embedder.embed([]).shape == (0, 384)
 
 
-def test_another_dimension_is_found_before_the_run(library: type[StandIn]) -> None:
-    with pytest.raises(SetupError, match=r"give embedder.dimension=384, or .*shorten=true"):
+def test_check_finds_another_dimension(library: type[StandIn]) -> None:
+    with pytest.raises(SetupError, match=r"set embedder.dimension=384, or .*shorten=true"):
         SentenceTransformersEmbedder(dimension=128).check()
-    with pytest.raises(SetupError, match=r"give embedder.dimension=384$"):
+    with pytest.raises(SetupError, match=r"set embedder.dimension=384$"):
         SentenceTransformersEmbedder(dimension=512, shorten=True).check()
     short = SentenceTransformersEmbedder(dimension=128, shorten=True).embed(["a lamp"])
     assert short.shape == (1, 128)
     assert np.linalg.norm(short) == pytest.approx(1.0)
 
 
-def test_what_cannot_be_loaded_is_one_line(library: type[StandIn]) -> None:
-    with pytest.raises(SetupError, match=r"hub; give a folder, or embedder.download=true$"):
+def test_a_model_that_cannot_be_loaded_is_a_one_line_error(library: type[StandIn]) -> None:
+    with pytest.raises(SetupError, match=r"hub; give a folder, or set embedder.download=true$"):
         SentenceTransformersEmbedder(model="nowhere/none").check()
 
 
-def test_without_the_package() -> None:
+def test_a_missing_package_is_an_error_with_its_fix() -> None:
     with pytest.raises(SetupError, match=r"pip install 'raypipe\[sentence-transformers\]'"):
         SentenceTransformersEmbedder(model="x").check()
 
 
-def test_a_folder_is_known_by_what_is_in_it(tmp_path: Path) -> None:
+def test_a_folder_is_identified_by_its_files(tmp_path: Path) -> None:
     for name, weights in (("a/model", b"1"), ("b/model", b"2"), ("c/other", b"1")):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "model.safetensors").write_bytes(weights)
-    made = {
+    identities = {
         name: SentenceTransformersEmbedder(model=str(tmp_path / name)).identity()["model"]
         for name in ("a/model", "b/model", "c/other")
     }
-    assert made["a/model"] == made["c/other"] != made["b/model"]
-    named = SentenceTransformersEmbedder().identity()
-    assert named["model"] == "sentence-transformers/all-MiniLM-L6-v2"
-    assert SentenceTransformersEmbedder(device="cuda", batch=1).identity() == named
+    assert identities["a/model"] == identities["c/other"] != identities["b/model"]
+    default = SentenceTransformersEmbedder().identity()
+    assert default["model"] == "sentence-transformers/all-MiniLM-L6-v2"
+    assert SentenceTransformersEmbedder(device="cuda", batch=1).identity() == default
 
 
 @pytest.mark.parametrize("settings", [{"model": ""}, {"dimension": 0}, {"batch": 0}])
-def test_wrong_settings_are_refused(settings: dict[str, int]) -> None:
+def test_invalid_settings_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         SentenceTransformersEmbedder(**settings)  # type: ignore[arg-type]

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raypipe.core.errors import SetupError
-from raypipe.ledger.checkpoint import PROCESSED_SCHEMA, Checkpoint, Processed
+from raypipe.ledger.checkpoint import PROCESSED_SCHEMA, Checkpoint, CheckpointSettings, Processed
 from raypipe.state.local import LocalState
 
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Checkpoint:
-    return Checkpoint().at(LocalState(str(tmp_path)))
+    return Checkpoint(LocalState(str(tmp_path)))
 
 
 def done(
@@ -100,14 +99,12 @@ def test_travels_to_a_worker(checkpoint: Checkpoint) -> None:
     assert len(checkpoint.of_run(1)) == 1
 
 
-def test_without_a_state_it_says_so() -> None:
-    with pytest.raises(SetupError, match=r"set state\.uri"):
-        Checkpoint().of_run(1)
-
-
 @pytest.mark.parametrize(("option", "skip"), [("parquet", True), ("none", False)])
-def test_options_make_it(option: str, skip: bool) -> None:
+def test_conf_sets_skip(option: str, skip: bool, tmp_path: Path) -> None:
     file = Path(__file__).parents[3] / "conf" / "checkpoint" / f"{option}.yaml"
     settings = yaml.safe_load(file.read_text())
-    assert settings.pop("_target_") == "raypipe.ledger.checkpoint.Checkpoint"
-    assert Checkpoint(**settings).skip is skip
+    assert settings.pop("_target_") == "raypipe.ledger.checkpoint.CheckpointSettings"
+    checkpoint_settings = CheckpointSettings(**settings)
+    assert checkpoint_settings.skip is skip
+    state = LocalState(str(tmp_path))
+    assert checkpoint_settings.open(state) == Checkpoint(state)

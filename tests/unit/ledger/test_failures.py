@@ -65,7 +65,7 @@ def test_compaction_keeps_every_run(log: FailureLog) -> None:
 
 
 def test_what_was_processed_since_has_not_failed(log: FailureLog, state: LocalState) -> None:
-    checkpoint = Checkpoint().at(state)
+    checkpoint = Checkpoint(state)
     log.append([failed(book, 2) for book in ("earlier", "same", "later", "never")], 2, 0, 0)
     for book, run in (("earlier", 1), ("same", 2), ("later", 3)):
         checkpoint.append([Processed(book, "e1", "r1", "i", "g", run, 0.0)], run, 0, 0)
@@ -74,7 +74,7 @@ def test_what_was_processed_since_has_not_failed(log: FailureLog, state: LocalSt
 
 
 def test_standing_of_nothing(log: FailureLog, state: LocalState) -> None:
-    checkpoint = Checkpoint().at(state)
+    checkpoint = Checkpoint(state)
     assert len(unresolved(log.known(), checkpoint.history())) == 0
     log.append([failed("a")], 1, 0, 0)
     assert len(unresolved(log.known(), checkpoint.history())) == 1
@@ -82,7 +82,7 @@ def test_standing_of_nothing(log: FailureLog, state: LocalState) -> None:
 
 def test_one_run_counts_each_book_once(log: FailureLog, state: LocalState) -> None:
     """A write task was acknowledged, died, and its second try failed: the book is indexed."""
-    checkpoint = Checkpoint().at(state)
+    checkpoint = Checkpoint(state)
     checkpoint.append([Processed("a", "e1", "r1", "i", "g", 1, 50.0)], 1, 0, 0)
     log.append([failed("a", 1), failed("b", 1)], 1, 0, 0)
     assert unresolved(log.of_run(1), checkpoint.of_run(1))["book_id"].to_pylist() == ["b"]

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.models.calling.model_calls import chat_call
-from raypipe.models.protocol import Answer, Call, Question, TokenUsage
+from raypipe.models.protocol import Answer, ModelCall, Question, TokenUsage
 from raypipe.quota.protocol import CallOutcome, CallRequest, Lease, Totals
 
 USAGE = TokenUsage(100, 20)
@@ -62,7 +63,7 @@ class FakePermits:
     refuses: Exception | None = None
     _lock: Any = field(default_factory=threading.Lock)
 
-    def acquire(self, need: CallRequest) -> Lease:
+    def acquire(self, need: CallRequest, stop_check: StopCheck = never_stopped) -> Lease:
         with self._lock:
             if self.refuses:
                 raise self.refuses
@@ -74,7 +75,7 @@ class FakePermits:
             assert lease.number not in self.spent, "settled twice"
             self.spent[lease.number] = spent
 
-    def saved(self, calls: int) -> None:
+    def count_cached_calls(self, calls: int) -> None:
         with self._lock:
             self.cached += calls
 
@@ -86,5 +87,5 @@ class FakePermits:
         return set(self.spent) == set(range(1, len(self.needs) + 1))
 
 
-def ask(model: FakeModel, prompt: str = "why", *, keep: bool = True) -> Call[Answer]:
+def ask(model: FakeModel, prompt: str = "why", *, keep: bool = True) -> ModelCall[Answer]:
     return chat_call(model, Question("be brief", prompt, max_tokens=50), lambda _: keep)

@@ -5,7 +5,8 @@ from typing import Any
 import botocore.exceptions as known
 import pytest
 
-from raypipe.models.bedrock_client import BedrockModel, base_model
+from raypipe.core.model_ids import base_model_id
+from raypipe.models.bedrock_client import BedrockModel
 from raypipe.models.bedrock_errors import explain, translated
 from raypipe.models.protocol import ModelError
 
@@ -24,13 +25,13 @@ ARN = "arn:aws:bedrock:us-east-1:123456789012"
     ],
 )
 def test_every_name_of_a_model_has_the_same_base(model_id: str) -> None:
-    assert base_model(model_id) == NOVA
+    assert base_model_id(model_id) == NOVA
 
 
 def test_providers_are_no_regions() -> None:
     for model_id in ("ai21.jamba-1-5-mini-v1:0", "us.zai.glm-4.7", "meta.llama3-1-8b-v1:0"):
-        assert base_model(model_id) == model_id.removeprefix("us.")
-    assert base_model(f"{ARN}:application-inference-profile/a1b2c3") == "a1b2c3"
+        assert base_model_id(model_id) == model_id.removeprefix("us.")
+    assert base_model_id(f"{ARN}:application-inference-profile/a1b2c3") == "a1b2c3"
 
 
 def client_error(code: str, status: int = 400, message: str = "no", **more: Any) -> Exception:

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from raypipe.core.book import BookError, LeftError
+from raypipe.core.errors import BookError, BookLeftError
+from raypipe.core.stop import never_stopped
 from raypipe.ledger.answer_cache import spent
-from raypipe.models.calling.caller import Caller
+from raypipe.models.calling.caller import ModelCaller
 from raypipe.models.context import ModelContext
-from raypipe.models.protocol import Answer, ModelError, never_stopped
+from raypipe.models.protocol import Answer, ModelError
 from raypipe.state.local import LocalState
 from raypipe.state.store import Names
 from tests.unit.models.fakes import USAGE, FakeModel, FakePermits, ask
@@ -50,8 +51,10 @@ def permits() -> FakePermits:
 
 
 @pytest.fixture
-def caller(state: Listed, permits: FakePermits) -> Caller:
-    return Caller(ModelContext(state, {"pool": permits}, max_in_flight=4), "pool", sleep=_no_sleep)
+def caller(state: Listed, permits: FakePermits) -> ModelCaller:
+    return ModelCaller(
+        ModelContext(state, {"pool": permits}, max_in_flight=4), "pool", sleep=_no_sleep
+    )
 
 
 def _no_sleep(_: float) -> None:
@@ -69,12 +72,14 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def test_an_answer_is_paid_for_once(caller: Caller, permits: FakePermits, state: Listed) -> None:
+def test_an_answer_is_paid_for_once(
+    caller: ModelCaller, permits: FakePermits, state: Listed
+) -> None:
     model = FakeModel()
     assert said(caller.submit("book", ask(model))) == "answer 1"
-    again = Caller(ModelContext(state, {"pool": permits}), "pool")
+    again = ModelCaller(ModelContext(state, {"pool": permits}), "pool")
     answer = again.submit("book", ask(model)).result(SOON_S)
-    assert (answer.text, answer.stop, answer.usage) == ("answer 1", "end", USAGE)
+    assert (answer.text, answer.stop_reason, answer.usage) == ("answer 1", "end", USAGE)
     assert len(model.prompts) == 1
     assert permits.cached == 1
     assert [one.input_tokens for one in permits.spent.values()] == [USAGE.input_tokens]
@@ -83,18 +88,18 @@ def test_an_answer_is_paid_for_once(caller: Caller, permits: FakePermits, state:
 
 
 def test_the_lease_is_settled_with_what_the_server_counted(
-    caller: Caller, permits: FakePermits
+    caller: ModelCaller, permits: FakePermits
 ) -> None:
     caller.submit("book", ask(FakeModel(), "x" * 300)).result(SOON_S)
     need, settled = permits.needs[0], permits.spent[1]
     assert need.input_tokens >= 300 / 3
-    assert (need.max_tokens, need.again) == (50, False)
+    assert (need.max_tokens, need.is_retry) == (50, False)
     assert (settled.input_tokens, settled.output_tokens) == (100, 20)
     assert not settled.unknown
 
 
 def test_without_a_state_every_call_is_made(permits: FakePermits) -> None:
-    caller, model = Caller(ModelContext(None, {"pool": permits}), "pool"), FakeModel()
+    caller, model = ModelCaller(ModelContext(None, {"pool": permits}), "pool"), FakeModel()
     assert [said(caller.submit("book", ask(model))) for _ in range(2)] == ["answer 1", "answer 2"]
 
 
@@ -110,16 +115,16 @@ def test_without_a_quota_there_is_a_bound(state: Listed) -> None:
         with lock:
             at_once -= 1
 
-    caller = Caller(ModelContext(state, max_in_flight=8), "pool", max_in_flight=3)
+    caller = ModelCaller(ModelContext(state, max_in_flight=8), "pool", max_in_flight=3)
     model = FakeModel(before=count)
     wait([caller.submit("book", ask(model, f"{n}")) for n in range(12)], SOON_S)
     assert most == 3
-    totals = caller.permits.totals()
+    totals = caller.quota.totals()
     assert (totals.calls, totals.in_flight, totals.input_tokens) == (12, 0, 1200)
 
 
 def test_one_listing_serves_the_calls_of_a_book_and_is_forgotten_after_them(
-    caller: Caller, state: Listed
+    caller: ModelCaller, state: Listed
 ) -> None:
     gate = threading.Event()
     model = FakeModel(before=lambda _: _waited(gate))
@@ -137,7 +142,7 @@ def _waited(gate: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("others", ["book", "another"])
-def test_equal_calls_are_made_once(others: str, caller: Caller, permits: FakePermits) -> None:
+def test_equal_calls_are_made_once(others: str, caller: ModelCaller, permits: FakePermits) -> None:
     gate = threading.Event()
     model = FakeModel(before=lambda _: _waited(gate))
     calls = [caller.submit(group, ask(model)) for group in ("book", others, others)]
@@ -147,7 +152,7 @@ def test_equal_calls_are_made_once(others: str, caller: Caller, permits: FakePer
     assert (len(model.prompts), permits.cached) == (1, 2)
 
 
-def test_who_waits_for_an_equal_call_that_failed_asks_for_itself(caller: Caller) -> None:
+def test_who_waits_for_an_equal_call_that_failed_asks_for_itself(caller: ModelCaller) -> None:
     gate = threading.Event()
     bad = ModelError("ValidationException", "no", status=400)
     model = FakeModel([bad], before=lambda _: _waited(gate))
@@ -160,7 +165,7 @@ def test_who_waits_for_an_equal_call_that_failed_asks_for_itself(caller: Caller)
 
 
 def test_a_canceled_call_is_not_made_and_who_waited_for_it_asks(state: Listed) -> None:
-    caller = Caller(ModelContext(state, max_in_flight=1), "pool")
+    caller = ModelCaller(ModelContext(state, max_in_flight=1), "pool")
     gate = threading.Event()
     model = FakeModel(before=lambda _: _waited(gate))
     first = caller.submit("book", ask(model, "first"))
@@ -178,7 +183,7 @@ def test_a_call_that_waits_for_the_quota_can_be_canceled(state: Listed) -> None:
     gate, settled = threading.Event(), FakePermits()
 
     class Slow(FakePermits):
-        def acquire(self, need: Any) -> Any:
+        def acquire(self, need: Any, stop_check: Any = None) -> Any:
             lease = settled.acquire(need)
             _waited(gate)
             return lease
@@ -186,7 +191,7 @@ def test_a_call_that_waits_for_the_quota_can_be_canceled(state: Listed) -> None:
         def settle(self, lease: Any, spent: Any) -> None:
             settled.settle(lease, spent)
 
-    caller, model = Caller(ModelContext(state, {"pool": Slow()}), "pool"), FakeModel()
+    caller, model = ModelCaller(ModelContext(state, {"pool": Slow()}), "pool"), FakeModel()
     call = caller.submit("book", ask(model))
     until(lambda: bool(settled.needs))
     assert call.cancel()
@@ -198,8 +203,8 @@ def test_a_call_that_waits_for_the_quota_can_be_canceled(state: Listed) -> None:
 
 def test_what_is_paid_for_already_waits_for_no_quota(state: Listed) -> None:
     model, gate = FakeModel(), threading.Event()
-    said(Caller(ModelContext(state), "pool").submit("ready", ask(model)))
-    caller = Caller(ModelContext(state, max_in_flight=1), "pool")
+    said(ModelCaller(ModelContext(state), "pool").submit("ready", ask(model)))
+    caller = ModelCaller(ModelContext(state, max_in_flight=1), "pool")
     stuck = FakeModel(before=lambda _: _waited(gate))
     slow = [caller.submit("slow", ask(stuck, f"{n}")) for n in range(5)]
     until(lambda: bool(stuck.prompts))
@@ -210,7 +215,7 @@ def test_what_is_paid_for_already_waits_for_no_quota(state: Listed) -> None:
 
 
 def test_what_may_not_be_kept_is_paid_again_and_its_usage_recorded(
-    caller: Caller, state: Listed
+    caller: ModelCaller, state: Listed
 ) -> None:
     model = FakeModel()
     for text in ("answer 1", "answer 2"):
@@ -223,7 +228,7 @@ def test_what_may_not_be_kept_is_paid_again_and_its_usage_recorded(
 
 
 def test_a_kept_answer_that_would_not_be_kept_today_is_replaced(
-    caller: Caller, state: Listed
+    caller: ModelCaller, state: Listed
 ) -> None:
     model = FakeModel()
     said(caller.submit("book", ask(model)))
@@ -232,7 +237,7 @@ def test_a_kept_answer_that_would_not_be_kept_today_is_replaced(
 
 
 def test_the_first_answer_of_two_workers_counts(state: Listed, permits: FakePermits) -> None:
-    callers = [Caller(ModelContext(state, {"pool": permits}), "pool") for _ in range(2)]
+    callers = [ModelCaller(ModelContext(state, {"pool": permits}), "pool") for _ in range(2)]
     both = threading.Barrier(2)
     model = FakeModel(before=lambda _: _together(both))
     texts = {said(one) for one in [caller.submit("book", ask(model)) for caller in callers]}
@@ -246,7 +251,7 @@ def _together(barrier: threading.Barrier) -> None:
 
 
 def test_a_book_of_many_chunks_delays_no_other(state: Listed) -> None:
-    caller, gate = Caller(ModelContext(state, max_in_flight=1), "pool"), threading.Event()
+    caller, gate = ModelCaller(ModelContext(state, max_in_flight=1), "pool"), threading.Event()
     model = FakeModel(before=lambda _: _waited(gate))
     many = [caller.submit("large", ask(model, f"large {n}")) for n in range(30)]
     until(lambda: bool(model.prompts))
@@ -257,7 +262,7 @@ def test_a_book_of_many_chunks_delays_no_other(state: Listed) -> None:
     assert model.prompts.index("small") <= 2
 
 
-def test_a_damaged_entry_is_paid_for_and_made_good(caller: Caller, state: Listed) -> None:
+def test_a_damaged_entry_is_paid_for_and_made_good(caller: ModelCaller, state: Listed) -> None:
     model = FakeModel()
     said(caller.submit("book", ask(model)))
     (name,) = state.list("cache/")
@@ -267,24 +272,24 @@ def test_a_damaged_entry_is_paid_for_and_made_good(caller: Caller, state: Listed
 
 
 def test_a_stop_lets_nothing_begin_but_gives_what_is_kept(
-    caller: Caller, permits: FakePermits
+    caller: ModelCaller, permits: FakePermits
 ) -> None:
     model = FakeModel()
     said(caller.submit("book", ask(model)))
-    with pytest.raises(LeftError, match="Ctrl-C"):
+    with pytest.raises(BookLeftError, match="Ctrl-C"):
         caller.submit("book", ask(model, "new"), lambda: "Ctrl-C").result(SOON_S)
     assert said(caller.submit("book", ask(model), lambda: "Ctrl-C")) == "answer 1"
     assert len(permits.needs) == 1
 
 
 def test_a_caller_goes_to_a_worker_without_its_threads(state: Listed) -> None:
-    caller = Caller(ModelContext(state, max_in_flight=5), "pool", max_in_flight=2)
+    caller = ModelCaller(ModelContext(state, max_in_flight=5), "pool", max_in_flight=2)
     said(caller.submit("book", ask(FakeModel()), never_stopped))
     copy = pickle.loads(pickle.dumps(caller))
     assert copy._calls.threads == 2
     assert said(copy.submit("book", ask(FakeModel()))) == "answer 1"
 
 
-def test_a_group_that_is_no_name_is_refused_at_once(caller: Caller) -> None:
+def test_a_group_that_is_no_name_is_refused_at_once(caller: ModelCaller) -> None:
     with pytest.raises(ValueError, match="not a"):
         caller.submit("a/b", ask(FakeModel()))

@@ -124,5 +124,5 @@ def said(**message: Any) -> dict[str, Any]:
 
 def test_a_models_own_refusal_is_filtered() -> None:
     answer = _answer(said(content=None, refusal="I cannot."))
-    assert (answer.text, answer.stop, answer.usage.output_tokens) == ("", "filtered", 2)
+    assert (answer.text, answer.stop_reason, answer.usage.output_tokens) == ("", "filtered", 2)
     assert _answer(said(content=None)).text == ""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from raypipe.models.calling.caller import Caller
+from raypipe.models.calling.caller import ModelCaller
 from raypipe.models.calling.model_calls import TokenEstimate, chat_call, embedding_call
 from raypipe.models.context import ModelContext
 from raypipe.models.protocol import Answer, InputType, Question, TokenUsage, Vectors
@@ -41,10 +41,10 @@ class FakeEmbedding:
 
 def test_embeddings_are_kept_by_their_key_and_come_back_exactly(tmp_path: Path) -> None:
     state, model = LocalState(str(tmp_path)), FakeEmbedding()
-    caller = Caller(ModelContext(state), "pool")
-    call = embedding_call(model, ["one", "two"], "document", caller.estimate)
+    caller = ModelCaller(ModelContext(state), "pool")
+    call = embedding_call(model, ["one", "two"], "document", caller.token_estimate)
     first = caller.submit("any", call).result(5)
-    again = Caller(ModelContext(state), "pool").submit("other", call).result(5)
+    again = ModelCaller(ModelContext(state), "pool").submit("other", call).result(5)
     assert again == first
     assert len(model.asked) == 1
     (name,) = state.list("cache/")
@@ -56,8 +56,8 @@ def test_embeddings_are_kept_by_their_key_and_come_back_exactly(tmp_path: Path) 
 @pytest.mark.parametrize("vectors", [[[1.0, 2.0]], [[1.0, 2.0], [1.0]], [[1.0, math.nan]] * 2])
 def test_vectors_of_another_shape_or_not_finite_are_not_kept(vectors: list[list[float]]) -> None:
     call = embedding_call(FakeEmbedding(vectors), ["one", "two"], "document")
-    assert not call.keep(call.send())
-    assert embedding_call(FakeEmbedding(), ["one"], "document").keep(Vectors([[1.0, 2.0]]))
+    assert not call.is_cacheable(call.send())
+    assert embedding_call(FakeEmbedding(), ["one"], "document").is_cacheable(Vectors([[1.0, 2.0]]))
 
 
 def test_an_answer_survives_json() -> None:
@@ -74,7 +74,7 @@ def test_the_schema_counts_and_what_is_asked_is_the_key() -> None:
     plain = chat_call(model, Question("be brief", "why", 5), lambda _: True)
     schema = {"type": "object", "description": "x" * 600}
     formed = chat_call(model, Question("be brief", "why", 5, schema=schema), lambda _: True)
-    assert formed.need.input_tokens >= plain.need.input_tokens + 200
+    assert formed.request.input_tokens >= plain.request.input_tokens + 200
     assert plain.key == {
         "operation": "chat",
         "model": "fake-1",
@@ -103,20 +103,20 @@ def test_an_estimate_learns_nothing_from_what_tells_nothing() -> None:
 
 
 def test_calls_teach_the_callers_estimate(tmp_path: Path) -> None:
-    caller = Caller(ModelContext(), "pool")
+    caller = ModelCaller(ModelContext(), "pool")
     usage = TokenUsage(10_000, 5)
     model = FakeModel([Answer("yes", "end", usage)])
     question = Question("", "\u4e16" * 5_000, 5)  # 15,000 bytes
-    caller.submit("b", chat_call(model, question, lambda _: True, caller.estimate)).result(5)
-    assert 1.5 < caller.estimate.bytes_per_token < 3.0
+    caller.submit("b", chat_call(model, question, lambda _: True, caller.token_estimate)).result(5)
+    assert 1.5 < caller.token_estimate.bytes_per_token < 3.0
 
 
 def test_a_server_that_tells_no_usage_is_counted_by_the_estimate() -> None:
-    caller = Caller(ModelContext(), "pool")
+    caller = ModelCaller(ModelContext(), "pool")
     model = FakeModel([Answer("yes", "end")])
     caller.submit("b", chat_call(model, Question("", "x" * 300, 5), lambda _: True)).result(5)
-    assert caller.permits.totals().input_tokens >= 100
-    assert caller.permits.totals().calls == 1
+    assert caller.quota.totals().input_tokens >= 100
+    assert caller.quota.totals().calls == 1
 
 
 def test_learning_is_safe_for_many_threads() -> None:

@@ -18,7 +18,7 @@ from raypipe.quota.budget import BudgetGuard, Cost
 from raypipe.quota.prices import Price
 from raypipe.quota.protocol import CallOutcome, CallRequest, Lease
 from raypipe.quota.sessions import RunAccount
-from raypipe.simulator.calls import Refused
+from raypipe.simulator.calls import CallRefused
 from raypipe.simulator.options import ServerQuotaOptions
 from raypipe.simulator.quota import Quota
 
@@ -162,7 +162,7 @@ class World:
         reserved = real + need.max_tokens
         try:
             self._quota.admit(reserved)
-        except Refused as refused:
+        except CallRefused as refused:
             seen.throttles.append(self.now)
             wait = refused.retry_after_s if self.load.retry_after else None
             spent = CallOutcome(throttled=True, retry_after_s=wait)
@@ -171,7 +171,7 @@ class World:
 
             def again() -> None:
                 self._settle(lease, spent)
-                self._ask(worker, replace(need, again=True), real, output)
+                self._ask(worker, replace(need, is_retry=True), real, output)
 
             self.at(wire + self.load.rpc_s, again)
             return

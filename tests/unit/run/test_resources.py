@@ -1,4 +1,4 @@
-"""What a machine has, as a container sees it, and whether a run fits."""
+"""Resources of this machine, and whether a run fits them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import pytest
 
 from raypipe.core.errors import SetupError
 from raypipe.core.options import RayOptions, StageOptions, Stages, SummarizeOptions, WriteOptions
-from raypipe.run.executors.resources import (
+from raypipe.run.machine import Machine, this_machine
+from raypipe.run.resources import (
     MB,
-    Machine,
-    better_scale,
-    check_fits,
+    check_cores,
     check_resources,
     resolve_workers,
     set_calls_per_worker,
     size_for_models,
-    this_machine,
+    suggest_scale,
 )
 
 GIB = 1024**3
@@ -43,16 +42,16 @@ def stages(workers: int | None = 2, share: float | None = None, tasks: int = 2) 
     )
 
 
-# What there is.
+# Machine.
 
 
-def test_without_limits_it_is_the_machine_itself(tmp_path: Path) -> None:
-    found = this_machine(tmp_path)
-    assert found.memory == psutil.virtual_memory().total
-    assert found.cpus >= 1
+def test_without_limits_the_machine_counts(tmp_path: Path) -> None:
+    machine = this_machine(tmp_path)
+    assert machine.memory == psutil.virtual_memory().total
+    assert machine.cpus >= 1
 
 
-def test_the_limits_of_version_2_count_cache_as_free(tmp_path: Path) -> None:
+def test_limits_of_version_2_count_cache_as_free(tmp_path: Path) -> None:
     group = "sys/fs/cgroup/box/job/"
     root = write(
         tmp_path,
@@ -70,7 +69,7 @@ def test_the_limits_of_version_2_count_cache_as_free(tmp_path: Path) -> None:
     assert this_machine(root) == Machine(0.25, 1_000_000, 500_000)
 
 
-def test_the_limits_of_version_1(tmp_path: Path) -> None:
+def test_limits_of_version_1(tmp_path: Path) -> None:
     memory, cpu = "sys/fs/cgroup/memory/docker/1/", "sys/fs/cgroup/cpu/"
     root = write(
         tmp_path,
@@ -79,7 +78,7 @@ def test_the_limits_of_version_1(tmp_path: Path) -> None:
             f"{memory}memory.limit_in_bytes": "2000000",
             f"{memory}memory.usage_in_bytes": "500000",
             f"{memory}memory.stat": "total_inactive_file 100000",
-            # In a container the folder of the path may be missing; the top is ours then.
+            # In a container the folder may be missing; the top folder counts then.
             f"{cpu}cpu.cfs_quota_us": "50000",
             f"{cpu}cpu.cfs_period_us": "100000",
         },
@@ -87,7 +86,7 @@ def test_the_limits_of_version_1(tmp_path: Path) -> None:
     assert this_machine(root) == Machine(0.5, 2_000_000, 1_600_000)
 
 
-def test_a_group_over_its_limit_has_nothing_free(tmp_path: Path) -> None:
+def test_a_control_group_over_its_limit_has_no_memory_available(tmp_path: Path) -> None:
     root = write(
         tmp_path,
         {
@@ -103,96 +102,96 @@ def test_a_group_over_its_limit_has_nothing_free(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("workers", "share"), [(1, 0.6), (2, 0.6), (4, 0.3), (8, 0.15)])
-def test_summarizers_share_the_cores_that_are_left(workers: int, share: float) -> None:
+def test_summarizers_share_the_remaining_cores(workers: int, share: float) -> None:
     sizes = resolve_workers(stages(workers), 2.0)
     assert sizes.summarize.num_cpus == pytest.approx(share)
     assert 0.1 + workers * share + 0.3 + 2 * 0.2 <= 2.0 + 1e-9
 
 
 @pytest.mark.parametrize(("cpus", "workers"), [(1, 1), (2, 2), (4, 4), (16, 16)])
-def test_null_workers_are_one_a_core(cpus: int, workers: int) -> None:
+def test_null_workers_become_one_per_core(cpus: int, workers: int) -> None:
     assert resolve_workers(stages(None), cpus).summarize.workers == workers
 
 
-def test_a_share_that_was_given_stays(tmp_path: Path) -> None:
+def test_a_given_share_of_a_core_stays(tmp_path: Path) -> None:
     assert resolve_workers(stages(4, 0.1), 2.0).summarize.num_cpus == 0.1
 
 
-def test_what_does_not_fit_is_told_with_the_numbers() -> None:
-    said = r"reserves 2\.7 CPUs \(listing 0\.1, stages\.summarize 2\.1, .* and Ray has 2;"
-    with pytest.raises(SetupError, match=said):
+def test_a_graph_that_does_not_fit_the_cores_is_refused_with_numbers() -> None:
+    message = r"reserves 2\.7 CPUs \(listing 0\.1, stages\.summarize 2\.1, .* and Ray has 2;"
+    with pytest.raises(SetupError, match=message):
         resolve_workers(stages(3, 0.7), 2.0)
     with pytest.raises(SetupError, match="one write task 3"):
-        check_fits(replace(stages(1, 0.1), write=WriteOptions(1, 3.0)), 2.0)
+        check_cores(replace(stages(1, 0.1), write=WriteOptions(1, 3.0)), 2.0)
 
 
 # Memory.
 
 
-def test_a_machine_that_cannot_hold_it_is_refused_with_the_numbers_and_the_way_out() -> None:
+def test_a_run_that_does_not_fit_memory_is_refused_with_numbers_and_fixes() -> None:
     with pytest.raises(SetupError) as caught:
         check_resources(stages(9), RayOptions(), 50, NODE, SMALL)
-    said = str(caught.value)
+    message = str(caught.value)
     # 1,150 for Ray, 256 its store, 180 an embedder, 2 x 180 writers, 9 x 300, 1,100 the node.
-    assert "needs 5,746 MB" in said
-    assert f"has {4 * GIB // MB:,} MB" in said
-    assert "9 x 300 for stages.summarize.workers=9" in said
-    assert "1,100 for the OpenSearch" in said
-    assert "lower stages.summarize.workers" in said
-    assert "stages.check_memory=false" in said
+    assert "needs 5,746 MB" in message
+    assert f"has {4 * GIB // MB:,} MB" in message
+    assert "9 x 300 for stages.summarize.workers=9" in message
+    assert "1,100 for the local OpenSearch" in message
+    assert "fewer stages.summarize.workers" in message
+    assert "stages.check_memory=false" in message
 
 
-def test_check_memory_false_tries_it_all_the_same() -> None:
+def test_check_memory_false_runs_anyway() -> None:
     sizes = check_resources(replace(stages(9), check_memory=False), RayOptions(), 50, NODE, SMALL)
     assert sizes.summarize.workers == 9
 
 
-def test_too_little_that_is_free_now_is_only_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_too_little_free_memory_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     busy = replace(SMALL, available=GIB)
     with caplog.at_level(logging.WARNING, logger="raypipe"):
         check_resources(stages(2), RayOptions(), 50, NODE, busy)
-    # The node runs already: what it takes is not asked for again.
+    # The node is already running: its memory is not counted again.
     assert len(caplog.messages) == 1
     assert "needs 2,546 MB" in caplog.messages[0]
-    assert "1,073 MB of 4,294 MB are free" in caplog.messages[0]
+    assert "only 1,073 MB of 4,294 MB are free" in caplog.messages[0]
 
 
-def test_enough_memory_is_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
+def test_enough_memory_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="raypipe"):
         check_resources(stages(2), RayOptions(), 50, NODE, SMALL)
     assert caplog.messages == []
 
 
-def test_an_opensearch_elsewhere_takes_nothing_here() -> None:
+def test_a_remote_opensearch_takes_no_memory_here() -> None:
     check_resources(stages(5), RayOptions(), 50, "https://search.example:9200", SMALL)
-    with pytest.raises(SetupError, match="for the OpenSearch"):
+    with pytest.raises(SetupError, match="for the local OpenSearch"):
         check_resources(stages(5), RayOptions(), 50, NODE, SMALL)
 
 
-def test_a_million_keys_need_room_too() -> None:
+def test_a_million_keys_need_memory_too() -> None:
     with pytest.raises(SetupError, match="needs 3,146 MB"):
         check_resources(
             stages(1), RayOptions(dashboard=False), 1_050_000, "", replace(SMALL, memory=3 * 10**9)
         )
 
 
-def test_null_workers_are_no_more_than_the_memory_holds() -> None:
+def test_null_workers_are_bounded_by_memory() -> None:
     wide = Machine(16.0, 6 * GIB, 6 * GIB)
     sizes = check_resources(stages(None), RayOptions(), 50, NODE, wide)
     assert sizes.summarize.workers == 11  # (6,442 - 3,046) / 300 MB
-    assert sizes.summarize.num_cpus is None  # Ray's own count of the cores decides
+    assert sizes.summarize.num_cpus is None  # decided by Ray's own count of cores
 
 
-def test_nodes_of_a_cluster_are_not_this_machine() -> None:
+def test_a_cluster_is_not_checked_against_this_machine() -> None:
     sizes = check_resources(stages(90), RayOptions(address="auto"), 50, NODE, SMALL)
     assert sizes == stages(90)
 
 
-# Which preset.
+# Preset.
 
 
 @pytest.mark.parametrize(
-    ("preset", "books", "said"),
+    ("preset", "books", "hint"),
     [
         ("small", 50_000, "scale=very_large suits 50,000 books; scale=small is for up to 100"),
         ("small", 101, "scale=medium suits 101 books; scale=small is for up to 100"),
@@ -203,8 +202,8 @@ def test_nodes_of_a_cluster_are_not_this_machine() -> None:
         ("my_own", 50_000, ""),
     ],
 )
-def test_a_preset_that_is_too_small_names_the_right_one(preset: str, books: int, said: str) -> None:
-    assert better_scale(preset, books) == said
+def test_a_small_preset_suggests_a_larger_one(preset: str, books: int, hint: str) -> None:
+    assert suggest_scale(preset, books) == hint
 
 
 def test_the_hint_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -216,24 +215,24 @@ def test_the_hint_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
 # Summarizers that wait for models.
 
 
-def test_a_summarizer_that_waits_takes_a_tenth_of_a_core_and_one_book_a_task() -> None:
+def test_a_waiting_summarizer_takes_a_tenth_of_a_core_and_one_book_per_task() -> None:
     sizes = set_calls_per_worker(resolve_workers(size_for_models(stages(2), 64), 2.0), 64)
     pool = sizes.summarize
     assert (pool.num_cpus, pool.books_per_task, pool.calls_per_worker) == (0.1, 1, 32)
 
 
-def test_one_that_computes_stays_as_it_is() -> None:
+def test_a_computing_summarizer_keeps_its_sizes() -> None:
     plain = resolve_workers(stages(2), 2.0)
     sizes = set_calls_per_worker(resolve_workers(size_for_models(stages(2), 0), 2.0), 0)
     assert sizes.summarize == replace(plain.summarize, calls_per_worker=1)
 
 
-def test_what_a_person_set_stays() -> None:
+def test_given_sizes_stay() -> None:
     own = replace(stages(2), summarize=SummarizeOptions(2, 0.3, calls_per_worker=7))
     sizes = set_calls_per_worker(resolve_workers(size_for_models(own, 64), 2.0), 64)
     assert (sizes.summarize.num_cpus, sizes.summarize.calls_per_worker) == (0.3, 7)
 
 
-def test_no_worker_holds_more_books_than_fit_its_memory() -> None:
+def test_a_worker_holds_no_more_books_than_its_memory_allows() -> None:
     assert set_calls_per_worker(stages(1), 1_000).summarize.calls_per_worker == 64
     assert set_calls_per_worker(stages(4), 2).summarize.calls_per_worker == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from raypipe import embedded
-from raypipe.models.protocol import Stop
+from raypipe.models.protocol import StopReason
 from raypipe.simulator.answers import REFUSAL
 from raypipe.summarizers.llm.checks import (
     PROBLEMS,
@@ -35,7 +35,9 @@ PROSE = " ".join(
 )
 
 
-def judged(text: str, words: int = 100, stop: Stop = "end", language: str = "en") -> CheckResult:
+def judged(
+    text: str, words: int = 100, stop: StopReason = "end", language: str = "en"
+) -> CheckResult:
     return AnswerChecks(language, prompts().instructions()).verdict(text, stop, words)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from raypipe.core.errors import SetupError
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.embedders.protocol import InputType
+from raypipe.models.context import CallsNoModel
 from raypipe.summarizers.extractive import ExtractiveSummarizer
 from raypipe.text import CleanText, count_words
 
@@ -60,7 +61,7 @@ def test_each_slice_has_its_share() -> None:
     assert [sum(low <= n < low + 100 for n in picked) for low in (0, 100, 200, 300)] == [2, 2, 2, 2]
 
 
-class AxisEmbedder:
+class AxisEmbedder(CallsNoModel):
     """Puts each word `axisN` of a sentence on its own axis."""
 
     name = "axis"

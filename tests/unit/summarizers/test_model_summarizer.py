@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from raypipe.core.book import BookError, LeftError
-from raypipe.core.errors import SetupError
+from raypipe.core.errors import BookError, BookLeftError, SetupError
 from raypipe.core.fingerprint import differences, fingerprint
-from raypipe.models.context import CallsModels, ModelContext
+from raypipe.models.context import ModelContext
 from raypipe.models.protocol import Answer, ModelError, Question, TokenUsage
 from raypipe.state.local import LocalState
 from tests.unit.summarizers.books import chaptered, make_book
@@ -344,7 +343,7 @@ def test_a_model_that_takes_nothing_fails_the_book() -> None:
 
 def test_a_stop_leaves_the_book() -> None:
     summarizer, model = made()
-    with pytest.raises(LeftError, match="enough"):
+    with pytest.raises(BookLeftError, match="enough"):
         summarizer.summarize(BOOK, lambda: "enough")
     assert model.asked == []
 
@@ -357,7 +356,7 @@ def test_one_failure_cancels_what_waits() -> None:
         return well(question)
 
     summarizer, model = made(rule)
-    summarizer = summarizer.bound(ModelContext(max_in_flight=1))
+    summarizer = summarizer.with_context(ModelContext(max_in_flight=1))
     with pytest.raises(BookError):
         summarizer.summarize(BOOK)
     time.sleep(0.7)
@@ -369,7 +368,7 @@ def test_one_failure_cancels_what_waits() -> None:
 
 def _bound(tmp_path: Path, **settings: Any) -> tuple[Any, FakeChat]:
     summarizer, model = made(**settings)
-    return summarizer.bound(ModelContext(state=LocalState(str(tmp_path)))), model
+    return summarizer.with_context(ModelContext(state=LocalState(str(tmp_path)))), model
 
 
 def test_a_second_time_nothing_is_paid(tmp_path: Path) -> None:
@@ -457,12 +456,11 @@ def test_identity_names_all_that_changes_a_summary() -> None:
 
 def test_it_is_paid_and_waits() -> None:
     summarizer, _ = made()
-    assert isinstance(summarizer, CallsModels)
-    assert (summarizer.name, summarizer.base_model) == ("fake/model", "model")
-    assert summarizer.pool == "fake/us-east-1"
+    assert (summarizer.name, summarizer.paid_model.base_model) == ("fake/model", "model")
+    assert summarizer.paid_model.pool == "fake/us-east-1"
     assert summarizer.in_flight == 16
-    account = ModelContext(max_in_flight=3)
-    assert summarizer.bound(account).account is account
+    context = ModelContext(max_in_flight=3)
+    assert summarizer.with_context(context).context is context
 
 
 def test_it_survives_its_way_to_a_worker_after_use() -> None:

@@ -16,21 +16,22 @@ NEW = [
 EMBEDDER = HashEmbedder(dimension=512)
 
 
-def old(number: int, **changed: str) -> LegacyResult:
+def legacy_result(number: int, **changes: str) -> LegacyResult:
     settings = {
-        "place": "old.json",
+        "file": "old.json",
         "key": NEW[number].key,
         "title": f"Book {number}",
         "author": "Ann",
         "summary": f"A story of {TOPICS[number]} and more.",
     }
-    return LegacyResult(**{**settings, **changed})
+    return LegacyResult(**{**settings, **changes})
 
 
 def test_equal_books_are_good() -> None:
-    found = compare([old(number) for number in range(5)], NEW, EMBEDDER)
-    assert (len(found.good), found.new, found.exit_code) == (5, 0, 0)
-    assert found.lacking + found.unlike + found.titles + found.unlisted == []
+    comparison = compare([legacy_result(number) for number in range(5)], NEW, EMBEDDER)
+    assert (len(comparison.good), comparison.new, comparison.exit_code) == (5, 0, 0)
+    differences = (comparison.lacking, comparison.unlike, comparison.titles, comparison.unlisted)
+    assert differences == ([], [], [], [])
 
 
 @pytest.mark.parametrize(
@@ -43,36 +44,46 @@ def test_equal_books_are_good() -> None:
         "anything",
     ],
 )
-def test_a_book_is_found_by_key_or_name_or_title(key: str) -> None:
-    assert compare([old(1, key=key)], NEW, EMBEDDER).good == [NEW[1].key]
+def test_a_book_is_matched_by_key_or_file_name_or_title(key: str) -> None:
+    assert compare([legacy_result(1, key=key)], NEW, EMBEDDER).good == [NEW[1].key]
 
 
-def test_a_name_that_two_books_have_finds_neither() -> None:
+def test_a_name_that_two_books_share_matches_neither() -> None:
     two = [Candidate(f"{folder}/same.txt", "One", "Ann", "x") for folder in "ab"]
-    assert compare([old(0, key="same")], two, EMBEDDER).unlisted == ["Book 0"]
+    assert compare([legacy_result(0, key="same")], two, EMBEDDER).unlisted == ["Book 0"]
 
 
 def test_a_listed_book_without_a_document_is_lacking() -> None:
-    found = compare([old(0)], [Candidate(NEW[0].key, finished=False)], EMBEDDER)
-    assert (found.lacking, found.exit_code) == ([NEW[0].key], 1)
+    comparison = compare([legacy_result(0)], [Candidate(NEW[0].key, finished=False)], EMBEDDER)
+    assert (comparison.lacking, comparison.exit_code) == ([NEW[0].key], 1)
 
 
-def test_a_book_that_is_gone_is_only_named() -> None:
-    found = compare([old(0, key="gone.txt", title="Gone")], NEW, EMBEDDER)
-    assert (found.unlisted, found.new, found.exit_code) == (["Gone"], 5, 0)
+def test_a_book_that_is_not_listed_does_not_change_the_exit_code() -> None:
+    comparison = compare([legacy_result(0, key="gone.txt", title="Gone")], NEW, EMBEDDER)
+    assert (comparison.unlisted, comparison.new, comparison.exit_code) == (["Gone"], 5, 0)
 
 
 def test_a_summary_of_another_book_is_unlike() -> None:
-    found = compare([old(0, summary=f"A story of {TOPICS[3]}."), old(1)], NEW, EMBEDDER)
-    assert (found.unlike, found.good, found.exit_code) == ([NEW[0].key], [NEW[1].key], 1)
-    assert not compare([old(0, summary=f"A story of {TOPICS[3]}.")], NEW, EMBEDDER, 1.0).unlike
+    comparison = compare(
+        [legacy_result(0, summary=f"A story of {TOPICS[3]}."), legacy_result(1)], NEW, EMBEDDER
+    )
+    assert (comparison.unlike, comparison.good, comparison.exit_code) == (
+        [NEW[0].key],
+        [NEW[1].key],
+        1,
+    )
+    assert not compare(
+        [legacy_result(0, summary=f"A story of {TOPICS[3]}.")], NEW, EMBEDDER, 1.0
+    ).unlike
 
 
-def test_another_title_is_named_and_good() -> None:
-    found = compare([old(0, title="A Book"), old(1, title="BOOK, 1")], NEW, EMBEDDER)
-    assert (found.titles, len(found.good), found.exit_code) == ([NEW[0].key], 2, 0)
+def test_a_book_with_another_title_is_good_and_listed_under_titles() -> None:
+    comparison = compare(
+        [legacy_result(0, title="A Book"), legacy_result(1, title="BOOK, 1")], NEW, EMBEDDER
+    )
+    assert (comparison.titles, len(comparison.good), comparison.exit_code) == ([NEW[0].key], 2, 0)
 
 
-def test_processed_keys_alone_are_compared_by_being_there() -> None:
-    keys = [LegacyResult("processed_books.pkl", one.key) for one in NEW]
-    assert len(compare(keys, NEW, EMBEDDER).good) == 5
+def test_processed_keys_need_only_a_finished_document() -> None:
+    results = [LegacyResult("processed_books.pkl", candidate.key) for candidate in NEW]
+    assert len(compare(results, NEW, EMBEDDER).good) == 5

@@ -8,12 +8,12 @@ def books(**etags: str) -> list[Book]:
     return [Book(name, f"{name}.txt", etag, 1, 0.0) for name, etag in etags.items()]
 
 
-def test_agreement_is_good_and_exits_0() -> None:
+def test_a_book_that_agrees_is_good_and_the_exit_code_is_0() -> None:
     result = reconcile(books(a="1"), {"a": "1"}, {"a": "1"}, set())
     assert (result.good, result.exit_code) == (["a.txt"], 0)
 
 
-def test_each_disagreement_is_named_and_exits_1() -> None:
+def test_each_difference_is_listed_and_the_exit_code_is_1() -> None:
     listing = books(lost="1", other="1", unknown="1")
     result = reconcile(listing, {"lost": "1", "other": "1"}, {"other": "2", "unknown": "1"}, set())
     assert result.missing == ["lost.txt"]
@@ -34,5 +34,5 @@ def test_failed_changed_new_and_removed_books() -> None:
     assert result.exit_code == 3
 
 
-def test_pending_alone_exits_4() -> None:
+def test_with_only_pending_books_the_exit_code_is_4() -> None:
     assert reconcile(books(a="1"), {}, {}, set()).exit_code == 4
