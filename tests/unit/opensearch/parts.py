@@ -10,7 +10,7 @@ from raypipe.opensearch.bulk.limiter import Limiter
 from raypipe.opensearch.bulk.results import Result
 from raypipe.opensearch.bulk.writer import BulkWriter
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.index import Index, IndexConfig, IndexRef
+from raypipe.opensearch.index import Index, IndexConfig, IndexRef, IndexSpec
 from tests.unit.opensearch.stub import PHYSICAL
 
 DIMENSION = 4
@@ -61,7 +61,7 @@ def config_at(url: str, **settings: Any) -> IndexConfig:
 
 def ref_at(url: str, **fields: Any) -> IndexRef:
     values = {"alias": "books", "physical": PHYSICAL, "generation": "g1", "endpoint": url}
-    return IndexRef(**{**values, "dimension": DIMENSION, **fields})
+    return IndexRef(**{**values, "content": IndexSpec(DIMENSION), **fields})
 
 
 def index_at(url: str, **settings: Any) -> Index:
