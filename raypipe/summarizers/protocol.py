@@ -128,7 +128,7 @@ class Summarizer(Protocol):
 
         Raises:
             BookError: This book cannot be summarized.
-            LeftError: A stop or the budget came first.
+            BookLeftError: A stop or the budget came first.
         """
 
 

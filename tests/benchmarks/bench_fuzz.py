@@ -30,8 +30,8 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from bench_bulk import CONTENTS, documents, node  # noqa: E402
 from report import Report, say  # noqa: E402
 
-from raypipe.core.book import BookError, Document  # noqa: E402
-from raypipe.core.errors import OptionError, SetupError  # noqa: E402
+from raypipe.core.book import Document  # noqa: E402
+from raypipe.core.errors import BookError, OptionError, SetupError  # noqa: E402
 from raypipe.ledger.checkpoint import Checkpoint, Processed  # noqa: E402
 from raypipe.opensearch.bulk.results import Ack, Rejected  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402
@@ -106,24 +106,26 @@ def settings(chance: random.Random) -> str:
     """Compose a command with bad values and make its parts."""
     from hydra import compose, initialize_config_dir
 
-    from raypipe.config import build as config
-    from raypipe.config.error_messages import CONFIG_ERRORS, explain, odd_choice
+    from raypipe.config.build import build_part, read_options
+    from raypipe.config.error_messages import CONFIG_ERRORS, explain, find_invalid_choice
+    from raypipe.config.paths import conf_dir
+    from raypipe.config.schema import register_schemas
 
-    config.register()
+    register_schemas()
     command = chance.choice(("run", "index", "search", "verify", "plan", "promote"))
     args = [
         f"{option}={chance.choice((*TEXTS, '0', '7', '-3', '[1,2]', 'true'))}"
         for option in chance.sample(OPTIONS, chance.randint(1, 3))
     ]
-    if odd_choice(args):
+    if find_invalid_choice(args):
         return "one line"
     try:
-        with initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             cfg = compose(command, overrides=args)
-        config.options(cfg)
+        read_options(cfg)
         for part in ("text", "summarizer", "embedder", "checkpoint"):
             if part in cfg:
-                config.build(cfg, part)
+                build_part(cfg, part)
     except CONFIG_ERRORS as error:
         return _one_line(explain(error, command, args))
     except (OptionError, SetupError) as error:

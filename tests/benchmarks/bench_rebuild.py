@@ -33,6 +33,7 @@ from raypipe.core.book import Document  # noqa: E402
 from raypipe.core.options import IndexOptions  # noqa: E402
 from raypipe.ledger.checkpoint import Checkpoint, Processed  # noqa: E402
 from raypipe.ledger.documents import DocumentStore  # noqa: E402
+from raypipe.ledger.ledger import Ledger  # noqa: E402
 from raypipe.lifecycle.promote import Promoter  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402
 from raypipe.opensearch.index import IndexAlias, IndexConfig, IndexSpec  # noqa: E402
@@ -138,7 +139,7 @@ def rebuild(alias: IndexAlias, state: LocalState, docs: Sequence[Document], numb
         for doc in made
     ]
     Checkpoint(state).append(rows, number + 1, 0, 0)
-    served = Promoter(alias, state, IndexOptions(keep=0), 99).promote(index)
+    served = Promoter(alias, Ledger(state), IndexOptions(keep=0), 99).promote(index)
     assert served.index == index.ref.physical, served
 
 

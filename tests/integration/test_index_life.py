@@ -14,6 +14,7 @@ from raypipe.core.errors import SetupError
 from raypipe.core.options import IndexOptions
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.ledger.documents import DocumentStore
+from raypipe.ledger.ledger import Ledger
 from raypipe.lifecycle.promote import Promoter
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexSpec
@@ -131,7 +132,7 @@ def test_an_index_that_lacks_books_is_not_served_unless_forced(books: Project) -
     assert len(books.documents()) == BOOKS - 2
     with pytest.raises(SetupError, match="no index is being built"):
         serve(books, "promote")
-    with pytest.raises(SetupError, match=r"to=other: no index of this state; there are .*-2"):
+    with pytest.raises(SetupError, match=r"to=other: no such index in this state, which has .*-2"):
         serve(books, "promote", "to=other")
 
 
@@ -146,11 +147,11 @@ def test_a_purge_takes_what_was_being_built_along(books: Project) -> None:
 
 def test_there_is_nothing_to_go_back_to(books: Project) -> None:
     books.run("limit=2")
-    with pytest.raises(SetupError, match=r"no index to go back to; there are .*-2.* is served"):
+    with pytest.raises(SetupError, match=r"no index to roll back to; there are .*-2.* is served"):
         serve(books, "rollback")
 
 
-class Ledger:
+class IndexBuilder:
     """A state with documents, and an index that is built from them, without Ray."""
 
     def __init__(self, tmp_path: Path, url: str, name: str) -> None:
@@ -184,7 +185,7 @@ class Ledger:
         return index
 
     def promote(self, index: Index, **more: Any) -> str:
-        promotion = Promoter(self.alias, self.state, IndexOptions(**more), 99)
+        promotion = Promoter(self.alias, Ledger(self.state), IndexOptions(**more), 99)
         return promotion.promote(index).index
 
     def settings(self, physical: str) -> dict[str, Any]:
@@ -194,11 +195,11 @@ class Ledger:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, project: Project) -> Ledger:
-    return Ledger(tmp_path, project.endpoint, project.index)
+def ledger(tmp_path: Path, project: Project) -> IndexBuilder:
+    return IndexBuilder(tmp_path, project.endpoint, project.index)
 
 
-def test_a_large_load_has_no_replicas_and_gets_them_back(ledger: Ledger) -> None:
+def test_a_large_load_has_no_replicas_and_gets_them_back(ledger: IndexBuilder) -> None:
     served = ledger.built("abc")
     new = ledger.built("abc", "recipe-2")
     assert (served.ref.served, new.ref.served) == (True, False)
@@ -213,7 +214,7 @@ def test_a_large_load_has_no_replicas_and_gets_them_back(ledger: Ledger) -> None
     assert "refresh_interval" not in after
 
 
-def test_settings_of_a_load_are_put_back_by_whoever_comes_next(ledger: Ledger) -> None:
+def test_settings_of_a_load_are_put_back_by_whoever_comes_next(ledger: IndexBuilder) -> None:
     ledger.built("abc")
     new = ledger.built("abc", "recipe-2")
     new.apply_load_settings()
@@ -222,7 +223,7 @@ def test_settings_of_a_load_are_put_back_by_whoever_comes_next(ledger: Ledger) -
     assert ledger.settings(new.ref.physical)["number_of_replicas"] == "1"
 
 
-def test_an_index_that_is_not_what_the_ledger_says_is_not_served(ledger: Ledger) -> None:
+def test_an_index_that_is_not_what_the_ledger_says_is_not_served(ledger: IndexBuilder) -> None:
     ask = ledger.connection.ask
     old = ledger.built("abc")
     new = ledger.built("abc", "recipe-2")
@@ -248,7 +249,7 @@ def test_an_index_that_is_not_what_the_ledger_says_is_not_served(ledger: Ledger)
     assert served.ref.physical == old.ref.physical
 
 
-def test_a_concrete_index_cannot_go_over(ledger: Ledger) -> None:
+def test_a_concrete_index_cannot_go_over(ledger: IndexBuilder) -> None:
     ledger.connection.ask("PUT", f"/{ledger.alias.config.index}")
     with pytest.raises(SetupError, match=r"is an index, not an alias.*index.mode=inplace"):
         ledger.built("a", mode="alias")

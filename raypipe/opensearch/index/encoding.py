@@ -11,7 +11,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from raypipe.core.book import MODEL_FIELDS, BookError, Document
+from raypipe.core.book import MODEL_FIELDS, Document
+from raypipe.core.errors import BookError
 from raypipe.opensearch.bulk.item import BulkItem, ContentKey
 from raypipe.opensearch.bulk.results import Rejected
 from raypipe.opensearch.index.mapping import FIELDS, LONG, VECTOR

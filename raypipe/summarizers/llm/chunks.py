@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.text import CleanText
 
 CHUNKS_VERSION = 1

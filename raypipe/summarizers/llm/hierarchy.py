@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, Protocol
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.summarizers.llm.chunks import LEAST_BYTES, Chunk, halves, split
 from raypipe.summarizers.llm.questions import Part, QuestionWriter, Task
 from raypipe.summarizers.llm.task_runner import TaskRunner, UsableAnswer
@@ -57,7 +57,7 @@ class SummaryHierarchy:
         """Return the answer about the book; None = `stand_in` must do (`degraded` says why).
 
         Raises:
-            BookError, LeftError, SetupError: As `TaskRunner.run`; also `too_large`, `too_long`.
+            BookError, BookLeftError, SetupError: As `TaskRunner.run`; also `too_large`, `too_long`.
         """
         if self._one_call():
             self._single()

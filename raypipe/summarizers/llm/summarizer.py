@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, cast, get_args
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.embedders.protocol import Embedder
 from raypipe.models.calling.caller import ModelCaller
@@ -191,7 +191,7 @@ class ModelSummarizer:
         Raises:
             BookError: `filtered`, `refused`, `cut`, `bad_answer`, `too_large`, `too_long`, or
                 what the caller of models made of the model's errors.
-            LeftError: A stop or the budget came first.
+            BookLeftError: A stop or the budget came first.
             SetupError: No call to the model can succeed.
         """
         questions = self._questions(book)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from raypipe.core.book import BookError, LeftError
+from raypipe.core.errors import BookError, BookLeftError
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.models.protocol import Answer, Question, TooLongError
 from raypipe.summarizers.llm.checks import PROBLEMS, AnswerChecks, CheckResult
@@ -175,7 +175,7 @@ class TaskRunner:
         """Work until nothing is open.
 
         Raises:
-            BookError, LeftError, SetupError: As the first call that raised it; calls that wait
+            BookError, BookLeftError, SetupError: As the first call that raised it; calls that wait
                 are canceled, those under way are paid for and kept.
         """
         try:
@@ -197,7 +197,7 @@ class TaskRunner:
                 if why := self.stop_check():
                     since = min(since, time.monotonic())
                     if time.monotonic() - since > self.patience_s:
-                        raise LeftError(why) from None
+                        raise BookLeftError(why) from None
 
     def _send(self, one: _Open) -> None:
         task = one.task

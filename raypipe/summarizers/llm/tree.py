@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.summarizers.llm.token_budget import MOST_LEVELS
 
 TREE_VERSION = 1

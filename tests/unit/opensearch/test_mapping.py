@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from raypipe.core.book import BookError, Document
-from raypipe.core.errors import SetupError
+from raypipe.core.book import Document
+from raypipe.core.errors import BookError, SetupError
 from raypipe.opensearch.connection.capabilities import Server
 from raypipe.opensearch.index.compatibility import find_differences
 from raypipe.opensearch.index.encoding import document_body

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.summarizers.llm.chunks import Chunk, halves, split
 from raypipe.text import Chapter, CleanText
 from tests.unit.summarizers.books import chaptered, make_book, sentence

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.models.protocol import Answer
 from raypipe.summarizers.llm.checks import AnswerChecks
 from raypipe.summarizers.llm.hierarchy import SummaryHierarchy
