@@ -6,6 +6,7 @@ import random
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -69,6 +70,18 @@ class S3Here:
     def delete(self, bucket: str, key: str) -> None:
         _backend().delete_object(bucket, key)
 
+    def delete_bucket(self, name: str) -> None:
+        """Delete a bucket with its objects, and forget which were read."""
+        for key in self.objects(name):
+            self.delete(name, key)
+        _backend().delete_bucket(name)
+        self.gets.clear()
+
+    def objects(self, bucket: str) -> dict[str, bytes]:
+        """Return every object of a bucket by its key."""
+        keys = _backend().buckets[bucket].keys
+        return {key: keys[key].value for key in keys}
+
     def options(self, bucket: str) -> list[str]:
         """Return the options that name a bucket here."""
         return [
@@ -94,20 +107,29 @@ def _backend() -> Any:
     return s3_backends[ACCOUNT]["aws"]
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Here]:
+@contextmanager
+def serve_s3() -> Iterator[S3Here]:
+    """Yield an S3 server that listens on a free port of this process."""
     from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
-    class Quiet(MotoRequestHandler):
+    class QuietHandler(MotoRequestHandler):
         def log(self, type: str, message: str, *args: Any) -> None:
-            """Say nothing: a line for each of thousands of requests helps nobody."""
+            """Discard the access log: thousands of requests would hide a test's own output."""
 
-    here = S3Here(create_backend_app("s3"))
-    server = make_server("127.0.0.1", 0, here, threaded=True, request_handler=Quiet)
-    here.url = f"http://127.0.0.1:{server.server_port}"
+    app = S3Here(create_backend_app("s3"))
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler)
+    app.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield here
-    server.shutdown()
-    thread.join()
+    try:
+        yield app
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Here]:
+    with serve_s3() as server:
+        yield server
