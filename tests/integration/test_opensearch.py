@@ -22,7 +22,7 @@ from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexedBook, IndexSpec
 from raypipe.opensearch.index.admin import IndexAdmin, IndexDescription
 from raypipe.opensearch.search import search
-from tests.unit.opensearch.parts import document
+from tests.unit.opensearch.builders import document
 
 pytestmark = pytest.mark.integration
 

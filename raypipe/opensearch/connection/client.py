@@ -14,7 +14,7 @@ from raypipe.core.net import is_loopback
 from raypipe.core.per_process import PerProcess
 from raypipe.core.retry import attempts
 from raypipe.opensearch.connection.auth import SCHEMES, check_files, read_password, token_header
-from raypipe.opensearch.connection.endpoint import split_endpoint
+from raypipe.opensearch.connection.endpoint import host_options, split_endpoint
 from raypipe.opensearch.connection.errors import is_connection_cut, is_unreachable, status_of
 from raypipe.opensearch.connection.failures import (
     ACCESS_REFUSALS,
@@ -242,13 +242,12 @@ class Connection:
                 logger.setLevel(logging.ERROR)
         names = ("ca_certs", "client_cert", "client_key")
         check_files({name: getattr(self, name) for name in names})
-        parts = split_endpoint(self.endpoint)
-        secure = parts.scheme == "https"
-        if secure and not self.verify_certs:
+        host = host_options(self.endpoint)
+        is_secure = host["use_ssl"]
+        if is_secure and not self.verify_certs:
             log.warning("%s: its certificate is not verified (verify_certs=false)", self.endpoint)
-        host = {"host": parts.hostname, "port": parts.port or (443 if secure else 9200)}
         return OpenSearch(
-            hosts=[{**host, "use_ssl": secure, "url_prefix": parts.path.strip("/")}],
+            hosts=[host],
             http_auth=self._auth(),
             headers=token_header(self.token, self.token_env, self.token_file),
             timeout=self.timeout_s,
@@ -258,7 +257,7 @@ class Connection:
             retry_on_timeout=False,
             serializer=serializer(),
             connection_class=connection_class(),
-            **(_tls_options(self) if secure else {}),
+            **(_tls_options(self) if is_secure else {}),
         )
 
     def _auth(self) -> Any:

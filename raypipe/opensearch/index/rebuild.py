@@ -1,7 +1,7 @@
 """Build a new index beside the served one, and switch the alias to it.
 
-A build has a separate alias, `<index>-loading`: a run after a kill finds the index there and
-continues it. The request that switches the served alias removes the other one.
+A build has the alias `<index>-loading`: a run after a kill finds the index there and continues it.
+The request that switches the served alias removes that alias.
 """
 
 from __future__ import annotations

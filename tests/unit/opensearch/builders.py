@@ -1,4 +1,4 @@
-"""Documents and settings for the tests of the sink."""
+"""Build documents, indices and bulk writers for tests."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def index_at(url: str, **settings: Any) -> Index:
 
 
 class Clock:
-    """Time that passes only by sleeping, and by `tick` at each look."""
+    """Time that passes only by sleeping, and by `tick` seconds at each reading."""
 
     def __init__(self, tick: float = 0.0) -> None:
         self.now = 1000.0
@@ -107,5 +107,5 @@ def writer_at(
     )
 
 
-def by_id(batches: list[list[Result]]) -> dict[str, Result]:
+def results_by_id(batches: list[list[Result]]) -> dict[str, Result]:
     return {result.doc_id: result for batch in batches for result in batch}
