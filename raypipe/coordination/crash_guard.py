@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from raypipe.coordination.run_coordinator import MAX_WORKER_DEATHS, Coordinator
-from raypipe.core.book import BookError, Failure, Row
+from raypipe.core.book import Failure, Row
+from raypipe.core.errors import BookError
 
 STOP_CHECK_INTERVAL_S = 1.0
 """Seconds between two checks, within a batch, whether the run stops; each costs about 1 ms."""
@@ -38,13 +39,13 @@ class CrashGuard:
             The rows, and whether to process them one by one with `isolate`, because a worker
             died on this batch.
         """
-        ids = [row.book.book_id for row in rows if row.open]
+        ids = [row.book.book_id for row in rows if row.is_open]
         if not ids:
             return rows, False
         self._checked_at = time.monotonic()
         decision = self.coordinator.start(self.stage, ids)
         if reason := decision.stop_reason:
-            return [replace(row, left=reason) if row.open else row for row in rows], False
+            return [replace(row, left=reason) if row.is_open else row for row in rows], False
         return rows, any(decision.worker_deaths)
 
     def stop_reason(self) -> str:

@@ -1,7 +1,7 @@
-"""The row contract: what travels between the stages, and its Arrow schemas.
+"""The row contract: the data that travels between the stages, and its Arrow schemas.
 
-A *parcel* is one Ray row that carries a few books, so that one Ray task works on exactly the
-books we chose for it: Ray cuts and merges blocks by bytes, never by our count.
+A batch of books is a single row of Ray. Ray splits and merges blocks by their bytes, so this is
+the way to decide which books a Ray task processes.
 """
 
 from __future__ import annotations
@@ -17,84 +17,38 @@ import orjson
 import pyarrow as pa
 
 
-class BookError(Exception):
-    """One book cannot be done; its neighbors can.
-
-    Args:
-        kind: A short stable word, see `raypipe.ledger.failures.KINDS`.
-        message: What happened, for a person; never the book's text.
-        retryable: Whether a later run may succeed without the book changing.
-    """
-
-    def __init__(self, kind: str, message: str, *, retryable: bool = False) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.message = message
-        self.retryable = retryable
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by keyword: Exception's own way loses `retryable`."""
-        return (_book_error, (self.kind, self.message, self.retryable))
-
-
-def _book_error(kind: str, message: str, retryable: bool) -> BookError:
-    return BookError(kind, message, retryable=retryable)
-
-
-class LeftError(Exception):
-    """A book is left for another run: a stop or the budget came first.
-
-    Args:
-        reason: Why, for a person.
-        stops: Nothing else may begin either (the budget is used up); the run stops.
-    """
-
-    def __init__(self, reason: str, *, stops: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.stops = stops
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by keyword: Exception's own way loses `stops`."""
-        return (_left_error, (self.reason, self.stops))
-
-
-def _left_error(reason: str, stops: bool) -> LeftError:
-    return LeftError(reason, stops=stops)
-
-
 @dataclass(frozen=True, slots=True)
 class Book:
-    """A source object as the listing shows it, before any GET."""
+    """A book as the listing of its source describes it, before any GET."""
 
     book_id: str
     key: str
     etag: str
     size: int
     modified: float  # seconds since the epoch, UTC
-    attempts: int = 0  # failed attempts so far at this ETag and recipe
-    part: str = ""  # the documents part that already holds this book's summary, if any
+    attempts: int = 0  # failed attempts so far with this ETag and recipe
+    part: str = ""  # part of the documents that already holds a summary of this book, or ''
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a book is not in the index, as recorded and shown."""
+    """Why a book is not in the index, as it is recorded and shown."""
 
     stage: str  # read | text | summarize | embed | index
     kind: str
     message: str
     retryable: bool
-    attempts: int  # this one included
+    attempts: int  # including this attempt
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A finished book: what the documents parquet keeps and OpenSearch indexes."""
+    """A finished book, as it is kept in the documents parquet and indexed in OpenSearch."""
 
     book_id: str
     key: str
     etag: str
-    source: str  # the store's identity, e.g. s3://bucket
+    source: str  # identity of the book source, e.g. s3://bucket
     size: int
     modified: float
     title: str
@@ -118,36 +72,36 @@ class Document:
     finished_at: float
     node_id: str
     summary_vector: tuple[float, ...]  # shape (dimension,), float32
-    # What only a model tells.
+    # Only a model fills these.
     genre: str = ""
     setting: str = ""
     period: str = ""
     plot: str = ""
     themes: tuple[str, ...] = ()
     characters: tuple[str, ...] = ()
-    sections: tuple[str, ...] = ()  # of each part of the book, its heading first
-    degraded: str = ""  # why the summary is the fallback's and not the model's
+    sections: tuple[str, ...] = ()  # a summary of each part of the book, after its heading
+    degraded: str = ""  # why the summary comes from the fallback and not from the model
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One book on its way: exactly one of document, failure and left is set at the end."""
+    """A book between the stages; the last stage sees exactly one of document, failure and left."""
 
     book: Book
     document: Document | None = None
     failure: Failure | None = None
-    left: str = ""  # why it was not begun: stop, breaker
+    left: str = ""  # why the book is left for another run: stop, breaker
 
     @property
-    def open(self) -> bool:
-        """Whether the next stage has work to do on this row."""
+    def is_open(self) -> bool:
+        """Whether the next stage has to process this row."""
         return self.failure is None and not self.left
 
 
 MODEL_FIELDS = (
     *("genre", "setting", "period", "plot", "themes", "characters", "sections", "degraded"),
 )
-"""Fields of a document that only a model fills."""
+"""Fields of `Document` that only a model fills."""
 
 DOCUMENT_SCHEMA = pa.schema(
     [
@@ -188,62 +142,70 @@ DOCUMENT_SCHEMA = pa.schema(
         ("summary_vector", pa.list_(pa.float32())),
     ]
 )
-_LISTS = tuple(one.name for one in DOCUMENT_SCHEMA if pa.types.is_list(one.type))
-_TEXTS = tuple(one.name for one in DOCUMENT_SCHEMA if pa.types.is_string(one.type))
+_LIST_COLUMNS = tuple(field.name for field in DOCUMENT_SCHEMA if pa.types.is_list(field.type))
+_TEXT_COLUMNS = tuple(field.name for field in DOCUMENT_SCHEMA if pa.types.is_string(field.type))
+
 BATCH_SCHEMA = pa.schema([("books", pa.int32()), ("rows", pa.binary())])
-"""One row: how many books, and their rows as JSON (building nested Arrow took 20 times longer)."""
+"""A batch: number of books, and their rows as JSON. Building nested Arrow took 20 times longer."""
 
 
 def book_id(source: str, key: str) -> str:
-    """Return the stable id of a book, which is also its OpenSearch `_id`.
+    """Return the stable id of a book, which is also its `_id` in OpenSearch.
 
     Args:
-        source: The store's identity, the same wherever the run happens.
-        key: The object's key in that store.
+        source: Identity of the book source, the same wherever a run happens.
+        key: Key of the book in that source.
 
     Returns:
-        64 hex digits: OpenSearch allows ids of 512 bytes, keys may be longer.
+        64 hex digits. A key itself may exceed the 512 bytes of an OpenSearch id.
     """
     return hashlib.sha256(f"{source}\0{key}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def to_table(rows: Iterable[Row]) -> pa.Table:
-    """Return the rows as one parcel: a table of one row."""
-    parcel = list(rows)
-    return pa.table({"books": [len(parcel)], "rows": [_encoded(parcel)]}, schema=BATCH_SCHEMA)
+    """Return rows as a batch: a table of `BATCH_SCHEMA` with a single row."""
+    batch = list(rows)
+    return pa.table({"books": [len(batch)], "rows": [_encode(batch)]}, schema=BATCH_SCHEMA)
 
 
-def from_table(parcels: pa.Table) -> list[Row]:
-    """Return the rows of all parcels in a table."""
-    return [_row(cell) for data in parcels["rows"] for cell in orjson.loads(data.as_py())]
+def from_table(batches: pa.Table) -> list[Row]:
+    """Return the rows of all batches in a table of `BATCH_SCHEMA`."""
+    return [_decode(cell) for data in batches["rows"] for cell in orjson.loads(data.as_py())]
 
 
 def documents_table(documents: Iterable[Document]) -> pa.Table:
     """Return documents as a table of `DOCUMENT_SCHEMA`."""
-    return pa.Table.from_pylist([_flat(doc) for doc in documents], schema=DOCUMENT_SCHEMA)
+    return pa.Table.from_pylist(
+        [_cells_of(document) for document in documents], schema=DOCUMENT_SCHEMA
+    )
 
 
-def document_from(cell: dict[str, Any]) -> Document:
-    """Return a document from a row of `DOCUMENT_SCHEMA` as a dict; older ones lack some cells."""
-    lists = {name: tuple(cell[name] or ()) for name in _LISTS}
-    texts = {name: cell[name] or "" for name in _TEXTS}
-    return Document(**{**cell, **lists, **texts})
+def document_from(cells: dict[str, Any]) -> Document:
+    """Return a document from a row of `DOCUMENT_SCHEMA`.
+
+    Args:
+        cells: Values by column; null in columns that an older version of raypipe did not write.
+    """
+    lists = {name: tuple(cells[name] or ()) for name in _LIST_COLUMNS}
+    texts = {name: cells[name] or "" for name in _TEXT_COLUMNS}
+    return Document(**{**cells, **lists, **texts})
 
 
-def _flat(part: Document) -> dict[str, Any]:
-    return {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+def _cells_of(document: Document) -> dict[str, Any]:
+    fields = dataclasses.fields(document)
+    return {field.name: getattr(document, field.name) for field in fields}
 
 
-def _encoded(parcel: list[Row]) -> bytes:
+def _encode(batch: list[Row]) -> bytes:
     try:
-        return orjson.dumps(parcel)
+        return orjson.dumps(batch)
     except orjson.JSONEncodeError:
-        # Half a surrogate pair is no text; one in a model's answer must not end the parcel.
-        cells = [dataclasses.asdict(row) for row in parcel]
-        return json.dumps(cells, ensure_ascii=False).encode("utf-8", "replace")
+        # Half a surrogate pair in a model's answer is not valid text; replace the character.
+        rows = [dataclasses.asdict(row) for row in batch]
+        return json.dumps(rows, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def _row(cell: dict[str, Any]) -> Row:
+def _decode(cell: dict[str, Any]) -> Row:
     return Row(
         book=Book(**cell["book"]),
         document=document_from(cell["document"]) if cell["document"] else None,

@@ -1,11 +1,59 @@
-"""What stops a whole command, as one line for the person who typed it."""
+"""Errors that cross packages: of a command, of a book, and of a book left for another run."""
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class SetupError(Exception):
-    """The command could not be done: what happened, and the way out, in one line."""
+    """A command cannot be carried out; the message is one line with the cause and the fix."""
 
 
 class OptionError(Exception):
-    """A person's option is wrong: which one, and its choices, in one line."""
+    """An option is wrong; the message is one line with the option and its valid values."""
+
+
+class BookError(Exception):
+    """A book cannot be processed; other books can.
+
+    Args:
+        kind: A short stable word, see `raypipe.ledger.failures.KINDS`.
+        message: What happened, for messages. It must not quote the text of the book.
+        retryable: Whether a later run may succeed with the same book.
+    """
+
+    def __init__(self, kind: str, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.retryable = retryable
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with all arguments: the default of Exception loses `retryable`."""
+        return (_book_error, (self.kind, self.message, self.retryable))
+
+
+def _book_error(kind: str, message: str, retryable: bool) -> BookError:
+    return BookError(kind, message, retryable=retryable)
+
+
+class BookLeftError(Exception):
+    """A book is left for another run, because of a stop or an exhausted budget.
+
+    Args:
+        reason: Why, for messages.
+        stops: Whether the whole run must stop, because the budget is used up.
+    """
+
+    def __init__(self, reason: str, *, stops: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.stops = stops
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with all arguments: the default of Exception loses `stops`."""
+        return (_book_left_error, (self.reason, self.stops))
+
+
+def _book_left_error(reason: str, stops: bool) -> BookLeftError:
+    return BookLeftError(reason, stops=stops)

@@ -1,7 +1,7 @@
-"""Three nested fingerprints of how a document comes to be: text, summary, document.
+"""Fingerprint how documents are made: three nested hashes for text, summary and document.
 
-Identity is content and recipe, never a name: what does not change a document (endpoint, region,
-workers, batch sizes, the k-NN engine) must not stand in a part's identity.
+An identity holds everything that changes a document and nothing else: endpoint, region, workers,
+batch sizes and the k-NN engine must not be part of it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 DOCUMENT_VERSION = 1
-"""What a document's fields mean; raised when finished documents must be made anew."""
+"""Meaning of a document's fields; increase it if finished documents must be recomputed."""
 
-_DIGITS = 16  # 64 bits: a state sees a handful of recipes
+_DIGITS = 16  # 64 bits are enough: a state has a handful of recipes
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class Recipe:
     """Fingerprints of 16 hex digits each.
 
     Args:
-        text: What turns bytes into clean text and sentences.
-        summary: The text recipe and what summarizes it.
-        document: The summary recipe, what embeds it, and the document's schema.
+        text: Hash of the cleaner and the sentence splitter.
+        summary: Hash of the text recipe and the summarizer.
+        document: Hash of the summary recipe, the embedder and the version of the document.
     """
 
     text: str
@@ -40,36 +40,43 @@ def recipe_of(
     embedder: Mapping[str, Any],
     document_version: int = DOCUMENT_VERSION,
 ) -> Recipe:
-    """Return the recipe of three parts by their identities.
+    """Return the recipe of a cleaner, a summarizer and an embedder.
 
     Args:
-        text: Identity of cleaner and splitter.
+        text: Identity of the cleaner and the sentence splitter.
         summarizer: Identity of the summarizer: model, parameters, prompts, schema.
         embedder: Identity of the embedder: model, dimension, normalization.
-        document_version: Version of the document's fields.
+        document_version: Version of the fields of a document.
 
     Raises:
-        TypeError: An identity holds something other than mappings, lists and plain values.
-        ValueError: An identity holds a number that is not finite.
+        TypeError: An identity contains a value other than mappings, lists, strings, numbers,
+            booleans and None.
+        ValueError: An identity contains a number that is not finite.
     """
-    first = fingerprint({"text": text})
-    second = fingerprint({"text": first, "summarizer": summarizer})
-    third = fingerprint({"summary": second, "embedder": embedder, "version": document_version})
-    return Recipe(first, second, third)
+    text_hash = fingerprint({"text": text})
+    summary_hash = fingerprint({"text": text_hash, "summarizer": summarizer})
+    document_hash = fingerprint(
+        {"summary": summary_hash, "embedder": embedder, "version": document_version}
+    )
+    return Recipe(text_hash, summary_hash, document_hash)
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
-    """Return 16 hex digits that are equal exactly where identities are.
+    """Return 16 hex digits that are equal for equal identities.
 
-    The order of keys does not count, nor whether a whole number was written 1 or 1.0.
+    The order of keys is ignored, and so is the difference between 1 and 1.0.
+
+    Raises:
+        TypeError: The identity contains a value that is not plain, see `recipe_of`.
+        ValueError: The identity contains a number that is not finite.
     """
-    canonical = json.dumps(_plain(identity), sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(_normalize(identity), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:_DIGITS]
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Return one line for each value that differs between two identities, by its path."""
-    before, after = _flat(_plain(old)), _flat(_plain(new))
+    """Return a line `path: old -> new` for each value that differs between two identities."""
+    before, after = _flatten(_normalize(old)), _flatten(_normalize(new))
     return [
         f"{path}: {before.get(path, 'nothing')} -> {after.get(path, 'nothing')}"
         for path in sorted({*before, *after})
@@ -77,28 +84,29 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _plain(value: Any) -> Any:
-    """Return a value as JSON writes it in one way only."""
+def _normalize(value: Any) -> Any:
+    """Return a value in the only form that is hashed."""
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
-            raise TypeError(f"an identity's keys are strings: {list(value)}")
-        return {key: _plain(inner) for key, inner in value.items()}
+            raise TypeError(f"the keys of an identity must be strings: {list(value)}")
+        return {key: _normalize(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [_normalize(inner) for inner in value]
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"an identity's numbers are finite: {value}")
-        # YAML and a command line may turn 0 into 0.0 and back.
+            raise ValueError(f"the numbers of an identity must be finite: {value}")
+        # YAML and the command line may turn 0 into 0.0 and back.
         return int(value) if value.is_integer() else value
     if value is None or isinstance(value, str | int):
         return value
-    raise TypeError(f"not a plain value for an identity: {type(value).__name__}")
+    raise TypeError(f"an identity may not contain a value of type {type(value).__name__}")
 
 
-def _flat(value: Any, path: str = "") -> dict[str, str]:
+def _flatten(value: Any, path: str = "") -> dict[str, str]:
+    """Return the JSON of each innermost value, by its path."""
     if not isinstance(value, dict):
         return {path: json.dumps(value)}
     flat: dict[str, str] = {}
     for key, inner in value.items():
-        flat |= _flat(inner, f"{path}.{key}" if path else key)
+        flat |= _flatten(inner, f"{path}.{key}" if path else key)
     return flat

@@ -1,4 +1,4 @@
-"""Which hosts are this very machine."""
+"""Recognize host names and addresses of this machine."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address, without brackets and port, is each machine's own."""
-    # Short forms such as 127.1 are no addresses for `ipaddress`, but reach this machine.
+    """Whether a host name or address is the loopback of the machine that uses it.
+
+    Args:
+        host: Host without brackets and port.
+    """
+    # `ipaddress` rejects short forms such as 127.1, which reach this machine all the same.
     if host.startswith(("127.", "localhost")):
         return True
     try:

@@ -1,12 +1,11 @@
-"""Typed options that raypipe reads itself; parts have their own in their classes."""
+"""Typed options of the pipeline; the options of exchangeable parts are in their classes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-LEAST_OBJECT_STORE_MB = 75
-"""Ray starts with no less shared memory (`ray_constants.OBJECT_STORE_MINIMUM_MEMORY_BYTES`)."""
-
+MIN_OBJECT_STORE_MB = 75
+"""Least shared memory with which Ray starts (`ray_constants.OBJECT_STORE_MINIMUM_MEMORY_BYTES`)."""
 
 SCALES: dict[str, int | None] = {
     "small": 100,
@@ -14,18 +13,18 @@ SCALES: dict[str, int | None] = {
     "large": 10_000,
     "very_large": None,
 }
-"""The presets of conf/scale/, and for how many books each is meant at most."""
+"""Presets of conf/scale/, with the largest number of books that each is meant for."""
 
 
 @dataclass
 class StageOptions:
-    """One pool of actors.
+    """A pool of actors.
 
     Args:
-        workers: Actors in the pool.
-        num_cpus: Share of a core that each actor reserves; at most 0.1 for one that only waits.
-        memory_mb: Memory that each actor takes, for the check at the start.
-        num_gpus: GPUs that each actor reserves, a share of one or whole ones.
+        workers: Number of actors.
+        num_cpus: CPU cores that each actor reserves; at most 0.1 for an actor that only waits.
+        memory_mb: Memory of each actor in MB, for the check at the start of a run.
+        num_gpus: GPUs that each actor reserves: a fraction of a GPU, or a whole number.
     """
 
     workers: int = 1
@@ -34,27 +33,27 @@ class StageOptions:
     num_gpus: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
-        at_least("workers", self.workers, 1)
-        at_least("num_cpus", self.num_cpus, 0)
-        at_least("num_gpus", self.num_gpus, 0)
-        at_least("memory_mb", self.memory_mb, 0)
+        """Check the values."""
+        check_at_least("workers", self.workers, 1)
+        check_at_least("num_cpus", self.num_cpus, 0)
+        check_at_least("num_gpus", self.num_gpus, 0)
+        check_at_least("memory_mb", self.memory_mb, 0)
 
 
 @dataclass
 class SummarizeOptions:
-    """The pool that reads and summarizes.
+    """The pool of actors that read and summarize.
 
     Args:
-        workers: Actors in the pool; None = one a core, as far as cores and memory hold them.
-        num_cpus: Share of a core that each reserves; None = an even share of what the other
-            stages leave, at most 0.6, or 0.1 where it waits for a model.
-        memory_mb: Memory that each actor takes, for the check at the start.
-        calls_per_worker: Parcels that one actor works on at once; None = 1 where it computes, as
-            many as keep the models' calls in flight where it waits for them.
-        books_per_task: Most books in a parcel, the unit of Ray's work and retries; one where a
-            model is called, for a parcel ends with its slowest book.
-        bytes_per_task: Most source bytes in a parcel, so that large books wait for few others.
+        workers: Number of actors; None for one per core, limited by cores and memory.
+        num_cpus: CPU cores that each actor reserves; None for an even share of the cores that the
+            other stages leave, at most 0.6, or 0.1 if the actor waits for a model.
+        memory_mb: Memory of each actor in MB, for the check at the start of a run.
+        calls_per_worker: Batches of books that an actor processes at the same time; None for 1 if
+            the actor computes, or for as many as keep the allowed model calls in flight.
+        books_per_task: Maximum number of books in a batch, which Ray schedules and retries as a
+            whole. It is 1 if a model is called, because a batch ends with its slowest book.
+        bytes_per_task: Maximum source bytes of a batch, so that large books delay few others.
     """
 
     workers: int | None = None
@@ -65,26 +64,26 @@ class SummarizeOptions:
     bytes_per_task: int = 4_000_000
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the values."""
         if self.workers is not None:
-            at_least("workers", self.workers, 1)
+            check_at_least("workers", self.workers, 1)
         if self.num_cpus is not None:
-            at_least("num_cpus", self.num_cpus, 0)
-        at_least("memory_mb", self.memory_mb, 0)
+            check_at_least("num_cpus", self.num_cpus, 0)
+        check_at_least("memory_mb", self.memory_mb, 0)
         if self.calls_per_worker is not None:
-            at_least("calls_per_worker", self.calls_per_worker, 1)
-        at_least("books_per_task", self.books_per_task, 1)
-        at_least("bytes_per_task", self.bytes_per_task, 1)
+            check_at_least("calls_per_worker", self.calls_per_worker, 1)
+        check_at_least("books_per_task", self.books_per_task, 1)
+        check_at_least("bytes_per_task", self.bytes_per_task, 1)
 
 
 @dataclass
 class WriteOptions:
-    """The write tasks.
+    """The tasks that write to the ledger and to OpenSearch.
 
     Args:
-        tasks: Write tasks at once.
-        num_cpus: Share of a core that each reserves.
-        memory_mb: Memory that each takes, for the check at the start.
+        tasks: Number of concurrent write tasks.
+        num_cpus: CPU cores that each task reserves.
+        memory_mb: Memory of each task in MB, for the check at the start of a run.
     """
 
     tasks: int = 2
@@ -92,22 +91,23 @@ class WriteOptions:
     memory_mb: int = 180
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
-        at_least("tasks", self.tasks, 1)
-        at_least("num_cpus", self.num_cpus, 0)
-        at_least("memory_mb", self.memory_mb, 0)
+        """Check the values."""
+        check_at_least("tasks", self.tasks, 1)
+        check_at_least("num_cpus", self.num_cpus, 0)
+        check_at_least("memory_mb", self.memory_mb, 0)
 
 
 @dataclass
 class Stages:
-    """The sizes of the graph; presets stand in conf/scale/.
+    """Sizes of the stages. Presets are in conf/scale/.
 
     Args:
-        preset: The name of the preset, for a hint when another suits the listing; '' = none.
-        check_memory: Whether a local run is refused that this machine's memory cannot hold.
-        summarize: The pool that reads and summarizes.
-        embed: The pool that embeds.
-        write: The write tasks.
+        preset: Name of the preset, to suggest another preset if the number of books asks for
+            it; '' for no suggestion.
+        check_memory: Whether a local run that needs more memory than the machine has is refused.
+        summarize: The pool of actors that read and summarize.
+        embed: The pool of actors that embed.
+        write: The tasks that write.
     """
 
     preset: str = ""
@@ -119,12 +119,12 @@ class Stages:
 
 @dataclass
 class BreakerOptions:
-    """When a run stops by itself because the books fail.
+    """When a run stops because too many books fail.
 
     Args:
-        first: Stop when the first this many books all fail in the same way; 0 = never.
-        window: Look at this many last books; 0 = never.
-        max_share: Stop when more than this share of the window failed.
+        first: Stop if the first `first` books all fail with the same kind; 0 to turn this off.
+        window: Number of latest books that `max_share` is applied to; 0 to turn this off.
+        max_share: Stop if more than this share of the window failed.
     """
 
     first: int = 20
@@ -132,9 +132,9 @@ class BreakerOptions:
     max_share: float = 0.5
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
-        at_least("first", self.first, 0)
-        at_least("window", self.window, 0)
+        """Check the values."""
+        check_at_least("first", self.first, 0)
+        check_at_least("window", self.window, 0)
         if not 0 < self.max_share <= 1:
             raise ValueError(f"max_share={self.max_share} is not between 0 and 1")
 
@@ -144,15 +144,16 @@ INDEX_MODES = ("auto", "alias", "inplace")
 
 @dataclass
 class IndexOptions:
-    """How an index changes.
+    """How an index is updated.
 
     Args:
-        mode: `alias` builds a new index beside the one that is served and lets the alias go over
-            when it is whole, `inplace` writes into the one that is served; `auto` builds where
-            that one holds another recipe or does not fit, and else writes into it.
-        keep: Old indices that are kept, to go back to.
-        tune_from: From so many documents on, a new index is loaded without replicas and refreshes.
-        force_merge: Segments a shard that a new index is merged to; None = it is not.
+        mode: `alias` builds a new index and switches the alias when the index is complete.
+            `inplace` writes into the served index. `auto` builds a new index if the served one
+            has another recipe or an incompatible mapping, and else writes into the served one.
+        keep: Number of old indices to keep for a rollback.
+        tune_from: Disable replicas and refresh while loading indices with at least this many
+            documents.
+        force_merge: Number of segments per shard to merge a new index to; None for no merge.
     """
 
     mode: str = "auto"
@@ -161,27 +162,27 @@ class IndexOptions:
     force_merge: int | None = None
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the values."""
         if self.mode not in INDEX_MODES:
             raise ValueError(f"mode={self.mode}: choose one of {', '.join(INDEX_MODES)}")
-        at_least("keep", self.keep, 0)
-        at_least("tune_from", self.tune_from, 0)
+        check_at_least("keep", self.keep, 0)
+        check_at_least("tune_from", self.tune_from, 0)
         if self.force_merge is not None:
-            at_least("force_merge", self.force_merge, 1)
+            check_at_least("force_merge", self.force_merge, 1)
 
 
 @dataclass
 class QuotaOptions:
-    """What the models' account may take, over all workers.
+    """Quota of the models' account, shared by all workers.
 
     Args:
-        managed: Whether tokens and requests are counted and throttling is learned from; False
-            where the server has no quota, only a limit of calls in flight.
-        tokens_per_minute: Quota tokens a minute; None = not known, found out by throttling.
-        requests_per_minute: Requests a minute; None = no limit.
-        tokens_per_day: Quota tokens in 24 hours; None = no limit.
-        max_in_flight: Most calls in flight.
-        account: Tells accounts apart on one cluster, where one profile does not.
+        managed: Whether to count tokens and requests and to adapt to throttling. False for a
+            server without a quota: only calls in flight are limited.
+        tokens_per_minute: Quota tokens per minute; None if unknown, to find it by throttling.
+        requests_per_minute: Requests per minute; None for no limit.
+        tokens_per_day: Quota tokens in 24 hours; None for no limit.
+        max_in_flight: Maximum number of calls in flight.
+        account: Name that separates accounts on a cluster if their profile is the same.
     """
 
     managed: bool = True
@@ -192,11 +193,11 @@ class QuotaOptions:
     account: str = ""
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the values."""
         for name in ("tokens_per_minute", "requests_per_minute", "tokens_per_day"):
             if getattr(self, name) is not None:
-                at_least(name, getattr(self, name), 1)
-        at_least("max_in_flight", self.max_in_flight, 1)
+                check_at_least(name, getattr(self, name), 1)
+        check_at_least("max_in_flight", self.max_in_flight, 1)
 
 
 BUDGET_SCOPES = ("state", "run")
@@ -204,12 +205,12 @@ BUDGET_SCOPES = ("state", "run")
 
 @dataclass
 class BudgetOptions:
-    """What models may cost.
+    """Limits of the cost of models.
 
     Args:
-        max_usd: Most dollars; None = no limit.
-        max_tokens: Most tokens, input and output together; None = no limit.
-        scope: `state` counts all that this state ever paid for, `run` this run alone.
+        max_usd: Maximum cost in US dollars; None for no limit.
+        max_tokens: Maximum number of input and output tokens together; None for no limit.
+        scope: `state` counts every call ever paid for in the state, `run` this run alone.
     """
 
     max_usd: float | None = None
@@ -217,10 +218,10 @@ class BudgetOptions:
     scope: str = "state"
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the values."""
         for name in ("max_usd", "max_tokens"):
             if getattr(self, name) is not None:
-                at_least(name, getattr(self, name), 0)
+                check_at_least(name, getattr(self, name), 0)
         if self.scope not in BUDGET_SCOPES:
             raise ValueError(f"scope={self.scope}: choose {' or '.join(BUDGET_SCOPES)}")
 
@@ -230,12 +231,12 @@ class RayOptions:
     """Where Ray runs.
 
     Args:
-        address: `local` starts one here; `auto` or an address joins a running cluster.
-        num_cpus: Cores for a local Ray, None = all; of a cluster, what it can grow to where Ray
-            does not know it.
-        dashboard: Whether a local Ray has its dashboard (about two seconds of start).
-        object_store_mb: Shared memory of a local Ray; None = Ray's own choice.
-        temp_dir: Where a local Ray keeps its session; None = Ray's own choice.
+        address: `local` to start Ray on this machine; `auto` or an address to join a cluster.
+        num_cpus: CPU cores of a local Ray, None for all. For a cluster, the number of cores it
+            can grow to, if Ray does not know it.
+        dashboard: Whether a local Ray starts its dashboard, which takes about two seconds.
+        object_store_mb: Shared memory of a local Ray in MB; None for Ray's default.
+        temp_dir: Folder of a local Ray's session; None for Ray's default.
     """
 
     address: str = "local"
@@ -245,19 +246,19 @@ class RayOptions:
     temp_dir: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the values."""
         if self.num_cpus is not None:
-            at_least("num_cpus", self.num_cpus, 1)
+            check_at_least("num_cpus", self.num_cpus, 1)
         if self.object_store_mb is not None:
-            at_least("object_store_mb", self.object_store_mb, LEAST_OBJECT_STORE_MB)
+            check_at_least("object_store_mb", self.object_store_mb, MIN_OBJECT_STORE_MB)
 
 
 @dataclass
 class StateOptions:
-    """Where the ledger is kept.
+    """Where the state is kept: ledger, documents and cache.
 
     Args:
-        uri: A folder, or s3://bucket/prefix (needed on a cluster).
+        uri: A folder, or s3://bucket/prefix, which a cluster needs.
     """
 
     uri: str = "raypipe-data/state"
@@ -265,22 +266,22 @@ class StateOptions:
 
 @dataclass
 class EmbeddedOptions:
-    """What raypipe starts on this machine by itself.
+    """Services that raypipe starts on this machine.
 
     Args:
-        data: Folder of the embedded services.
+        data: Folder in which the embedded services keep their data.
     """
 
     data: str = "raypipe-data"
 
 
 def check_output(output: str) -> None:
-    """Raise ValueError unless the output format is one we know."""
+    """Raise ValueError if the output format is unknown."""
     if output not in ("text", "json"):
         raise ValueError(f"output={output}: choose text or json")
 
 
-def at_least(name: str, value: float, least: float) -> None:
-    """Raise ValueError if a value is too small."""
+def check_at_least(name: str, value: float, least: float) -> None:
+    """Raise ValueError if an option's value is less than `least`."""
     if value < least:
         raise ValueError(f"{name}={value} must be at least {least}")

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.core.per_process import PerProcess
 from raypipe.embedders.protocol import InputType
 from raypipe.models.calling.caller import ModelCaller
@@ -98,7 +98,7 @@ class ModelEmbedder:
 
         Raises:
             BookError: The model did not answer, or its answer has no usable vectors.
-            LeftError: The run stops, or the budget does not cover the call.
+            BookLeftError: The run stops, or the budget does not cover the call.
             SetupError: No call can succeed.
         """
         vectors = np.full((len(texts), self.dimension), self.dimension**-0.5, dtype=np.float32)

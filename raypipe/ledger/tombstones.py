@@ -36,7 +36,7 @@ class Tombstones:
 
     state: State
 
-    def standing(self) -> set[str]:
+    def active(self) -> set[str]:
         """Return the ids of the books that are removed now."""
         rows = self._parts().latest(["book_id", "removed"])
         return set(rows.filter(rows["removed"])["book_id"].to_pylist())

@@ -15,8 +15,7 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raypipe.core.book import LeftError
-from raypipe.core.errors import SetupError
+from raypipe.core.errors import BookLeftError, SetupError
 from raypipe.core.options import QuotaOptions
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.quota.batch_client import TRIES, QuotaBatchClient, ends_again
@@ -72,7 +71,7 @@ class RemoteQuotaClient:
             stop_check: Not asked: `stop` makes the broker end the wait of all workers.
 
         Raises:
-            LeftError: The run stops, or the budget holds no such call.
+            BookLeftError: The run stops, or the budget holds no such call.
             SetupError: No such call can ever be made, or the actor cannot be had.
         """
         while True:
@@ -82,7 +81,7 @@ class RemoteQuotaClient:
             if answer.kind == "setup":
                 raise SetupError(answer.reason)
             if answer.kind != "again":
-                raise LeftError(answer.reason, stops=answer.kind == "budget")
+                raise BookLeftError(answer.reason, stops=answer.kind == "budget")
 
     def settle(self, lease: Lease, spent: CallOutcome) -> None:
         """Give back what a call did not take; it arrives, or the actor's heir is told of it."""

@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from raypipe.core.book import LeftError
+from raypipe.core.errors import BookLeftError
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.quota.protocol import CallOutcome, CallRequest, Lease, Totals
 
@@ -54,13 +54,13 @@ class LocalQuotaClient:
             stop_check: Returns the stop reason; asked twice a second.
 
         Raises:
-            LeftError: The wait was stopped.
+            BookLeftError: The wait was stopped.
         """
         spread = random.random()
         with self._free:
             while (wait_s := self._wait_s(spread)) > 0:
                 if why := stop_check():
-                    raise LeftError(why)
+                    raise BookLeftError(why)
                 self._free.wait(min(wait_s, _LOOK_S))
             self._last += 1
             self._leases[self._last] = time.monotonic()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from raypipe.core.options import at_least
+from raypipe.core.options import check_at_least
 
 OVER_LIMIT = ("throttle", "queue")
 STEP_KEYS = ("fault", "set", "contains", "nth", "times", "seconds")
@@ -30,7 +30,7 @@ class LatencyOptions:
     def __post_init__(self) -> None:
         """Check the values."""
         for option in fields(self):
-            at_least(option.name, getattr(self, option.name), 0)
+            check_at_least(option.name, getattr(self, option.name), 0)
 
 
 @dataclass
@@ -57,8 +57,8 @@ class ServerQuotaOptions:
         """Check the values."""
         for name in ("tokens_per_minute", "tokens_per_day", "requests_per_minute"):
             if getattr(self, name) is not None:
-                at_least(name, getattr(self, name), 1)
-        at_least("burndown", self.burndown, 0)
+                check_at_least(name, getattr(self, name), 1)
+        check_at_least("burndown", self.burndown, 0)
         if self.capacity_s <= 0:
             raise ValueError(f"capacity_s={self.capacity_s} must be more than 0")
         if not 0 <= self.start_level <= 1:
@@ -80,7 +80,7 @@ class ConcurrencyOptions:
     def __post_init__(self) -> None:
         """Check the values."""
         if self.limit is not None:
-            at_least("limit", self.limit, 1)
+            check_at_least("limit", self.limit, 1)
         if self.over_limit not in OVER_LIMIT:
             raise ValueError(f"over_limit={self.over_limit}: choose {' or '.join(OVER_LIMIT)}")
 
@@ -138,7 +138,7 @@ class FaultOptions:
                 raise ValueError(f"{name}={getattr(self, name)} must be between 0 and 1")
         if (total := sum(getattr(self, name) for name in FAULTS)) > 1 + 1e-9:
             raise ValueError(f"the shares of all faults add up to {total:g}; the maximum is 1")
-        at_least("hang_s", self.hang_s, 0)
+        check_at_least("hang_s", self.hang_s, 0)
         for number, step in enumerate(self.script):
             _check_step(f"script[{number}]", step)
 
@@ -164,7 +164,7 @@ def _check_step(name: str, step: Any) -> None:
         value = step.get(key, least)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{name}: {key}={value} is not a number")
-        at_least(f"{name}: {key}", value, least)
+        check_at_least(f"{name}: {key}", value, least)
 
 
 @dataclass
@@ -187,9 +187,9 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        at_least("context_tokens", self.context_tokens, 1)
-        at_least("max_output_tokens", self.max_output_tokens, 1)
-        at_least("answer_tokens", self.answer_tokens, 1)
+        check_at_least("context_tokens", self.context_tokens, 1)
+        check_at_least("max_output_tokens", self.max_output_tokens, 1)
+        check_at_least("answer_tokens", self.answer_tokens, 1)
         if self.bytes_per_token <= 0:
             raise ValueError(f"bytes_per_token={self.bytes_per_token} must be more than 0")
 

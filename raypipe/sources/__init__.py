@@ -1,4 +1,4 @@
-"""Where books come from: a source lists the books and reads one."""
+"""Where the books are: list them and read one, from S3, a folder, or finished documents."""
 
 from raypipe.sources.protocol import BookSource
 

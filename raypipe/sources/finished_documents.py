@@ -1,22 +1,24 @@
-"""Finished documents as the source of a run: what `index` lists instead of a bucket."""
+"""Finished documents as the source of a run: the `index` command lists them instead of books."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from raypipe.core.book import Book, BookError
+from raypipe.core.book import Book
+from raypipe.core.errors import BookError
+from raypipe.core.s3 import S3Connection
 from raypipe.ledger.documents import DocumentStore
 from raypipe.ledger.tombstones import Tombstones, exclude_books
 
 
 @dataclass(frozen=True)
 class FinishedDocumentSource:
-    """A `BookStore` that lists the newest finished document of each book, and reads none.
+    """A `BookSource` that lists the newest finished document of each book and reads none.
 
     Args:
         documents: The finished documents.
-        recipe: The document recipe whose documents count.
+        recipe: Document recipe; documents of other recipes are ignored.
     """
 
     documents: DocumentStore
@@ -24,34 +26,52 @@ class FinishedDocumentSource:
 
     @property
     def identity(self) -> str:
-        """Name the place: no book gets an id from it, documents bring theirs."""
+        """Return `documents/<recipe>`. No book id is derived from it: documents have theirs."""
         return f"documents/{self.recipe}"
 
     @property
     def selection(self) -> str:
-        """Say which documents are meant, for a person."""
+        """Return which documents are listed, for messages."""
         return f"the finished documents of the recipe {self.recipe} in {self.documents.state.uri}"
 
+    @property
+    def locations(self) -> Mapping[str, str]:
+        """Return no location: the state is checked by itself."""
+        return {}
+
+    @property
+    def connection(self) -> S3Connection | None:
+        """Return None: the documents are in a state that is open already."""
+        return None
+
+    @property
+    def lists_whole_source(self) -> bool:
+        """Return False: a book without a finished document may still be at its source."""
+        return False
+
     def check(self) -> None:
-        """Do nothing: that the documents can be read was seen when they were listed."""
+        """Do nothing: listing the documents has shown that they can be read."""
 
     def list_books(self) -> Iterator[Book]:
         """Yield each book as its newest finished document describes it, in no order.
 
-        Books that were removed at the source are left out.
+        Books with a tombstone are left out.
+
+        Raises:
+            SetupError: The state cannot be read.
         """
-        removed = Tombstones(self.documents.state).standing()
-        for cell in exclude_books(self.documents.newest(self.recipe), removed).to_pylist():
+        deleted = Tombstones(self.documents.state).active()
+        for cell in exclude_books(self.documents.newest(self.recipe), deleted).to_pylist():
             yield Book(**cell)
 
     def selects(self, key: str) -> bool:
-        """Return False: what is not listed here is not gone."""
+        """Return False: a key that is missing here was not deleted from its source."""
         return False
 
     def read(self, book: Book) -> bytes:
-        """Raise `BookError` `lost`: its document was there a moment ago."""
+        """Raise `BookError` of kind `lost`: the listed document no longer exists."""
         raise BookError(
             "lost",
-            f"{book.key}: its finished document is not in the state any more",
+            f"{book.key}: its finished document is no longer in the state",
             retryable=True,
         )

@@ -1,45 +1,61 @@
-"""Where books are: a `BookSource` lists them and reads one."""
+"""The contract of a source of books."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from raypipe.core.book import Book
+from raypipe.core.s3 import S3Connection
 
 
 class BookSource(Protocol):
-    """A place that holds books."""
+    """List the books of a run and read them. Workers get a pickled copy."""
 
     @property
     def identity(self) -> str:
-        """Name this store the same wherever the run happens, e.g. `s3://bucket`."""
+        """Name of the source, the same wherever a run happens, e.g. `s3://bucket`.
+
+        Book ids are derived from it, see `raypipe.core.book.book_id`.
+        """
 
     @property
     def selection(self) -> str:
-        """Say for a person which books are meant: the place, the prefix, the suffixes."""
+        """Place, prefix and suffixes of the books, for messages."""
+
+    @property
+    def locations(self) -> Mapping[str, str]:
+        """URLs and folders that every worker must reach, by the option that sets them."""
+
+    @property
+    def connection(self) -> S3Connection | None:
+        """How S3 is reached, or None for a source that is not on S3."""
+
+    @property
+    def lists_whole_source(self) -> bool:
+        """Whether a book missing from the listing does not exist at the source either."""
 
     def check(self) -> None:
-        """Raise `SetupError` if no book of this store could be read."""
+        """Raise `SetupError` if no book of this source can be read."""
 
     def list_books(self) -> Iterator[Book]:
-        """Yield every book, all pages, from the listing alone.
+        """Yield every book from the listing alone, all pages, without reading any.
 
         Raises:
-            SetupError: The store cannot be listed.
+            SetupError: The source cannot be listed.
         """
 
     def selects(self, key: str) -> bool:
-        """Whether the listing would name a book with this key, if it were there."""
+        """Whether the listing would include an existing book with this key."""
 
     def read(self, book: Book) -> bytes:
-        """Return the book's bytes as they were listed.
+        """Return the bytes of a book, in the version that was listed.
 
         Raises:
-            BookError: This book cannot be read (kind `changed`, `gone`, `denied`, `read`).
+            BookError: The book cannot be read; kind `changed`, `gone`, `denied` or `read`.
         """
 
 
-def endings(suffixes: Sequence[str]) -> str:
-    """Return ` with keys that end with .txt`, or nothing where every key is meant."""
+def describe_suffixes(suffixes: Sequence[str]) -> str:
+    """Return ` with keys that end with .txt`, or '' if every key is selected."""
     return f" with keys that end with {' or '.join(suffixes)}" if suffixes else ""

@@ -1,31 +1,29 @@
-"""Books in an S3 bucket, or in anything that speaks its protocol."""
+"""Books in a bucket of S3, or of another server with the S3 API."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raypipe.core.book import Book, BookError, book_id
-from raypipe.core.errors import SetupError
+from raypipe.core.book import Book, book_id
+from raypipe.core.errors import BookError, SetupError
 from raypipe.core.s3 import S3Connection, explain
-from raypipe.sources.protocol import endings
-
-_FIRST_PAGE = 1
+from raypipe.sources.protocol import describe_suffixes
 
 
 @dataclass(frozen=True)
 class S3BookSource:
-    """The objects of a bucket whose keys fit.
+    """The objects of a bucket; the key of a book is the key of its object.
 
     Args:
-        bucket: The bucket's name.
-        prefix: Only keys that begin so.
-        suffixes: Only keys that end with one of these; empty = all.
-        profile: A profile of the AWS configuration; None = boto3's default.
-        region: The region; None = the profile's.
-        endpoint_url: Another server that speaks S3; None = Amazon's.
-        anonymous: Send unsigned requests (public buckets, the embedded server).
+        bucket: Name of the bucket.
+        prefix: List only keys that begin with this.
+        suffixes: List only keys that end with one of these; empty for all keys.
+        profile: Profile of the AWS configuration; None for boto3's default.
+        region: AWS region; None for the region of the profile.
+        endpoint_url: URL of another server with the S3 API; None for Amazon S3.
+        anonymous: Send unsigned requests, for public buckets and the embedded server.
     """
 
     bucket: str
@@ -38,32 +36,43 @@ class S3BookSource:
 
     @property
     def connection(self) -> S3Connection:
-        """Return how this store is reached; a state on S3 is reached the same way."""
+        """Return how the bucket is reached; a state on S3 uses the same connection."""
         return S3Connection(self.profile, self.region, self.endpoint_url, self.anonymous)
 
     @property
     def identity(self) -> str:
-        """Return `s3://bucket`: bucket names are unique, the endpoint may change."""
+        """Return `s3://bucket`: bucket names are unique, endpoints may change."""
         return f"s3://{self.bucket}"
 
     @property
     def selection(self) -> str:
-        """Return the objects that are meant, for a person."""
-        return f"s3://{self.bucket}/{self.prefix}*{endings(self.suffixes)}"
+        """Return which objects are listed, for messages."""
+        return f"s3://{self.bucket}/{self.prefix}*{describe_suffixes(self.suffixes)}"
+
+    @property
+    def locations(self) -> Mapping[str, str]:
+        """Return the endpoint, if one is set: every worker reads from it."""
+        return {"storage.endpoint_url": self.endpoint_url} if self.endpoint_url else {}
+
+    @property
+    def lists_whole_source(self) -> bool:
+        """Return True."""
+        return True
 
     def check(self) -> None:
-        """Ask for one key.
+        """List one key.
 
         Raises:
-            SetupError: No such bucket, no credentials, no permission, no such endpoint.
+            SetupError: The bucket or the endpoint does not exist, or credentials or permission
+                are missing.
         """
         try:
-            self._page(MaxKeys=_FIRST_PAGE)
+            self._list_page(MaxKeys=1)
         except Exception as error:
             raise self._setup_error(error) from None
 
     def list_books(self) -> Iterator[Book]:
-        """Yield every book, all pages, from the listing alone.
+        """Yield every book from the listing alone, all pages.
 
         Raises:
             SetupError: The bucket cannot be listed.
@@ -71,7 +80,7 @@ class S3BookSource:
         token: str | None = None
         while True:
             try:
-                page = self._page(**({"ContinuationToken": token} if token else {}))
+                page = self._list_page(**({"ContinuationToken": token} if token else {}))
             except Exception as error:
                 raise self._setup_error(error) from None
             for entry in page.get("Contents", ()):
@@ -83,31 +92,32 @@ class S3BookSource:
             token = page.get("NextContinuationToken")
             if not token:
                 raise SetupError(
-                    f"the listing of {self.selection} was cut: the server says that there is more "
-                    "and not where; try again, or look at storage.endpoint_url"
+                    f"the listing of {self.selection} is incomplete: the server announced another "
+                    "page without a token for it; run again, or check storage.endpoint_url"
                 )
 
     def selects(self, key: str) -> bool:
-        """Whether the listing would name a book with this key, if it were there."""
+        """Whether the listing would include an existing book with this key."""
         suffixes = tuple(self.suffixes)
-        # A key that ends in "/" is how consoles show an empty folder.
-        named = not key.endswith("/") and (not suffixes or key.endswith(suffixes))
-        return named and key.startswith(self.prefix)
+        # A key that ends in "/" is the placeholder that consoles create for an empty folder.
+        is_book = not key.endswith("/") and (not suffixes or key.endswith(suffixes))
+        return is_book and key.startswith(self.prefix)
 
     def read(self, book: Book) -> bytes:
-        """Return the book's bytes, if it still is what was listed.
+        """Return the bytes of a book, in the version that was listed.
 
         Raises:
-            BookError: It changed, is gone, is denied, or S3 did not deliver it.
+            BookError: The object changed (`changed`), was deleted (`gone`), may not be read
+                (`denied`), is archived (`archived`), or reading failed (`read`).
         """
         from botocore.exceptions import BotoCoreError, ClientError
         from urllib3.exceptions import HTTPError
 
         try:
-            answer = self.connection.client().get_object(
+            response = self.connection.client().get_object(
                 Bucket=self.bucket, Key=book.key, IfMatch=f'"{book.etag}"'
             )
-            data: bytes = answer["Body"].read()
+            data: bytes = response["Body"].read()
             return data
         except ClientError as error:
             raise _book_error(book, error.response.get("Error", {}).get("Code", "")) from None
@@ -115,9 +125,9 @@ class S3BookSource:
             message = f"{book.key}: {type(error).__name__} while reading"
             raise BookError("read", message, retryable=True) from None
 
-    def _page(self, **more: Any) -> dict[str, Any]:
+    def _list_page(self, **arguments: Any) -> dict[str, Any]:
         page: dict[str, Any] = self.connection.client().list_objects_v2(
-            Bucket=self.bucket, Prefix=self.prefix, **more
+            Bucket=self.bucket, Prefix=self.prefix, **arguments
         )
         return page
 
@@ -131,8 +141,12 @@ class S3BookSource:
 
 
 _BOOK_ERRORS = {
-    "PreconditionFailed": ("changed", "changed after it was listed; the next run takes it", True),
-    "NoSuchKey": ("gone", "was removed after it was listed", False),
+    "PreconditionFailed": (
+        "changed",
+        "changed after it was listed; the next run processes it",
+        True,
+    ),
+    "NoSuchKey": ("gone", "was deleted after it was listed", False),
     "AccessDenied": ("denied", "may not be read with these credentials (403)", True),
     "InvalidObjectState": ("archived", "is in an archive tier; restore it first", True),
 }
@@ -140,5 +154,6 @@ _BOOK_ERRORS = {
 
 def _book_error(book: Book, code: str) -> BookError:
     code = {"403": "AccessDenied", "404": "NoSuchKey", "412": "PreconditionFailed"}.get(code, code)
-    kind, message, retryable = _BOOK_ERRORS.get(code, ("read", f"S3 answered {code}", True))
+    unknown = ("read", f"cannot be read: S3 returned {code}", True)
+    kind, message, retryable = _BOOK_ERRORS.get(code, unknown)
     return BookError(kind, f"{book.key} {message}", retryable=retryable)

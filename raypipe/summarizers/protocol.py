@@ -128,7 +128,7 @@ class Summarizer(Protocol):
 
         Raises:
             BookError: This book cannot be summarized.
-            LeftError: The run stops or the budget is used up; the book is left for another run.
+            BookLeftError: The run stops or the budget is used up; the book is left for another run.
         """
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.text.boilerplate import strip_boilerplate
 from raypipe.text.chapters import Chapter, find_chapters
 from raypipe.text.decode import decode

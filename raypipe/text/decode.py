@@ -7,7 +7,7 @@ import re
 import string
 from dataclasses import dataclass
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.text.language import detect_language
 
 _BOMS = (  # UTF-32 first: its little-endian BOM begins with UTF-16's

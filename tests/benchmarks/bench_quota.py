@@ -33,7 +33,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from report import Report, say  # noqa: E402
 from simulated import CREDENTIALS, Server, log_of, server  # noqa: E402
 
-from raypipe.core.book import LeftError  # noqa: E402
+from raypipe.core.errors import BookLeftError  # noqa: E402
 from raypipe.core.options import BudgetOptions, QuotaOptions, RayOptions  # noqa: E402
 from raypipe.models.bedrock import BedrockChat  # noqa: E402
 from raypipe.models.calling.caller import ModelCaller  # noqa: E402
@@ -77,7 +77,7 @@ class Worker:
             )
             try:
                 self._caller.submit("bench", call).result()
-            except LeftError:
+            except BookLeftError:
                 return made
             made += 1
 

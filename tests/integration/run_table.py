@@ -19,7 +19,8 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from raypipe.core.book import Book, BookError
+from raypipe.core.book import Book
+from raypipe.core.errors import BookError
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.embedders.protocol import InputType

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import ray
 
-from raypipe.core.book import LeftError
+from raypipe.core.errors import BookLeftError
 from raypipe.core.options import BudgetOptions, QuotaOptions
 from raypipe.quota import batch_client as messenger
 from raypipe.quota.actor import RemoteQuotaClient, RunRegistration, broker_for
@@ -55,7 +55,7 @@ class Worker:
         """Ask for what there is not, and tell how it ended."""
         try:
             self.permits.acquire(NEED)
-        except LeftError as error:
+        except BookLeftError as error:
             return f"{error.reason}, {error.stops}"
         return "a lease"
 

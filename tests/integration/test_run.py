@@ -66,7 +66,7 @@ def call_all_processed(project: Project, store: S3BookSource) -> None:
 WRONG = {
     "bucket": (
         ["storage=s3", "storage.bucket=nowhere", "storage.endpoint_url={s3}"],
-        "no such bucket",
+        "the bucket does not exist",
     ),
     "s3": (
         ["storage=s3", "storage.bucket=b", "storage.endpoint_url={nobody}"],

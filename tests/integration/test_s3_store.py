@@ -9,8 +9,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from raypipe.core.book import BookError
-from raypipe.core.errors import SetupError
+from raypipe.core.errors import BookError, SetupError
 from raypipe.sources.s3 import S3BookSource
 from tests.integration.s3_here import put_past_http
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from raypipe import embedded
-from raypipe.core.book import BookError, LeftError
+from raypipe.core.errors import BookError, BookLeftError
 from raypipe.embedders.wordllama import WordLlamaEmbedder
 from raypipe.models.bedrock import BedrockChat
 from raypipe.models.context import ModelContext
@@ -164,7 +164,7 @@ def test_a_stop_leaves_the_book_and_what_was_paid_is_kept(tmp_path: Path, book: 
         one = summarizer(server, tmp_path, chunk_tokens=small(book), chunk_words=60)
         one = one.with_context(dataclasses.replace(one.context or ModelContext(), max_in_flight=4))
         threading.Timer(1.0, stop.set).start()
-        with pytest.raises(LeftError):
+        with pytest.raises(BookLeftError):
             one.summarize(book, lambda: "stopped" if stop.is_set() else "")
         paid = server.stats()["admitted"]
         assert 0 < paid < 350

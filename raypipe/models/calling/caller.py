@@ -85,7 +85,7 @@ class ModelCaller:
 
         Returns:
             A future of the answer, or of BookError, TooLongError (ask for less at a time),
-            LeftError (stopped, or the budget came first) or SetupError (no call can succeed).
+            BookLeftError (stopped, or the budget came first) or SetupError (no call can succeed).
             Canceled before it is sent, it never is.
         """
         key = cache_key(call.key)

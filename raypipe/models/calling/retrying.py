@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Generic, NoReturn, TypeVar
 
-from raypipe.core.book import BookError, LeftError
-from raypipe.core.errors import SetupError
+from raypipe.core.errors import BookError, BookLeftError, SetupError
 from raypipe.core.retry import full_jitter
 from raypipe.core.stop import StopCheck
 from raypipe.models.error_policy import Do, Rule, rule_for
@@ -57,7 +56,7 @@ class RetryingCall(Generic[T]):
         Raises:
             BookError: The model did not answer, or does not take this.
             TooLongError: It cannot take so much at once.
-            LeftError: Stopped, or the budget holds no such call.
+            BookLeftError: Stopped, or the budget holds no such call.
             SetupError: No call can succeed.
         """
         need = self.call.request
@@ -76,7 +75,7 @@ class RetryingCall(Generic[T]):
         try:
             self._look()
             if not self.begin():
-                raise LeftError("canceled")
+                raise BookLeftError("canceled")
             spent = CallOutcome(unknown=True)  # until it is known
             answer = self.call.send()
             usage = self._usage(answer)
@@ -147,7 +146,7 @@ class RetryingCall(Generic[T]):
 
     def _look(self) -> None:
         if why := self.stopped():
-            raise LeftError(why)
+            raise BookLeftError(why)
 
     def _about(self) -> str:
         return f"{self.name}: {self._model}" if self.name else self._model

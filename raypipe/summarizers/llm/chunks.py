@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.text import CleanText
 
 CHUNKS_VERSION = 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.summarizers.llm.answer_checker import UsableAnswer
 from raypipe.summarizers.llm.chunks import (
     MIN_CHUNK_BYTES,
@@ -86,7 +86,7 @@ class SummaryHierarchy:
         unless it is retryable: then a later run may get the model's answer.
 
         Raises:
-            BookError, LeftError, SetupError: As `TaskRunner.run`; also `too_large`, `too_long`.
+            BookError, BookLeftError, SetupError: As `TaskRunner.run`; also `too_large`, `too_long`.
         """
         try:
             self.start()

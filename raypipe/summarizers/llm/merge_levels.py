@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 
 MERGE_VERSION = 1
 """Part of the summary recipe. Raise it when the same chunks are merged differently."""

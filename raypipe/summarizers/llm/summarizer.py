@@ -192,7 +192,7 @@ class ModelSummarizer:
         Raises:
             BookError: `filtered`, `refused`, `cut`, `bad_answer`, `too_large`, `too_long`, or a
                 kind that the caller of models gives to the model's errors.
-            LeftError: The run stops or the budget is used up; the book is left for another run.
+            BookLeftError: The run stops or the budget is used up; the book is left for another run.
             SetupError: No call to the model can succeed.
         """
         questions = self._questions(book)

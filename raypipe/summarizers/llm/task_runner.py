@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from raypipe.core.book import BookError, LeftError
+from raypipe.core.errors import BookError, BookLeftError
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.models.protocol import Answer, Question, TooLongError
 from raypipe.summarizers.llm.answer_checker import AnswerChecker, CheckedAnswer, UsableAnswer
@@ -132,7 +132,7 @@ class TaskRunner:
         """Process answers and run callbacks until no task is pending.
 
         Raises:
-            BookError, LeftError, SetupError: The first exception of a call or callback. Calls
+            BookError, BookLeftError, SetupError: The first exception of a call or callback. Calls
                 that are not sent yet are canceled; answers of calls in flight are paid for and
                 kept in the cache.
         """
@@ -155,7 +155,7 @@ class TaskRunner:
                 if reason := self.stop_check():
                     stopped_at = min(stopped_at, time.monotonic())
                     if time.monotonic() - stopped_at > self.stop_grace_s:
-                        raise LeftError(reason) from None
+                        raise BookLeftError(reason) from None
 
     def _ask(self, pending: _PendingTask) -> None:
         task = pending.task

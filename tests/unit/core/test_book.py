@@ -7,7 +7,6 @@ import pytest
 
 from raypipe.core.book import (
     Book,
-    BookError,
     Document,
     Failure,
     Row,
@@ -17,6 +16,7 @@ from raypipe.core.book import (
     from_table,
     to_table,
 )
+from raypipe.core.errors import BookError
 
 
 def document(name: str = "a") -> Document:

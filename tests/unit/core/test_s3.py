@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from raypipe.core.s3 import timestamp
+from raypipe.core.s3 import parse_timestamp
 
 
 @pytest.mark.parametrize(
@@ -25,18 +25,22 @@ def test_a_time_is_what_botocore_makes_of_it(text: str | int) -> None:
     from botocore import utils
 
     parse: Any = utils.parse_timestamp
-    ours = timestamp(text)
+    ours = parse_timestamp(text)
     assert ours == parse(text)
     assert ours.tzinfo is not None
 
 
 def test_the_zone_is_kept() -> None:
-    assert timestamp("2026-11-07T08:05:11.000Z") == datetime(2026, 11, 7, 8, 5, 11, tzinfo=UTC)
+    assert parse_timestamp("2026-11-07T08:05:11.000Z") == datetime(
+        2026, 11, 7, 8, 5, 11, tzinfo=UTC
+    )
     east = timezone(timedelta(hours=2))
-    assert timestamp("2026-11-07T10:05:11+02:00") == datetime(2026, 11, 7, 10, 5, 11, tzinfo=east)
+    assert parse_timestamp("2026-11-07T10:05:11+02:00") == datetime(
+        2026, 11, 7, 10, 5, 11, tzinfo=east
+    )
 
 
 def test_what_is_no_time_is_an_error() -> None:
     for text in ("tomorrow", "2026-99-99T00:00:00Z"):
         with pytest.raises(ValueError, match="Invalid timestamp"):
-            timestamp(text)
+            parse_timestamp(text)

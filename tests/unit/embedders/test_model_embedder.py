@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.embedders.model import ModelEmbedder
 from raypipe.embedders.protocol import Embedder
 from raypipe.models.context import ModelContext

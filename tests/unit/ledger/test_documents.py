@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.core.book import DOCUMENT_SCHEMA, MODEL_FIELDS, BookError, Document, documents_table
-from raypipe.core.errors import SetupError
+from raypipe.core.book import DOCUMENT_SCHEMA, MODEL_FIELDS, Document, documents_table
+from raypipe.core.errors import BookError, SetupError
 from raypipe.ledger.documents import DocumentStore, Kept
 from raypipe.sources.finished_documents import FinishedDocumentSource
 from raypipe.state.local import LocalState

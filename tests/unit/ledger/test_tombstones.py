@@ -10,13 +10,13 @@ from raypipe.state.store import open_state
 
 def test_what_is_removed_and_what_is_back(tmp_path: Path) -> None:
     removals = Tombstones(open_state(str(tmp_path)))
-    assert removals.standing() == set()
+    assert removals.active() == set()
     removals.append({"a": "a.txt", "b": "b.txt", "c": "c.txt"}, 2)
     removals.restore(["b"], 3)
-    assert removals.standing() == {"a", "c"}
+    assert removals.active() == {"a", "c"}
     removals.append({"b": "b.txt"}, 4)
     removals.restore(["c"], 4)
-    assert removals.standing() == {"a", "b"}
+    assert removals.active() == {"a", "b"}
 
 
 def test_nothing_is_written_of_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from raypipe.core.book import BookError, LeftError
+from raypipe.core.errors import BookError, BookLeftError
 from raypipe.core.stop import never_stopped
 from raypipe.ledger.answer_cache import spent
 from raypipe.models.calling.caller import ModelCaller
@@ -276,7 +276,7 @@ def test_a_stop_lets_nothing_begin_but_gives_what_is_kept(
 ) -> None:
     model = FakeModel()
     said(caller.submit("book", ask(model)))
-    with pytest.raises(LeftError, match="Ctrl-C"):
+    with pytest.raises(BookLeftError, match="Ctrl-C"):
         caller.submit("book", ask(model, "new"), lambda: "Ctrl-C").result(SOON_S)
     assert said(caller.submit("book", ask(model), lambda: "Ctrl-C")) == "answer 1"
     assert len(permits.needs) == 1

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.core.book import BookError, LeftError
-from raypipe.core.errors import SetupError
+from raypipe.core.errors import BookError, BookLeftError, SetupError
 from raypipe.core.stop import never_stopped
 from raypipe.ledger.answer_cache import spent
 from raypipe.models.calling import retrying as module
@@ -132,7 +131,7 @@ def test_what_no_call_survives_stops_the_run_with_a_way_out(bench: Bench) -> Non
 
 def test_a_stop_ends_a_wait(bench: Bench) -> None:
     bench.stop_after = 2
-    with pytest.raises(LeftError, match="stopped"):
+    with pytest.raises(BookLeftError, match="stopped"):
         bench.ask(*[ModelError("ModelNotReadyException", "", status=429, retry_after_s=900)] * 9)
     assert len(bench.slept) == 2
 
@@ -144,7 +143,7 @@ def test_a_stop_between_lease_and_request_sends_nothing(bench: Bench) -> None:
         asked.append(1)
         return "stopped" if bench.permits.needs else ""
 
-    with pytest.raises(LeftError):
+    with pytest.raises(BookLeftError):
         bench.caller.submit("book", ask(model), stopped).result(5)
     assert model.prompts == []
     assert bench.permits.balanced
@@ -156,7 +155,7 @@ def test_a_call_that_nobody_wants_any_more_gives_its_lease_back() -> None:
     attempts = module.RetryingCall(
         ask(model), permits, never_stopped, begin=lambda: False, lost=lambda: None
     )
-    with pytest.raises(LeftError):
+    with pytest.raises(BookLeftError):
         attempts.answer(lambda answer, _: answer)
     assert model.prompts == []
     assert permits.balanced
@@ -164,8 +163,8 @@ def test_a_call_that_nobody_wants_any_more_gives_its_lease_back() -> None:
 
 
 def test_the_budget_leaves_the_book(bench: Bench) -> None:
-    bench.permits.refuses = LeftError("the budget is used up", stops=True)
-    with pytest.raises(LeftError) as raised:
+    bench.permits.refuses = BookLeftError("the budget is used up", stops=True)
+    with pytest.raises(BookLeftError) as raised:
         bench.ask()
     assert raised.value.stops
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from raypipe.core.book import LeftError
+from raypipe.core.errors import BookLeftError
 from raypipe.quota.local import LocalQuotaClient
 from raypipe.quota.protocol import CallOutcome, CallRequest
 
@@ -80,7 +80,7 @@ def test_throttles_in_a_row_make_longer_pauses_but_not_those_of_one_volley() -> 
 def test_a_wait_ends_when_it_is_stopped() -> None:
     permits = LocalQuotaClient(1)
     permits.settle(permits.acquire(NEED), CallOutcome(throttled=True, daily=True))
-    with pytest.raises(LeftError, match="the run stops"):
+    with pytest.raises(BookLeftError, match="the run stops"):
         permits.acquire(NEED, lambda: "the run stops")
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.core.book import BookError
-from raypipe.core.errors import SetupError
+from raypipe.core.errors import BookError, SetupError
 from raypipe.sources.local import LocalBookSource
 
 

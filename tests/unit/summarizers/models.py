@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from raypipe.config import build as config
+from raypipe.config.paths import conf_dir
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.models.protocol import Answer, Question, TokenUsage
 from raypipe.summarizers.llm.prompts import Prompts
@@ -25,7 +25,7 @@ def default_prompts(**changes: str) -> Prompts:
     """Return the prompts of conf/prompts/default.yaml, with some of them replaced."""
     import yaml
 
-    file = config.conf_dir() / "prompts" / "default.yaml"
+    file = conf_dir() / "prompts" / "default.yaml"
     texts = yaml.safe_load(file.read_text())
     del texts["_target_"]
     return Prompts(**{**texts, **changes})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.summarizers.llm.chunks import Chunk, split_in_half, split_into_chunks
 from raypipe.text import Chapter, CleanText
 from tests.unit.summarizers.books import book_with_chapters, make_book, sentence

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.summarizers.llm.merge_levels import plan_merges, split_evenly
 
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from raypipe.core.book import BookError, LeftError
-from raypipe.core.errors import SetupError
+from raypipe.core.errors import BookError, BookLeftError, SetupError
 from raypipe.core.fingerprint import differences, fingerprint
 from raypipe.models.calling.caller import ModelCaller
 from raypipe.models.context import ModelContext
@@ -348,7 +347,7 @@ def test_a_model_that_finds_everything_too_long_fails_the_book() -> None:
 
 def test_a_stop_leaves_the_book() -> None:
     summarizer, model = make_summarizer()
-    with pytest.raises(LeftError, match="enough"):
+    with pytest.raises(BookLeftError, match="enough"):
         summarizer.summarize(BOOK, lambda: "enough")
     assert model.asked == []
 

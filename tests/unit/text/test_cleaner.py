@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.text import TextCleaner, split_sentences
 
 STORY = "The keeper lit the lamp and went down the stairs to look at the sea.\n\n" * 30

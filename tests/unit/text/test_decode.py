@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raypipe.core.book import BookError
+from raypipe.core.errors import BookError
 from raypipe.text.decode import decode, detect_binary_format
 
 ENGLISH = "The café’s owner wrote “naïve” in the guest book — twice.\n" * 20

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from raypipe.core.errors import SetupError
 from raypipe.core.net import is_loopback
 from raypipe.core.options import SCALES, RayOptions, Stages
-from raypipe.run.executors.machine import Machine, this_machine
+from raypipe.run.machine import Machine, this_machine
 
 log = logging.getLogger(__name__)
 
