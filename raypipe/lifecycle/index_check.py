@@ -38,7 +38,7 @@ def check_index(index: Index, ledger: Ledger) -> dict[str, IndexedBook]:
     Raises:
         SetupError: The index lacks books, or holds other versions or other documents.
     """
-    rows = ledger.checkpoint.of_generation(index.ref.generation)
+    rows = ledger.checkpoint.read_generation(index.ref.generation)
     etags = dict(zip(rows["book_id"].to_pylist(), rows["etag"].to_pylist(), strict=True))
     present = _scan_until_complete(index, etags.keys())
     missing = [book_id for book_id in etags if book_id not in present]
@@ -68,7 +68,7 @@ def _scan_until_complete(index: Index, expected: Set[str]) -> dict[str, IndexedB
 def _compare_documents(
     index: Index, documents: DocumentStore, sample: Sequence[IndexedBook]
 ) -> None:
-    finished = documents.finished(index.ref.recipe)
+    finished = documents.finished_versions(index.ref.recipe)
     sources = index.mget([book.book_id for book in sample], ["*"])
     for book in sample:
         part = finished.get((book.book_id, book.etag))

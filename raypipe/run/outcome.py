@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from raypipe.coordination.run_coordinator import Progress
 from raypipe.core import exit_codes
 from raypipe.ledger.ledger import RunResults
-from raypipe.ledger.run_records import RunRecord, balance
+from raypipe.ledger.run_records import RunRecord, find_imbalances
 from raypipe.lifecycle.promote import Served
 from raypipe.opensearch.index import Index
 from raypipe.run.planner import RunPlan
@@ -43,9 +43,9 @@ class Outcome:
         return left
 
     def find_imbalances(self) -> list[str]:
-        """Return what is wrong with the run's books, one line each; see `balance`."""
+        """Return what is wrong with the run's books, one line each; see `find_imbalances`."""
         plan, results = self.plan, self.results
-        return balance(plan.listed, plan.skipped, results.done, results.failed, self.left)
+        return find_imbalances(plan.listed, plan.skipped, results.done, results.failed, self.left)
 
     def write_to(self, record: RunRecord) -> None:
         """Set the numbers of a run's record."""
