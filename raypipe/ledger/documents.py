@@ -185,7 +185,7 @@ class DocumentStore:
 
     def has_documents(self, document_recipe: str) -> bool:
         """Whether any document of a recipe is finished; only names of parts are read."""
-        return bool(self._table(document_recipe).list_parts())
+        return bool(self._table(document_recipe).part_names())
 
     def list_recipes(self) -> list[FinishedRecipe]:
         """Return the document recipes with finished documents, most books first."""
@@ -286,7 +286,7 @@ def _read_from_compacted(table: ParquetTable, book_ids: Sequence[str]) -> pa.Tab
     """Return documents whose part was compacted, from the compacted parts, newest first."""
     tables = [table.schema.columns.empty_table()]
     missing = set(book_ids)
-    for name in reversed(table.list_compacted()):
+    for name in reversed(table.compacted_part_names()):
         rows = table.read_matching(name, "book_id", sorted(missing)) if missing else None
         if rows is not None:
             tables.append(rows)

@@ -37,7 +37,7 @@ class ParquetTable:
         state: Where the parts are kept.
         folder: Folder of the state that holds the parts and nothing else.
         schema: Format of the parts. Its column `run_seq` is the number in the name of a part.
-        keys: Columns that identify what a row is about; the last row of a key is valid.
+        keys: Columns that identify the subject of a row; the last row of a key is valid.
         order: Numeric columns that sort the rows of a key; rows with equal values keep their
             position.
         max_rows: Maximum number of rows of a compacted part.
@@ -76,16 +76,16 @@ class ParquetTable:
             raise ValueError(f"a task may have letters, digits and _.- only: {label!r}")
         return self._put_part(self.schema.encode(table), f"part-{run_seq:08d}-{label}", seq)
 
-    def list_parts(self) -> Names:
+    def part_names(self) -> Names:
         """Return the names of all parts, in the order in which their rows are read."""
         prefix = f"{self.folder}/"
         names = (name.removeprefix(prefix) for name in self.state.list(f"{prefix}part-"))
         parts = [name for name in names if name.endswith(".parquet") and "/" not in name]
         return sorted(parts, key=lambda name: (_run_seq_of(name), name))
 
-    def list_compacted(self) -> Names:
+    def compacted_part_names(self) -> Names:
         """Return the names of the compacted parts, oldest first."""
-        return [name for name in self.list_parts() if _is_compacted(name)]
+        return [name for name in self.part_names() if _is_compacted(name)]
 
     def read(
         self,
@@ -108,7 +108,7 @@ class ParquetTable:
         selected = list(columns) if columns is not None else self.schema.columns.names
         tables: dict[str, pa.Table] = {}
         for _ in range(_MAX_LISTINGS):
-            names = [name for name in self.list_parts() if not _is_before_run(name, where)]
+            names = [name for name in self.part_names() if not _is_before_run(name, where)]
             missing = [name for name in names if name not in tables]
             tables.update(self._read_parts(missing, selected, where))
             if all(name in tables for name in names):
@@ -162,7 +162,7 @@ class ParquetTable:
         Raises:
             SetupError: The state cannot be read or written.
         """
-        names = self.list_parts()
+        names = self.part_names()
         uncompacted = [name for name in names if not _is_compacted(name)]
         if len(uncompacted) < max(threshold, 2):
             return 0
@@ -246,7 +246,7 @@ class ParquetTable:
         run_seq = max(_run_seq_of(name) for name in group)
         stem = f"part-{run_seq:08d}-{_COMPACTED}"
         # The number follows all compacted parts of this run, so also those that are replaced.
-        names = {*self.list_parts(), *group}
+        names = {*self.part_names(), *group}
         existing = [_part_seq_of(name) for name in names if name.startswith(stem)]
         self._put_part(self.schema.encode(table), stem, max(existing, default=-1) + 1)
         self.state.delete([f"{self.folder}/{name}" for name in group])

@@ -59,7 +59,7 @@ def called(service: str, folders: list[str]) -> set[str]:
 
 @pytest.mark.parametrize(
     ("service", "folders"),
-    [("s3", ["state", "storage"]), ("bedrock", ["models", "embedders"])],
+    [("s3", ["state", "sources"]), ("bedrock", ["models", "embedders"])],
 )
 def test_all_that_the_code_calls_is_permitted_and_nothing_else(
     service: str, folders: list[str]

@@ -291,5 +291,5 @@ def test_a_caller_goes_to_a_worker_without_its_threads(state: Listed) -> None:
 
 
 def test_a_group_that_is_no_name_is_refused_at_once(caller: ModelCaller) -> None:
-    with pytest.raises(ValueError, match="not a"):
+    with pytest.raises(ValueError, match="invalid name"):
         caller.submit("a/b", ask(FakeModel()))

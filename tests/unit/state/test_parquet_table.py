@@ -52,7 +52,7 @@ def test_the_name_of_a_part_has_run_task_and_number(parts: ParquetTable) -> None
 
 def test_without_rows_no_part_is_written(parts: ParquetTable) -> None:
     assert parts.write(SCHEMA.empty_table(), 1, 0, 0) == ""
-    assert parts.list_parts() == []
+    assert parts.part_names() == []
     assert parts.read().schema == SCHEMA
     assert len(parts.read_latest()) == 0
 
@@ -104,7 +104,7 @@ class TestUnreadableParts:
                 SetupError, match=r"things/part-00000001-bad-000000\.parquet"
             ) as raised:
                 read()
-        assert len(parts.list_parts()) == 2  # nothing was compacted
+        assert len(parts.part_names()) == 2  # nothing was compacted
         return str(raised.value)
 
     def encode(self, table: pa.Table, label: str | None = "things/1") -> bytes:
@@ -197,14 +197,14 @@ class TestCompaction:
     def test_below_the_threshold_nothing_is_compacted(self, parts: ParquetTable) -> None:
         self.fill(parts, 3)
         assert parts.compact(4) == 0
-        assert len(parts.list_parts()) == 3
+        assert len(parts.part_names()) == 3
 
     def test_compaction_keeps_the_last_rows(self, parts: ParquetTable) -> None:
         self.fill(parts, 5)
         self.fill(parts, 3, run=2)
         before = values(parts.read_latest())
         assert parts.compact(8) == 8
-        assert parts.list_parts() == ["part-00000002-~-000000.parquet"]
+        assert parts.part_names() == ["part-00000002-~-000000.parquet"]
         assert len(parts.read()) == 5
         assert values(parts.read_latest()) == before
 
@@ -213,34 +213,34 @@ class TestCompaction:
         parts.compact(2)
         self.fill(parts, 3)
         assert parts.compact(3) == 4
-        assert parts.list_parts() == ["part-00000001-~-000001.parquet"]
+        assert parts.part_names() == ["part-00000001-~-000001.parquet"]
         assert parts.compact(2) == 0
 
     def test_rows_are_limited_and_full_parts_stay(self, parts: ParquetTable) -> None:
         small = dataclasses.replace(parts, max_rows=4)
         self.fill(small, 9)
         assert small.compact(2) == 8  # the ninth stays alone
-        assert len(small.list_parts()) == 3
+        assert len(small.part_names()) == 3
         assert len(small.read()) == 9
         self.fill(small, 2, run=2)
         small.compact(2)
         assert values(small.read_latest())["0"] == "2"
-        assert len(small.list_parts()) == 3  # the two full ones, and the third with the new rows
+        assert len(small.part_names()) == 3  # the two full ones, and the third with the new rows
 
     def test_bytes_are_limited(self, parts: ParquetTable) -> None:
         self.fill(parts, 9)
         small = dataclasses.replace(parts, max_bytes=parts.read().nbytes // 4)
         small.compact(2)
-        assert len(small.list_parts()) == 5  # four pairs and one left over
+        assert len(small.part_names()) == 5  # four pairs and one left over
         assert len(small.read_latest()) == 9
 
     def test_a_compacted_part_sorts_after_the_parts_it_replaces(self, parts: ParquetTable) -> None:
         """A reader lists names in order: it must find the replacement of a part it missed."""
         parts.write(rows(("a", "1", 1, 0.0)), 1, "zzz", 999_999)
         parts.write(rows(("b", "1", 3, 0.0)), 3, "zzz_.-", 5)
-        replaced = parts.list_parts()
+        replaced = parts.part_names()
         parts.compact(2)
-        (replacement,) = parts.list_parts()
+        (replacement,) = parts.part_names()
         assert all(name < replacement for name in replaced)
 
     def test_a_crash_before_the_deletion_is_harmless(
@@ -255,7 +255,7 @@ class TestCompaction:
             patch.setattr(LocalState, "delete", be_killed)
             with pytest.raises(KeyboardInterrupt):
                 parts.compact(2)
-        assert len(parts.list_parts()) == 5
+        assert len(parts.part_names()) == 5
         assert len(parts.read_latest()) == 4
         assert parts.compact(2) == 5
         assert len(parts.read()) == 4
