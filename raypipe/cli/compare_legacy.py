@@ -65,7 +65,7 @@ def compare_with_legacy(
         )
     candidates = {
         row.pop("book_id"): Candidate(**row)
-        for row in DocumentStore(state).newest_of_all().to_pylist()
+        for row in DocumentStore(state).read_newest_summaries().to_pylist()
     }
     for book in listing:
         candidates.setdefault(book.book_id, Candidate(book.key, finished=False))

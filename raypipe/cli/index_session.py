@@ -41,7 +41,7 @@ def index_session(
         start_local_services(cfg, services)
         alias = IndexAlias(require_part(cfg, "opensearch"))
         state = open_state_without_books(cfg, options)
-        with WriterLock.take(state) as lock:
+        with WriterLock.acquire(state) as lock:
             yield Promoter(alias, Ledger(state), index_options or IndexOptions(), lock.run_seq)
 
 

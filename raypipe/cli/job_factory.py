@@ -16,7 +16,8 @@ from raypipe.run.job import Execution, Job, ModelLimits, Processing
 from raypipe.run.planner import BookSelection
 from raypipe.run.target import IndexTarget
 from raypipe.sources import BookSource
-from raypipe.state.store import State, open_state
+from raypipe.state.factory import open_state
+from raypipe.state.store import State
 
 
 def build_job(
@@ -88,7 +89,7 @@ def build_listing_job(cfg: DictConfig, options: Any) -> Job:
 
 def open_job_state(options: Any, store: BookSource | None) -> State:
     """Return the state; a state on S3 uses the connection of a source that is on S3, too."""
-    return open_state(options.state.uri, getattr(store, "connection", None))
+    return open_state(options.state.uri, store.connection if store is not None else None)
 
 
 def drop_unused_storage(cfg: DictConfig, options: Any) -> None:

@@ -64,7 +64,7 @@ def _why_not_served(record: RunRecord) -> str:
 def _failures(record: RunRecord, failures: FailureLog) -> list[str]:
     """Return a line for each kind of failure in this run, with an example and the way out."""
     by_kind: dict[str, list[dict[str, Any]]] = {}
-    for row in failures.of_run(record.run_seq).to_pylist():
+    for row in failures.read_run(record.run_seq).to_pylist():
         by_kind.setdefault(row["kind"], []).append(row)
     lines = [
         f"failed  {len(rows):,} {kind}: {explain(kind)} (e.g. {rows[0]['message']})"

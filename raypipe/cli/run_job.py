@@ -27,7 +27,7 @@ def run_and_report(job: Job, output: str) -> RunRecord:
     """
     job.ledger.state.check()
     # Ray reports dead workers on stdout, which is only for the result of the command.
-    with WriterLock.take(job.ledger.state) as lock, redirect_stdout(sys.stderr):
+    with WriterLock.acquire(job.ledger.state) as lock, redirect_stdout(sys.stderr):
         record = run(job, lock)
     if output == "json":
         print(json.dumps(dataclasses.asdict(record), ensure_ascii=False))

@@ -92,9 +92,10 @@ _FIXES = {
     "PermanentRedirect": "the bucket is in another region; set storage.region",
     "NoCredentialsError": "no AWS credentials found; run `aws configure`, set AWS_PROFILE, or set "
     "storage.profile",
-    "ProfileNotFound": "the profile is not in the AWS configuration; check storage.profile and AWS_PROFILE",
-    "EndpointConnectionError": "no server responds; check the endpoint_url and the network",
-    "ConnectTimeoutError": "no server responds; check the endpoint_url and the network",
+    "ProfileNotFound": "the profile is not in the AWS configuration; check storage.profile and "
+    "AWS_PROFILE",
+    "EndpointConnectionError": "no server answers; check the endpoint_url and the network",
+    "ConnectTimeoutError": "no server answers; check the endpoint_url and the network",
     "InvalidBucketName": "this is not a valid bucket name",
     "ParamValidationError": "this is not a valid bucket name",
     "NoRegionError": "no region is set; set storage.region",

@@ -1,1 +1,1 @@
-"""What was processed, finished, failed, removed and paid for, and who writes it."""
+"""Records of a state: processed, finished, failed and deleted books, usage, and the writer lock."""

@@ -1,8 +1,8 @@
-"""Paid answers of models, kept as they arrive, so that nothing is paid for twice.
+"""Cache the answers of models as they arrive, so that no answer is paid for twice.
 
-`cache/<group>/<key>.json` holds an answer, and `cache/<group>/<key>.spent-<8 hex>.json` the usage
-alone of an answer that was paid for and is not kept. A group is a book, by the hash of its clean
-text, so that one listing finds all that a book has.
+`cache/<group>/<key>.json` holds an answer and its usage. `cache/<group>/<key>.spent-<8 hex>.json`
+holds only the usage of an answer that was paid for and not kept. A group is a book, named by the
+hash of its clean text, so that a single listing finds all answers of the book.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -27,27 +27,27 @@ log = logging.getLogger(__name__)
 
 FOLDER = "cache"
 VERSION = 1
-"""Of an entry; one of another version is not read, but paid for again."""
+"""Version of an entry. An entry of another version is ignored, and its answer is paid for again."""
 
-_READERS = 16
-_READ_AT_ONCE = 1_024  # answers that wait for their reader to be asked
-_KEPT = re.compile(rf"{FOLDER}/[^/]+/([0-9a-f]{{64}})(\.spent-[0-9a-f]{{8}})?\.json")
+_THREADS = 16
+_READ_BATCH = 1_024  # entries that are requested before the first of them is returned
+_ENTRY_NAME = re.compile(rf"{FOLDER}/[^/]+/([0-9a-f]{{64}})(\.spent-[0-9a-f]{{8}})?\.json")
 
 T = TypeVar("T")
-Read = Callable[[Mapping[str, Any]], T]
-"""Makes an answer of its JSON; ValueError, KeyError, TypeError... = it is not believed."""
-_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+ParseAnswer = Callable[[Mapping[str, Any]], T]
+"""Parses the JSON of an answer; raises ValueError, KeyError or TypeError if it is not valid."""
+_INVALID_ENTRY_ERRORS = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
 class CallUsage:
-    """What one call came to.
+    """Tokens of a model call.
 
     Args:
-        operation: What was asked for, as the key has it: `chat`, `embed`.
-        model: The model's id without region prefix, as the prices know it.
-        input_tokens: As the server counted them.
-        output_tokens: The same.
+        operation: Kind of the call, as in the cache key: `chat`, `embed`.
+        model: Model id without region prefix, as in the price table.
+        input_tokens: Input tokens as counted by the server.
+        output_tokens: Output tokens as counted by the server.
     """
 
     operation: str
@@ -57,13 +57,13 @@ class CallUsage:
 
 
 def canonical(value: Any) -> bytes:
-    """Return the one JSON of plain values: sorted, without spaces, ASCII."""
+    """Return the only JSON form of plain values that is hashed: sorted, no spaces, ASCII."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def cache_key(asked: Mapping[str, Any]) -> str:
-    """Return the key of a call: sha256 of operation, base model and exact body; 64 hex digits."""
-    return hashlib.sha256(canonical(asked)).hexdigest()
+def cache_key(call: Mapping[str, Any]) -> str:
+    """Return the key of a call: SHA-256 of operation, base model and exact body; 64 hex digits."""
+    return hashlib.sha256(canonical(call)).hexdigest()
 
 
 def embeddings_group(key: str) -> str:
@@ -73,182 +73,195 @@ def embeddings_group(key: str) -> str:
 
 @dataclass(frozen=True)
 class AnswerCache:
-    """Answers of models by what exactly was asked.
+    """Answers of models, by the exact call.
 
     Args:
-        state: Where they are kept.
+        state: Where the answers are kept.
     """
 
     state: State
 
-    def of(self, group: str, *, direct: bool = False) -> AnswerGroup:
+    def group(self, name: str, *, direct: bool = False) -> AnswerGroup:
         """Return the answers of a group.
 
         Args:
-            group: A book's text hash, or `embeddings_group`; one component of a name.
-            direct: Ask for each key by itself; else the first `get` lists the group once.
+            name: Text hash of a book, or `embeddings_group`; a single component of a name.
+            direct: Whether to request each key from the state. If False, the first `get` lists
+                the group, and later calls request only existing keys.
+
+        Raises:
+            ValueError: The name is not a single component of a name.
         """
-        if "/" in group:
-            raise ValueError(f"not a group of answers: {group!r}")
-        check_name(group)
-        return AnswerGroup(self.state, group, direct)
+        if "/" in name:
+            raise ValueError(f"invalid name of a cache group: {name!r}")
+        check_name(name)
+        return AnswerGroup(self.state, name, direct)
 
 
 class AnswerGroup:
-    """The answers of one group; safe for many threads. Made by `AnswerCache.of`."""
+    """The answers of a group, from `AnswerCache.group`. May be shared by threads."""
 
-    def __init__(self, state: State, group: str, direct: bool) -> None:
+    def __init__(self, state: State, name: str, direct: bool) -> None:
         self._state = state
-        self._folder = f"{FOLDER}/{group}/"
+        self._folder = f"{FOLDER}/{name}/"
         self._direct = direct
         self._names: set[str] | None = None
         self._listing = threading.Lock()
-        self._distrusted: set[str] = set()
+        self._reported: set[str] = set()
 
-    def get(self, key: str, read: Read[T]) -> T | None:
-        """Return the kept answer as `read` makes it, or None: it must be asked for.
-
-        Raises:
-            StateError: The state could not be read.
-        """
-        name = self._name(key)
-        if not self._direct and name not in self._listed():
-            return None
-        data = self._state.get(name)
-        return None if data is None else self._believed(name, data, read)
-
-    def put(self, key: str, answer: Mapping[str, Any], bill: CallUsage, read: Read[T]) -> T | None:
-        """Keep an answer, or return the one that was kept before: the first counts.
+    def get(self, key: str, parse: ParseAnswer[T]) -> T | None:
+        """Return a cached answer, or None if there is no valid answer.
 
         Args:
-            key: Of `cache_key`.
-            answer: Plain JSON values.
-            bill: What it came to.
-            read: As for `get`; a kept entry that it cannot read is replaced.
+            key: From `cache_key`.
+            parse: Parses the answer; an answer for which it raises is ignored.
 
         Raises:
-            StateError: The state could not be written.
+            StateError: The state cannot be read.
         """
-        name, mine = self._name(key), _entry(key, bill, answer)
-        if self._state.put_if_absent(name, mine) is None:
-            found = self._state.get_tagged(name)
-            first = self._believed(name, found[0], read) if found else None
+        name = self._name_of(key)
+        if not self._direct and name not in self._list_names():
+            return None
+        data = self._state.get(name)
+        return None if data is None else self._parse_entry(name, data, parse)
+
+    def put(
+        self, key: str, answer: Mapping[str, Any], usage: CallUsage, parse: ParseAnswer[T]
+    ) -> T | None:
+        """Cache an answer, unless there is a valid answer already: the first answer counts.
+
+        Args:
+            key: From `cache_key`.
+            answer: Plain JSON values.
+            usage: Tokens of the call.
+            parse: As for `get`; a cached answer for which it raises is replaced.
+
+        Returns:
+            The earlier answer, or None if this answer was cached.
+
+        Raises:
+            StateError: The state cannot be written.
+        """
+        name, entry = self._name_of(key), _encode_entry(key, usage, answer)
+        if self._state.put_if_absent(name, entry) is None:
+            existing = self._state.get_tagged(name)
+            first = self._parse_entry(name, existing[0], parse) if existing else None
             if first is not None:
-                self.spend(key, bill)  # this one was paid for as well
+                self.record_usage(key, usage)  # this answer was paid for as well
                 return first
-            if found:
-                self._state.put_if_match(name, mine, found[1])
+            if existing:
+                self._state.put_if_match(name, entry, existing[1])
         if self._names is not None:
             self._names.add(name)
         return None
 
-    def spend(self, key: str, bill: CallUsage) -> None:
-        """Record what a call came to whose answer is not kept; no text is in it."""
-        name = f"{self._folder}{key}.spent-{uuid.uuid4().hex[:8]}.json"
-        self._state.put(name, canonical(_head(key, bill)))
+    def record_usage(self, key: str, usage: CallUsage) -> None:
+        """Record the tokens of a call whose answer is not cached. The record contains no text.
 
-    def _name(self, key: str) -> str:
+        Raises:
+            StateError: The state cannot be written.
+        """
+        name = f"{self._folder}{key}.spent-{uuid.uuid4().hex[:8]}.json"
+        self._state.put(name, canonical(_entry_header(key, usage)))
+
+    def _name_of(self, key: str) -> str:
         return f"{self._folder}{key}.json"
 
-    def _listed(self) -> set[str]:
-        with self._listing:  # calls of one group wait for its one listing
+    def _list_names(self) -> set[str]:
+        with self._listing:  # all calls of a group wait for the same listing
             if self._names is None:
                 self._names = set(self._state.list(self._folder))
             return self._names
 
-    def _believed(self, name: str, data: bytes, read: Read[T]) -> T | None:
+    def _parse_entry(self, name: str, data: bytes, parse: ParseAnswer[T]) -> T | None:
         try:
-            return read(_opened(name, data)["answer"])
-        except _UNREADABLE as error:
-            if name not in self._distrusted:
-                self._distrusted.add(name)
-                _log_damaged(name, error)
+            return parse(_decode_entry(name, data)["answer"])
+        except _INVALID_ENTRY_ERRORS as error:
+            if name not in self._reported:
+                self._reported.add(name)
+                _log_invalid(name, error)
             return None
 
 
 def list_entries(state: State) -> list[str]:
-    """Return the names of everything that was ever paid for, `cache/<group>/...`, sorted.
+    """Return the names of all entries of the cache, `cache/<group>/...`, sorted.
 
     Raises:
-        StateError: The state could not be listed.
+        StateError: The state cannot be listed.
     """
-    return [name for name in state.list(f"{FOLDER}/") if _KEPT.fullmatch(name)]
+    return [name for name in state.list(f"{FOLDER}/") if _ENTRY_NAME.fullmatch(name)]
 
 
 def read_usage(state: State, names: Iterable[str]) -> Iterator[tuple[str, CallUsage]]:
-    """Yield name and bill of what was paid for; a damaged one is passed over, and logged.
+    """Yield the name and the usage of each entry; an invalid entry is logged and skipped.
 
     Args:
-        state: Where.
-        names: Of `paid`.
+        state: Where the cache is kept.
+        names: Names from `list_entries`.
 
     Raises:
-        StateError: The state could not be read.
+        StateError: The state cannot be read.
     """
     names = iter(names)
-    with ThreadPoolExecutor(_READERS, "cache") as pool:
-        while batch := list(islice(names, _READ_AT_ONCE)):
-            for name, bill in zip(batch, pool.map(partial(_bill, state), batch), strict=True):
-                if bill is not None:
-                    yield name, bill
+    with ThreadPoolExecutor(_THREADS, "cache") as pool:
+        while batch := list(islice(names, _READ_BATCH)):
+            usages = pool.map(partial(_read_entry_usage, state), batch)
+            for name, usage in zip(batch, usages, strict=True):
+                if usage is not None:
+                    yield name, usage
 
 
-def spent(state: State, known: Collection[str] = ()) -> Iterator[tuple[str, CallUsage]]:
-    """Yield name and bill of everything that was ever paid for, names in `known` left out."""
-    return read_usage(state, (name for name in list_entries(state) if name not in known))
-
-
-def _bill(state: State, name: str) -> CallUsage | None:
+def _read_entry_usage(state: State, name: str) -> CallUsage | None:
     data = state.get(name)
     try:
-        return None if data is None else _bill_of(_opened(name, data))
-    except _UNREADABLE as error:
-        _log_damaged(name, error)
+        return None if data is None else _usage_of(_decode_entry(name, data))
+    except _INVALID_ENTRY_ERRORS as error:
+        _log_invalid(name, error)
         return None
 
 
-def _opened(name: str, data: bytes) -> dict[str, Any]:
-    """Return an entry that is whole and stands under its own name.
+def _decode_entry(name: str, data: bytes) -> dict[str, Any]:
+    """Return an entry, after checking that it is intact and has its own name.
 
     Raises:
-        Exception: One of `_UNREADABLE`: it is damaged, or not one of ours.
+        Exception: Any of `_INVALID_ENTRY_ERRORS`: the entry is damaged or foreign.
     """
     entry: dict[str, Any] = json.loads(data)
-    kept = _KEPT.fullmatch(name)
-    if entry["version"] != VERSION or kept is None or entry["key"] != kept[1]:
-        raise ValueError("another version or key")
-    _bill_of(entry)
-    if not kept[2] and entry["sha256"] != _digest(entry["answer"]):
-        raise ValueError("another answer than was kept")
+    match = _ENTRY_NAME.fullmatch(name)
+    if entry["version"] != VERSION or match is None or entry["key"] != match[1]:
+        raise ValueError("the version or the key differs")
+    _usage_of(entry)
+    if not match[2] and entry["sha256"] != _digest(entry["answer"]):
+        raise ValueError("the hash of the answer differs")
     return entry
 
 
-def _bill_of(entry: Mapping[str, Any]) -> CallUsage:
+def _usage_of(entry: Mapping[str, Any]) -> CallUsage:
     usage = entry["usage"]
     tokens = usage["input_tokens"], usage["output_tokens"]
     if not all(isinstance(count, int) and count >= 0 for count in tokens):
-        raise ValueError("no usage")
+        raise ValueError("a count of tokens is invalid")
     return CallUsage(str(entry["operation"]), str(entry["model"]), *tokens)
 
 
-def _log_damaged(name: str, error: Exception) -> None:
-    # Not the error's text: it may quote the answer.
-    log.warning("%s is damaged or not raypipe's (%s); not believed", name, type(error).__name__)
+def _log_invalid(name: str, error: Exception) -> None:
+    # The message of the error is left out: it may quote the answer.
+    log.warning("ignored the cache entry %s: damaged or foreign (%s)", name, type(error).__name__)
 
 
-def _head(key: str, bill: CallUsage) -> dict[str, Any]:
+def _entry_header(key: str, usage: CallUsage) -> dict[str, Any]:
     return {
         "version": VERSION,
         "key": key,
-        "operation": bill.operation,
-        "model": bill.model,
-        "usage": {"input_tokens": bill.input_tokens, "output_tokens": bill.output_tokens},
+        "operation": usage.operation,
+        "model": usage.model,
+        "usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens},
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
 
-def _entry(key: str, bill: CallUsage, answer: Mapping[str, Any]) -> bytes:
-    return canonical({**_head(key, bill), "sha256": _digest(answer), "answer": answer})
+def _encode_entry(key: str, usage: CallUsage, answer: Mapping[str, Any]) -> bytes:
+    return canonical({**_entry_header(key, usage), "sha256": _digest(answer), "answer": answer})
 
 
 def _digest(answer: Any) -> str:

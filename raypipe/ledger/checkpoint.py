@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from raypipe.state.parquet_table import ParquetTable
 from raypipe.state.store import State
-from raypipe.state.table_schema import TableSchema, equal
+from raypipe.state.table_schema import TableSchema, filter_equal
 from raypipe.state.version_index import VersionSet
 
 PROCESSED_SCHEMA = pa.schema(
@@ -27,18 +27,18 @@ PROCESSED_SCHEMA = pa.schema(
 )
 
 FOLDER = "processed"
-_FORM = TableSchema(PROCESSED_SCHEMA, kind="processed", version=1)
+_SCHEMA = TableSchema(PROCESSED_SCHEMA, kind="processed", version=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Processed:
-    """One document that a bulk request's own answer acknowledged."""
+    """A document that the response of a bulk request acknowledged."""
 
     book_id: str
     etag: str
-    recipe: str  # the document recipe; empty = removed at the source, and deleted
-    index: str  # the physical index
-    generation: str  # the uuid in that index's mapping
+    recipe: str  # the document recipe; '' for a book deleted from source and index
+    index: str  # name of the physical index
+    generation: str  # UUID in the mapping of that index
     run_seq: int
     processed_at: float  # seconds since the epoch, UTC
 
@@ -57,60 +57,75 @@ class Checkpoint:
         """Add acknowledged documents.
 
         Args:
-            rows: What was acknowledged, by this run.
-            run_seq: The run's number.
+            rows: Documents that this run acknowledged.
+            run_seq: Number of the run.
             task: The write task in that run.
-            seq: Counts the parts of a task.
+            seq: Number of the part in that task.
 
         Returns:
-            The part's name, or an empty string if there were no rows.
+            Name of the part, or '' if there were no rows.
 
         Raises:
-            SetupError: The state cannot be written. The task must raise it: a document that
-                is indexed and not recorded is written again, not lost.
+            SetupError: The state cannot be written. The task must fail with it: a document that
+                is indexed but not recorded is written again by the next run, not lost.
         """
         cells = [{**dataclasses.asdict(row), "run_seq": run_seq} for row in rows]
         table = pa.Table.from_pylist(cells, schema=PROCESSED_SCHEMA)
-        return self._parts().write(table, run_seq, task, seq)
+        return self._table().write(table, run_seq, task, seq)
 
-    def processed(self, generation: str, recipe: str) -> pa.Table:
-        """Return what an index generation holds of a recipe, each book once.
+    def read_processed(self, generation: str, recipe: str) -> pa.Table:
+        """Return the books of a recipe in an index generation, each once.
 
-        A book that was processed later by another recipe does not count: its document was
+        A book that was processed later with another recipe is left out: its document was
         replaced.
 
         Returns:
             Columns `book_id`, `etag`, `run_seq`, `processed_at`.
+
+        Raises:
+            SetupError: The state cannot be read.
         """
-        table = self.of_generation(generation)
-        return equal(table, "recipe", recipe).drop_columns("recipe")
+        table = self.read_generation(generation)
+        return filter_equal(table, "recipe", recipe).drop_columns("recipe")
 
-    def versions(self, generation: str, recipe: str) -> VersionSet:
-        """Return the same as a set of (book id, ETag)."""
-        return VersionSet(self.processed(generation, recipe))
+    def processed_versions(self, generation: str, recipe: str) -> VersionSet:
+        """Return `read_processed` as a set of (book id, ETag)."""
+        return VersionSet(self.read_processed(generation, recipe))
 
-    def of_generation(self, generation: str) -> pa.Table:
-        """Return what an index generation holds, each book once; `book_id`, `etag`, `recipe`."""
+    def read_generation(self, generation: str) -> pa.Table:
+        """Return the books in an index generation, each once.
+
+        Returns:
+            Columns `book_id`, `etag`, `recipe`, `run_seq`, `processed_at`.
+
+        Raises:
+            SetupError: The state cannot be read.
+        """
         columns = ["book_id", "etag", "recipe", "run_seq", "processed_at"]
-        return _there(self._parts().latest(columns, {"generation": generation}))
+        return _exclude_deleted(self._table().read_latest(columns, {"generation": generation}))
 
-    def of_run(self, run_seq: int) -> pa.Table:
-        """Return what a run's parts say was processed, each book once; `PROCESSED_SCHEMA`."""
-        return _there(self._parts().latest(where={"run_seq": run_seq}))
+    def read_run(self, run_seq: int) -> pa.Table:
+        """Return the books that a run processed, each once: `PROCESSED_SCHEMA`.
 
-    def history(self) -> pa.Table:
-        """Return the last row of each book, whatever generation and recipe: `PROCESSED_SCHEMA`.
-
-        `raypipe.ledger.failures.standing` takes it, and so does a check of the whole ledger.
+        Raises:
+            SetupError: The state cannot be read.
         """
-        return self._parts(keys=("book_id",)).latest()
+        return _exclude_deleted(self._table().read_latest(where={"run_seq": run_seq}))
+
+    def read_latest(self) -> pa.Table:
+        """Return the last row of each book, of any generation and recipe: `PROCESSED_SCHEMA`.
+
+        Raises:
+            SetupError: The state cannot be read.
+        """
+        return self._table(keys=("book_id",)).read_latest()
 
     def compact(self, threshold: int = 500) -> int:
-        """Merge parts if there are too many; see `ParquetTable.compact`."""
-        return self._parts().compact(threshold)
+        """Merge parts if there are at least `threshold`; see `ParquetTable.compact`."""
+        return self._table().compact(threshold)
 
-    def _parts(self, keys: tuple[str, ...] = ("generation", "book_id")) -> ParquetTable:
-        return ParquetTable(self.state, FOLDER, _FORM, keys, order=("run_seq", "processed_at"))
+    def _table(self, keys: tuple[str, ...] = ("generation", "book_id")) -> ParquetTable:
+        return ParquetTable(self.state, FOLDER, _SCHEMA, keys, order=("run_seq", "processed_at"))
 
 
 @dataclass(frozen=True)
@@ -129,6 +144,5 @@ class CheckpointSettings:
         return Checkpoint(state)
 
 
-def _there(table: pa.Table) -> pa.Table:
-    """Leave out what was deleted."""
+def _exclude_deleted(table: pa.Table) -> pa.Table:
     return table.filter(pc.not_equal(table["recipe"], ""))

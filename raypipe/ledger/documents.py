@@ -1,7 +1,6 @@
-"""Finished documents, vectors included: what was worked out once is never worked out again.
+"""Finished documents with their vectors, kept so that nothing is computed twice.
 
-Tombstones of removed books have a folder of their own (`raypipe.ledger.tombstones`), so that the
-columns of a document need not mention them.
+Tombstones of deleted books have their own folder, see `raypipe.ledger.tombstones`.
 """
 
 from __future__ import annotations
@@ -14,22 +13,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.core.book import DOCUMENT_SCHEMA, Document, document_from, documents_table
-from raypipe.state.parquet_table import ParquetTable, latest_rows
+from raypipe.state.latest_rows import latest_rows
+from raypipe.state.parquet_table import ParquetTable
 from raypipe.state.store import State
 from raypipe.state.table_schema import TableSchema
-from raypipe.state.version_index import TextIndex, VersionIndex
+from raypipe.state.version_index import TextIndex, Version, VersionIndex
 
 FOLDER = "documents"
 _ORDER = ("run_seq", "finished_at")
-# Workers take few documents of a large part: they read the row groups that hold them.
-_FORM = TableSchema(DOCUMENT_SCHEMA, kind=FOLDER, version=2, row_group=1_000)
+# Workers read few documents of a large part; small row groups keep them from reading all of it.
+_SCHEMA = TableSchema(DOCUMENT_SCHEMA, kind=FOLDER, version=2, row_group_size=1_000)
 _MAX_ROWS = 50_000
-_COLUMNS = ("book_id", "etag", "text_sha256", "degraded", "run_seq", "finished_at")
+_INDEX_COLUMNS = ("book_id", "etag", "text_sha256", "degraded", "run_seq", "finished_at")
 
 
 @dataclass(frozen=True)
-class Kept:
-    """How many books are finished by a document recipe, and what made it."""
+class FinishedRecipe:
+    """A document recipe with finished documents.
+
+    Args:
+        recipe: The document recipe.
+        summarizer: Name of the summarizer of the newest document.
+        embedder: Name of the embedder of the newest document.
+        books: Number of books with a document of this recipe.
+    """
 
     recipe: str
     summarizer: str
@@ -39,197 +46,222 @@ class Kept:
 
 @dataclass(frozen=True)
 class DocumentStore:
-    """Documents by their document recipe, a folder each.
+    """Documents as parquet parts, in a folder for each document recipe.
 
-    A part is named `<document recipe>/part-….parquet`, here and in `Book.part`.
+    The name of a part is `<document recipe>/part-….parquet`, here and in `Book.part`. All methods
+    raise `SetupError` if the state cannot be read or written.
 
     Args:
-        state: Where.
+        state: Where the parts are kept.
     """
 
     state: State
 
     def append(self, documents: Iterable[Document], run_seq: int, task: int | str, seq: int) -> str:
-        """Add documents of one recipe.
+        """Add documents of a single recipe.
 
         Args:
-            documents: Finished documents, all of one document recipe.
-            run_seq: The run's number.
+            documents: Finished documents with the same document recipe.
+            run_seq: Number of the run.
             task: The write task in that run.
-            seq: Counts the parts of a task.
+            seq: Number of the part in that task.
 
         Returns:
-            The part's name, or an empty string if there were no documents.
+            Name of the part, or '' if there were no documents.
 
         Raises:
-            ValueError: The documents have more than one recipe, or none.
+            ValueError: The documents have several recipes, or an empty recipe.
             SetupError: The state cannot be written.
         """
-        # A run that only embeds anew, or re-uses a summary, finishes the document all the same.
-        table = documents_table(replace(one, run_seq=run_seq) for one in documents)
+        # The run that reuses a summary finishes the document: it gets the number of this run.
+        table = documents_table(replace(document, run_seq=run_seq) for document in documents)
         if not len(table):
             return ""
         recipes = table["document_recipe"].unique().to_pylist()
         if len(recipes) != 1 or not recipes[0]:
-            raise ValueError(f"documents of one recipe, please, not of {recipes}")
-        name = self._parts(recipes[0]).write(table, run_seq, task, seq)
+            raise ValueError(f"the documents of a part must have the same recipe, not {recipes}")
+        name = self._table(recipes[0]).write(table, run_seq, task, seq)
         return f"{recipes[0]}/{name}"
-
-    def finished(self, document_recipe: str) -> VersionIndex:
-        """Return the part of each (book id, ETag) that is finished, read without the vectors."""
-        return VersionIndex(_last_versions(self._heads([document_recipe])))
-
-    def summarized(self, summary_recipe: str, besides: Collection[str] = ()) -> VersionIndex:
-        """Return the part of each (book id, ETag) that has a summary, the newest one.
-
-        Args:
-            summary_recipe: The recipe of the summaries.
-            besides: Document recipes to leave out, usually the one of this run.
-        """
-        recipes = [one for one in self._recipes(summary_recipe) if one not in besides]
-        return VersionIndex(_last_versions(_undegraded(self._heads(recipes))))
-
-    def newest(self, document_recipe: str) -> pa.Table:
-        """Return the newest finished version of each book: the columns that make a `Book`."""
-        columns = ["book_id", "key", "etag", "size", "modified"]
-        # Two versions of a book may be finished in one run: the later one counts.
-        rows = self._parts(document_recipe).read([*columns, *_ORDER])
-        return latest_rows(rows, ["book_id"], _ORDER).select(columns)
-
-    def newest_of_all(self) -> pa.Table:
-        """Return key, title, author and summary of each book's newest document of any recipe."""
-        return self._newest(["book_id", "key", "title", "author", "summary"])
-
-    def places(self, source: str) -> pa.Table:
-        """Return `book_id`, `key` and `etag` of each finished book of a source, whatever recipe."""
-        return self._newest(["book_id", "key", "etag"], {"source": source})
-
-    def has(self, document_recipe: str) -> bool:
-        """Whether any document of a recipe is finished, told by the names of the parts alone."""
-        return bool(self._parts(document_recipe).names())
-
-    def kept(self) -> list[Kept]:
-        """Return what is finished of each document recipe, most books first."""
-        kept = []
-        for recipe in self._by_recipe():
-            table = self._parts(recipe).read(["book_id", "summarizer", "embedder"])
-            if len(table):
-                last = table.slice(len(table) - 1).to_pylist()[0]
-                books = pc.count_distinct(table["book_id"]).as_py()
-                kept.append(Kept(recipe, last["summarizer"], last["embedder"], books))
-        return sorted(kept, key=lambda one: -one.books)
-
-    def by_text(self, summary_recipe: str) -> TextIndex:
-        """Return the part and the book id that hold the document of each text, the newest one.
-
-        This is how a renamed, touched or re-uploaded book is recognized.
-
-        Returns:
-            A mapping of `text_sha256` to (part, book id).
-        """
-        table = _undegraded(self._heads(self._recipes(summary_recipe)))
-        return TextIndex(latest_rows(table, ["text_sha256"], _ORDER))
-
-    def newest_recipe(self) -> str:
-        """Return the recipe of the documents that were finished last; empty = there are none."""
-        last = {recipe: max(names) for recipe, names in self._by_recipe().items() if names}
-        return max(last, key=lambda recipe: last[recipe], default="")
-
-    def drop(self, document_recipe: str) -> None:
-        """Delete all documents of a recipe."""
-        folder = f"{FOLDER}/{document_recipe}/"
-        self.state.delete(self.state.list(folder))
 
     def read(
         self, part: str, book_ids: Sequence[str], etags: Sequence[str] | None = None
     ) -> list[Document]:
-        """Return the documents of some books, in the order asked for.
+        """Return the documents of books in a part, in the order of the arguments.
 
-        A part that was compacted since it was named is looked for in its folder.
+        If the part was compacted in the meantime, the compacted parts are searched.
 
         Args:
-            part: `<document recipe>/part-….parquet`.
-            book_ids: The books.
-            etags: The version of each book; None = the newest in the part.
+            part: Name of the part, `<document recipe>/part-….parquet`.
+            book_ids: Ids of the books.
+            etags: Version of each book; None for the newest version in the part.
 
         Returns:
-            At most one document a book; those that are not there are missing.
+            At most one document per book; books without a document are left out.
         """
         recipe, _, name = part.partition("/")
-        parts = self._parts(recipe)
-        table = parts.pick(name, "book_id", book_ids)
+        parts = self._table(recipe)
+        table = parts.read_matching(name, "book_id", book_ids)
         if table is None:
-            table = _moved(parts, book_ids)
+            table = _read_from_compacted(parts, book_ids)
         keys = ["book_id"] if etags is None else ["book_id", "etag"]
-        found = {
-            tuple(cell[key] for key in keys): document_from(cell)
-            for cell in latest_rows(table, keys, _ORDER).to_pylist()
+        documents = {
+            tuple(cells[key] for key in keys): document_from(cells)
+            for cells in latest_rows(table, keys, _ORDER).to_pylist()
         }
-        asked = zip(book_ids) if etags is None else zip(book_ids, etags, strict=True)
-        return [found[one] for one in asked if one in found]
+        requested = zip(book_ids) if etags is None else zip(book_ids, etags, strict=True)
+        return [documents[key] for key in requested if key in documents]
 
-    def of_run(self, document_recipe: str, run_seq: int) -> pa.Table:
-        """Return the versions that a run finished: columns `book_id`, `etag` and `run_seq`."""
-        parts = self._parts(document_recipe)
-        return parts.read(["book_id", "etag", "run_seq"], {"run_seq": run_seq})
+    def finished_versions(self, document_recipe: str) -> VersionIndex:
+        """Return the part of each finished (book id, ETag); vectors are not read."""
+        return VersionIndex(_latest_versions(self._read_index([document_recipe])))
 
-    def versions(self) -> set[tuple[str, str]]:
-        """Return (book id, ETag) of all that has a finished document of any recipe."""
-        tables = [self._parts(one).read(["book_id", "etag"]) for one in self._by_recipe()]
-        return {version for table in tables for version in _versions(table)}
+    def summarized_versions(
+        self, summary_recipe: str, exclude: Collection[str] = ()
+    ) -> VersionIndex:
+        """Return the newest part of each (book id, ETag) that has a summary.
 
-    def degraded(self, document_recipe: str) -> set[str]:
-        """Return the books whose newest document has a fallback's summary, not the model's."""
-        rows = self._parts(document_recipe).read(["book_id", "degraded", *_ORDER])
+        Args:
+            summary_recipe: Recipe of the summaries.
+            exclude: Document recipes to leave out, usually the recipe of this run.
+        """
+        recipes = [recipe for recipe in self._find_recipes(summary_recipe) if recipe not in exclude]
+        return VersionIndex(_latest_versions(_exclude_degraded(self._read_index(recipes))))
+
+    def text_index(self, summary_recipe: str) -> TextIndex:
+        """Return (part, book id) of the newest document of each text, by `text_sha256`.
+
+        It identifies a book that was renamed, or uploaded again without a change.
+        """
+        table = _exclude_degraded(self._read_index(self._find_recipes(summary_recipe)))
+        return TextIndex(latest_rows(table, ["text_sha256"], _ORDER))
+
+    def all_versions(self) -> set[Version]:
+        """Return (book id, ETag) of all finished documents, of any recipe."""
+        tables = [
+            self._table(recipe).read(["book_id", "etag"]) for recipe in self._parts_by_recipe()
+        ]
+        return {version for table in tables for version in _iterate_versions(table)}
+
+    def read_newest_books(self, document_recipe: str) -> pa.Table:
+        """Return the newest finished version of each book.
+
+        Returns:
+            Columns `book_id`, `key`, `etag`, `size`, `modified`: the fields of `Book`.
+        """
+        columns = ["book_id", "key", "etag", "size", "modified"]
+        # A run may finish two versions of a book; the later version counts.
+        rows = self._table(document_recipe).read([*columns, *_ORDER])
+        return latest_rows(rows, ["book_id"], _ORDER).select(columns)
+
+    def read_newest_summaries(self) -> pa.Table:
+        """Return the newest document of each book, of any recipe.
+
+        Returns:
+            Columns `book_id`, `key`, `title`, `author`, `summary`.
+        """
+        return self._read_newest(["book_id", "key", "title", "author", "summary"])
+
+    def read_books_of_source(self, source: str) -> pa.Table:
+        """Return the finished books of a source, of any recipe.
+
+        Args:
+            source: Identity of the source.
+
+        Returns:
+            Columns `book_id`, `key`, `etag`; each book once.
+        """
+        return self._read_newest(["book_id", "key", "etag"], {"source": source})
+
+    def read_run(self, document_recipe: str, run_seq: int) -> pa.Table:
+        """Return the versions that a run finished: columns `book_id`, `etag`, `run_seq`."""
+        table = self._table(document_recipe)
+        return table.read(["book_id", "etag", "run_seq"], {"run_seq": run_seq})
+
+    def degraded_books(self, document_recipe: str) -> set[str]:
+        """Return the ids of books whose newest document has a fallback's summary."""
+        rows = self._table(document_recipe).read(["book_id", "degraded", *_ORDER])
         newest = latest_rows(rows, ["book_id"], _ORDER)
         return set(newest.filter(_is_degraded(newest))["book_id"].to_pylist())
 
-    def compact(self, document_recipe: str, threshold: int = 500) -> int:
-        """Merge parts of a recipe if there are too many; see `ParquetTable.compact`."""
-        return self._parts(document_recipe).compact(threshold)
+    def has_documents(self, document_recipe: str) -> bool:
+        """Whether any document of a recipe is finished; only names of parts are read."""
+        return bool(self._table(document_recipe).part_names())
 
-    def _newest(self, columns: Sequence[str], where: Mapping[str, Any] | None = None) -> pa.Table:
-        """Return columns of each book's newest document of any recipe."""
-        wanted = [*columns, *_ORDER]
-        tables = [self._parts(one).read(wanted, where) for one in self._by_recipe()]
+    def list_recipes(self) -> list[FinishedRecipe]:
+        """Return the document recipes with finished documents, most books first."""
+        finished = []
+        for recipe in self._parts_by_recipe():
+            table = self._table(recipe).read(["book_id", "summarizer", "embedder"])
+            if len(table):
+                last = table.slice(len(table) - 1).to_pylist()[0]
+                books = pc.count_distinct(table["book_id"]).as_py()
+                finished.append(FinishedRecipe(recipe, last["summarizer"], last["embedder"], books))
+        return sorted(finished, key=lambda recipe: -recipe.books)
+
+    def newest_recipe(self) -> str:
+        """Return the recipe of the documents that were finished last; '' if there are none."""
+        last_part = {
+            recipe: max(parts) for recipe, parts in self._parts_by_recipe().items() if parts
+        }
+        return max(last_part, key=lambda recipe: last_part[recipe], default="")
+
+    def delete_recipe(self, document_recipe: str) -> None:
+        """Delete all documents of a recipe."""
+        self.state.delete(self.state.list(f"{FOLDER}/{document_recipe}/"))
+
+    def compact(self, document_recipe: str, threshold: int = 500) -> int:
+        """Merge parts of a recipe if there are at least `threshold`; see `ParquetTable.compact`."""
+        return self._table(document_recipe).compact(threshold)
+
+    def _table(self, recipe: str) -> ParquetTable:
+        folder = f"{FOLDER}/{recipe}"
+        # With book_id as the key, a compacted part has a single version of a book, so that part
+        # and book id identify a document.
+        return ParquetTable(self.state, folder, _SCHEMA, ("book_id",), _ORDER, max_rows=_MAX_ROWS)
+
+    def _read_newest(
+        self, columns: Sequence[str], where: Mapping[str, Any] | None = None
+    ) -> pa.Table:
+        """Return columns of the newest document of each book, of any recipe."""
+        needed = [*columns, *_ORDER]
+        tables = [self._table(recipe).read(needed, where) for recipe in self._parts_by_recipe()]
         if not tables:
             return pa.schema([DOCUMENT_SCHEMA.field(name) for name in columns]).empty_table()
         return latest_rows(pa.concat_tables(tables), ["book_id"], _ORDER).select(columns)
 
-    def _parts(self, recipe: str) -> ParquetTable:
-        folder = f"{FOLDER}/{recipe}"
-        # One version of a book in a part, so that a part and a book id name one document.
-        return ParquetTable(self.state, folder, _FORM, ("book_id",), _ORDER, max_rows=_MAX_ROWS)
-
-    def _heads(self, recipes: Iterable[str]) -> pa.Table:
-        """Return the small columns of all documents of some recipes, and their `part`."""
-        schema = pa.schema([DOCUMENT_SCHEMA.field(name) for name in _COLUMNS])
+    def _read_index(self, recipes: Iterable[str]) -> pa.Table:
+        """Return the small columns of all documents of these recipes, and the column `part`."""
+        schema = pa.schema([DOCUMENT_SCHEMA.field(name) for name in _INDEX_COLUMNS])
         tables = [schema.append(pa.field("part", pa.string())).empty_table()]
         for recipe in recipes:
-            table = self._parts(recipe).read(_COLUMNS, part_column=True)
+            table = self._table(recipe).read(_INDEX_COLUMNS, part_column=True)
             parts = pc.binary_join_element_wise(recipe, table["part"], "/")
-            tables.append(table.set_column(len(_COLUMNS), "part", parts))
+            tables.append(table.set_column(len(_INDEX_COLUMNS), "part", parts))
         return pa.concat_tables(tables)
 
-    def _by_recipe(self) -> dict[str, list[str]]:
+    def _parts_by_recipe(self) -> dict[str, list[str]]:
         """Return the names of the parts of each document recipe."""
-        names: dict[str, list[str]] = {}
+        parts: dict[str, list[str]] = {}
         for name in self.state.list(f"{FOLDER}/"):
             recipe, _, part = name.removeprefix(f"{FOLDER}/").partition("/")
-            names.setdefault(recipe, []).append(part)
-        return names
+            parts.setdefault(recipe, []).append(part)
+        return parts
 
-    def _recipes(self, summary_recipe: str) -> list[str]:
+    def _find_recipes(self, summary_recipe: str) -> list[str]:
         """Return the document recipes that contain a summary recipe."""
-        samples = self._by_recipe()
-        return [one for one in samples if self._contains(one, samples[one], summary_recipe)]
+        recipes = self._parts_by_recipe().items()
+        return [
+            recipe
+            for recipe, parts in recipes
+            if self._contains_summaries(recipe, parts, summary_recipe)
+        ]
 
-    def _contains(self, recipe: str, names: Sequence[str], summary_recipe: str) -> bool:
-        # Recipes are nested fingerprints: one document speaks for all of its recipe.
-        for name in names:
-            recipes = self._parts(recipe).head(name, "summary_recipe")
-            if recipes:
-                return bool(recipes[0] == summary_recipe)
+    def _contains_summaries(self, recipe: str, parts: Sequence[str], summary_recipe: str) -> bool:
+        # Recipes are nested fingerprints: all documents of a recipe have the same summary recipe.
+        for name in parts:
+            summary_recipes = self._table(recipe).read_first_group(name, "summary_recipe")
+            if summary_recipes:
+                return bool(summary_recipes[0] == summary_recipe)
         return False
 
 
@@ -237,26 +269,26 @@ def _is_degraded(table: pa.Table) -> Any:
     return pc.fill_null(pc.not_equal(table["degraded"], ""), False)
 
 
-def _undegraded(heads: pa.Table) -> pa.Table:
-    """Leave out what a fallback made: a model may do better the next time."""
-    return heads.filter(pc.invert(_is_degraded(heads)))
+def _exclude_degraded(table: pa.Table) -> pa.Table:
+    """Leave out fallback summaries: the model may succeed the next time."""
+    return table.filter(pc.invert(_is_degraded(table)))
 
 
-def _versions(table: pa.Table) -> Iterator[tuple[str, str]]:
+def _iterate_versions(table: pa.Table) -> Iterator[Version]:
     return zip(table["book_id"].to_pylist(), table["etag"].to_pylist(), strict=True)
 
 
-def _last_versions(heads: pa.Table) -> pa.Table:
-    return latest_rows(heads, ["book_id", "etag"], _ORDER)
+def _latest_versions(table: pa.Table) -> pa.Table:
+    return latest_rows(table, ["book_id", "etag"], _ORDER)
 
 
-def _moved(parts: ParquetTable, book_ids: Sequence[str]) -> pa.Table:
-    """Return documents whose part was compacted: the newest compacted parts come first."""
-    found = [parts.form.schema.empty_table()]
+def _read_from_compacted(table: ParquetTable, book_ids: Sequence[str]) -> pa.Table:
+    """Return documents whose part was compacted, from the compacted parts, newest first."""
+    tables = [table.schema.columns.empty_table()]
     missing = set(book_ids)
-    for name in reversed(parts.compacted()):
-        table = parts.pick(name, "book_id", sorted(missing)) if missing else None
-        if table is not None:
-            found.append(table)
-            missing -= set(table["book_id"].to_pylist())
-    return pa.concat_tables(found)
+    for name in reversed(table.compacted_part_names()):
+        rows = table.read_matching(name, "book_id", sorted(missing)) if missing else None
+        if rows is not None:
+            tables.append(rows)
+            missing -= set(rows["book_id"].to_pylist())
+    return pa.concat_tables(tables)

@@ -1,4 +1,4 @@
-"""Books that failed: the kinds there are, and the log that keeps them from being forgotten."""
+"""Failures of books: their kinds, and the log that records them across runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,44 +15,48 @@ from raypipe.state.table_schema import TableSchema
 
 KINDS: Mapping[str, str] = {
     # read
-    "changed": "it changed after it was listed; the next run takes it as it is now",
-    "gone": "it was removed after it was listed; nothing to do",
-    "denied": "these credentials may not read it; grant s3:GetObject (or read permission) on it",
-    "archived": "it is in an archive tier; restore it, then run again",
-    "read": "the source did not deliver it; run again",
+    "changed": "the book changed after it was listed; the next run processes the new version",
+    "gone": "the book was deleted after it was listed; nothing to do",
+    "denied": "these credentials may not read the book; grant s3:GetObject (or read permission)",
+    "archived": "the book is in an archive tier; restore it, then run again",
+    "read": "reading the book from the source failed; run again",
     # text
-    "too_large": "it is larger than allowed; raise the limit the message names, or split it",
-    "empty": "no text is in it; remove it or put the text there",
-    "too_short": "it has fewer words than text.min_words; lower that, or remove the book",
-    "binary": "it is no plain text; convert it to text",
-    "undecodable": "no encoding fits it; convert it to UTF-8",
+    "too_large": "the book is too large; raise the limit that the message names, or split the book",
+    "empty": "the book has no text; remove it, or add the text",
+    "too_short": "the book has fewer words than text.min_words; lower that, or remove the book",
+    "binary": "the book is not plain text; convert it to text",
+    "undecodable": "no encoding fits the book; convert it to UTF-8",
     # summarize and embed
-    "degraded": "it is indexed with the fallback's summary; `raypipe retry` asks the model again",
-    "model": "the model did not answer in several tries; run again when the service is well",
-    "bad_request": "the model does not take such a request; see the message, or take another model",
-    "service_quota": "a quota of the account is used up; have it raised, then run again",
-    "filtered": "the provider's content filter stopped it; take another model, or leave it out",
-    "too_long": "even a small piece of it is too long for the model; set smaller chunks",
-    "refused": "the model declined to summarize it; take another model, or leave it out",
-    "cut": "the answer was cut off at max_tokens each time; raise it, or ask for fewer words",
-    "bad_answer": "the model's answer was of no use, also when asked again; take another model",
-    "killed_worker": "its worker died each time; give workers more memory, or look at the book",
-    "unexpected": "raypipe did not foresee this; the log has the traceback: please report it",
+    "degraded": "indexed with the fallback's summary; `raypipe retry` calls the model again",
+    "model": "the model did not answer in several attempts; run again when the service has "
+    "recovered",
+    "bad_request": "the model rejected the request; see the message, or use another model",
+    "service_quota": "a quota of the account is used up; request an increase, then run again",
+    "filtered": "the provider's content filter blocked the book; use another model, or leave it "
+    "out",
+    "too_long": "even a small piece of the book is too long for the model; set smaller chunks",
+    "refused": "the model declined to summarize the book; use another model, or leave it out",
+    "cut": "the answer was cut off at max_tokens each time; raise it, or request fewer words",
+    "bad_answer": "the answer of the model was unusable, also the second time; use another model",
+    "killed_worker": "the worker of the book died each time; give workers more memory, or check "
+    "the book",
+    "unexpected": "an unexpected error; the log has the traceback: please report it",
     # index
-    "lost": "its finished document is gone from the state; `raypipe run` makes it anew",
-    "bad_vector": "its embedding is not finite or has another dimension; check the embedder",
-    "mapper_parsing": "the index's mapping does not take a field of it; see the message",
-    "rejected": "OpenSearch refused the document for good; see the message",
-    "superseded": "a later run wrote another version of it; run again to see which one counts",
-    "unavailable": "OpenSearch did not take it in time; run again when the cluster is well",
+    "lost": "the finished document is missing in the state; `raypipe run` recomputes it",
+    "bad_vector": "the embedding is not finite or has another dimension; check the embedder",
+    "mapper_parsing": "the mapping of the index rejects a field of the document; see the message",
+    "rejected": "OpenSearch permanently rejected the document; see the message",
+    "superseded": "a later run wrote another version; run again to find the valid version",
+    "unavailable": "OpenSearch did not accept the document in time; run again when the cluster "
+    "has recovered",
 }
-"""Kinds of failure: what happened and what to do about it."""
+"""Kinds of failure, each with its cause and its fix."""
 
 DEGRADED = "degraded"
-"""The one kind of failure whose book is indexed all the same."""
+"""The only kind of failure whose book is indexed."""
 
 MAX_ATTEMPTS = 3
-"""A failure that may pass is tried in this many runs; then it counts as lasting."""
+"""Number of runs that try a book with a retryable failure; after that the failure is permanent."""
 
 FAILURES_SCHEMA = pa.schema(
     [
@@ -72,81 +75,84 @@ FAILURES_SCHEMA = pa.schema(
 )
 
 FOLDER = "failures"
-_FORM = TableSchema(FAILURES_SCHEMA, kind="failures", version=1)
+_SCHEMA = TableSchema(FAILURES_SCHEMA, kind="failures", version=1)
 
 
 @dataclass(frozen=True, slots=True)
 class FailedBook:
-    """One failure of one book, as the log keeps it."""
+    """A failure of a book, as it is recorded in the log."""
 
     book_id: str
     key: str
     etag: str
-    recipe: str  # the document recipe it failed on the way to
+    recipe: str  # document recipe of the run in which it failed
     stage: str  # read | text | summarize | embed | index
     kind: str
     message: str
     retryable: bool
-    attempts: int  # this one included
+    attempts: int  # including this attempt
     run_seq: int
     failed_at: float  # seconds since the epoch, UTC
 
 
 @dataclass(frozen=True)
 class FailureLog:
-    """Failures as parquet parts; every run's last failure of a book is kept.
+    """Record failures as parquet parts; the last failure of a book in each run is kept.
 
     Args:
-        state: Where.
+        state: Where the parts are kept.
     """
 
     state: State
 
     def append(self, rows: Iterable[FailedBook], run_seq: int, task: int | str, seq: int) -> str:
-        """Add failures of this run; arguments and errors as `Checkpoint.append`."""
+        """Add failures of this run; arguments, result and errors as `Checkpoint.append`."""
         cells = [{**dataclasses.asdict(row), "run_seq": run_seq} for row in rows]
         table = pa.Table.from_pylist(cells, schema=FAILURES_SCHEMA)
-        return self._parts().write(table, run_seq, task, seq)
+        return self._table().write(table, run_seq, task, seq)
 
-    def known(self) -> pa.Table:
-        """Return the last failure of each book; `standing` tells which still count."""
-        return self._parts(keys=("book_id",)).latest()
+    def read_latest(self) -> pa.Table:
+        """Return the last failure of each book, resolved failures included; see `unresolved`.
 
-    def of_run(self, run_seq: int) -> pa.Table:
-        """Return the last failure of each book in one run; `FAILURES_SCHEMA`."""
-        return self._parts().latest(where={"run_seq": run_seq})
+        Raises:
+            SetupError: The state cannot be read.
+        """
+        return self._table(keys=("book_id",)).read_latest()
+
+    def read_run(self, run_seq: int) -> pa.Table:
+        """Return the last failure of each book in a run: `FAILURES_SCHEMA`.
+
+        Raises:
+            SetupError: The state cannot be read.
+        """
+        return self._table().read_latest(where={"run_seq": run_seq})
 
     def compact(self, threshold: int = 500) -> int:
-        """Merge parts if there are too many; see `ParquetTable.compact`."""
-        return self._parts().compact(threshold)
+        """Merge parts if there are at least `threshold`; see `ParquetTable.compact`."""
+        return self._table().compact(threshold)
 
-    def _parts(self, keys: tuple[str, ...] = ("run_seq", "book_id")) -> ParquetTable:
-        return ParquetTable(self.state, FOLDER, _FORM, keys, order=("run_seq", "failed_at"))
+    def _table(self, keys: tuple[str, ...] = ("run_seq", "book_id")) -> ParquetTable:
+        return ParquetTable(self.state, FOLDER, _SCHEMA, keys, order=("run_seq", "failed_at"))
 
 
 def unresolved(failures: pa.Table, processed: pa.Table) -> pa.Table:
-    """Return the failures that were not made good since.
+    """Return the failures whose book was not processed since.
 
-    A book that the same run, or a later one, saw acknowledged has not failed: in one run a
-    task that was retried may fail at first, or fail after its first try was acknowledged.
+    A book that was processed in the same run or a later one has not failed. In the same run, a
+    retried task may fail first and succeed then, or fail after its first attempt succeeded.
 
     Args:
-        failures: Of `FailureLog`, each book once.
-        processed: Columns `book_id` and `run_seq`, each book once, as
-            `Checkpoint.history` or, for one run's failures, `Checkpoint.of_run` gives them.
+        failures: Rows of `FailureLog`, each book once.
+        processed: Columns `book_id` and `run_seq`, each book once, from `Checkpoint.read_latest`
+            or, for the failures of a single run, from `Checkpoint.read_run`.
     """
-    at = pc.index_in(failures["book_id"], value_set=processed["book_id"].combine_chunks())
-    later = processed["run_seq"].combine_chunks().take(at.combine_chunks())
-    made_good = pc.fill_null(pc.greater_equal(later, failures["run_seq"].combine_chunks()), False)
-    return failures.filter(pc.invert(made_good))
-
-
-def permanent(failures: pa.Table, max_attempts: int = MAX_ATTEMPTS) -> pa.Table:
-    """Return the failures that a run does not take up, until ETag or recipe change."""
-    given_up = np.asarray(failures["attempts"].to_numpy()) >= max_attempts
-    return failures.filter(pc.or_(pc.invert(failures["retryable"]), pa.array(given_up)))
+    positions = pc.index_in(failures["book_id"], value_set=processed["book_id"].combine_chunks())
+    processed_in = processed["run_seq"].combine_chunks().take(positions.combine_chunks())
+    failed_in = failures["run_seq"].combine_chunks()
+    is_resolved = pc.fill_null(pc.greater_equal(processed_in, failed_in), False)
+    return failures.filter(pc.invert(is_resolved))
 
 
 def explain(kind: str) -> str:
-    """Return what a kind of failure means and what to do about it, in one line."""
-    return KINDS.get(kind, "another version of raypipe knows this kind; see the message")
+    """Return the cause and the fix of a kind of failure, in one line."""
+    return KINDS.get(kind, "a kind of another version of raypipe; see the message")

@@ -19,7 +19,7 @@ COMPACT_AT = 500
 
 @dataclass(frozen=True)
 class RunResults:
-    """What the ledger recorded about the books of one run.
+    """Results of a run, as recorded in the ledger.
 
     Args:
         done: Ids of the indexed books; of the finished books in a run without an index.
@@ -33,7 +33,7 @@ class RunResults:
 
 
 class Ledger:
-    """Read and write the records of one state. Picklable: workers write through a copy.
+    """Read and write the records of a state. Picklable: workers write through a copy.
 
     Args:
         state: Where the records are kept.
@@ -60,7 +60,7 @@ class Ledger:
         Raises:
             SetupError: The state cannot be read.
         """
-        return unresolved(self.failures.known(), self.checkpoint.history())
+        return unresolved(self.failures.read_latest(), self.checkpoint.read_latest())
 
     def read_back(self, run_seq: int, finished_recipe: str = "") -> RunResults:
         """Return what a run recorded, from its own parts alone.
@@ -74,10 +74,10 @@ class Ledger:
             SetupError: The state cannot be read.
         """
         if finished_recipe:
-            done = self.documents.of_run(finished_recipe, run_seq)
+            done = self.documents.read_run(finished_recipe, run_seq)
         else:
-            done = self.checkpoint.of_run(run_seq)
-        failures = self.failures.of_run(run_seq)
+            done = self.checkpoint.read_run(run_seq)
+        failures = self.failures.read_run(run_seq)
         return RunResults(
             done=frozenset(done["book_id"].to_pylist()),
             failed=frozenset(unresolved(failures, done)["book_id"].to_pylist()),

@@ -1,4 +1,4 @@
-"""Who holds a state's claim: what `claim.json` says, and whether that process is alive."""
+"""The owner of a state's writer lock: the content of `claim.json`, and whether it still runs."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from raypipe.state.store import State
 
 LOCK_NAME = "claim.json"
 
-_UNSEEN = ""  # a process that is there and hides when it started
+_START_HIDDEN = ""  # the process exists, but /proc does not show when it started
 
 
 @dataclass(frozen=True)
 class LockOwner:
-    """What `claim.json` says.
+    """The content of `claim.json`.
 
     Args:
-        run_seq: Number of the run that took the claim last.
-        held: Whether that run still holds it.
-        owner: A uuid of this taking, so that equal pids are not mistaken for each other.
+        run_seq: Number of the last run that acquired the lock.
+        held: Whether that run still holds the lock.
+        owner: UUID of the acquisition; tells owners with the same pid apart.
         host: Host name.
-        boot_id: Of the host's running kernel, and of the process's pid namespace.
-        pid: Process id there.
-        started: When that process started, in the kernel's own ticks.
-        beat: The heartbeat counter.
-        taken_at: For people; no clock of another host is ever compared.
+        boot_id: Id of the boot of the host and of the pid namespace, see `current_boot_id`.
+        pid: Process id on that host.
+        started: When the process started, in clock ticks of the kernel.
+        beat: Number of heartbeats.
+        taken_at: Time of the acquisition, for messages only: clocks of hosts are not compared.
     """
 
     run_seq: int = 0
@@ -45,31 +45,38 @@ class LockOwner:
     taken_at: str = ""
 
     @classmethod
-    def me(cls, run_seq: int) -> LockOwner:
-        """Return this process as the holder."""
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        owner, pid = uuid.uuid4().hex, os.getpid()
-        started = _started(pid) or ""
-        return cls(run_seq, True, owner, socket.gethostname(), boot_id(), pid, started, 0, now)
+    def current_process(cls, run_seq: int) -> LockOwner:
+        """Return this process as the owner."""
+        pid = os.getpid()
+        return cls(
+            run_seq=run_seq,
+            held=True,
+            owner=uuid.uuid4().hex,
+            host=socket.gethostname(),
+            boot_id=current_boot_id(),
+            pid=pid,
+            started=_start_time(pid) or "",
+            taken_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        )
 
     @property
-    def here(self) -> bool:
-        """Whether it runs where its pid means something to us."""
-        return (self.host, self.boot_id) == (socket.gethostname(), boot_id())
+    def is_local(self) -> bool:
+        """Whether its pid is valid in this process: same host, boot and pid namespace."""
+        return (self.host, self.boot_id) == (socket.gethostname(), current_boot_id())
 
     @property
-    def gone(self) -> bool:
-        """Whether it certainly runs no more."""
-        return self.here and _started(self.pid) not in (self.started, _UNSEEN)
+    def has_ended(self) -> bool:
+        """Whether the process is known to have ended; False if that cannot be determined."""
+        return self.is_local and _start_time(self.pid) not in (self.started, _START_HIDDEN)
 
     def __str__(self) -> str:
         return f"run {self.run_seq} (host {self.host}, pid {self.pid}, since {self.taken_at})"
 
 
-def boot_id() -> str:
-    """Return what is equal for two processes exactly where their pids can be compared.
+def current_boot_id() -> str:
+    """Return an id that two processes share only if their pids can be compared.
 
-    Containers share the kernel's boot id, and may share the host's name, but not its pids.
+    Containers share the boot id of the kernel, and may share the host name, but not the pids.
     """
     kernel = Path("/proc/sys/kernel/random/boot_id")
     if not kernel.exists():
@@ -79,41 +86,17 @@ def boot_id() -> str:
     return f"{kernel.read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
 
 
-def _started(pid: int) -> str | None:
-    """Return when a process started, or None if there is none, or only its zombie."""
-    if not Path("/proc/self/stat").exists():
-        import psutil
-
-        try:
-            return f"{psutil.Process(pid).create_time():.2f}"
-        except psutil.NoSuchProcess:
-            return None
-    try:
-        # The name in parentheses may hold anything; state is field 3, starttime field 22: proc(5).
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return _UNSEEN if _hidden(pid) else None
-    return None if fields[0] in "ZX" else fields[19]
-
-
-def _hidden(pid: int) -> bool:
-    """Whether /proc hides another user's process (mount option hidepid) that is there."""
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except ProcessLookupError:
-        return False
-    return False
-
-
-def encode_owner(holder: LockOwner) -> bytes:
-    """Return a holder as `claim.json` keeps it."""
-    return json.dumps(asdict(holder), indent=1).encode()
+def encode_owner(owner: LockOwner) -> bytes:
+    """Return the content of `claim.json` for an owner."""
+    return json.dumps(asdict(owner), indent=1).encode()
 
 
 def decode_owner(data: bytes, state: State) -> LockOwner:
-    """Return the holder that `claim.json` names.
+    """Return the owner in the content of `claim.json`.
+
+    Args:
+        data: Content of the file.
+        state: Named in the error.
 
     Raises:
         SetupError: The file is damaged.
@@ -122,6 +105,34 @@ def decode_owner(data: bytes, state: State) -> LockOwner:
         return LockOwner(**json.loads(data))
     except (ValueError, TypeError):
         raise SetupError(
-            f"{LOCK_NAME} in the state {state.uri} is damaged; make sure that no run is at work there, "
-            "delete it, and run again"
+            f"{LOCK_NAME} in the state {state.uri} is damaged; make sure that no run uses this "
+            "state, delete the file, and run again"
         ) from None
+
+
+def _start_time(pid: int) -> str | None:
+    """Return when a process started, or None if it does not exist or is a zombie."""
+    if not Path("/proc/self/stat").exists():
+        import psutil
+
+        try:
+            return f"{psutil.Process(pid).create_time():.2f}"
+        except psutil.NoSuchProcess:
+            return None
+    try:
+        # The name in parentheses may contain spaces. State is field 3, starttime field 22: proc(5).
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return _START_HIDDEN if _is_hidden(pid) else None
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether the process exists, but /proc hides it (mount option hidepid)."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        return False
+    return False

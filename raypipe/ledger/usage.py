@@ -1,7 +1,7 @@
-"""What a state has ever paid for, added up from the usage in the cache of answers.
+"""Sum up the tokens a state ever paid for, from the usage in the answer cache.
 
-A million answers are not read again for each run with a budget: what a book's answers came to is
-kept in a part of `usage/` once it was added up, and holds as long as the book has as many.
+A run with a budget must not read a million answers again. The sums of each group of the cache are
+kept in a part of `usage/`; they are valid as long as the group has the same number of entries.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ USAGE_SCHEMA = pa.schema(
         ("run_seq", pa.int64()),
     ]
 )
-_FORM = TableSchema(USAGE_SCHEMA, kind=FOLDER, version=1)
+_SCHEMA = TableSchema(USAGE_SCHEMA, kind=FOLDER, version=1)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelUsage:
-    """What one model's answers came to."""
+    """Tokens of all calls of a model."""
 
     model: str
     input_tokens: int
@@ -41,50 +41,60 @@ class ModelUsage:
 
 
 def usage_by_model(state: State, run_seq: int) -> list[ModelUsage]:
-    """Return what each model was ever paid for, by the cache of answers.
+    """Return the tokens of all calls the state ever paid for, by model.
 
     Args:
-        state: Where; the caller holds its claim.
-        run_seq: The run's number, for the part that keeps the sums.
+        state: The state; the caller holds its writer lock.
+        run_seq: Number of the run, for the part that keeps the sums.
 
     Raises:
         SetupError: The state cannot be read or written.
     """
-    names: defaultdict[str, list[str]] = defaultdict(list)
+    entries: defaultdict[str, list[str]] = defaultdict(list)
     for name in list_entries(state):
-        names[name.split("/")[1]].append(name)
-    parts = ParquetTable(state, FOLDER, _FORM, keys=("group", "model"))
-    rows = [row for row in parts.latest().to_pylist() if row["entries"] == len(names[row["group"]])]
-    known = {row["group"] for row in rows}
-    fresh = list(_added_up(state, {one: many for one, many in names.items() if one not in known}))
-    cells = [{**row, "run_seq": run_seq} for row in fresh]
-    parts.write(pa.Table.from_pylist(cells, schema=USAGE_SCHEMA), run_seq, "usage", 0)
-    parts.compact()
-    return _by_model([*rows, *fresh])
+        entries[_group_of(name)].append(name)
+    table = ParquetTable(state, FOLDER, _SCHEMA, keys=("group", "model"))
+    valid_rows = [
+        row
+        for row in table.read_latest().to_pylist()
+        if row["entries"] == len(entries[row["group"]])
+    ]
+    valid_groups = {row["group"] for row in valid_rows}
+    outdated = {group: names for group, names in entries.items() if group not in valid_groups}
+    new_rows = list(_sum_groups(state, outdated))
+    cells = [{**row, "run_seq": run_seq} for row in new_rows]
+    table.write(pa.Table.from_pylist(cells, schema=USAGE_SCHEMA), run_seq, "usage", 0)
+    table.compact()
+    return _sum_models([*valid_rows, *new_rows])
 
 
-def _added_up(state: State, names: Mapping[str, Sequence[str]]) -> Iterator[dict[str, object]]:
+def _group_of(name: str) -> str:
+    return name.split("/")[1]
+
+
+def _sum_groups(state: State, entries: Mapping[str, Sequence[str]]) -> Iterator[dict[str, object]]:
     sums: Counter[tuple[str, str, str]] = Counter()
-    for name, bill in read_usage(state, (name for many in names.values() for name in many)):
-        group = name.split("/")[1]
-        sums[group, bill.model, "input_tokens"] += bill.input_tokens
-        sums[group, bill.model, "output_tokens"] += bill.output_tokens
+    for name, usage in read_usage(state, (name for names in entries.values() for name in names)):
+        group = _group_of(name)
+        sums[group, usage.model, "input_tokens"] += usage.input_tokens
+        sums[group, usage.model, "output_tokens"] += usage.output_tokens
     for group, model in sorted({(group, model) for group, model, _ in sums}):
         yield {
             "group": group,
             "model": model,
-            "entries": len(names[group]),
+            "entries": len(entries[group]),
             "input_tokens": sums[group, model, "input_tokens"],
             "output_tokens": sums[group, model, "output_tokens"],
         }
 
 
-def _by_model(rows: Sequence[Mapping[str, object]]) -> list[ModelUsage]:
+def _sum_models(rows: Sequence[Mapping[str, object]]) -> list[ModelUsage]:
     sums: Counter[tuple[object, str]] = Counter()
     for row in rows:
-        for what in ("input_tokens", "output_tokens"):
-            sums[row["model"], what] += row[what]  # type: ignore[operator]
+        for column in ("input_tokens", "output_tokens"):
+            sums[row["model"], column] += row[column]  # type: ignore[operator]
     models = sorted({str(model) for model, _ in sums})
     return [
-        ModelUsage(one, sums[one, "input_tokens"], sums[one, "output_tokens"]) for one in models
+        ModelUsage(model, sums[model, "input_tokens"], sums[model, "output_tokens"])
+        for model in models
     ]

@@ -1,7 +1,7 @@
-"""One writer: a claim on the state, held by a heartbeat, taken over from the dead.
+"""Allow a single writer per state: a lock with a heartbeat, taken over if its owner died.
 
-The claim is one object, `claim.json`, changed by compare-and-swap alone. It outlives the run that
-took it, for it keeps the number of the last run.
+The lock is the object `claim.json`, which is changed by compare-and-swap only. It outlives the
+run that acquired it, because it holds the number of the last run.
 """
 
 from __future__ import annotations
@@ -20,119 +20,130 @@ from raypipe.state.store import State
 
 log = logging.getLogger(__name__)
 
-_LAST_BEAT_S = 10.0  # to wait for a heartbeat under way; a stop must not take long
+_LAST_HEARTBEAT_S = 10.0  # to wait for a heartbeat in progress, so that a stop is quick
 
 
 @dataclass(frozen=True)
 class LockTiming:
-    """How often, and how long, in seconds.
+    """Intervals of the heartbeat, in seconds.
 
-    A holder that cannot reach the state gives up before another may take over: `unreachable`
-    counts from before its last good request, `still` from after the waiter saw that one.
+    An owner that cannot reach the state gives up before another run takes the lock over: the
+    owner counts `unreachable_s` from before its last successful request, another run counts
+    `stale_after_s` from after it saw that heartbeat.
 
     Args:
-        beat: Between two heartbeats, and between two looks of a waiter.
-        unreachable: Without a heartbeat after which the holder counts the claim as lost.
-        still: Without a heartbeat after which another host takes over.
+        heartbeat_s: Between two heartbeats, and between two checks of a waiting run.
+        unreachable_s: Time without a heartbeat after which the owner considers the lock lost.
+        stale_after_s: Time without a heartbeat after which another host takes the lock over.
     """
 
-    beat: float = 5.0
-    unreachable: float = 45.0
-    still: float = 60.0
+    heartbeat_s: float = 5.0
+    unreachable_s: float = 45.0
+    stale_after_s: float = 60.0
 
 
 class WriterLock:
-    """A claim that is held; `WriterLock.take` makes it. Leaving its context releases it.
+    """A lock that is held, from `WriterLock.acquire`. Leaving its context releases it.
+
+    Args:
+        state: The state that the lock protects.
+        owner: This process, as written to `claim.json`.
+        tag: Tag of that content.
+        timing: Intervals of the heartbeat.
+        clock: Monotonic seconds.
+        requested_at: When the request began that wrote `owner`.
 
     Attributes:
-        run_seq: This run's number, greater than that of every earlier run.
-        lost: Set once the claim is another's or may be; the run must then stop.
-        reason: Why it was lost, for a person.
+        run_seq: Number of this run, greater than that of every earlier run.
+        lost: Set once another run holds the lock or may hold it; this run must then stop.
+        reason: Why the lock was lost, for messages.
     """
 
     def __init__(
         self,
         state: State,
-        holder: LockOwner,
+        owner: LockOwner,
         tag: str,
-        pace: LockTiming,
+        timing: LockTiming,
         clock: Callable[[], float],
+        requested_at: float,
     ) -> None:
-        self.run_seq = holder.run_seq
+        self.run_seq = owner.run_seq
         self.lost = threading.Event()
         self.reason = ""
-        self._state, self._holder, self._tag = state, holder, tag
-        self._pace, self._clock = pace, clock
-        self._last_beat = clock()
-        self._over = threading.Event()
-        # Two threads: a heartbeat that hangs in the network must not hide that time runs out.
+        self._state, self._owner, self._tag = state, owner, tag
+        self._timing, self._clock = timing, clock
+        self._last_heartbeat = requested_at
+        self._released = threading.Event()
+        # Two threads: a heartbeat that hangs in the network must not delay the watchdog.
         self._threads = [
-            threading.Thread(target=run, name=f"raypipe-claim-{run.__name__}", daemon=True)
-            for run in (self._beat, self._watch)
+            threading.Thread(target=self._send_heartbeats, name="raypipe-heartbeat", daemon=True),
+            threading.Thread(target=self._watch_heartbeats, name="raypipe-watchdog", daemon=True),
         ]
+        for thread in self._threads:
+            thread.start()
 
     @classmethod
-    def take(
+    def acquire(
         cls,
         state: State,
         *,
         on_wait: Callable[[str], None] = log.warning,
-        pace: LockTiming | None = None,
+        timing: LockTiming | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> WriterLock:
-        """Take the claim, waiting for a run on another host to end or to stand still.
+        """Acquire the lock; wait while a run on another host holds it and sends heartbeats.
 
         Args:
-            state: Where the ledger is.
-            on_wait: Told once, in one line, whom we wait for.
-            pace: Seconds; for tests.
-            clock: Monotonic seconds; for tests.
-            sleep: How to wait; it may raise to give up.
+            state: The state to write to.
+            on_wait: Called once, with a line that names the run that is waited for.
+            timing: Intervals of the heartbeat; None for the defaults.
+            clock: Monotonic seconds.
+            sleep: Waits that many seconds; may raise to give up.
 
         Raises:
-            SetupError: A living process of this host holds it, or `claim.json` is damaged.
+            SetupError: A running process of this host holds the lock, or `claim.json` is damaged.
             StateError: The state cannot be reached.
         """
-        pace = pace or LockTiming()
-        patience = _Patience(clock, pace.still, on_wait)
+        timing = timing or LockTiming()
+        takeover = _TakeoverPolicy(clock, timing.stale_after_s, on_wait)
         while True:
-            began = clock()
-            found = state.get_tagged(LOCK_NAME)
-            if found is None:
-                mine = LockOwner.me(_last_run(state) + 1)
-                tag = state.put_if_absent(LOCK_NAME, encode_owner(mine))
+            requested_at = clock()
+            current = state.get_tagged(LOCK_NAME)
+            if current is None:
+                owner = LockOwner.current_process(_find_last_run_seq(state) + 1)
+                tag = state.put_if_absent(LOCK_NAME, encode_owner(owner))
             else:
-                other = decode_owner(found[0], state)
-                if not patience.over(other):
-                    sleep(pace.beat)
+                previous = decode_owner(current[0], state)
+                if not takeover.is_allowed(previous):
+                    sleep(timing.heartbeat_s)
                     continue
-                mine = LockOwner.me(other.run_seq + 1)
-                tag = state.put_if_match(LOCK_NAME, encode_owner(mine), found[1])
+                owner = LockOwner.current_process(previous.run_seq + 1)
+                tag = state.put_if_match(LOCK_NAME, encode_owner(owner), current[1])
             if tag is not None:
-                claim = cls(state, mine, tag, pace, clock)
-                claim._last_beat = began
-                for thread in claim._threads:
-                    thread.start()
-                return claim
+                return cls(state, owner, tag, timing, clock, requested_at)
 
     def release(self) -> None:
-        """Free the claim if it is still ours; the run's number stays in it."""
-        if self._over.is_set():
+        """Release the lock if this run still holds it; `claim.json` keeps the run's number."""
+        if self._released.is_set():
             return
-        self._over.set()
+        self._released.set()
         if self.lost.is_set():
             return
         for thread in self._threads:
-            thread.join(timeout=_LAST_BEAT_S)
+            thread.join(timeout=_LAST_HEARTBEAT_S)
         try:
-            if self._swap(replace(self._holder, held=False)) is None:
-                log.warning("the claim on %s was another's before we let go", self._state.uri)
+            if self._replace_owner(replace(self._owner, held=False)) is None:
+                log.warning(
+                    "the lock of the state %s was taken over before this run released it",
+                    self._state.uri,
+                )
         except SetupError as error:
-            log.warning("could not release the claim (%s); the next run takes it over", error)
+            log.warning("could not release the lock (%s); the next run takes it over", error)
 
     def check(self) -> None:
-        """Raise `SetupError` if the claim was lost."""
+        """Raise `SetupError` if the lock was lost."""
         if self.lost.is_set():
             raise SetupError(self.reason)
 
@@ -147,93 +158,96 @@ class WriterLock:
     ) -> None:
         self.release()
 
-    def _beat(self) -> None:
-        while not self._over.wait(self._pace.beat) and not self.lost.is_set():
-            began = self._clock()
-            holder = replace(self._holder, beat=self._holder.beat + 1)
+    def _send_heartbeats(self) -> None:
+        while not self._released.wait(self._timing.heartbeat_s) and not self.lost.is_set():
+            requested_at = self._clock()
+            owner = replace(self._owner, beat=self._owner.beat + 1)
             try:
-                tag = self._swap(holder)
+                tag = self._replace_owner(owner)
             except SetupError as error:
-                log.warning("no heartbeat: %s", error)
+                log.warning("heartbeat failed: %s", error)
                 continue
             if tag is None:
-                self._lose(f"the claim on {self._state.uri} was taken by {self._taker()}")
+                self._lose(self._explain_loss())
                 return
-            self._holder, self._tag, self._last_beat = holder, tag, began
+            self._owner, self._tag, self._last_heartbeat = owner, tag, requested_at
 
-    def _swap(self, holder: LockOwner) -> str | None:
-        tag = self._state.put_if_match(LOCK_NAME, encode_owner(holder), self._tag)
+    def _replace_owner(self, owner: LockOwner) -> str | None:
+        """Write this process as the owner; return the new tag, or None if the lock was lost."""
+        tag = self._state.put_if_match(LOCK_NAME, encode_owner(owner), self._tag)
         if tag is not None:
             return tag
-        # A beat of unknown outcome may have arrived after all: then what stands there is ours.
-        found = self._state.get_tagged(LOCK_NAME)
-        if found is None or decode_owner(found[0], self._state).owner != holder.owner:
+        # An earlier heartbeat may have been written although its response was lost.
+        current = self._state.get_tagged(LOCK_NAME)
+        if current is None or decode_owner(current[0], self._state).owner != owner.owner:
             return None
-        return self._state.put_if_match(LOCK_NAME, encode_owner(holder), found[1])
+        return self._state.put_if_match(LOCK_NAME, encode_owner(owner), current[1])
 
-    def _watch(self) -> None:
-        while not self._over.wait(min(1.0, self._pace.beat)) and not self.lost.is_set():
-            silent = self._clock() - self._last_beat
-            if silent > self._pace.unreachable:
+    def _watch_heartbeats(self) -> None:
+        interval = min(1.0, self._timing.heartbeat_s)
+        while not self._released.wait(interval) and not self.lost.is_set():
+            elapsed = self._clock() - self._last_heartbeat
+            if elapsed > self._timing.unreachable_s:
                 self._lose(
-                    f"the state {self._state.uri} could not be reached for {silent:.0f} s, and "
-                    "another run may take over"
+                    f"the state {self._state.uri} could not be reached for {elapsed:.0f} s, so "
+                    "another run may take over its lock"
                 )
 
     def _lose(self, reason: str) -> None:
         self.reason = f"{reason}; this run stops, run again"
         self.lost.set()
 
-    def _taker(self) -> str:
+    def _explain_loss(self) -> str:
         try:
-            found = self._state.get(LOCK_NAME)
-            return (
-                str(decode_owner(found, self._state)) if found else "nobody: claim.json was deleted"
-            )
+            data = self._state.get(LOCK_NAME)
+            if not data:
+                return f"{LOCK_NAME} in the state {self._state.uri} was deleted"
+            new_owner = str(decode_owner(data, self._state))
         except SetupError:
-            return "another run"
+            new_owner = "another run"
+        return f"the lock of the state {self._state.uri} was taken over by {new_owner}"
 
 
 @dataclass
-class _Patience:
-    """Decides when the claim of another may be taken."""
+class _TakeoverPolicy:
+    """Decide when the lock of another run may be taken over."""
 
     clock: Callable[[], float]
-    still: float
+    stale_after_s: float
     on_wait: Callable[[str], None]
-    _seen: tuple[str, int] | None = field(default=None, init=False)
-    _since: float = field(default=0.0, init=False)
-    _told: bool = field(default=False, init=False)
+    _last_seen: tuple[str, int] | None = field(default=None, init=False)
+    _seen_at: float = field(default=0.0, init=False)
+    _has_warned: bool = field(default=False, init=False)
 
-    def over(self, other: LockOwner) -> bool:
-        """Whether this holder has let go, is gone, or has stood still long enough.
+    def is_allowed(self, owner: LockOwner) -> bool:
+        """Whether the owner released the lock, has ended, or sent no heartbeat for too long.
 
         Raises:
-            SetupError: It lives on this host.
+            SetupError: The owner runs on this host.
         """
-        if not other.held or other.gone:
+        if not owner.held or owner.has_ended:
             return True
-        if other.here:
+        if owner.is_local:
             raise SetupError(
-                f"another raypipe is at work on this state: {other}; wait until it ends, stop "
-                f"it (kill {other.pid}), or set state.uri to another place"
+                f"another raypipe writes to this state: {owner}; wait until it ends, stop it "
+                f"(kill {owner.pid}), or set state.uri to another folder or prefix"
             )
-        if self._seen != (other.owner, other.beat):
-            self._seen, self._since = (other.owner, other.beat), self.clock()
-        if not self._told:
-            self._told = True
+        if self._last_seen != (owner.owner, owner.beat):
+            self._last_seen, self._seen_at = (owner.owner, owner.beat), self.clock()
+        if not self._has_warned:
+            self._has_warned = True
             self.on_wait(
-                f"waiting for {other}: it holds the state; it is taken over once its heartbeat "
-                f"has stood still for {self.still:.0f} s"
+                f"waiting for {owner}, which holds the lock of the state; this run takes it over "
+                f"after {self.stale_after_s:.0f} s without a heartbeat"
             )
-        return self.clock() - self._since >= self.still
+        return self.clock() - self._seen_at >= self.stale_after_s
 
 
-def _last_run(state: State) -> int:
-    """Return the highest run number that the state knows of though its claim is gone."""
-    found = (
+def _find_last_run_seq(state: State) -> int:
+    """Return the highest run number in the state, for a state whose `claim.json` is missing."""
+    matches = (
         re.search(r"(?:^|/)(?:part-(\d{8,})-|[0-9TZ]+-(\d{4,})/)", name)
         for folder in ("runs/", "processed/", "failures/", "documents/")
         for name in state.list(folder)
     )
-    return max((int(match[1] or match[2]) for match in found if match), default=0)
+    return max((int(match[1] or match[2]) for match in matches if match), default=0)

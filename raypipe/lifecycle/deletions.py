@@ -88,7 +88,7 @@ def find_deleted(
     keys: dict[str, str] = {}
     deleted_etags: list[str] = []
     known = 0
-    for row in ledger.documents.places(source.identity).to_pylist():
+    for row in ledger.documents.read_books_of_source(source.identity).to_pylist():
         book_id, key = row["book_id"], row["key"]
         new_etags.pop(book_id, None)
         if book_id in tombstones or not source.selects(key):

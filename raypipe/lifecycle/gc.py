@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raypipe.ledger.documents import Kept
+from raypipe.ledger.documents import FinishedRecipe
 from raypipe.lifecycle.promote import Promoter
 from raypipe.opensearch.index import IndexRef
 
@@ -20,7 +20,7 @@ class Garbage:
     """
 
     indices: Sequence[IndexRef]
-    recipes: Sequence[Kept]
+    recipes: Sequence[FinishedRecipe]
 
 
 def find_garbage(promoter: Promoter) -> Garbage:
@@ -34,8 +34,9 @@ def find_garbage(promoter: Promoter) -> Garbage:
     used_names = {ref.physical for ref in used}
     old = [ref for ref in promoter.list_indices() if ref.physical not in used_names]
     kept, unused = old[: promoter.options.keep], old[promoter.options.keep :]
-    needed = {ref.recipe for ref in (*used, *kept)} | {documents.newest_recipe()}
-    return Garbage(unused, [entry for entry in documents.kept() if entry.recipe not in needed])
+    needed = {ref.content.recipe for ref in (*used, *kept)} | {documents.newest_recipe()}
+    recipes = [entry for entry in documents.list_recipes() if entry.recipe not in needed]
+    return Garbage(unused, recipes)
 
 
 def remove_garbage(promoter: Promoter, garbage: Garbage) -> None:
@@ -47,4 +48,4 @@ def remove_garbage(promoter: Promoter, garbage: Garbage) -> None:
     for ref in garbage.indices:
         promoter.alias.delete(ref.physical)
     for entry in garbage.recipes:
-        promoter.ledger.documents.drop(entry.recipe)
+        promoter.ledger.documents.delete_recipe(entry.recipe)

@@ -14,10 +14,10 @@ from raypipe.ledger.usage import usage_by_model
 from raypipe.models.context import ModelContext, PaidModel
 from raypipe.quota.actor import RemoteQuotaClient, broker_for
 from raypipe.quota.budget import Cost
+from raypipe.quota.messages import RunRegistration
 from raypipe.quota.prices import Price, Prices
 from raypipe.quota.protocol import Totals
 from raypipe.quota.reservation import check_call_fits
-from raypipe.quota.service import RunRegistration
 from raypipe.run.job import ModelLimits, Processing
 from raypipe.state.store import State
 
@@ -125,7 +125,7 @@ def check_costs(processing: Processing, limits: ModelLimits) -> None:
         check_call_fits(limits.quota, estimator.typical_call())
     if limits.budget.max_usd is not None:
         for model in _paid_models(processing):
-            limits.prices.needed(model.base_model)
+            limits.prices.require(model.base_model)
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def _read_spent_before(budget: BudgetOptions, prices: Prices, state: State, run_
         return Cost()
     total = Cost()
     for usage in usage_by_model(state, run_seq):
-        price = prices.of(usage.model) if budget.max_usd is None else prices.needed(usage.model)
+        price = prices.find(usage.model) if budget.max_usd is None else prices.require(usage.model)
         usd = price.usd(usage.input_tokens, usage.output_tokens) if price else 0.0
         total += Cost(usd, usage.input_tokens + usage.output_tokens)
     return total
@@ -182,8 +182,8 @@ def _read_spent_before(budget: BudgetOptions, prices: Prices, state: State, run_
 
 def _price(model: PaidModel, limits: ModelLimits) -> Price:
     if limits.budget.max_usd is not None:
-        return limits.prices.needed(model.base_model)
-    price = limits.prices.of(model.base_model)
+        return limits.prices.require(model.base_model)
+    price = limits.prices.find(model.base_model)
     if price is None:
         log.warning("conf/prices has no price of %s: its dollars are not counted", model.base_model)
     return price or Price()

@@ -116,8 +116,8 @@ def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
 
 def _count_books(plan: RunPlan, deleted: DeletedBooks, ledger: Ledger) -> RunEstimate:
     """Return the numbers of books by what the run would do with them."""
-    history = ledger.checkpoint.history()
-    seen = ledger.documents.versions() | set(
+    history = ledger.checkpoint.read_latest()
+    seen = ledger.documents.all_versions() | set(
         zip(history["book_id"].to_pylist(), history["etag"].to_pylist(), strict=True)
     )
     seen_ids = {book_id for book_id, _ in seen}
@@ -183,7 +183,7 @@ def _extrapolate(
 
 def _estimate_calls(estimator: CallEstimator, text: CleanText) -> Sequence[EstimatedCall]:
     try:
-        return estimator.calls_of(text)
+        return estimator.plan_calls(text)
     except BookError:
         return []
 
@@ -207,7 +207,7 @@ def _add_costs(estimate: RunEstimate, totals: _CallTotals, limits: ModelLimits) 
     estimate.calls = round(totals.calls)
     estimate.input_tokens = round(totals.input_tokens)
     estimate.output_tokens = round(totals.output_tokens)
-    price = limits.prices.of(estimate.model)
+    price = limits.prices.find(estimate.model)
     if price is None:
         estimate.usd = None
     else:

@@ -1,4 +1,4 @@
-"""What became of the books of a run: the numbers of its record, and whether the books balance."""
+"""The result of a run for its books: the numbers of its record, and whether the books balance."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from raypipe.coordination.run_coordinator import Progress
 from raypipe.core import exit_codes
 from raypipe.ledger.ledger import RunResults
-from raypipe.ledger.run_records import RunRecord, balance
+from raypipe.ledger.run_records import RunRecord, find_imbalances
 from raypipe.lifecycle.promote import Served
 from raypipe.opensearch.index import Index
 from raypipe.run.planner import RunPlan
@@ -15,7 +15,7 @@ from raypipe.run.planner import RunPlan
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run; each set of ids comes from its own source.
+    """The result of a run; each set of ids comes from its own source.
 
     Args:
         plan: What the run was to do.
@@ -43,9 +43,9 @@ class Outcome:
         return left
 
     def find_imbalances(self) -> list[str]:
-        """Return what is wrong with the run's books, one line each; see `balance`."""
+        """Return what is wrong with the run's books, one line each; see `find_imbalances`."""
         plan, results = self.plan, self.results
-        return balance(plan.listed, plan.skipped, results.done, results.failed, self.left)
+        return find_imbalances(plan.listed, plan.skipped, results.done, results.failed, self.left)
 
     def write_to(self, record: RunRecord) -> None:
         """Set the numbers of a run's record."""

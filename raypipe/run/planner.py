@@ -126,11 +126,11 @@ def read_snapshot(ledger: Ledger, recipe: Recipe, generation: str | None) -> Led
         row["book_id"]: KnownFailure(row["etag"], row["recipe"], row["retryable"], row["attempts"])
         for row in ledger.unresolved_failures().to_pylist()
     }
-    finished = ledger.documents.finished(recipe.document)
-    summarized = ledger.documents.summarized(recipe.summary, besides=[recipe.document])
+    finished = ledger.documents.finished_versions(recipe.document)
+    summarized = ledger.documents.summarized_versions(recipe.summary, exclude=[recipe.document])
     if generation is None:
         return LedgerSnapshot(set(finished), {}, summarized, failures)
-    processed = ledger.checkpoint.versions(generation, recipe.document)
+    processed = ledger.checkpoint.processed_versions(generation, recipe.document)
     return LedgerSnapshot(processed, finished, summarized, failures)
 
 

@@ -61,7 +61,9 @@ class FinishedDocumentSource:
             SetupError: The state cannot be read.
         """
         deleted = Tombstones(self.documents.state).active()
-        for cell in exclude_books(self.documents.newest(self.recipe), deleted).to_pylist():
+        for cell in exclude_books(
+            self.documents.read_newest_books(self.recipe), deleted
+        ).to_pylist():
             yield Book(**cell)
 
     def selects(self, key: str) -> bool:

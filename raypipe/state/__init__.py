@@ -1,1 +1,1 @@
-"""Object store of a state, local or on S3, and append-only parquet tables in it."""
+"""Store named bytes in a folder or on S3, and append-only parquet tables in them."""

@@ -1,4 +1,4 @@
-"""A state in a folder: temp file, fsync, rename; conditions under a lock."""
+"""A state in a folder: each write is a temporary file, an fsync and a rename under a lock."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from raypipe.state.store import Names, StateError, check_conditional, check_name
+from raypipe.state.store import Names, StateError, check_conditional_puts, check_name
 
 _TEMPORARY = ".tmp"
 _LOCKS = ".locks"
-_LOCK_FILES = 64  # writers of different names hardly ever wait for each other
+_LOCK_FILES = 64  # enough that writers of different names rarely share a lock
 _LEFTOVER_AGE_S = 86_400.0
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
-_WAYS_OUT = {
-    errno.ENOSPC: "the disk is full; free some space, or set state.uri to another place",
-    errno.EDQUOT: "the disk quota is used up; free some space, or set state.uri elsewhere",
-    errno.EACCES: "no permission; make the folder yours, or set state.uri to another place",
-    errno.EPERM: "no permission; make the folder yours, or set state.uri to another place",
-    errno.EROFS: "the disk is read-only; set state.uri to another place",
-    errno.ENOTDIR: "a file is in the way of the folder; set state.uri to another place",
-    errno.EEXIST: "a file is in the way of the folder; set state.uri to another place",
+_FIXES = {
+    errno.ENOSPC: "the disk is full; free some space, or set state.uri to another folder",
+    errno.EDQUOT: "the disk quota is used up; free some space, or set state.uri to another folder",
+    errno.EACCES: "permission denied; grant it, or set state.uri to another folder",
+    errno.EPERM: "permission denied; grant it, or set state.uri to another folder",
+    errno.EROFS: "the disk is read-only; set state.uri to another folder",
+    errno.ENOTDIR: "a file has the name of a folder; set state.uri to another folder",
+    errno.EEXIST: "a file has the name of a folder; set state.uri to another folder",
 }
 
 
@@ -39,14 +39,14 @@ class LocalState:
     """A state in a folder of this machine.
 
     Args:
-        root: The folder; made on first write. Relative ones are taken from the folder the
-            driver runs in, so that workers, which run elsewhere, mean the same.
+        root: The folder; created by the first write. A relative path is made absolute here,
+            because workers run in other folders than the driver.
     """
 
     root: str
 
     def __post_init__(self) -> None:
-        """Make the folder absolute before it travels."""
+        """Make the path absolute."""
         object.__setattr__(self, "root", os.path.abspath(Path(self.root).expanduser()))  # noqa: PTH100
 
     @property
@@ -55,68 +55,68 @@ class LocalState:
         return self.root
 
     def get(self, name: str) -> bytes | None:
-        """Return the bytes of a name, or None."""
-        with self._explained(name):
+        """Return the bytes of a name, or None if it does not exist."""
+        with self._translate_errors(name):
             try:
                 return self._path(name).read_bytes()
             except _ABSENT:
                 return None
 
     def get_tagged(self, name: str) -> tuple[bytes, str] | None:
-        """Return the bytes and the tag of a name, or None."""
+        """Return the bytes of a name and their tag, or None if it does not exist."""
         data = self.get(name)
         return None if data is None else (data, _tag(data))
 
     def open(self, name: str) -> BinaryIO | None:
-        """Return a reader of a name, or None; it keeps reading what was deleted meanwhile."""
-        with self._explained(name):
+        """Return a reader of a name, or None. It can still read a name that was deleted since."""
+        with self._translate_errors(name):
             try:
                 return self._path(name).open("rb")
             except _ABSENT:
                 return None
 
     def put(self, name: str, data: bytes) -> None:
-        """Write, whatever was there."""
+        """Write a name, replacing its content."""
         self._write(name, data, lambda _: True)
 
     def put_if_absent(self, name: str, data: bytes) -> str | None:
-        """Write and return the tag, or None if the name is taken."""
+        """Create a name and return its tag, or None if it exists."""
         if self._path(name).exists():
-            return None  # spares the temp file; the lock decides
+            return None  # saves the temporary file; the check under the lock decides
         return self._write(name, data, lambda path: not path.exists())
 
     def put_if_match(self, name: str, data: bytes, tag: str) -> str | None:
-        """Replace what has this tag and return the new one, or None."""
+        """Replace the content if it still has this tag; return the new tag, or None."""
         return self._write(
             name, data, lambda path: path.exists() and _tag(path.read_bytes()) == tag
         )
 
     def delete(self, names: Iterable[str]) -> None:
-        """Delete names; those that are gone already are no error."""
+        """Delete names; a name that does not exist is not an error."""
         for name in names:
-            with self._explained(name), self._locked(name):
+            with self._translate_errors(name), self._lock(name):
                 self._path(name).unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Write a probe, and sweep up what crashed writers left.
+        """Write a probe, and delete temporary files that crashed writers left behind.
 
         Raises:
-            SetupError: The disk is full, read-only or not ours.
+            SetupError: The folder cannot be written: a full or read-only disk, no permission.
         """
-        check_conditional(self)
+        check_conditional_puts(self)
         oldest = time.time() - _LEFTOVER_AGE_S
-        for left in (Path(self.root) / _TEMPORARY).iterdir():
-            with contextlib.suppress(OSError):  # its writer may live after all
-                if left.stat().st_mtime < oldest:
-                    left.unlink()
+        for path in (Path(self.root) / _TEMPORARY).iterdir():
+            with contextlib.suppress(OSError):  # its writer may still be running
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
 
     def list(self, prefix: str = "") -> Names:
         """Return all names that begin with `prefix`, sorted.
 
-        One scan of a folder may miss a file that comes while another goes: scanned until
-        nothing has gone between two scans.
+        A scan of a folder may miss a file that is created while another is deleted, so the
+        folder is scanned until no name was deleted between two scans.
         """
-        with self._explained(prefix):
+        with self._translate_errors(prefix):
             before = self._scan(prefix)
             while True:
                 after = self._scan(prefix)
@@ -126,7 +126,7 @@ class LocalState:
 
     def _scan(self, prefix: str) -> set[str]:
         folder = prefix.rpartition("/")[0]
-        found: set[str] = set()
+        names: set[str] = set()
         folders = [check_name(folder)] if folder else [""]
         while folders:
             current = folders.pop()
@@ -141,20 +141,20 @@ class LocalState:
                 if entry.is_dir():
                     folders.append(name)
                 elif name.startswith(prefix):
-                    found.add(name)
-        return found
+                    names.add(name)
+        return names
 
     def _path(self, name: str) -> Path:
         return Path(self.root) / check_name(name)
 
-    def _write(self, name: str, data: bytes, allowed: Callable[[Path], bool]) -> str | None:
+    def _write(self, name: str, data: bytes, is_allowed: Callable[[Path], bool]) -> str | None:
         target = self._path(name)
-        with self._explained(name):
-            _make_folder(target.parent)
-            temporary = self._temporary(data)
+        with self._translate_errors(name):
+            _create_folder(target.parent)
+            temporary = self._write_temporary(data)
             try:
-                with self._locked(name):
-                    if not allowed(target):
+                with self._lock(name):
+                    if not is_allowed(target):
                         return None
                     temporary.replace(target)
             finally:
@@ -162,21 +162,21 @@ class LocalState:
             _sync_folder(target.parent)
         return _tag(data)
 
-    def _temporary(self, data: bytes) -> Path:
+    def _write_temporary(self, data: bytes) -> Path:
         path = Path(self.root) / _TEMPORARY / uuid.uuid4().hex
-        _make_folder(path.parent)
+        _create_folder(path.parent)
         try:
             with path.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
-            path.unlink(missing_ok=True)  # a full disk needs its room back
+            path.unlink(missing_ok=True)  # give the space back to a full disk
             raise
         return path
 
     @contextlib.contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
+    def _lock(self, name: str) -> Iterator[None]:
         path = Path(self.root) / _LOCKS / f"{zlib.crc32(name.encode()) % _LOCK_FILES:02d}"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
@@ -184,36 +184,36 @@ class LocalState:
             try:
                 yield
             finally:
-                # Said aloud: a child forked meanwhile has this file open too.
+                # Closing the file is not enough: a child forked in the meantime has it open too.
                 fcntl.flock(file, fcntl.LOCK_UN)
 
     @contextlib.contextmanager
-    def _explained(self, name: str) -> Iterator[None]:
+    def _translate_errors(self, name: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            way_out = _WAYS_OUT.get(error.errno or 0, error.strerror or str(error))
-            where = f"{self.root}/{name}".rstrip("/")
-            raise StateError(f"the state at {where}: {way_out}") from error
+            cause = _FIXES.get(error.errno or 0, error.strerror or str(error))
+            path = f"{self.root}/{name}".rstrip("/")
+            raise StateError(f"cannot access the state at {path}: {cause}") from error
 
 
 def _tag(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _make_folder(folder: Path) -> None:
-    """Make a folder so that a power cut does not lose it."""
+def _create_folder(folder: Path) -> None:
+    """Create a folder and sync its parent, so that it survives a power failure."""
     if folder.is_dir():
         return
     if folder.parent != folder:
-        _make_folder(folder.parent)
+        _create_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        os.fsync(descriptor)
     finally:
-        os.close(handle)
+        os.close(descriptor)

@@ -1,9 +1,10 @@
-"""An append-only table of parquet parts in one folder of a state.
+"""An append-only table: parquet files, called parts, in a folder of a state.
 
-Parts are never changed: they are added whole, and compaction replaces many by one. A compacted
-part sorts after all that it replaces and is written before they are deleted, so a listing that
-misses a deleted part shows its successor (see `State.list`), and a crash in between leaves rows
-doubled, never lost. Doubled rows are harmless because readers take the last row of a key.
+A part never changes. Writers add parts, and compaction replaces many parts by a large one. A
+compacted part sorts after all the parts it replaces, and it is written before they are deleted.
+So a listing that misses a deleted part includes its replacement (see `State.list`), and a crash
+in between duplicates rows but loses none. Readers use the last row of each key, so duplicates
+are harmless.
 """
 
 from __future__ import annotations
@@ -14,68 +15,77 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
 
-import numpy as np
 import pyarrow as pa
 
+from raypipe.state.latest_rows import latest_rows
 from raypipe.state.store import Names, State, StateError
-from raypipe.state.table_schema import TableSchema, Unreadable
+from raypipe.state.table_schema import TableSchema, UnreadablePartError
 
 _NAME = re.compile(r"part-(?P<run>\d{8,})-(?P<task>.+)-(?P<seq>\d+)\.parquet")
 _TASK = re.compile(r"[0-9A-Za-z_.-]{1,100}")
-_COMPACTED = "~"  # sorts after every character a task may have
+_COMPACTED = "~"  # sorts after every character that a task may have
 _THREADS = 16
+_MAX_LISTINGS = 20  # attempts of a reader whose parts are deleted while it reads
 _T = TypeVar("_T")
-_LISTINGS = 20  # a reader that loses this many races in a row says so
 
 
 @dataclass(frozen=True)
 class ParquetTable:
-    """Rows with a key, kept as parts.
+    """Rows with a key in the parts of a folder.
 
     Args:
-        state: Where.
+        state: Where the parts are kept.
         folder: Folder of the state that holds the parts and nothing else.
-        form: Schema of the rows; it has a column `run_seq`, the number in the part's name.
-        keys: Columns that name what a row is about; the last row of a key counts.
-        order: Columns by which a row is later than another; ties go by position.
-        max_rows: Most rows of a compacted part.
-        max_bytes: Most bytes, in memory, of the rows of a compacted part.
+        schema: Format of the parts. Its column `run_seq` is the number in the name of a part.
+        keys: Columns that identify the subject of a row; the last row of a key is valid.
+        order: Numeric columns that sort the rows of a key; rows with equal values keep their
+            position.
+        max_rows: Maximum number of rows of a compacted part.
+        max_bytes: Maximum number of bytes, in memory, of the rows of a compacted part.
     """
 
     state: State
     folder: str
-    form: TableSchema
+    schema: TableSchema
     keys: Sequence[str]
     order: Sequence[str] = ("run_seq",)
     max_rows: int = 2_000_000
     max_bytes: int = 256_000_000
 
     def write(self, table: pa.Table, run_seq: int, task: int | str, seq: int) -> str:
-        """Add rows as one part.
+        """Add rows as a part.
 
         Args:
-            table: Rows of the schema; with none, nothing is written.
-            run_seq: The run's number.
-            task: The task in that run; letters, digits and `_.-`.
-            seq: Counts the parts of a task. The next free number is taken instead if a task
-                that was retried wrote this one already: both may hold acknowledgements.
+            table: Rows of the schema; if there are none, nothing is written.
+            run_seq: Number of the run.
+            task: Task in that run; letters, digits and `_.-`.
+            seq: Number of the part in that task. If a retried task wrote this number before,
+                the next free number is used: both parts may hold acknowledgements.
 
         Returns:
-            The part's name in this folder, or an empty string.
+            Name of the part in this folder, or '' if there were no rows.
+
+        Raises:
+            StateError: The state cannot be written.
+            ValueError: The table has other columns, or the task has other characters.
         """
         if not len(table):
             return ""
         label = f"{task:06d}" if isinstance(task, int) else task
         if not _TASK.fullmatch(label):
-            raise ValueError(f"not a task of a part's name: {label!r}")
-        return self._put(self.form.encode(table), f"part-{run_seq:08d}-{label}", seq)
+            raise ValueError(f"a task may have letters, digits and _.- only: {label!r}")
+        return self._put_part(self.schema.encode(table), f"part-{run_seq:08d}-{label}", seq)
 
-    def names(self) -> Names:
-        """Return the names of all parts, in the order their rows are read."""
+    def part_names(self) -> Names:
+        """Return the names of all parts, in the order in which their rows are read."""
         prefix = f"{self.folder}/"
         names = (name.removeprefix(prefix) for name in self.state.list(f"{prefix}part-"))
         parts = [name for name in names if name.endswith(".parquet") and "/" not in name]
-        return sorted(parts, key=lambda name: (_run(name), name))
+        return sorted(parts, key=lambda name: (_run_seq_of(name), name))
+
+    def compacted_part_names(self) -> Names:
+        """Return the names of the compacted parts, oldest first."""
+        return [name for name in self.part_names() if _is_compacted(name)]
 
     def read(
         self,
@@ -84,71 +94,82 @@ class ParquetTable:
         *,
         part_column: bool = False,
     ) -> pa.Table:
-        """Return the rows of all parts; a key may stand there more than once, see `latest`.
+        """Return the rows of all parts, duplicates of a key included; see `read_latest`.
 
         Args:
-            columns: Columns to read; None = all.
-            where: Only rows that equal these values, column by column.
+            columns: Columns to return; None for all.
+            where: Return only rows that have these values, by column.
             part_column: Whether to add the column `part`, the name of the row's part.
 
         Raises:
-            SetupError: A part is damaged, foreign, or of a newer raypipe; it is named.
+            SetupError: A part is damaged, foreign, or written by a newer raypipe; the message
+                names it.
         """
-        wanted = list(columns) if columns is not None else self.form.schema.names
+        selected = list(columns) if columns is not None else self.schema.columns.names
         tables: dict[str, pa.Table] = {}
-        for _ in range(_LISTINGS):
-            names = [name for name in self.names() if not _too_old(name, where)]
+        for _ in range(_MAX_LISTINGS):
+            names = [name for name in self.part_names() if not _is_before_run(name, where)]
             missing = [name for name in names if name not in tables]
-            tables.update(self._load(missing, wanted, where))
+            tables.update(self._read_parts(missing, selected, where))
             if all(name in tables for name in names):
-                return self._together({name: tables[name] for name in names}, wanted, part_column)
-            # Compacted between the listing and the reading: the successor is there by now.
+                return self._concat({name: tables[name] for name in names}, selected, part_column)
+            # A part was compacted after it was listed; the next listing has its replacement.
         raise StateError(
-            f"parts of {self.folder} in the state {self.state.uri} vanish as fast as they are "
-            "read; is something else deleting them?"
+            f"parts of {self.folder} in the state {self.state.uri} are deleted while they are "
+            "read; check whether another program deletes files there"
         )
 
-    def latest(
+    def read_latest(
         self,
         columns: Sequence[str] | None = None,
         where: Mapping[str, Any] | None = None,
     ) -> pa.Table:
-        """Return the last row of each key among the rows of `read`."""
-        wanted = list(columns) if columns is not None else self.form.schema.names
-        # What `where` holds fast tells no rows apart; a million copies of it need not be kept.
+        """Return the last row of each key; arguments and errors as `read`."""
+        selected = list(columns) if columns is not None else self.schema.columns.names
+        # A key column with a single value does not distinguish rows, and takes memory per row.
         keys = [key for key in self.keys if key not in (where or {})]
-        read = list(dict.fromkeys([*wanted, *keys, *self.order]))
-        return latest_rows(self.read(read, where), keys, self.order).select(wanted)
+        needed = list(dict.fromkeys([*selected, *keys, *self.order]))
+        return latest_rows(self.read(needed, where), keys, self.order).select(selected)
 
-    def pick(self, name: str, column: str, values: Sequence[str]) -> pa.Table | None:
-        """Return the rows of a part whose column has one of the values; None if it is gone."""
-        return self._opened(name, lambda file: self.form.pick(file, column, values))
-
-    def head(self, name: str, column: str) -> list[Any]:
-        """Return a column of a part's first rows; empty if the part is gone."""
-        return self._opened(name, lambda file: self.form.head(file, column)) or []
-
-    def compacted(self) -> Names:
-        """Return the names of compacted parts, oldest first."""
-        return [name for name in self.names() if _is_compacted(name)]
-
-    def compact(self, threshold: int = 500) -> int:
-        """Replace parts by few large ones, if there are `threshold` that are not compacted.
-
-        Readers and writers may be at work meanwhile. The rows in memory at once are bounded by
-        `max_bytes`; compacted parts that are half full are left alone.
+    def read_matching(self, name: str, column: str, values: Sequence[str]) -> pa.Table | None:
+        """Return the rows of a part with any of the values in a column.
 
         Returns:
-            How many parts were replaced.
+            The rows, or None if the part does not exist.
+
+        Raises:
+            SetupError: The part cannot be read.
         """
-        names = self.names()
-        fresh = [name for name in names if not _is_compacted(name)]
-        if len(fresh) < max(threshold, 2):
+        return self._with_part(name, lambda file: self.schema.read_matching(file, column, values))
+
+    def read_first_group(self, name: str, column: str) -> list[Any]:
+        """Return a column of the first rows of a part, or [] if the part does not exist.
+
+        Raises:
+            SetupError: The part cannot be read.
+        """
+        return self._with_part(name, lambda file: self.schema.read_first_group(file, column)) or []
+
+    def compact(self, threshold: int = 500) -> int:
+        """Replace parts by a few large ones, if at least `threshold` parts are not compacted.
+
+        Others may read and write at the same time. The rows in memory are limited by
+        `max_bytes`. Compacted parts that are at least half full stay as they are.
+
+        Returns:
+            Number of replaced parts.
+
+        Raises:
+            SetupError: The state cannot be read or written.
+        """
+        names = self.part_names()
+        uncompacted = [name for name in names if not _is_compacted(name)]
+        if len(uncompacted) < max(threshold, 2):
             return 0
         candidates = [name for name in names if not _is_compacted(name) or self._is_small(name)]
         group: dict[str, pa.Table] = {}
         replaced = rows = size = 0
-        for name, table in self._stream(candidates):
+        for name, table in self._iterate_parts(candidates):
             rows, size = rows + len(table), size + table.nbytes
             if group and (rows > self.max_rows or size > self.max_bytes):
                 replaced += self._replace(group)
@@ -156,49 +177,46 @@ class ParquetTable:
             group[name] = table
         return replaced + self._replace(group)
 
-    def _put(self, data: bytes, stem: str, seq: int) -> str:
+    def _put_part(self, data: bytes, stem: str, seq: int) -> str:
         while True:
             name = f"{stem}-{seq:06d}.parquet"
             if self.state.put_if_absent(f"{self.folder}/{name}", data) is not None:
                 return name
             seq += 1
 
-    def _load(
+    def _read_parts(
         self, names: Sequence[str], columns: Sequence[str], where: Mapping[str, Any] | None = None
     ) -> dict[str, pa.Table]:
-        """Return the rows of each part that is still there."""
+        """Return the rows of each part that still exists."""
         if not names:
             return {}
+
+        def read_part(name: str) -> pa.Table | None:
+            return self._with_part(name, lambda file: self.schema.read(file, columns, where))
+
         with ThreadPoolExecutor(min(_THREADS, len(names))) as pool:
-            tables = pool.map(lambda name: self._load_one(name, columns, where), names)
-            return {
-                name: table for name, table in zip(names, tables, strict=True) if table is not None
-            }
+            tables = zip(names, pool.map(read_part, names), strict=True)
+            return {name: table for name, table in tables if table is not None}
 
-    def _load_one(
-        self, name: str, columns: Sequence[str], where: Mapping[str, Any] | None
-    ) -> pa.Table | None:
-        return self._opened(name, lambda file: self.form.read(file, columns, where))
-
-    def _opened(self, name: str, use: Callable[[BinaryIO], _T]) -> _T | None:
-        """Return what `use` makes of an open part, or None if the part is gone."""
+    def _with_part(self, name: str, read: Callable[[BinaryIO], _T]) -> _T | None:
+        """Return the result of `read` with an open part, or None if the part does not exist."""
         file = self.state.open(f"{self.folder}/{name}")
         if file is None:
             return None
         with file:
             try:
-                return use(file)
+                return read(file)
             except FileNotFoundError:
                 return None
-            except Unreadable as reason:
+            except UnreadablePartError as error:
                 raise StateError(
-                    f"{self.folder}/{name} in the state {self.state.uri}: {reason}"
+                    f"cannot read {self.folder}/{name} in the state {self.state.uri}: {error}"
                 ) from None
 
-    def _together(
+    def _concat(
         self, tables: Mapping[str, pa.Table], columns: Sequence[str], part_column: bool
     ) -> pa.Table:
-        schema = pa.schema([self.form.schema.field(name) for name in columns])
+        schema = pa.schema([self.schema.columns.field(name) for name in columns])
         if part_column:
             schema = schema.append(pa.field("part", pa.string()))
             tables = {
@@ -207,14 +225,14 @@ class ParquetTable:
             }
         return pa.concat_tables([schema.empty_table(), *tables.values()])
 
-    def _stream(self, names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
-        """Yield the rows of each part that is still there, few parts in memory at once."""
+    def _iterate_parts(self, names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+        """Yield the rows of each part that still exists, with few parts in memory at once."""
         for start in range(0, len(names), _THREADS):
-            some = names[start : start + _THREADS]
-            yield from self._load(some, self.form.schema.names).items()
+            batch = names[start : start + _THREADS]
+            yield from self._read_parts(batch, self.schema.columns.names).items()
 
     def _is_small(self, name: str) -> bool:
-        footer = self._opened(name, lambda file: self.form.open(file).metadata)
+        footer = self._with_part(name, lambda file: self.schema.open(file).metadata)
         if footer is None:
             return False
         groups = (footer.row_group(number) for number in range(footer.num_row_groups))
@@ -225,62 +243,22 @@ class ParquetTable:
         if len(group) < 2:
             return 0
         table = latest_rows(pa.concat_tables(group.values()), self.keys, self.order)
-        run = max(_run(name) for name in group)
-        stem = f"part-{run:08d}-{_COMPACTED}"
-        # After every compacted part of this run, so after those that this one replaces.
-        taken = [_seq(name) for name in {*self.names(), *group} if name.startswith(stem)]
-        self._put(self.form.encode(table), stem, max(taken, default=-1) + 1)
+        run_seq = max(_run_seq_of(name) for name in group)
+        stem = f"part-{run_seq:08d}-{_COMPACTED}"
+        # The number follows all compacted parts of this run, so also those that are replaced.
+        names = {*self.part_names(), *group}
+        existing = [_part_seq_of(name) for name in names if name.startswith(stem)]
+        self._put_part(self.schema.encode(table), stem, max(existing, default=-1) + 1)
         self.state.delete([f"{self.folder}/{name}" for name in group])
         return len(group)
 
 
-def latest_rows(
-    table: pa.Table, keys: Sequence[str], order: Sequence[str] = ("run_seq",)
-) -> pa.Table:
-    """Return the last row of each key, in the table's order.
-
-    Args:
-        table: Rows, later ones after earlier ones where `order` does not tell.
-        keys: Columns that together name what a row is about.
-        order: Numeric columns, the first decides first.
-    """
-    if not len(table):
-        return table
-    codes, bound = _codes(table, keys)
-    by_order = np.lexsort([table[name].to_numpy() for name in reversed(order)])
-    last = np.full(bound, -1, dtype=np.int64)
-    # Of several assignments to one index the last one stays (NumPy: "Assigning values to
-    # indexed arrays").
-    last[codes[by_order]] = by_order
-    chosen = last[last >= 0]
-    if len(chosen) == len(table):
-        return table
-    mask = np.zeros(len(table), dtype=bool)
-    mask[chosen] = True
-    return table.filter(pa.array(mask))
-
-
-def _codes(table: pa.Table, keys: Sequence[str]) -> tuple[np.ndarray[Any, Any], int]:
-    """Return a small integer for each row, equal where the keys are, and a bound of them."""
-    codes = np.zeros(len(table), dtype=np.int64)
-    bound = 1
-    for name in keys:
-        encoded = table[name].dictionary_encode(null_encoding="encode")
-        column = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
-        size = len(encoded.chunk(0).dictionary)
-        codes, bound = codes * size + column, bound * size
-        if bound > 4 * len(table):
-            unique, codes = np.unique(codes, return_inverse=True)
-            bound = len(unique)
-    return codes, bound
-
-
-def _run(name: str) -> int:
+def _run_seq_of(name: str) -> int:
     match = _NAME.fullmatch(name)
     return int(match["run"]) if match else 0
 
 
-def _seq(name: str) -> int:
+def _part_seq_of(name: str) -> int:
     match = _NAME.fullmatch(name)
     return int(match["seq"]) if match else 0
 
@@ -290,8 +268,8 @@ def _is_compacted(name: str) -> bool:
     return match is not None and match["task"].startswith(_COMPACTED)
 
 
-def _too_old(name: str, where: Mapping[str, Any] | None) -> bool:
-    """Whether a part was complete before the run that is asked for began."""
+def _is_before_run(name: str, where: Mapping[str, Any] | None) -> bool:
+    """Whether a part was written before the run began that `where` asks for."""
     if not where or "run_seq" not in where:
         return False
-    return 0 < _run(name) < int(where["run_seq"])
+    return 0 < _run_seq_of(name) < int(where["run_seq"])

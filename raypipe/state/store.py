@@ -1,4 +1,4 @@
-"""Where the ledger, the documents and the claim are kept: a folder, or a prefix on S3."""
+"""The object store of a state: a folder or a prefix on S3, holding ledger, documents and lock."""
 
 from __future__ import annotations
 
@@ -9,154 +9,133 @@ from collections.abc import Iterable
 from typing import BinaryIO, Protocol, TypeAlias
 
 from raypipe.core.errors import SetupError
-from raypipe.core.s3 import S3Connection
 
 STATE_VERSION = 1
-"""Layout of a state folder; raised when an older raypipe could no longer read it."""
+"""Version of the layout; increase it if an older raypipe could not read the state."""
 
 IDENTITY = "state.json"
 
-Names: TypeAlias = list[str]  # a class with a method `list` cannot say list[str]
+Names: TypeAlias = list[str]  # inside a class with a method `list`, list[str] means the method
 
 
 class StateError(SetupError):
-    """The state could not be read or written: what happened, and the way out."""
+    """The state cannot be read or written; the message is one line with the cause and the fix."""
 
 
 class State(Protocol):
-    """Named bytes, with the two conditional puts that a claim and a cache need.
+    """Named bytes, with the two conditional puts that the writer lock and the cache need.
 
     Names are relative, with `/` between folders; no component is empty or begins with a dot.
-    A put is whole or not there at all, and durable when it returns. A tag changes with the
-    content, and equal content may have an equal tag. Every method may raise `StateError`; one
-    object serves the driver's threads and, pickled, the workers.
+    A put is atomic, and durable when it returns. A tag changes with the content; equal content
+    may have an equal tag. Every method may raise `StateError`. An object may be shared by
+    threads, and workers get a pickled copy.
     """
 
     @property
     def uri(self) -> str:
-        """Name this place for people: an absolute folder or `s3://bucket/prefix`."""
+        """Absolute folder or `s3://bucket/prefix`, for messages."""
 
     def get(self, name: str) -> bytes | None:
-        """Return the bytes of a name, or None where there is none."""
+        """Return the bytes of a name, or None if it does not exist."""
 
     def get_tagged(self, name: str) -> tuple[bytes, str] | None:
-        """Return the bytes and their tag, or None where there is none."""
+        """Return the bytes of a name and their tag, or None if it does not exist."""
 
     def open(self, name: str) -> BinaryIO | None:
-        """Return a seekable reader that fetches no more than is read, or None.
+        """Return a seekable reader of a name, or None if it does not exist.
 
-        Reading on raises FileNotFoundError if the name is deleted meanwhile.
+        The reader fetches only the ranges that are read. It raises FileNotFoundError if the name
+        was deleted in the meantime.
         """
 
     def put(self, name: str, data: bytes) -> None:
-        """Write, whatever was there."""
+        """Write a name, replacing its content."""
 
     def put_if_absent(self, name: str, data: bytes) -> str | None:
-        """Write and return the tag, or None if the name is taken."""
+        """Create a name and return its tag, or None if it exists."""
 
     def put_if_match(self, name: str, data: bytes, tag: str) -> str | None:
-        """Replace what has this tag and return the new one, or None if it is another's by now."""
+        """Replace the content if it still has this tag; return the new tag, or None."""
 
     def delete(self, names: Iterable[str]) -> None:
-        """Delete names; those that are gone already are no error."""
+        """Delete names; a name that does not exist is not an error."""
 
     def check(self) -> None:
-        """Raise `SetupError` with the way out unless this place can be written."""
+        """Raise `SetupError` if this place cannot be written."""
 
     def list(self, prefix: str = "") -> Names:
-        """Return all names that begin with `prefix`, every page, sorted.
+        """Return all names that begin with `prefix`, sorted.
 
-        A name that was there when the call began is returned, unless it was deleted; and if it
-        was, whatever had been written before the deletion under a name that sorts after it is
-        returned. Compaction leans on this: see `raypipe.state.parquet_table`.
+        A name that existed when the call began is returned, unless it was deleted since. If it
+        was, then every name that sorts after it and was written before the deletion is returned.
+        Compaction depends on this, see `raypipe.state.parquet_table`.
         """
 
 
-def open_state(uri: str, connection: S3Connection | None = None) -> State:
-    """Return the state at a place.
-
-    Args:
-        uri: A folder, or `s3://bucket/prefix`.
-        connection: How S3 is reached; None = boto3's defaults.
-
-    Raises:
-        ValueError: The uri is neither.
-    """
-    scheme, separator, place = uri.partition("://")
-    if not separator:
-        from raypipe.state.local import LocalState
-
-        return LocalState(uri)
-    bucket, _, prefix = place.partition("/")
-    if scheme != "s3" or not bucket:
-        raise ValueError(f"state.uri={uri}: give a folder or s3://bucket/prefix")
-    from raypipe.state.s3 import S3State
-
-    return S3State(bucket, prefix.strip("/"), connection or S3Connection())
-
-
 def state_id(state: State) -> str:
-    """Return the id of a state, made on first use.
+    """Return the id of a state; create it on first use.
 
     Raises:
-        SetupError: The state was laid out by another version of raypipe, or its `state.json`
-            is damaged.
+        SetupError: The state has another layout version, or its `state.json` is damaged.
     """
-    found = state.get(IDENTITY)
-    if found is None:
-        mine = {"id": str(uuid.uuid4()), "version": STATE_VERSION, "created_at": _now()}
-        state.put_if_absent(IDENTITY, json.dumps(mine, indent=1).encode())
-        found = state.get(IDENTITY) or b""  # another's, if it came first
+    data = state.get(IDENTITY)
+    if data is None:
+        new = {"id": str(uuid.uuid4()), "version": STATE_VERSION, "created_at": _now()}
+        state.put_if_absent(IDENTITY, json.dumps(new, indent=1).encode())
+        data = state.get(IDENTITY) or b""  # of another process, if that was faster
     try:
-        identity = json.loads(found)
+        identity = json.loads(data)
         version, name = int(identity["version"]), str(identity["id"])
     except (ValueError, KeyError, TypeError):
         raise SetupError(
-            f"{IDENTITY} in the state {state.uri} is damaged; bring it back from a copy, or set "
-            "state.uri to an empty place"
+            f"{IDENTITY} in the state {state.uri} is damaged; restore it from a backup, or set "
+            "state.uri to an empty folder or prefix"
         ) from None
     if version != STATE_VERSION:
         raise SetupError(
-            f"the state {state.uri} has version {version} and this raypipe reads version "
-            f"{STATE_VERSION}; use the raypipe that wrote it, or set state.uri to another place"
+            f"the state {state.uri} has version {version}, but this raypipe reads version "
+            f"{STATE_VERSION}; use the raypipe that wrote it, or set state.uri to another folder "
+            "or prefix"
         )
     return name
 
 
 def check_name(name: str) -> str:
-    """Return the name if it is one.
+    """Return a name of an object if it is valid.
 
     Raises:
-        ValueError: It is empty, absolute, leaves the state, or has a hidden component.
+        ValueError: The name is empty or absolute, points outside of the state, or has a
+            component that begins with a dot.
     """
     if "\0" in name or "\\" in name:
-        raise ValueError(f"not a name in a state: {name!r}")
+        raise ValueError(f"invalid name of an object in a state: {name!r}")
     if any(not part or part.startswith(".") for part in name.split("/")):
-        raise ValueError(f"not a name in a state: {name!r}")
+        raise ValueError(f"invalid name of an object in a state: {name!r}")
     return name
 
 
-def check_conditional(state: State) -> None:
-    """Write, replace and delete a probe, and see that both conditions are honored.
+def check_conditional_puts(state: State) -> None:
+    """Write, replace and delete a probe, to check that the conditions of puts are honored.
 
-    Some servers that speak S3 ignore the conditions; two runs would then hold one claim.
+    Some servers with the S3 API ignore the conditions; two runs could then hold the writer lock.
 
     Raises:
         SetupError: The conditions are ignored.
-        StateError: The place cannot be written.
+        StateError: The state cannot be written.
     """
     probe = f"probe/{uuid.uuid4().hex}"
     tag = state.put_if_absent(probe, b"1")
     try:
-        again = state.put_if_absent(probe, b"2")
-        stale = state.put_if_match(probe, b"3", '"0"')
-        fresh = state.put_if_match(probe, b"4", tag or "")
+        created_twice = state.put_if_absent(probe, b"2")
+        replaced_with_stale_tag = state.put_if_match(probe, b"3", '"0"')
+        replaced = state.put_if_match(probe, b"4", tag or "")
     finally:
         state.delete([probe])
-    if tag is None or again is not None or stale is not None or fresh is None:
+    are_ignored = created_twice is not None or replaced_with_stale_tag is not None
+    if are_ignored or tag is None or replaced is None:
         raise SetupError(
-            f"{state.uri} does not honor conditional writes (If-None-Match, If-Match), without "
-            "which two runs could write one ledger; use Amazon S3 or a newer server, or set "
+            f"{state.uri} does not honor conditional writes (If-None-Match, If-Match), which keep "
+            "two runs from writing the same ledger; use Amazon S3 or a newer server, or set "
             "state.uri to a folder"
         )
 

@@ -1,4 +1,4 @@
-"""One parquet part: how it is written, and the checks before a row of it is believed."""
+"""The file format of a part: write it as parquet, and validate it before a row is used."""
 
 from __future__ import annotations
 
@@ -12,75 +12,74 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 SCHEMA_KEY = b"raypipe.schema"
-"""Parquet key-value metadata that names a part's kind and schema version: `processed/1`."""
+"""Key of the parquet metadata that names the kind and version of a part: `processed/1`."""
 
-_SMALL = 1 << 20  # bytes that are fetched whole; no more than S3State fetches at once
+_SMALL_FILE = 1 << 20  # bytes that are read at once; at most what S3State fetches at once
+
+_DAMAGED_FILE_ERRORS = (pa.ArrowException, OSError, ValueError)
+"""Raised for a torn file. ValueError: names in a torn footer may not be valid UTF-8."""
 
 
-_TORN = (pa.ArrowException, OSError, ValueError)
-"""What reading a torn file raises; names in a torn footer are no UTF-8, which is a ValueError."""
-
-
-class Unreadable(Exception):
-    """A part cannot be believed: why, and the way out."""
+class UnreadablePartError(Exception):
+    """A part cannot be read; the message is the cause and the fix."""
 
 
 @dataclass(frozen=True)
 class TableSchema:
-    """What all parts of a folder look like.
+    """The format of all parts of a table.
 
     Args:
-        schema: Columns; later versions may add some, and never change one.
-        kind: What the rows are, e.g. `processed`.
-        version: Of the schema. Parts of an older one may lack columns.
-        row_group: Rows that a reader must take together.
+        columns: Columns of the rows. A later version may add columns, but not change any.
+        kind: Kind of the rows, e.g. `processed`.
+        version: Version of the columns. Parts of an older version may lack columns.
+        row_group_size: Maximum number of rows in a row group, which a reader reads as a whole.
     """
 
-    schema: pa.Schema
+    columns: pa.Schema
     kind: str
     version: int = 1
-    row_group: int = 1 << 20
+    row_group_size: int = 1 << 20
 
     def encode(self, table: pa.Table) -> bytes:
-        """Return a table of this schema as a zstd-compressed parquet file.
+        """Return a table as a zstd-compressed parquet file.
 
         Raises:
             ValueError: The table has other columns or types.
         """
-        if set(table.column_names) != set(self.schema.names):
+        if set(table.column_names) != set(self.columns.names):
             raise ValueError(f"{self.kind} rows have the columns {table.column_names}")
-        table = table.select(self.schema.names).cast(self.schema)
-        mark = {SCHEMA_KEY: f"{self.kind}/{self.version}".encode()}
-        sink = io.BytesIO()
+        table = table.select(self.columns.names).cast(self.columns)
+        metadata = {SCHEMA_KEY: f"{self.kind}/{self.version}".encode()}
+        file = io.BytesIO()
         pq.write_table(
-            table.replace_schema_metadata(mark),
-            sink,
+            table.replace_schema_metadata(metadata),
+            file,
             compression="zstd",
-            row_group_size=self.row_group,
-            write_page_checksum=True,  # a flipped bit is seen, not read as another value
+            row_group_size=self.row_group_size,
+            write_page_checksum=True,  # detects a flipped bit, which could be a valid value
         )
-        return sink.getvalue()
+        return file.getvalue()
 
     def open(self, file: BinaryIO) -> pq.ParquetFile:
-        """Return a part, checked against this form.
+        """Open a part and check that it has this format.
 
         Raises:
-            Unreadable: It is torn, no parquet, or not of this form.
-            FileNotFoundError: It was deleted meanwhile.
+            UnreadablePartError: The file is damaged, no parquet file, or has another format.
+            FileNotFoundError: The file was deleted in the meantime.
         """
         try:
-            if file.seek(0, io.SEEK_END) <= _SMALL:
+            if file.seek(0, io.SEEK_END) <= _SMALL_FILE:
                 file.seek(0)
-                # Reading from memory takes half the time, and there are thousands of these.
+                # There are thousands of small parts; reading them from memory takes half the time.
                 part = pq.ParquetFile(pa.BufferReader(file.read()), page_checksum_verification=True)
             else:
                 part = pq.ParquetFile(file, pre_buffer=True, page_checksum_verification=True)
-            schema = part.schema_arrow
+            columns = part.schema_arrow
         except FileNotFoundError:
             raise
-        except _TORN as error:
-            raise Unreadable(_damaged(error)) from None
-        self._check(schema)
+        except _DAMAGED_FILE_ERRORS as error:
+            raise _damaged_error(error) from None
+        self._check_format(columns)
         return part
 
     def read(
@@ -89,89 +88,110 @@ class TableSchema:
         columns: Sequence[str] | None = None,
         where: Mapping[str, Any] | None = None,
     ) -> pa.Table:
-        """Return columns of a part, those rows that equal `where` in each of its columns.
+        """Return rows of a part.
+
+        Args:
+            file: The part.
+            columns: Columns to return; None for all.
+            where: Return only rows that have these values, by column.
 
         Raises:
-            Unreadable: It is torn, no parquet, or not of this form.
-            FileNotFoundError: It was deleted meanwhile.
+            UnreadablePartError: The file is damaged, no parquet file, or has another format.
+            FileNotFoundError: The file was deleted in the meantime.
         """
-        wanted = list(columns) if columns is not None else self.schema.names
-        read = list(dict.fromkeys([*wanted, *(where or {})]))
-        table = self._columns(self.open(file), read)
+        selected = list(columns) if columns is not None else self.columns.names
+        needed = list(dict.fromkeys([*selected, *(where or {})]))
+        table = self._read_columns(self.open(file), needed)
         for name, value in (where or {}).items():
-            table = equal(table, name, value)
-        return table.select(wanted)
+            table = filter_equal(table, name, value)
+        return table.select(selected)
 
-    def pick(self, file: BinaryIO, column: str, values: Sequence[str]) -> pa.Table:
-        """Return the rows whose column has one of the values.
+    def read_matching(self, file: BinaryIO, column: str, values: Sequence[str]) -> pa.Table:
+        """Return the rows of a part that have any of the values in a column.
 
-        Only row groups that hold one are read whole.
+        Only row groups with a matching row are read as a whole.
 
         Raises:
-            Unreadable: It is torn, no parquet, or not of this form.
-            FileNotFoundError: It was deleted meanwhile.
+            UnreadablePartError: The file is damaged, no parquet file, or has another format.
+            FileNotFoundError: The file was deleted in the meantime.
         """
         part = self.open(file)
-        chosen = pa.array(values, pa.string())
-        hits = [
+        value_set = pa.array(values, pa.string())
+        matching_groups = [
             group
             for group in range(part.num_row_groups)
-            if pc.any(pc.is_in(self._columns(part, [column], [group])[column], chosen)).as_py()
+            if pc.any(
+                pc.is_in(self._read_columns(part, [column], [group])[column], value_set)
+            ).as_py()
         ]
-        table = self._columns(part, self.schema.names, hits)
-        return table.filter(pc.is_in(table[column], chosen))
+        table = self._read_columns(part, self.columns.names, matching_groups)
+        return table.filter(pc.is_in(table[column], value_set))
 
-    def head(self, file: BinaryIO, column: str) -> list[Any]:
-        """Return a column of the first row group; errors as `pick`."""
-        first: list[Any] = self._columns(self.open(file), [column], [0])[column].to_pylist()
-        return first
+    def read_first_group(self, file: BinaryIO, column: str) -> list[Any]:
+        """Return the values of a column in the first row group of a part.
 
-    def _columns(
+        Raises:
+            UnreadablePartError: The file is damaged, no parquet file, or has another format.
+            FileNotFoundError: The file was deleted in the meantime.
+        """
+        table = self._read_columns(self.open(file), [column], [0])
+        values: list[Any] = table[column].to_pylist()
+        return values
+
+    def _read_columns(
         self, part: pq.ParquetFile, columns: Sequence[str], groups: Sequence[int] | None = None
     ) -> pa.Table:
-        """Return columns of some row groups of a part (None = all), nulls for lacking ones."""
-        there = [name for name in columns if name in part.schema_arrow.names]
+        """Return columns of row groups (None: all); a column that the part lacks has nulls."""
+        existing = [name for name in columns if name in part.schema_arrow.names]
         groups = range(part.num_row_groups) if groups is None else groups
         try:
-            table = part.read_row_groups(list(groups), columns=there, use_threads=False)
+            table = part.read_row_groups(list(groups), columns=existing, use_threads=False)
         except FileNotFoundError:
             raise
-        except _TORN as error:
-            raise Unreadable(_damaged(error)) from None
+        except _DAMAGED_FILE_ERRORS as error:
+            raise _damaged_error(error) from None
         for name in columns:
-            if name not in there:  # of an older version
-                nulls = pa.nulls(len(table), self.schema.field(name).type)
-                table = table.append_column(self.schema.field(name), nulls)
+            if name not in existing:
+                nulls = pa.nulls(len(table), self.columns.field(name).type)
+                table = table.append_column(self.columns.field(name), nulls)
         return table.select(list(columns)).replace_schema_metadata(None)
 
-    def _check(self, schema: pa.Schema) -> None:
-        mark = (schema.metadata or {}).get(SCHEMA_KEY, b"").decode("utf-8", "replace")
-        kind, _, number = mark.partition("/")
-        if kind != self.kind or not number.isdecimal():
-            said = f"it says {mark!r}" if mark else "it bears no mark of raypipe"
-            raise Unreadable(f"it holds no {self.kind} rows ({said}); move it away")
-        extra = sorted(set(schema.names) - set(self.schema.names))
-        if int(number) > self.version or extra:
-            more = f" with the columns {', '.join(extra)}" if extra else ""
-            raise Unreadable(
-                f"a newer raypipe wrote it{more} (version {number}, this one reads "
+    def _check_format(self, columns: pa.Schema) -> None:
+        label = (columns.metadata or {}).get(SCHEMA_KEY, b"").decode("utf-8", "replace")
+        kind, _, version = label.partition("/")
+        if kind != self.kind or not version.isdecimal():
+            found = f"its metadata is {label!r}" if label else "it has no metadata of raypipe"
+            raise UnreadablePartError(
+                f"the file has no {self.kind} rows ({found}); move it out of the state"
+            )
+        extra = sorted(set(columns.names) - set(self.columns.names))
+        if int(version) > self.version or extra:
+            details = f" with the columns {', '.join(extra)}" if extra else ""
+            raise UnreadablePartError(
+                f"a newer raypipe wrote it{details} (version {version}; this one reads "
                 f"{self.version}); upgrade raypipe"
             )
-        lacking = sorted(set(self.schema.names) - set(schema.names))
-        if lacking and int(number) == self.version:
-            raise Unreadable(f"it lacks the columns {', '.join(lacking)}; move it away")
-        for name in schema.names:
-            found, wanted = schema.field(name).type, self.schema.field(name).type
-            if found != wanted:
-                raise Unreadable(f"its column {name} is {found}, not {wanted}; move it away")
+        missing = sorted(set(self.columns.names) - set(columns.names))
+        if missing and int(version) == self.version:
+            raise UnreadablePartError(
+                f"it lacks the columns {', '.join(missing)}; move it out of the state"
+            )
+        for name in columns.names:
+            actual, expected = columns.field(name).type, self.columns.field(name).type
+            if actual != expected:
+                raise UnreadablePartError(
+                    f"its column {name} is {actual}, not {expected}; move it out of the state"
+                )
 
 
-def equal(table: pa.Table, column: str, value: Any) -> pa.Table:
-    """Return the rows whose column has a value; the table itself if all have it."""
+def filter_equal(table: pa.Table, column: str, value: Any) -> pa.Table:
+    """Return the rows with a value in a column; the same table if all rows have it."""
     mask = pc.equal(table[column], value)
     return table if pc.all(mask, skip_nulls=False).as_py() else table.filter(mask)
 
 
-def _damaged(error: Exception) -> str:
-    said = (str(error).splitlines() or [type(error).__name__])[0][:200]
-    return f"it is damaged or no parquet file ({said}); move it away and run again"
+def _damaged_error(error: Exception) -> UnreadablePartError:
+    cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return UnreadablePartError(
+        f"it is damaged or no parquet file ({cause}); move it out of the state and run again"
+    )

@@ -1,4 +1,4 @@
-"""Look-ups of a million book versions that fit into the driver's and a worker's memory."""
+"""Lookups of a million book versions that fit into the memory of the driver and of a worker."""
 
 from __future__ import annotations
 
@@ -10,61 +10,61 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Version: TypeAlias = tuple[str, str]
-"""A book's id and ETag."""
+"""The id and the ETag of a book."""
 
-_BETWEEN = "\0"  # stands in neither an id nor an ETag
+_SEPARATOR = "\0"  # occurs in neither an id nor an ETag
 
 
 class VersionSet(Set[Version]):
-    """A set of (book id, ETag); about 220 bytes each where tuples take 350.
+    """A set of (book id, ETag). An element takes about 220 bytes; as a tuple it takes 350.
 
     Args:
         table: Rows with `book_id` and `etag`.
     """
 
     def __init__(self, table: pa.Table) -> None:
-        self._keys = set(_joined(table))
+        self._keys = set(_join_columns(table))
 
     def __contains__(self, version: object) -> bool:
-        return isinstance(version, tuple) and _BETWEEN.join(version) in self._keys
+        return isinstance(version, tuple) and _SEPARATOR.join(version) in self._keys
 
     def __iter__(self) -> Iterator[Version]:
-        return (_split(key) for key in self._keys)
+        return (_split_key(key) for key in self._keys)
 
     def __len__(self) -> int:
         return len(self._keys)
 
 
 class VersionIndex(Mapping[Version, str]):
-    """The documents part that holds each (book id, ETag).
+    """A mapping of (book id, ETag) to the part of the documents that holds this version.
 
     Args:
-        table: Rows with `book_id`, `etag` and `part`, each version once.
+        table: Rows with `book_id`, `etag` and `part`; each version occurs once.
     """
 
     def __init__(self, table: pa.Table) -> None:
-        # to_pylist makes a string a row: dictionary values are shared instead.
+        # to_pylist of the column would create a string per row; dictionary values are shared.
         parts = pc.dictionary_encode(table["part"].combine_chunks())
         names = parts.dictionary.to_pylist() if len(table) else []
         codes = parts.indices.to_numpy() if len(table) else ()
-        self._parts = dict(zip(_joined(table), (names[code] for code in codes), strict=True))
+        self._parts = dict(zip(_join_columns(table), (names[code] for code in codes), strict=True))
 
     def __getitem__(self, version: Version) -> str:
-        part: str = self._parts[_BETWEEN.join(version)]
+        part: str = self._parts[_SEPARATOR.join(version)]
         return part
 
     def __iter__(self) -> Iterator[Version]:
-        return (_split(key) for key in self._parts)
+        return (_split_key(key) for key in self._parts)
 
     def __len__(self) -> int:
         return len(self._parts)
 
 
 class TextIndex(Mapping[str, tuple[str, str]]):
-    """The part and the book that hold the document of a text; compact, since workers keep it.
+    """A mapping of a text's hash to (part, book id) of a document. Compact: workers keep it.
 
     Args:
-        table: Rows with `text_sha256`, `part` and `book_id`, each text once.
+        table: Rows with `text_sha256`, `part` and `book_id`; each text occurs once.
     """
 
     def __init__(self, table: pa.Table) -> None:
@@ -72,13 +72,13 @@ class TextIndex(Mapping[str, tuple[str, str]]):
         order = np.argsort(texts)
         self._texts = texts[order]
         self._parts = pc.dictionary_encode(table["part"].combine_chunks()).take(pa.array(order))
-        self._books = table["book_id"].combine_chunks().take(pa.array(order))
+        self._book_ids = table["book_id"].combine_chunks().take(pa.array(order))
 
     def __getitem__(self, text_sha256: str) -> tuple[str, str]:
-        at = int(np.searchsorted(self._texts, text_sha256.encode()))
-        if at == len(self._texts) or self._texts[at] != text_sha256.encode():
+        position = int(np.searchsorted(self._texts, text_sha256.encode()))
+        if position == len(self._texts) or self._texts[position] != text_sha256.encode():
             raise KeyError(text_sha256)
-        return self._parts[at].as_py(), self._books[at].as_py()
+        return self._parts[position].as_py(), self._book_ids[position].as_py()
 
     def __iter__(self) -> Iterator[str]:
         return (text.decode() for text in self._texts)
@@ -87,13 +87,13 @@ class TextIndex(Mapping[str, tuple[str, str]]):
         return len(self._texts)
 
 
-def _joined(table: pa.Table) -> list[str]:
-    """Return id and ETag of each row as one string."""
-    keys = pc.binary_join_element_wise(table["book_id"], table["etag"], _BETWEEN)
+def _join_columns(table: pa.Table) -> list[str]:
+    """Return the id and the ETag of each row as a single string."""
+    keys = pc.binary_join_element_wise(table["book_id"], table["etag"], _SEPARATOR)
     joined: list[str] = keys.to_pylist()
     return joined
 
 
-def _split(key: str) -> Version:
-    book_id, _, etag = key.partition(_BETWEEN)
+def _split_key(key: str) -> Version:
+    book_id, _, etag = key.partition(_SEPARATOR)
     return book_id, etag

@@ -33,7 +33,7 @@ from processes import environment  # noqa: E402
 from report import Report  # noqa: E402
 
 from raypipe.ledger.checkpoint import Checkpoint  # noqa: E402
-from raypipe.state.store import open_state  # noqa: E402
+from raypipe.state.factory import open_state  # noqa: E402
 from tests.integration.collection_here import SIGNER, Collection, collection  # noqa: E402
 
 INDEX = "collection"
@@ -91,7 +91,7 @@ def killed(here: Path, args: Sequence[str], url: str, after: int) -> int:
     checkpoint = Checkpoint(open_state(str(here / "state")))
     process = start(here, args)
     there = 0
-    while process.poll() is None and (there < after or there <= len(checkpoint.history())):
+    while process.poll() is None and (there < after or there <= len(checkpoint.read_latest())):
         there = len(documents(url))
         time.sleep(0.02)
     assert process.poll() is None, "it ended before it could be killed"
@@ -101,7 +101,7 @@ def killed(here: Path, args: Sequence[str], url: str, after: int) -> int:
         with suppress(psutil.NoSuchProcess):
             one.kill()
     process.communicate()
-    return len(documents(url)) - len(checkpoint.history())
+    return len(documents(url)) - len(checkpoint.read_latest())
 
 
 def compare(report: Report, name: str, url: str, books: int, changed: int) -> None:

@@ -182,7 +182,7 @@ def parquet(chance: random.Random) -> str:
             data = bytearray(_foreign())
         path.write_bytes(data)
         try:
-            found = checkpoint.history()
+            found = checkpoint.read_latest()
         except SetupError as error:
             if path.name not in str(error):
                 raise AssertionError(f"{error} does not name {path.name}") from None

@@ -192,13 +192,13 @@ def main() -> None:
     report = Report("parallel_bulk")
     report.note("documents", options.documents)
     with node(options.url) as url:
-        index = IndexConfig(Connection(url), index="bench-parallel-bulk")
+        alias = IndexAlias(IndexConfig(Connection(url), index="bench-parallel-bulk"))
         for dimension in DIMENSIONS:
             say(f"{dimension} dimensions")
-            load = made(index, dimension, options.documents)
+            load = made(alias, dimension, options.documents)
             best = compare(load, options.rounds)
             figures(report, load, best)
-        index.connection.ask("DELETE", f"/{index.index}-*", ignore=(404,))
+        alias.config.connection.ask("DELETE", f"/{alias.config.index}-*", ignore=(404,))
     report.finish()
 
 

@@ -22,7 +22,8 @@ from raypipe.embedders.hash import HashEmbedder
 from raypipe.ledger.checkpoint import Checkpoint
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import IndexAlias, IndexConfig
-from raypipe.state.store import State, open_state
+from raypipe.state.factory import open_state
+from raypipe.state.store import State
 from tests.chaos.parts import marked
 from tests.chaos.world import BUCKET, STATES, World, text
 from tests.integration.running import Project, check_balance, wait_for
@@ -133,7 +134,7 @@ class Job:
         self._check()
         self._complete = False
         self._kills.clear()
-        self._old = set(self._ledger().history()["recipe"].to_pylist())
+        self._old = set(self._ledger().read_latest()["recipe"].to_pylist())
         self._recipe += 1
 
     def _args(self) -> list[str]:
@@ -244,7 +245,7 @@ class Job:
             assert source["summary"] == summary, number
             [vector] = embedder.embed([f"{source['title']}. {summary}"])
             assert abs(vector - source["summary_vector"]).max() < 1e-6, number
-        rows = self._ledger().of_generation(served.ref.generation)
+        rows = self._ledger().read_generation(served.ref.generation)
         ids = rows["book_id"].to_pylist()
         assert sorted(ids) == sorted(one["book_id"] for one in documents.values())
         assert len(ids) == len(set(ids))
@@ -260,7 +261,7 @@ class Job:
 
     def _done(self) -> set[str]:
         """Return the ids of the books that this recipe has in the ledger."""
-        rows = self._ledger().history().select(["book_id", "recipe"]).to_pylist()
+        rows = self._ledger().read_latest().select(["book_id", "recipe"]).to_pylist()
         return {one["book_id"] for one in rows if one["recipe"] not in self._old}
 
     def _ledger(self) -> Checkpoint:

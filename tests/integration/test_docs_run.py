@@ -23,7 +23,7 @@ from raypipe.embedded.services import Services
 from tests.integration.running import ROOT, in_process, ray_here, write_book
 from tests.integration.s3_here import S3Here, s3
 from tests.unit.docs.test_docs import README, fenced
-from tests.unit.models_here import models_here
+from tests.unit.models_here import model_server
 
 __all__ = ["ray_here", "s3"]
 
@@ -103,7 +103,7 @@ def place(s3: S3Here, tmp_path_factory: pytest.TempPathFactory, ray_here: None) 
     (tmp_path / "old-summaries" / "Book_01__by__Author_Book_01.json").write_text(json.dumps(old))
     keys = {f"novels/{path.name}" for path in books.iterdir()}
     (tmp_path / "processed_books.pkl").write_bytes(pickle.dumps(keys))
-    with contextlib.chdir(tmp_path), models_here() as models:
+    with contextlib.chdir(tmp_path), model_server() as models:
         try:
             in_process("up", [])
             with Services(Path("raypipe-data")) as services:

@@ -29,7 +29,7 @@ from tests.integration.running import (
     wait_for,
     write_book,
 )
-from tests.unit.opensearch.parts import document
+from tests.unit.opensearch.builders import document
 
 __all__ = ["project", "ray_here"]
 

@@ -200,7 +200,7 @@ def test_the_recorded_files_are_read(tmp_path: Path) -> None:
 
     owner = decode_owner((RECORDING / "state" / "claim.json").read_bytes(), state)
     assert (owner.run_seq, owner.held) == (OUTPUTS["last_run"]["run_seq"], False)
-    with WriterLock.take(state) as lock:
+    with WriterLock.acquire(state) as lock:
         assert lock.run_seq == owner.run_seq + 1
 
     entries = list_entries(state)

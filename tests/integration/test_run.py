@@ -10,7 +10,7 @@ import pytest
 
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.sources.s3 import S3BookSource
-from raypipe.state.store import open_state
+from raypipe.state.factory import open_state
 from tests.integration.running import PARTS, Project, check_balance, project, ray_here, write_book
 from tests.integration.s3_here import S3Here, s3
 
@@ -58,7 +58,7 @@ def test_a_rerun_with_everything_processed_does_nothing(
 def call_all_processed(project: Project, store: S3BookSource) -> None:
     """Say of every listed book in the ledger what it says of those that a run processed."""
     checkpoint = Checkpoint(open_state(str(project.state)))
-    [one, *_] = checkpoint.of_run(1).to_pylist()
+    [one, *_] = checkpoint.read_run(1).to_pylist()
     rows = [Processed(**{**one, "book_id": b.book_id, "etag": b.etag}) for b in store.list_books()]
     checkpoint.append(rows, one["run_seq"], "test", 0)
 
@@ -84,7 +84,7 @@ WRONG = {
     "credentials": (["storage=s3", "storage.bucket=b"], "no AWS credentials found"),
     "profile": (
         ["storage=s3", "storage.bucket=b", "storage.profile=unheard-of"],
-        "no such profile",
+        "the profile is not in the AWS configuration",
     ),
     "opensearch": (["storage=local", "storage.path=.", "opensearch.endpoint={nobody}"], "{nobody}"),
     "scheme": (["storage=local", "storage.path=.", "opensearch.endpoint={tls}"], "{tls}"),

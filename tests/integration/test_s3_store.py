@@ -26,7 +26,7 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def store(endpoint: str) -> S3BookSource:
+def source(endpoint: str) -> S3BookSource:
     return S3BookSource("books", endpoint_url=endpoint, anonymous=True)
 
 
@@ -37,64 +37,64 @@ def client(endpoint: str) -> Any:
     return client
 
 
-def test_listing_follows_every_page(store: S3BookSource, client: Any) -> None:
+def test_all_pages_are_listed(source: S3BookSource, client: Any) -> None:
     for number in range(2_500):
         put_past_http("books", f"many/{number:05d}.txt", b"x")
-    listed = list(replace(store, prefix="many/").list_books())
+    listed = list(replace(source, prefix="many/").list_books())
     assert [book.key for book in listed] == [f"many/{number:05d}.txt" for number in range(2_500)]
     assert len({book.book_id for book in listed}) == 2_500
 
 
-def test_takes_size_etag_and_time_from_the_listing(store: S3BookSource, client: Any) -> None:
+def test_size_etag_and_time_come_from_the_listing(source: S3BookSource, client: Any) -> None:
     answer = client.put_object(Bucket="books", Key="one/a.txt", Body=b"hello")
-    (book,) = replace(store, prefix="one/").list_books()
+    (book,) = replace(source, prefix="one/").list_books()
     assert (book.size, book.etag) == (5, answer["ETag"].strip('"'))
     assert book.modified > 1.7e9
 
 
-def test_suffixes_and_folder_markers_are_left_out(store: S3BookSource, client: Any) -> None:
+def test_suffixes_and_folder_markers_are_left_out(source: S3BookSource, client: Any) -> None:
     for key in ("mix/", "mix/a.txt", "mix/b.md", "mix/ü & <c>.txt"):
         client.put_object(Bucket="books", Key=key, Body=b"x")
-    listed = replace(store, prefix="mix/").list_books()
+    listed = replace(source, prefix="mix/").list_books()
     assert [book.key for book in listed] == ["mix/a.txt", "mix/ü & <c>.txt"]
 
 
-def test_reads_only_the_version_that_was_listed(store: S3BookSource, client: Any) -> None:
+def test_only_the_listed_version_is_read(source: S3BookSource, client: Any) -> None:
     client.put_object(Bucket="books", Key="read/a.txt", Body=b"first", ACL="public-read")
-    mine = replace(store, prefix="read/")
-    (book,) = mine.list_books()
-    assert mine.read(book) == b"first"
+    source_of_folder = replace(source, prefix="read/")
+    (book,) = source_of_folder.list_books()
+    assert source_of_folder.read(book) == b"first"
     client.put_object(Bucket="books", Key="read/a.txt", Body=b"second", ACL="public-read")
     with pytest.raises(BookError, match="changed after it was listed") as caught:
-        mine.read(book)
+        source_of_folder.read(book)
     assert caught.value.retryable
     client.delete_object(Bucket="books", Key="read/a.txt")
     with pytest.raises(BookError) as caught:
-        mine.read(book)
+        source_of_folder.read(book)
     assert caught.value.kind == "gone"
 
 
-def test_an_unknown_bucket_is_named_with_the_way_out(endpoint: str, client: Any) -> None:
-    with pytest.raises(SetupError, match=r"storage\.bucket=nowhere.*no such bucket"):
+def test_an_unknown_bucket_is_named(endpoint: str, client: Any) -> None:
+    with pytest.raises(SetupError, match=r"storage\.bucket=nowhere.*the bucket does not exist"):
         S3BookSource("nowhere", endpoint_url=endpoint, anonymous=True).check()
 
 
-def test_no_server_is_said(client: Any) -> None:
-    with pytest.raises(SetupError, match="no server answers there"):
+def test_a_missing_server_is_an_error(client: Any) -> None:
+    with pytest.raises(SetupError, match="no server answers; check"):
         S3BookSource("b", endpoint_url="http://127.0.0.1:9", anonymous=True).check()
 
 
-def test_missing_credentials_are_said(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_an_error(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    store = S3BookSource("books", endpoint_url=endpoint, region="eu-west-1")
+    source = S3BookSource("books", endpoint_url=endpoint, region="eu-west-1")
     with pytest.raises(SetupError, match="no AWS credentials found"):
-        store.check()
-    with pytest.raises(SetupError, match="no such profile"):
-        replace(store, profile="nobody").check()
+        source.check()
+    with pytest.raises(SetupError, match="the profile is not in the AWS configuration"):
+        replace(source, profile="nobody").check()
 
 
 def test_an_anonymous_client_ignores_a_broken_profile(
@@ -104,13 +104,13 @@ def test_an_anonymous_client_ignores_a_broken_profile(
     S3BookSource("books", endpoint_url=endpoint, anonymous=True, region="eu-north-1").check()
 
 
-NASTY = ["a b/ü & <c>.txt", "100%25.txt", "plus+sign.txt", "书/七.txt", "tab\tkey.txt"]
+SPECIAL_KEYS = ["a b/ü & <c>.txt", "100%25.txt", "plus+sign.txt", "书/七.txt", "tab\tkey.txt"]
 
 
 @pytest.fixture
 def pages() -> Iterator[tuple[str, list[str]]]:
-    """Serve two ready pages of encoded keys; the second is refused once. Yields what was asked."""
-    asked: list[str] = []
+    """Serve two pages of encoded keys; the second fails once. Yields URL and requested tokens."""
+    tokens: list[str] = []
 
     def body(keys: list[str], more: str) -> bytes:
         entries = "".join(
@@ -124,10 +124,10 @@ def pages() -> Iterator[tuple[str, list[str]]]:
         ).encode()
 
     first = body(
-        NASTY[:2],
+        SPECIAL_KEYS[:2],
         "<IsTruncated>true</IsTruncated><NextContinuationToken>n+e/x=t</NextContinuationToken>",
     )
-    second = body(NASTY[2:], "<IsTruncated>false</IsTruncated>")
+    second = body(SPECIAL_KEYS[2:], "<IsTruncated>false</IsTruncated>")
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -135,35 +135,35 @@ def pages() -> Iterator[tuple[str, list[str]]]:
         def do_GET(self) -> None:
             query = parse_qs(urlsplit(self.path).query)
             token = query.get("continuation-token", [""])[0]
-            asked.append(token)
-            refused = token != "" and asked.count(token) == 1
-            self.send_response(503 if refused else 200)
-            said = b"" if refused else second if token else first
-            self.send_header("Content-Length", str(len(said)))
+            tokens.append(token)
+            fails = token != "" and tokens.count(token) == 1
+            self.send_response(503 if fails else 200)
+            data = b"" if fails else second if token else first
+            self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(said)
+            self.wfile.write(data)
 
         def log_message(self, *_: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
+    yield f"http://127.0.0.1:{server.server_port}", tokens
     server.shutdown()
     server.server_close()
 
 
-def test_encoded_keys_times_and_a_page_that_was_refused_once(
+def test_encoded_keys_and_a_page_that_fails_once(
     pages: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    endpoint, asked = pages
+    endpoint, tokens = pages
 
     def guess(text: str, **_: object) -> None:
-        raise AssertionError(f"{text} was guessed: half of what a long listing costs")
+        raise AssertionError(f"{text} was guessed, which takes half of the time of a listing")
 
     monkeypatch.setattr("dateutil.parser.parse", guess)
     listed = list(S3BookSource("books", endpoint_url=endpoint, anonymous=True).list_books())
-    assert [book.key for book in listed] == NASTY
-    assert [book.size for book in listed] == [len(key) for key in NASTY]
+    assert [book.key for book in listed] == SPECIAL_KEYS
+    assert [book.size for book in listed] == [len(key) for key in SPECIAL_KEYS]
     assert {(book.etag, book.modified) for book in listed} == {("e", 1794038711.25)}
-    assert asked == ["", "n+e/x=t", "n+e/x=t"]
+    assert tokens == ["", "n+e/x=t", "n+e/x=t"]

@@ -1,4 +1,4 @@
-"""The state on S3: the same contract against moto, and what goes wrong on a real network."""
+"""The state on S3: the same contract against moto, and faults of a network."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from raypipe.core.s3 import S3Connection
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.ledger.writer_lock import WriterLock
 from raypipe.state import s3
-from raypipe.state.parquet_table import ParquetTable, latest_rows
+from raypipe.state.factory import open_state
+from raypipe.state.latest_rows import latest_rows
+from raypipe.state.parquet_table import ParquetTable
 from raypipe.state.s3 import S3State
-from raypipe.state.store import StateError, open_state
+from raypipe.state.store import StateError
 from raypipe.state.table_schema import TableSchema
 from tests.integration.s3_here import put_past_http
-from tests.unit.state.contract import StateContract, check_refuses_a_deaf_server
+from tests.unit.state.contract import StateContract, assert_ignored_conditions_are_detected
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +44,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def state(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> S3State:
-    monkeypatch.setattr(s3, "_LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(s3, "_MAX_WAIT_S", 0.01)
     # moto gives private objects to signed requests alone; any keys will do.
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
@@ -58,7 +60,7 @@ class TestS3State(StateContract):
 
 
 def test_check_refuses_a_server_that_ignores_conditions(state: S3State) -> None:
-    check_refuses_a_deaf_server(state)
+    assert_ignored_conditions_are_detected(state)
 
 
 def test_a_whole_bucket_is_a_state(state: S3State) -> None:
@@ -85,12 +87,12 @@ def test_lists_and_deletes_every_page(state: S3State) -> None:
 
 def test_missing_bucket_is_named(state: S3State) -> None:
     missing = S3State("no-such-bucket", "p", state.connection)
-    with pytest.raises(SetupError, match=r"s3://no-such-bucket/p.*no such bucket"):
+    with pytest.raises(SetupError, match=r"s3://no-such-bucket/p.*the bucket does not exist"):
         missing.check()
 
 
 def test_no_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "_LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(s3, "_MAX_WAIT_S", 0.01)
     nowhere = S3State("b", "p", S3Connection(endpoint_url="http://127.0.0.1:1", anonymous=True))
     with pytest.raises(SetupError, match=r"127\.0\.0\.1:1.*no server answers"):
         nowhere.check()
@@ -109,17 +111,17 @@ class Rough(S3State):
     script: list[Any] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
-    def _ask(self, operation: str, **arguments: Any) -> Any:
+    def _request(self, operation: str, **arguments: Any) -> Any:
         self.asked.append(operation)
         step = self.script.pop(0) if operation == "put_object" and self.script else "answer"
         if step == "lost answer":
-            super()._ask(operation, **arguments)
+            super()._request(operation, **arguments)
             raise ReadTimeoutError(endpoint_url="x")
         if step == "lost request":
             raise ReadTimeoutError(endpoint_url="x")
         if isinstance(step, Exception):
             raise step
-        return super()._ask(operation, **arguments)
+        return super()._request(operation, **arguments)
 
 
 def rough(state: S3State, *script: Any) -> Rough:
@@ -198,7 +200,7 @@ def test_denied_names_the_permissions(state: S3State) -> None:
 
 def test_denied_delete_is_named(state: S3State, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = {"Errors": [{"Code": "AccessDenied", "Key": "some/prefix/x"}]}
-    monkeypatch.setattr(S3State, "_ask", lambda *_, **__: answer)
+    monkeypatch.setattr(S3State, "_request", lambda *_, **__: answer)
     with pytest.raises(SetupError, match=r"some/prefix/x.*s3:DeleteObject"):
         state.delete(["x"])
 
@@ -220,8 +222,8 @@ def test_columns_of_a_large_part_are_read_alone(state: S3State) -> None:
     fetched: list[int] = []
 
     class Counting(S3State):
-        def _fetch_range(self, name: str, what: str) -> tuple[bytes, int]:
-            data, size = super()._fetch_range(name, what)
+        def _fetch_range(self, name: str, byte_range: str) -> tuple[bytes, int]:
+            data, size = super()._fetch_range(name, byte_range)
             fetched.append(len(data))
             return data, size
 
@@ -249,20 +251,20 @@ def test_compaction_while_reading(state: S3State) -> None:
             return super().open(name)
 
     late = ParquetTable(
-        Late(state.bucket, state.prefix, state.connection), "p", parts.form, ("id",)
+        Late(state.bucket, state.prefix, state.connection), "p", parts.schema, ("id",)
     )
     assert len(latest_rows(late.read(), ["id"])) == 20
-    assert len(parts.names()) == 1
+    assert len(parts.part_names()) == 1
 
 
 def test_claim_and_checkpoint_on_s3(state: S3State) -> None:
-    with WriterLock.take(state) as claim:
+    with WriterLock.acquire(state) as claim:
         assert claim.run_seq == 1
         checkpoint = Checkpoint(state)
         row = Processed("b", "e", "r", "i", "g", 1, 5.0)
         assert (
             checkpoint.append([row], claim.run_seq, 0, 0) == "part-00000001-000000-000000.parquet"
         )
-        assert ("b", "e") in checkpoint.versions("g", "r")
-    with WriterLock.take(state) as claim:
+        assert ("b", "e") in checkpoint.processed_versions("g", "r")
+    with WriterLock.acquire(state) as claim:
         assert claim.run_seq == 2

@@ -24,7 +24,7 @@ from raypipe.sources.s3 import S3BookSource
 from raypipe.state.local import LocalState
 from raypipe.summarizers.llm.summarizer import ModelSummarizer
 from raypipe.text import TextCleaner
-from tests.unit.models_here import models_here, stand_in
+from tests.unit.models_here import fake_sentence_transformers, model_server
 
 MAX_BYTES = 20_000
 """Every actor and every write task receives its own copy of a part."""
@@ -50,7 +50,7 @@ TEXT = (PARAGRAPH * 20).encode()
 @pytest.fixture(autouse=True, scope="module")
 def _models() -> Iterator[None]:
     """Start a model server for the parts that call models."""
-    with models_here(), stand_in():
+    with model_server(), fake_sentence_transformers():
         yield
 
 
@@ -101,11 +101,11 @@ def _use_index(part: IndexConfig, _: Path) -> Any:
 
 
 def _use_checkpoint(part: Checkpoint, _: Path) -> Any:
-    return part.history().num_rows
+    return part.read_latest().num_rows
 
 
 def _use_checkpoint_settings(part: CheckpointSettings, folder: Path) -> Any:
-    return part.open(LocalState(str(folder))).history().num_rows
+    return part.open(LocalState(str(folder))).read_latest().num_rows
 
 
 def _clean(part: TextCleaner, _: Path) -> Any:
@@ -118,8 +118,8 @@ def _embed(part: Any, _: Path) -> Any:
 
 def _summarize(part: Any, _: Path) -> Any:
     book = TextCleaner().clean(TEXT, "a.txt")
-    # Without its model, the summarizer can still list its calls.
-    return part.calls_of(book) if isinstance(part, ModelSummarizer) else part.summarize(book)
+    # Without its model, a summarizer can only say what it would ask.
+    return part.plan_calls(book) if isinstance(part, ModelSummarizer) else part.summarize(book)
 
 
 def _build(group: str, choice: str, _: Path) -> Any:
@@ -136,11 +136,11 @@ USES: list[tuple[Callable[[Path], Any], Callable[[Any, Path], Any]]] = [
 
 
 def _price(prices: Any, _: Path) -> Any:
-    return prices.of("amazon.nova-lite-v1:0")
+    return prices.find("amazon.nova-lite-v1:0")
 
 
 def _write(prompts: Any, _: Path) -> Any:
-    return prompts.written("chunk", text="a lamp", words="20")
+    return prompts.render("chunk", text="a lamp", words="20")
 
 
 USE = {

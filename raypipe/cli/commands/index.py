@@ -58,9 +58,9 @@ def _build_job(cfg: DictConfig, options: Any) -> Job:
 
 def _check_finished(ledger: Ledger, processing: Processing) -> None:
     """Raise an error before the index is changed if there are no documents for it."""
-    if ledger.documents.has(processing.recipe.document):
+    if ledger.documents.has_documents(processing.recipe.document):
         return
-    uri, recipes = ledger.state.uri, ledger.documents.kept()
+    uri, recipes = ledger.state.uri, ledger.documents.list_recipes()
     if not recipes:
         raise SetupError(
             f"no finished documents in {uri}; `raypipe run` makes them, and with "

@@ -18,7 +18,7 @@ from raypipe.core.exit_codes import OK
 from raypipe.embedded.services import Services
 from raypipe.ledger.ledger import Ledger
 from raypipe.run.planner import BookSelection
-from raypipe.state.table_schema import equal
+from raypipe.state.table_schema import filter_equal
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def main(cfg: DictConfig) -> int:
         job = build_job(cfg, options, selection)
         recipe = job.processing.recipe.document
         failed = _select_failed(job.ledger, recipe, options.all)
-        degraded = job.ledger.documents.degraded(recipe)
+        degraded = job.ledger.documents.degraded_books(recipe)
         if degraded:
             log.info("retrying %s books with a fallback summary", f"{len(degraded):,}")
         selection = replace(job.selection, book_ids=failed | degraded, reprocess=degraded)
@@ -57,7 +57,7 @@ def _select_failed(ledger: Ledger, recipe: str, include_permanent: bool) -> set[
         recipe: Document recipe of the run.
         include_permanent: Whether to select permanent failures, too.
     """
-    failed = equal(ledger.unresolved_failures(), "recipe", recipe)
+    failed = filter_equal(ledger.unresolved_failures(), "recipe", recipe)
     temporary = failed.filter(failed["retryable"])
     permanent = failed.filter(pc.invert(failed["retryable"]))
     selected = failed if include_permanent else temporary

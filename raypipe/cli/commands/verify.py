@@ -85,7 +85,7 @@ def _find_index(config: IndexConfig) -> Index:
 
 def _read_ledger(state: State, generation: str) -> dict[str, str]:
     """Return the ETag of each book that the ledger has for this index, by book id."""
-    table = Ledger(state).checkpoint.of_generation(generation)
+    table = Ledger(state).checkpoint.read_generation(generation)
     return dict(zip(table["book_id"].to_pylist(), table["etag"].to_pylist(), strict=True))
 
 

@@ -186,7 +186,7 @@ class Summarize:
 
     @cached_property
     def _finished_texts(self) -> Mapping[str, tuple[str, str]]:
-        return self.documents.by_text(self.recipe.summary)
+        return self.documents.text_index(self.recipe.summary)
 
     @cached_property
     def _source_identity(self) -> str:

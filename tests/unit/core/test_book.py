@@ -30,38 +30,38 @@ def document(name: str = "a") -> Document:
     )  # fmt: skip
 
 
-def test_a_parcel_brings_back_what_was_packed() -> None:
+def test_a_batch_returns_its_rows() -> None:
     rows = [
         Row(Book("a", "a.txt", "e", 3, 1.5), document=document()),
         Row(Book("b", "b.txt", "e", 3, 1.5), failure=Failure("read", "gone", "m", False, 1)),
         Row(Book("c", "c.txt", "e", 3, 1.5, attempts=2, part="p"), left="Ctrl-C"),
     ]
-    parcel = to_table(rows)
-    assert parcel.num_rows == 1
-    assert from_table(parcel) == rows
+    batch = to_table(rows)
+    assert batch.num_rows == 1
+    assert from_table(batch) == rows
 
 
-def test_half_a_surrogate_pair_costs_a_character_and_no_parcel() -> None:
+def test_half_a_surrogate_pair_is_replaced() -> None:
     broken = dataclasses.replace(document(), summary="a \ud800 b")
     (row,) = from_table(to_table([Row(Book("a", "a.txt", "e", 3, 1.5), document=broken)]))
     assert row.document == dataclasses.replace(document(), summary="a ? b")
 
 
-def test_documents_survive_their_table() -> None:
+def test_documents_are_read_from_their_table() -> None:
     assert document_from(documents_table([document()]).to_pylist()[0]) == document()
 
 
-def test_ids_differ_by_store_and_key_and_fit_opensearch() -> None:
+def test_ids_depend_on_source_and_key_and_fit_opensearch() -> None:
     ids = {book_id("s3://a", "k"), book_id("s3://b", "k"), book_id("s3://a", "k2")}
     assert len(ids) == 3
     assert len(book_id("s3://a", "ü" * 1000)) == 64
 
 
-def test_the_boundary_between_store_and_key_counts() -> None:
+def test_source_and_key_are_separated_in_an_id() -> None:
     assert book_id("s3://a", "bc") != book_id("s3://ab", "c")
 
 
 @pytest.mark.parametrize("retryable", [True, False])
-def test_a_book_error_survives_pickling(retryable: bool) -> None:
-    back = pickle.loads(pickle.dumps(BookError("gone", "it is gone", retryable=retryable)))
-    assert (back.kind, back.message, back.retryable) == ("gone", "it is gone", retryable)
+def test_a_book_error_is_pickled_with_all_fields(retryable: bool) -> None:
+    error = pickle.loads(pickle.dumps(BookError("gone", "it was deleted", retryable=retryable)))
+    assert (error.kind, error.message, error.retryable) == ("gone", "it was deleted", retryable)

@@ -12,10 +12,10 @@ SUMMARY: dict[str, Any] = {"model": "m", "temperature": 0.0, "prompts": ["a", "b
 EMBEDDER: dict[str, Any] = {"model": "e", "dimension": 256}
 
 
-def test_they_are_nested() -> None:
+def test_recipes_are_nested() -> None:
     base = recipe_of(TEXT, SUMMARY, EMBEDDER)
     assert all(
-        re.fullmatch("[0-9a-f]{16}", one) for one in (base.text, base.summary, base.document)
+        re.fullmatch("[0-9a-f]{16}", digits) for digits in (base.text, base.summary, base.document)
     )
     embedder = recipe_of(TEXT, SUMMARY, {**EMBEDDER, "dimension": 512})
     assert (embedder.text, embedder.summary) == (base.text, base.summary)
@@ -33,8 +33,8 @@ def test_they_are_nested() -> None:
     assert schema.document != base.document
 
 
-def test_stays_the_same_for_ever() -> None:
-    """A change here makes every user pay for every book again."""
+def test_fingerprints_never_change() -> None:
+    """After a change, every user pays for every book again."""
     assert recipe_of(TEXT, SUMMARY, EMBEDDER) == recipe_of(TEXT, SUMMARY, EMBEDDER)
     assert fingerprint({"b": [1, 2.5, None, True], "a": {"ü": "x"}}) == "5ae6711a7b0bec94"
 
@@ -47,7 +47,7 @@ def test_stays_the_same_for_ever() -> None:
         {"b": True + 0, "a": [1, 2]},
     ],
 )
-def test_how_it_was_written_does_not_count(other: dict[str, Any]) -> None:
+def test_equal_values_have_the_same_fingerprint(other: dict[str, Any]) -> None:
     assert fingerprint(other) == fingerprint({"a": [1, 2], "b": 1})
 
 
@@ -55,7 +55,7 @@ def test_how_it_was_written_does_not_count(other: dict[str, Any]) -> None:
     "other",
     [{"a": 2}, {"a": "1"}, {"a": True}, {"a": None}, {"b": 1}, {"a": 1, "b": None}, {"a": [1]}, {}],
 )
-def test_what_was_written_counts(other: dict[str, Any]) -> None:
+def test_different_values_have_another_fingerprint(other: dict[str, Any]) -> None:
     assert fingerprint(other) != fingerprint({"a": 1})
 
 
@@ -64,18 +64,18 @@ def test_minus_zero_is_zero() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_odd_numbers_are_refused(value: float) -> None:
+def test_numbers_must_be_finite(value: float) -> None:
     with pytest.raises(ValueError, match="finite"):
         fingerprint({"a": value})
 
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), b"x", {1: 2}])
-def test_odd_values_are_refused(value: Any) -> None:
+def test_other_types_are_refused(value: Any) -> None:
     with pytest.raises(TypeError):
         fingerprint({"a": value})
 
 
-def test_differences_are_told_by_path() -> None:
+def test_differences_are_listed_by_path() -> None:
     old = {"model": "a", "same": 1, "deep": {"x": 1.0, "gone": [1]}}
     new = {"model": "b", "same": 1.0, "deep": {"x": 2}, "added": None}
     assert differences(old, new) == [

@@ -18,5 +18,5 @@ from raypipe.core.model_ids import base_model_id
         ("gpt-5-mini", "gpt-5-mini"),
     ],
 )
-def test_profiles_of_one_model_have_its_id(model_id: str, base: str) -> None:
+def test_inference_profiles_have_the_id_of_their_model(model_id: str, base: str) -> None:
     assert base_model_id(model_id) == base

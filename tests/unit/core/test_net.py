@@ -6,7 +6,7 @@ from raypipe.core.net import is_loopback
 
 
 @pytest.mark.parametrize(
-    ("host", "own"),
+    ("host", "expected"),
     [
         ("localhost", True),
         ("localhost.localdomain", True),
@@ -20,5 +20,5 @@ from raypipe.core.net import is_loopback
         ("search.example.org", False),
     ],
 )
-def test_this_machine_is_told_from_others(host: str, own: bool) -> None:
-    assert is_loopback(host) == own
+def test_loopback_hosts_are_recognized(host: str, expected: bool) -> None:
+    assert is_loopback(host) == expected

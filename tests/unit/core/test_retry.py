@@ -1,4 +1,4 @@
-"""How long to wait before the next try."""
+"""Waits between attempts, and the attempts of a retry loop."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from raypipe.core.retry import attempts, full_jitter, retry_after_s
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"), [("7", 7.0), (" 0 ", 0.0), ("soon", None), ("", None), (None, None)]
+    ("header", "seconds"), [("7", 7.0), (" 0 ", 0.0), ("soon", None), ("", None), (None, None)]
 )
-def test_what_a_server_asks_for_is_read(said: str | None, seconds: float | None) -> None:
-    headers = {} if said is None else {"retry-after": said}
+def test_retry_after_in_seconds(header: str | None, seconds: float | None) -> None:
+    headers = {} if header is None else {"retry-after": header}
     assert retry_after_s(headers) == seconds
 
 
-def test_a_date_is_read_as_the_seconds_until_then() -> None:
+def test_retry_after_as_a_date() -> None:
     assert retry_after_s(
         {"retry-after": formatdate(time.time() + 60, usegmt=True)}
     ) == pytest.approx(60, abs=2)
     assert retry_after_s({"retry-after": formatdate(time.time() - 60, usegmt=True)}) == 0.0
 
 
-def test_waits_are_spread_under_a_cap() -> None:
+def test_waits_are_random_up_to_a_cap() -> None:
     waits = [full_jitter(30, cap=4.0) for _ in range(200)]
     assert max(waits) <= 4.0
     assert max(waits) - min(waits) > 2.0
@@ -43,8 +43,12 @@ class Clock:
 
 def test_attempts_end_with_the_last_try() -> None:
     clock = Clock()
-    found = list(attempts(tries=3, cap=1.0, sleep=clock.sleep, clock=lambda: clock.now))
-    assert [(one.number, one.is_last) for one in found] == [(1, False), (2, False), (3, True)]
+    yielded = list(attempts(tries=3, cap=1.0, sleep=clock.sleep, clock=lambda: clock.now))
+    assert [(attempt.number, attempt.is_last) for attempt in yielded] == [
+        (1, False),
+        (2, False),
+        (3, True),
+    ]
     assert len(clock.waits) == 2
     assert all(0 <= wait <= 1 for wait in clock.waits)
 

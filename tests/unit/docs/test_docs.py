@@ -23,7 +23,7 @@ from raypipe.core.book import Book
 from raypipe.ledger.failures import DEGRADED, KINDS
 from raypipe.models import error_policy as policy
 from raypipe.opensearch.bulk import error_policy as bulk_policy
-from raypipe.summarizers.llm import task_runner as asking
+from raypipe.summarizers.llm.task_runner import FAILURE_KINDS
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "raypipe"
@@ -126,12 +126,12 @@ KIND_AT = {"BookError": 0, "Failure": 1, "Rejected": 1}
 """Position of the argument that is the kind."""
 
 PASSED_ON = {
-    "_best",
     "_book_error",
     "_failure",
     "_give_up",
     "_raise",
     "_settle_results",
+    "_use_better",
     "encode_item",
     "failed_row",
 }
@@ -179,7 +179,7 @@ def test_every_kind_is_explained_and_every_explained_kind_is_used() -> None:
     table = {kind for kind, _, _ in s3._BOOK_ERRORS.values()} | {s3._book_error(_book(), "?").kind}
     by_type = {bulk_policy.failure_kind(name) for name in ("mapper_parsing_exception", "other")}
     by_code = {rule.kind for rule in policy.CODES.values()}
-    by_problem = {*asking._KINDS.values(), "bad_answer"}
+    by_problem = {*FAILURE_KINDS.values(), "bad_answer"}
     assert collect_kinds().named | table | by_type | by_code | by_problem | {DEGRADED} == set(KINDS)
 
 

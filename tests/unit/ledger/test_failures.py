@@ -12,7 +12,6 @@ from raypipe.ledger.failures import (
     FailedBook,
     FailureLog,
     explain,
-    permanent,
     unresolved,
 )
 from raypipe.state.local import LocalState
@@ -37,79 +36,63 @@ def failed(
     )
 
 
-def test_rows_come_back(log: FailureLog) -> None:
+def test_appended_rows_are_read(log: FailureLog) -> None:
     log.append([failed("a")], 1, 0, 0)
-    assert log.known().schema == FAILURES_SCHEMA
-    (cell,) = log.known().to_pylist()
+    assert log.read_latest().schema == FAILURES_SCHEMA
+    (cell,) = log.read_latest().to_pylist()
     assert FailedBook(**cell) == failed("a")
     assert log.append([], 1, 0, 0) == ""
 
 
-def test_the_last_failure_of_a_book_is_known(log: FailureLog) -> None:
+def test_the_last_failure_of_a_book_is_read(log: FailureLog) -> None:
     log.append([failed("a", 1), failed("b", 1)], 1, 0, 0)
     log.append([failed("a", 2, attempts=2)], 2, 0, 0)
-    known = {cell["book_id"]: cell["attempts"] for cell in log.known().to_pylist()}
+    known = {cell["book_id"]: cell["attempts"] for cell in log.read_latest().to_pylist()}
     assert known == {"a": 2, "b": 1}
-    assert log.of_run(1)["book_id"].to_pylist() == ["a", "b"]
-    assert log.of_run(2)["book_id"].to_pylist() == ["a"]
+    assert log.read_run(1)["book_id"].to_pylist() == ["a", "b"]
+    assert log.read_run(2)["book_id"].to_pylist() == ["a"]
 
 
-def test_compaction_keeps_every_run(log: FailureLog) -> None:
+def test_compaction_keeps_the_last_failure_of_each_run(log: FailureLog) -> None:
     log.append([failed("a", 1)], 1, 0, 0)
     log.append([failed("a", 1, at=1.0)], 1, 0, 0)  # the task was retried
     log.append([failed("a", 2, attempts=2)], 2, 0, 0)
     assert log.compact(threshold=2) == 3
-    assert len(log.of_run(1)) == 1
-    assert log.of_run(2)["attempts"].to_pylist() == [2]
-    assert log.known()["attempts"].to_pylist() == [2]
+    assert len(log.read_run(1)) == 1
+    assert log.read_run(2)["attempts"].to_pylist() == [2]
+    assert log.read_latest()["attempts"].to_pylist() == [2]
 
 
-def test_what_was_processed_since_has_not_failed(log: FailureLog, state: LocalState) -> None:
+def test_a_book_that_was_processed_later_is_resolved(log: FailureLog, state: LocalState) -> None:
     checkpoint = Checkpoint(state)
     log.append([failed(book, 2) for book in ("earlier", "same", "later", "never")], 2, 0, 0)
     for book, run in (("earlier", 1), ("same", 2), ("later", 3)):
         checkpoint.append([Processed(book, "e1", "r1", "i", "g", run, 0.0)], run, 0, 0)
-    left = unresolved(log.known(), checkpoint.history())
-    assert left["book_id"].to_pylist() == ["earlier", "never"]
+    failures = unresolved(log.read_latest(), checkpoint.read_latest())
+    assert failures["book_id"].to_pylist() == ["earlier", "never"]
 
 
-def test_standing_of_nothing(log: FailureLog, state: LocalState) -> None:
+def test_unresolved_failures_of_an_empty_ledger(log: FailureLog, state: LocalState) -> None:
     checkpoint = Checkpoint(state)
-    assert len(unresolved(log.known(), checkpoint.history())) == 0
+    assert len(unresolved(log.read_latest(), checkpoint.read_latest())) == 0
     log.append([failed("a")], 1, 0, 0)
-    assert len(unresolved(log.known(), checkpoint.history())) == 1
+    assert len(unresolved(log.read_latest(), checkpoint.read_latest())) == 1
 
 
-def test_one_run_counts_each_book_once(log: FailureLog, state: LocalState) -> None:
-    """A write task was acknowledged, died, and its second try failed: the book is indexed."""
+def test_a_book_is_resolved_in_the_same_run(log: FailureLog, state: LocalState) -> None:
+    """A write task was acknowledged and died, then its retry failed: the book is indexed."""
     checkpoint = Checkpoint(state)
     checkpoint.append([Processed("a", "e1", "r1", "i", "g", 1, 50.0)], 1, 0, 0)
     log.append([failed("a", 1), failed("b", 1)], 1, 0, 0)
-    assert unresolved(log.of_run(1), checkpoint.of_run(1))["book_id"].to_pylist() == ["b"]
+    assert unresolved(log.read_run(1), checkpoint.read_run(1))["book_id"].to_pylist() == ["b"]
 
 
-def test_lasting_are_the_hopeless_and_the_often_tried(log: FailureLog) -> None:
-    log.append(
-        [
-            failed("may pass", attempts=2),
-            failed("often", attempts=3),
-            failed("hopeless", retryable=False),
-        ],
-        1,
-        0,
-        0,
-    )
-    assert permanent(log.known())["book_id"].to_pylist() == ["often", "hopeless"]
-    assert len(permanent(log.known(), max_attempts=2)) == 3
-    assert len(permanent(log.known().slice(0, 0))) == 0
-
-
-def test_every_kind_is_explained_with_a_way_out() -> None:
+def test_every_kind_is_explained_with_a_fix() -> None:
     for kind, text in KINDS.items():
         assert re.fullmatch(r"[a-z_]+", kind)
-        assert ";" in text or ":" in text, f"{kind} says no way out"
+        assert ";" in text or ":" in text, f"the explanation of {kind} has no fix"
         assert "\n" not in text
-    assert "see the message" in explain("from the future")
+    assert "see the message" in explain("kind of a newer version")
 
 
 def test_every_kind_the_code_raises_is_explained() -> None:

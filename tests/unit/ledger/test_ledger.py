@@ -68,7 +68,7 @@ def test_compact_merges_each_table_that_has_enough_parts(ledger: Ledger) -> None
     assert len(ledger.state.list("processed/")) == 1
     assert len(ledger.state.list("documents/")) == 1
     assert len(ledger.state.list("failures/")) == 1
-    assert len(ledger.checkpoint.of_run(1)) == 3
+    assert len(ledger.checkpoint.read_run(1)) == 3
 
 
 def test_a_worker_writes_through_a_pickled_ledger(ledger: Ledger) -> None:

@@ -22,7 +22,7 @@ from raypipe.embedders.protocol import InputType
 from raypipe.ledger.documents import DocumentStore
 from raypipe.run.stages import Embed, Summarize
 from raypipe.sources.local import LocalBookSource
-from raypipe.state.store import open_state
+from raypipe.state.factory import open_state
 from raypipe.summarizers.lead import LeadSummarizer
 from raypipe.summarizers.protocol import Summary
 from raypipe.text import CleanText, TextCleaner

@@ -1,4 +1,4 @@
-"""The state in a folder: the contract, crashes, races, and what a person is told."""
+"""The state in a folder: the contract, crashes, races, and messages."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from raypipe.core.errors import SetupError
+from raypipe.state.factory import open_state
 from raypipe.state.local import LocalState
-from raypipe.state.store import State, open_state
-from tests.unit.state.contract import StateContract, check_refuses_a_deaf_server
+from raypipe.state.store import State
+from tests.unit.state.contract import StateContract, assert_ignored_conditions_are_detected
 
 
 @pytest.fixture
@@ -25,11 +26,13 @@ class TestLocalState(StateContract):
     pass
 
 
-def test_check_refuses_a_server_that_ignores_conditions(state: LocalState) -> None:
-    check_refuses_a_deaf_server(state)
+def test_ignored_conditions_are_detected(state: LocalState) -> None:
+    assert_ignored_conditions_are_detected(state)
 
 
-def test_relative_folder_means_the_drivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_folder_becomes_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     state = open_state("data/state")
     monkeypatch.chdir("/")
@@ -39,18 +42,18 @@ def test_relative_folder_means_the_drivers(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("uri", ["s3://", "gs://bucket/x", "s3:///prefix"])
-def test_other_uris_are_refused(uri: str) -> None:
+def test_unknown_uris_are_refused(uri: str) -> None:
     with pytest.raises(ValueError, match=r"state\.uri=.*s3://bucket/prefix"):
         open_state(uri)
 
 
-def test_reading_makes_nothing(state: LocalState) -> None:
+def test_reading_creates_no_folder(state: LocalState) -> None:
     assert state.get("a") is None
     assert state.list("a/") == []
     assert not Path(state.root).exists()
 
 
-def test_leftovers_of_a_crash_are_ignored_and_swept(state: LocalState) -> None:
+def test_leftovers_of_a_crash_are_ignored_and_deleted(state: LocalState) -> None:
     state.put("a", b"1")
     old, young = (Path(state.root) / ".tmp" / name for name in ("old", "young"))
     old.write_bytes(b"torn")
@@ -59,10 +62,10 @@ def test_leftovers_of_a_crash_are_ignored_and_swept(state: LocalState) -> None:
     assert state.list() == ["a"]
     state.check()
     assert not old.exists()
-    assert young.exists()  # its writer may be at work
+    assert young.exists()  # its writer may be running
 
 
-def test_a_failed_write_leaves_the_old_bytes(
+def test_a_failed_write_keeps_the_old_content(
     state: LocalState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state.put("a", b"old")
@@ -77,41 +80,43 @@ def test_a_failed_write_leaves_the_old_bytes(
     assert list((Path(state.root) / ".tmp").iterdir()) == []
 
 
-def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(SetupError, match="file is in the way"):
+    with pytest.raises(SetupError, match="a file has the name of a folder"):
         LocalState(str(tmp_path / "file")).check()
-    with pytest.raises(SetupError, match="file is in the way"):
+    with pytest.raises(SetupError, match="a file has the name of a folder"):
         LocalState(str(tmp_path / "file" / "state")).check()
 
 
-def test_no_permission_is_named(state: LocalState, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_permission_is_an_error(
+    state: LocalState, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(self: Path, *args: object, **kwargs: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")  # tests may run as root
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(SetupError, match="no permission; make the folder yours"):
+    with pytest.raises(SetupError, match="permission denied; grant it"):
         state.check()
 
 
-def test_one_of_many_threads_gets_the_name(state: LocalState) -> None:
-    won: list[str] = []
+def test_a_name_is_created_by_a_single_thread(state: LocalState) -> None:
+    created: list[str] = []
     start = threading.Barrier(8)
 
     def race(number: int) -> None:
         start.wait()
         for turn in range(20):
             if state.put_if_absent(f"race/{turn}", str(number).encode()):
-                won.append(f"{turn}:{number}")
+                created.append(f"{turn}:{number}")
 
-    _run(race)
-    assert len(won) == 20
-    for one in won:
-        turn, _, number = one.partition(":")
+    _run_in_threads(race)
+    assert len(created) == 20
+    for entry in created:
+        turn, _, number = entry.partition(":")
         assert state.get(f"race/{turn}") == number.encode()
 
 
-def test_no_swap_is_lost(state: LocalState) -> None:
+def test_no_replacement_is_lost(state: LocalState) -> None:
     state.put("counter", b"0")
 
     def race(_: int) -> None:
@@ -122,15 +127,15 @@ def test_no_swap_is_lost(state: LocalState) -> None:
                 if state.put_if_match("counter", str(int(found[0]) + 1).encode(), found[1]):
                     break
 
-    _run(race)
+    _run_in_threads(race)
     assert state.get("counter") == b"80"
 
 
-@pytest.mark.parametrize("blind", [1, 2])
-def test_list_never_loses_what_is_replaced_meanwhile(
-    state: LocalState, monkeypatch: pytest.MonkeyPatch, blind: int
+@pytest.mark.parametrize("faulty_scan", [1, 2])
+def test_list_finds_a_name_that_is_created_during_the_scan(
+    state: LocalState, monkeypatch: pytest.MonkeyPatch, faulty_scan: int
 ) -> None:
-    """A scan may miss a file that goes and also the one that came for it: readdir(3)."""
+    """A scan may miss a deleted file and the file created in its place: readdir(3)."""
     state.put("m/1", b"")
     scans = 0
     real = os.scandir
@@ -138,7 +143,7 @@ def test_list_never_loses_what_is_replaced_meanwhile(
     def scandir(folder: str) -> object:
         nonlocal scans
         scans += 1
-        if scans != blind:
+        if scans != faulty_scan:
             return real(folder)
         state.put("m/2", b"")
         state.delete(["m/1"])
@@ -148,7 +153,7 @@ def test_list_never_loses_what_is_replaced_meanwhile(
     assert state.list("m/") == ["m/2"]
 
 
-def _run(race: object) -> None:
+def _run_in_threads(race: object) -> None:
     threads = [threading.Thread(target=race, args=(number,)) for number in range(8)]  # type: ignore[arg-type]
     for thread in threads:
         thread.start()
@@ -156,6 +161,6 @@ def _run(race: object) -> None:
         thread.join()
 
 
-def test_it_is_a_state(state: LocalState) -> None:
+def test_it_implements_the_protocol(state: LocalState) -> None:
     protocol: State = state
     assert protocol.uri

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from raypipe.text.numbers import NUMBER, number_of
+from raypipe.text.heading_numbers import NUMBER, parse_number
 
 
 @pytest.mark.parametrize(
@@ -24,11 +24,11 @@ from raypipe.text.numbers import NUMBER, number_of
         ("troisième", 3),
     ],
 )
-def test_numbers_of_headings(text: str, number: int) -> None:
-    assert number_of(text) == number
+def test_parses_numbers_in_headings(text: str, number: int) -> None:
+    assert parse_number(text) == number
     assert re.fullmatch(NUMBER, text, re.I) or number > 1_000
 
 
 @pytest.mark.parametrize("text", ["ic", "vv", "iix", "mild", "civil"])
-def test_letters_that_are_no_number(text: str) -> None:
-    assert number_of(text) == 0
+def test_letters_that_are_not_a_number_give_zero(text: str) -> None:
+    assert parse_number(text) == 0

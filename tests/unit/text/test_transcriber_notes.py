@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from raypipe.text.notes import without_errata, without_notes, without_transcribers_notes
+from raypipe.text.transcriber_notes import (
+    remove_errata,
+    remove_notes,
+    remove_transcriber_notes,
+)
 
 BOOK = "THE LIGHTHOUSE\n\nby Ada Keeper\n\n\n\nCHAPTER I\n\n" + (
     "The keeper lit the lamp, read a page of the original log, and changed nothing.\n\n" * 80
@@ -27,14 +31,14 @@ BOOK = "THE LIGHTHOUSE\n\nby Ada Keeper\n\n\n\nCHAPTER I\n\n" + (
         "-------\n\nTranscriber's Notes\n\nSpelling kept.\n\nHyphens unchanged.\n\n* * * * *\n\n",
     ],
 )
-def test_a_note_in_front_goes_and_the_title_page_stays(note: str) -> None:
-    assert without_transcribers_notes(note + BOOK).strip() == BOOK.strip()
+def test_removes_a_note_before_the_title_page(note: str) -> None:
+    assert remove_transcriber_notes(note + BOOK).strip() == BOOK.strip()
 
 
 @pytest.mark.parametrize(
     "note",
     [
-        # the forms of the eight real books: after a rule, entries far in, or a list of => lines
+        # the forms of eight real books: after a rule, indented entries, or a list of => lines
         "       *       *       *       *       *\n\nTranscriber's Notes.\n\n"
         '    Page 8: changed "Rok" to "Rock" (on\n    the Rock)\n\n'
         '    Page 9: added missing word "we" (as we\n    were)\n',
@@ -44,21 +48,21 @@ def test_a_note_in_front_goes_and_the_title_page_stays(note: str) -> None:
         "Transcriber's Note\n\nThe text is that of 1902.\n\n\n\n\nHyphenation was kept.",
     ],
 )
-def test_a_note_at_the_end_goes_to_its_last_line(note: str) -> None:
-    assert without_transcribers_notes(f"{BOOK}\n\n\n{note}") == BOOK.rstrip()
+def test_removes_a_note_at_the_end_completely(note: str) -> None:
+    assert remove_transcriber_notes(f"{BOOK}\n\n\n{note}") == BOOK.rstrip()
 
 
-def test_what_stands_behind_a_note_in_the_middle_stays() -> None:
+def test_text_after_a_note_in_the_middle_stays() -> None:
     text = f"{BOOK}\n\n\nTranscriber's Note: as printed.\n\n\n\n\nTHE SECOND TALE\n\n{BOOK}"
-    assert without_transcribers_notes(text) == f"{BOOK.rstrip()}\n\n\n\nTHE SECOND TALE\n\n{BOOK}"
+    assert remove_transcriber_notes(text) == f"{BOOK.rstrip()}\n\n\n\nTHE SECOND TALE\n\n{BOOK}"
 
 
-def test_notes_in_a_sentence_go_from_it() -> None:
-    assert without_transcribers_notes("He went [Transcriber's note: sic] home.") == "He went home."
+def test_removes_a_note_inside_a_sentence() -> None:
+    assert remove_transcriber_notes("He went [Transcriber's note: sic] home.") == "He went home."
 
 
 @pytest.mark.parametrize(
-    "own",
+    "text",
     [
         f"Transcriber's notes lay about the desk.\n\n{BOOK}",
         f"{BOOK}The transcriber corrected page 9, he said.",
@@ -67,17 +71,17 @@ def test_notes_in_a_sentence_go_from_it() -> None:
         f"He wrote [a note: the lamp is out] and left.\n\n{BOOK}",
     ],
 )
-def test_the_books_own_words_stay(own: str) -> None:
-    assert without_notes(own) == own
+def test_words_of_the_book_stay(text: str) -> None:
+    assert remove_notes(text) == text
 
 
 @pytest.mark.parametrize("title", ["ERRATA", "ERRATA.", "_Erratum_", "CORRIGENDA"])
-def test_errata_go_wherever_they_stand(title: str) -> None:
+def test_removes_errata_at_any_place(title: str) -> None:
     errata = f"{title}\n\nPage 3, line 4, for lamp read camp.\nP. 12, dele the.\n\nPage 9, l. 2."
-    assert without_errata(f"{errata}\n\n\n{BOOK}") == BOOK
-    assert without_errata(f"{BOOK}\n\n{errata}\n") == BOOK.rstrip()
+    assert remove_errata(f"{errata}\n\n\n{BOOK}") == BOOK
+    assert remove_errata(f"{BOOK}\n\n{errata}\n") == BOOK.rstrip()
 
 
-def test_a_tale_that_is_called_a_note_is_no_note() -> None:
+def test_a_long_part_named_like_a_note_stays() -> None:
     tale = "Transcriber's Note\n\n" + "He read the original on page 9.\n\n" * 200
-    assert without_transcribers_notes(tale) == tale
+    assert remove_transcriber_notes(tale) == tale

@@ -1,4 +1,4 @@
-"""Numbers as headings write them: IV, 4, four, the fourth, in a few languages."""
+"""Read the numbers in headings: IV, 4, four, the fourth, in a few languages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ORDINALS = [
 ]  # fmt: skip
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _TENTHS = [f"{ten[:-1]}ieth" for ten in _TENS]
-_OTHERS = {
+_OTHER_LANGUAGES = {
     **dict.fromkeys(("premier", "première", "erste", "erster", "erstes", "primero", "primera"), 1),
     **dict.fromkeys(("deuxième", "seconde", "zweite", "zweiter", "zweites", "segundo"), 2),
     **dict.fromkeys(("troisième", "dritte", "dritter", "drittes", "tercero", "tercera"), 3),
@@ -27,32 +27,35 @@ _OTHERS = {
     **dict.fromkeys(("terzo", "terza"), 3),
 }
 _WORDS = {
-    **{word: at + 1 for at, word in enumerate(_UNITS)},
-    **{word: at + 1 for at, word in enumerate(_ORDINALS)},
-    **{word: 10 * at + 20 for at, word in enumerate(_TENS)},
-    **{word: 10 * at + 20 for at, word in enumerate(_TENTHS)},
-    **_OTHERS,
+    **{word: index + 1 for index, word in enumerate(_UNITS)},
+    **{word: index + 1 for index, word in enumerate(_ORDINALS)},
+    **{word: 10 * index + 20 for index, word in enumerate(_TENS)},
+    **{word: 10 * index + 20 for index, word in enumerate(_TENTHS)},
+    **_OTHER_LANGUAGES,
 }
 _COMPOUND = rf"(?:{'|'.join(_TENS)})[- ](?:{'|'.join(_UNITS[:9] + _ORDINALS[:9])})"
 
 NUMBER = rf"(?:\d{{1,3}}|{_COMPOUND}|{'|'.join(sorted(_WORDS, key=len, reverse=True))}|[ivxlcdm]+)"
-"""Pattern of a number, to be used without regard to case; `number_of` reads it."""
+"""Pattern of a number, to be compiled with `re.IGNORECASE`; `parse_number` reads its matches."""
 
 
-def number_of(text: str) -> int:
-    """Return the number; 0 for letters that are no number, such as `ic` or `vv`."""
+def parse_number(text: str) -> int:
+    """Return the number; 0 for letters that are not a number, such as `ic` or `vv`."""
     text = text.lower()
     if text.isdigit():
         return int(text)
     parts = re.split(r"[- ]", text)
     if all(part in _WORDS for part in parts):
         return sum(_WORDS[part] for part in parts)
-    return _roman(text)
+    return _parse_roman(text)
 
 
-def _roman(text: str) -> int:
+def _parse_roman(text: str) -> int:
     if not _ROMAN_FORM.fullmatch(text):
         return 0
     values = [_ROMAN[letter] for letter in text]
-    following = [*values[1:], 0]
-    return sum(-one if one < after else one for one, after in zip(values, following, strict=True))
+    next_values = [*values[1:], 0]
+    return sum(
+        -value if value < next_value else value
+        for value, next_value in zip(values, next_values, strict=True)
+    )

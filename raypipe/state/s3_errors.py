@@ -1,0 +1,70 @@
+"""Classify errors of S3: absent names, failed conditions, transient errors, and others."""
+
+from __future__ import annotations
+
+from raypipe.core.retry import TRANSIENT_STATUS
+
+_ABSENT_CODES = frozenset({"NoSuchKey", "404", "NotFound"})
+_CONDITION_FAILED_CODES = frozenset({"PreconditionFailed", "412"})
+# A 409 means that another write was in progress; Amazon asks to repeat the request: "Prevent
+# object overwrites with conditional writes", S3 User Guide.
+_TRANSIENT_CODES = frozenset(
+    {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "InternalError"}
+    | {"SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException"}
+)
+_NOT_EXECUTED_CODES = frozenset({"ConditionalRequestConflict", "SlowDown"})
+_FORBIDDEN_CODES = frozenset({"AccessDenied", "403", "AllAccessDisabled"})
+_INVALID_RANGE_CODES = frozenset({"InvalidRange", "416"})
+
+
+def error_code(error: Exception) -> str:
+    """Return the error code of S3, or '' if S3 did not respond."""
+    response = getattr(error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+def is_absent(error: Exception) -> bool:
+    """Whether the name does not exist."""
+    return error_code(error) in _ABSENT_CODES
+
+
+def is_condition_failed(error: Exception) -> bool:
+    """Whether the condition of a put was not met."""
+    return error_code(error) in _CONDITION_FAILED_CODES
+
+
+def is_forbidden(error: Exception) -> bool:
+    """Whether the credentials lack a permission."""
+    return error_code(error) in _FORBIDDEN_CODES
+
+
+def is_range_invalid(error: Exception) -> bool:
+    """Whether the requested range of an object is empty."""
+    return error_code(error) in _INVALID_RANGE_CODES
+
+
+def may_be_executed(error: Exception) -> bool:
+    """Whether a failed put may have been executed."""
+    return error_code(error) not in _NOT_EXECUTED_CODES
+
+
+def is_from_s3(error: Exception) -> bool:
+    """Whether S3 or the connection to it raised the error, rather than a bug of raypipe."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
+
+    return isinstance(error, (BotoCoreError, ClientError, HTTPError, ConnectionError))
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same request may succeed a moment later."""
+    from botocore import exceptions as aws
+    from urllib3.exceptions import HTTPError
+
+    if isinstance(error, aws.ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status in TRANSIENT_STATUS or error_code(error) in _TRANSIENT_CODES
+    if isinstance(error, aws.SSLError):
+        return False  # an invalid certificate stays invalid
+    network = (aws.ConnectionError, aws.HTTPClientError, aws.IncompleteReadError)
+    return isinstance(error, (*network, HTTPError, ConnectionError))
