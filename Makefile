@@ -1,31 +1,31 @@
-# Two commands on a fresh machine: make run, make test. The rest is for who works on raypipe.
+# On a fresh machine: make run, make test. The other targets are for work on raypipe itself.
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(VENV)/bin
-# The first interpreter in reach that raypipe runs on; PYTHON=... chooses another.
+# The first supported interpreter on the PATH; PYTHON=... selects another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 export RAY_USAGE_STATS_ENABLED := 0
 
-help:  ## Show what can be made
+help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 23
 
-run: $(VENV)/run  ## Run the whole job on the sample books and search them
+run: $(VENV)/run  ## Run the whole job on the sample books, then search them
 	@$(BIN)/python -m raypipe
 
-test: $(VENV)/dev  ## Run every test but the benchmarks (real OpenSearch node, S3 server, Ray)
+test: $(VENV)/dev  ## Run all tests except the benchmarks (real OpenSearch node, S3 server, Ray)
 	@$(BIN)/python -m pytest
 
-test-unit: $(VENV)/dev  ## Run the fast tests alone
+test-unit: $(VENV)/dev  ## Run only the fast tests
 	@$(BIN)/python -m pytest tests/unit
 
-chaos: $(VENV)/dev  ## Kill jobs at random, CHAOS_KILLS=20 times (10 minutes), and see that nothing is lost
+chaos: $(VENV)/dev  ## Kill jobs at random, CHAOS_KILLS=20 times (10 minutes), and check that nothing is lost
 	@CHAOS_KILLS=$${CHAOS_KILLS:-20} $(BIN)/python -m pytest tests/chaos -o log_cli=true -o log_cli_level=WARNING
 
-bench: $(VENV)/dev  ## Run every benchmark; each prints one JSON line
+bench: $(VENV)/dev  ## Run all benchmarks; each prints one JSON line
 	@set -e; for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
 
-# What people typed at the scripts that raypipe replaces; README says what became of each flag.
+# Targets and variables of the scripts that raypipe replaces; README maps each flag to an option.
 BUCKET ?=
 PROFILE ?=
 MAX_WORKERS ?= 4
@@ -42,16 +42,16 @@ target = $(if $(OPENSEARCH_ENDPOINT),opensearch=self_managed opensearch.endpoint
 index = $(if $(OPENSEARCH_ENDPOINT),$(target),opensearch=none)
 options = $(if $(MAX_BOOKS),limit=$(MAX_BOOKS)) $(if $(NO_CHECKPOINT),checkpoint=none) $(if $(PURGE),purge=true)
 
-generate-summaries: $(VENV)/run  ## Summarize a bucket's books (BUCKET=...), index them if OPENSEARCH_ENDPOINT is given
+generate-summaries: $(VENV)/run  ## Summarize the books of a bucket (BUCKET=...); index them if OPENSEARCH_ENDPOINT is given
 	@$(BIN)/python -m raypipe run $(source) $(index) stages.summarize.workers=$(MAX_WORKERS) $(options) $(ARGS)
 
-bulk-index-summaries: $(VENV)/run  ## Index what is summarized (OPENSEARCH_ENDPOINT=..., else the embedded node)
+bulk-index-summaries: $(VENV)/run  ## Index the summaries (OPENSEARCH_ENDPOINT=..., or the embedded node)
 	@$(BIN)/python -m raypipe index $(target) $(options) $(ARGS)
 
-test-processing: $(VENV)/run  ## Try it: three books, two workers
+test-processing: $(VENV)/run  ## Try three books with two workers
 	@$(BIN)/python -m raypipe run $(source) $(index) stages.summarize.workers=2 limit=3 $(ARGS)
 
-lint: $(VENV)/dev  ## Check style and that imports go down only
+lint: $(VENV)/dev  ## Check the style and the import layers
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-cache
@@ -60,13 +60,13 @@ format: $(VENV)/dev  ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-typecheck: $(VENV)/dev  ## Check types strictly
+typecheck: $(VENV)/dev  ## Check the types with mypy --strict
 	@$(BIN)/mypy
 
-docs: $(VENV)/dev  ## Write docs/options.md from conf/
+docs: $(VENV)/dev  ## Generate docs/options.md from conf/
 	@$(BIN)/python -m tests.options_page docs/options.md
 
-install: $(VENV)/dev  ## Set up everything without running anything
+install: $(VENV)/dev  ## Set up .venv for development
 
 build: $(VENV)/dev  ## Build the wheel
 	@$(BIN)/python -m build --wheel
@@ -82,7 +82,7 @@ $(VENV)/dev: pyproject.toml constraints.txt
 	@$(call install,dev)
 	@touch $(VENV)/run
 
-# uv installs the same wheels as pip in a tenth of the time; pip is the way where uv cannot run.
+# uv installs the same wheels as pip in a tenth of the time; pip is the fallback if uv cannot run.
 define install
 	if [ -z "$(PYTHON)" ]; then echo "raypipe needs Python 3.11, 3.12 or 3.13; set PYTHON=/path/to/python"; exit 1; fi; \
 	echo "Setting up $(VENV) ..."; \
@@ -95,8 +95,8 @@ define install
 	touch $(VENV)/$(1) $(VENV)/run
 endef
 
-# Where Python may not keep what it compiled, as in many containers, each of Ray's workers compiles
-# these anew: three seconds of a core that a run has ten times. uv, unlike pip, leaves them as source.
+# With PYTHONDONTWRITEBYTECODE, as in many containers, every worker of Ray would compile these
+# packages again: three seconds of a core, ten times in a run. uv, unlike pip, does not compile them.
 define compile
 (cd $(VENV)/lib/python3.*/site-packages && \
 	../../../bin/python -m compileall -q -j 0 -x '/(tests|llm|rllib|serve|train|tune)/' \

@@ -1,4 +1,4 @@
-"""Run the command line: `python -m raypipe`."""
+"""Run the command line with `python -m raypipe`."""
 
 from raypipe.cli.app import main
 

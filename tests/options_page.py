@@ -1,108 +1,113 @@
-"""The page of all options, made from conf/: `make docs` writes it, a test holds it up to date."""
+"""Write docs/options.md, the page of all options, from conf/: `make docs` runs this file."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from raypipe.cli.app import COMMANDS
 from raypipe.cli.config_docs import (
-    choices,
-    comments,
-    groups,
-    header,
-    leaves,
-    shown,
-    sources,
-    values,
+    command_files,
+    default_choices,
+    format_value,
+    group_choices,
+    included_files,
+    leaf_options,
+    read_comments,
+    read_header,
+    read_values,
 )
-from raypipe.config import build as config
+from raypipe.config.paths import conf_dir
 
 _INTRO = """\
 # Options
 
-Made from `conf/` by `make docs`; edit the configs, not this page.
+Generated from `conf/` by `make docs`: edit the config files, not this page.
 
-`raypipe COMMAND GROUP=CHOICE OPTION=VALUE`: a choice brings its own options, a value changes one
-of them. `raypipe COMMAND --help` shows what a line would use, `--cfg job` prints it as YAML, and
-`-m OPTION=A,B` runs one job for each value. `???` must be given."""
+`raypipe COMMAND GROUP=CHOICE OPTION=VALUE`: a choice selects a file with its own options, a value
+changes an option. `raypipe COMMAND --help` shows the options and values of a command line,
+`--cfg job` prints them as YAML, and `-m OPTION=A,B` runs one job for each value. An option with the
+default `???` must be given."""
 
 
-def page() -> str:
-    """Return the page, in Markdown."""
-    used = {name: groups(name) for name in COMMANDS}
-    names = list(dict.fromkeys(group for own in used.values() for group in own))
+def format_page() -> str:
+    """Return the page as Markdown."""
+    choices_of = {command: default_choices(command) for command in COMMANDS}
+    groups = list(dict.fromkeys(group for choices in choices_of.values() for group in choices))
     lines = [_INTRO, "", "| command | what it does |", "|---|---|"]
     lines += [f"| [`{name}`](#raypipe-{name}) | {_cell(text)} |" for name, text in COMMANDS.items()]
-    lines += ["", "| group | choices | of |", "|---|---|---|"]
-    for group in names:
-        of = " ".join(f"`{command}`" for command, own in used.items() if group in own)
-        links = " ".join(f"[`{one}`](#{group}{one})" for one in choices(group))
-        lines.append(f"| `{group}` | {links} | {of} |")
+    lines += ["", "| group | choices | commands |", "|---|---|---|"]
+    for group in groups:
+        commands = " ".join(f"`{name}`" for name, choices in choices_of.items() if group in choices)
+        links = " ".join(f"[`{choice}`](#{group}{choice})" for choice in group_choices(group))
+        lines.append(f"| `{group}` | {links} | {commands} |")
     for command in COMMANDS:
-        lines += ["", *_command(command)]
-    for group in names:
-        for choice in choices(group):
-            lines += ["", *_choice(group, choice)]
+        lines += ["", *_command_section(command)]
+    for group in groups:
+        for choice in group_choices(group):
+            lines += ["", *_choice_section(group, choice)]
     return "\n".join(lines) + "\n"
 
 
-def _command(command: str) -> Iterator[str]:
-    about, *examples = header(config.conf_dir() / f"{command}.yaml")
+def _command_section(command: str) -> Iterator[str]:
+    purpose, *examples = read_header(conf_dir() / f"{command}.yaml")
     yield f"## raypipe {command}"
     yield ""
-    yield _sentence(about.partition(": ")[2])
+    yield _capitalize(purpose.partition(": ")[2])
     if examples:
         yield from ("", "```sh", *examples, "```")
-    if chosen := groups(command):
+    if choices := default_choices(command):
         yield ""
-        yield f"Groups: {', '.join(f'`{group}={choice}`' for group, choice in chosen.items())}."
-    yield from _table([row for path in sources(command) for row in _rows(path, "")])
+        yield f"Groups: {', '.join(f'`{group}={choice}`' for group, choice in choices.items())}."
+    yield from _table([row for path in command_files(command) for row in _rows([path], "")])
 
 
-def _choice(group: str, choice: str) -> Iterator[str]:
-    path = config.conf_dir() / group / f"{choice}.yaml"
-    # A preset sets options of the whole config; a part's file stands for its group.
-    whole = path.read_text(encoding="utf-8").startswith("# @package _global_")
+def _choice_section(group: str, choice: str) -> Iterator[str]:
+    path = conf_dir() / group / f"{choice}.yaml"
+    # The file of a preset sets options of the whole config; other files set options of their group.
+    is_global = path.read_text(encoding="utf-8").startswith("# @package _global_")
     yield f"## {group}={choice}"
     yield ""
-    yield " ".join(header(path))
-    yield from _table(list(_rows(path, "" if whole else group)))
+    yield " ".join(read_header(path))
+    yield from _table(list(_rows(included_files(path), "" if is_global else group)))
 
 
-def _rows(path: Path, group: str) -> Iterator[tuple[str, str, str]]:
-    """Yield option, default and meaning of what a file sets."""
-    said, before = comments(path), header(path)[-1]
-    for name, value in leaves("", values(path)):
+def _rows(files: Sequence[Path], group: str) -> Iterator[tuple[str, str, str]]:
+    """Yield name, default and comment of each option; a later file replaces earlier values."""
+    comments: dict[str, str] = {}
+    values: dict[str, object] = {}
+    for path in files:
+        comments |= read_comments(path)
+        values |= dict(leaf_options("", read_values(path)))
+    for name, value in values.items():
         if name.endswith("_target_") or str(value).startswith("${"):
             continue
-        # A comment may stand for the keys behind it, too: "These three are for ray=local".
-        about = said.get(name) or said.get(name.rpartition(".")[0], before)
-        before = about
-        yield f"{group}.{name}" if group else name, shown(value), about
+        # The comment above a mapping explains its only key, too.
+        comment = comments.get(name) or comments.get(name.rpartition(".")[0], "")
+        yield f"{group}.{name}" if group else name, format_value(value), comment
 
 
 def _table(rows: list[tuple[str, str, str]]) -> Iterator[str]:
     if rows:
         yield from ("", "| option | default | |", "|---|---|---|")
-    for option, default, about in rows:
-        yield f"| `{option}` | `{_cell(default)}` | {_cell(about)} |"
+    for option, default, comment in rows:
+        yield f"| `{option}` | `{_cell(default)}` | {_cell(comment)} |"
 
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _sentence(text: str) -> str:
+def _capitalize(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
 def main(path: str) -> None:
-    """Write the page."""
+    """Write the page to a file."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(page(), encoding="utf-8")
+    target.write_text(format_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line: `app` reads it, `commands` has a file for each command, `help` its help."""

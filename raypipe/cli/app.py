@@ -1,4 +1,9 @@
-"""The command line: the first word is the command, the rest is Hydra's."""
+"""From the command line to a command: the first word is the command, the rest is Hydra's.
+
+`main` splits the arguments, Hydra composes `conf/<command>.yaml` with them, and
+`raypipe.cli.commands.<command>.main(cfg)` does the work and returns the exit code. The text of
+`--help` is made in `raypipe.cli.help` and `raypipe.cli.command_help`.
+"""
 
 from __future__ import annotations
 
@@ -6,228 +11,163 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
 from raypipe import __version__
+from raypipe.core.errors import OptionError, SetupError
+from raypipe.core.exit_codes import ERROR, OK, STOPPED, WRONG_OPTIONS
 
 COMMANDS = {
-    "run": "list the books, summarize and embed the new ones, index them (the default)",
-    "plan": "what a run would do, and what it would cost, before it begins",
-    "index": "index what is finished already: nothing is read, no model is called",
-    "retry": "try failed books again; all=true: also those that do not pass by themselves",
-    "search": 'find a book by describing it: raypipe search "two friends quarrel" limit=5',
-    "verify": "hold the listing, the ledger and the index against each other, book by book",
-    "promote": "serve the index that was built beside the one that people search",
-    "rollback": "serve the index again that was served before",
-    "gc": "show old indices and documents that nothing needs; apply=true removes them",
+    "run": "list the books; summarize, embed and index the new books (the default)",
+    "plan": "estimate what a run would do and cost, without starting it",
+    "index": "index the finished documents; reads no book and calls no model",
+    "retry": "try failed books again; all=true includes permanent failures",
+    "search": 'find a book by a description: raypipe search "two friends quarrel" limit=5',
+    "verify": "compare the listing, the ledger and the index, book by book",
+    "promote": "serve the index that was built beside the served index",
+    "rollback": "serve the previous index again",
+    "gc": "list old indices and documents that nothing uses; apply=true removes them",
     "up": "start the embedded OpenSearch and S3 and leave them running",
     "down": "stop the embedded OpenSearch and S3",
-    "simulate": "start a model server to test against: Bedrock and OpenAI, quotas, faults",
+    "simulate": "start a model server for tests: Bedrock and OpenAI, quotas, faults",
 }
-_OVERRIDE = re.compile(r"(\+{1,2}|~)?[A-Za-z_][\w./@-]*=|~[A-Za-z_]")
-_TAKES_VALUE = (
-    *("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name"),
-    *("-cd", "--config-dir", "--experimental-rerun"),
-)
+"""Each command and its line in `raypipe --help`; the first is the default."""
+
 _HELP = ("-h", "--help")
 _COMPLETE = ("-sc", "--shell-completion")
-_MULTIRUN = ("-m", "--multirun")
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
-    args = sys.argv[1:]
+    """Run the command line of this process and exit with its code."""
+    try:
+        code = run_command_line(sys.argv[1:])
+    except OptionError as error:
+        code = _print_error(error, WRONG_OPTIONS)
+    raise SystemExit(code)
+
+
+def run_command_line(args: Sequence[str]) -> int:
+    """Run a command line, and return its exit code.
+
+    Args:
+        args: The arguments after the program's name.
+
+    Raises:
+        OptionError: An argument is wrong.
+    """
     if args and args[0] in _HELP:
-        print(_help())
-        raise SystemExit(0)
+        from raypipe.cli.help import format_program_help
+
+        print(format_program_help(COMMANDS))
+        return OK
     if args and args[0] == "--version":
         print(f"raypipe {__version__}")
-        raise SystemExit(0)
+        return OK
     if any(flag in args for flag in _COMPLETE):
-        raise SystemExit(_complete(args))
-    raise SystemExit(_dispatch(*_command(args)))
+        from raypipe.cli.completion import complete
+
+        print(complete(args, list(COMMANDS)))
+        return OK
+    return run_command(*split_command(args))
 
 
-def _command(args: list[str]) -> tuple[str, list[str]]:
+def split_command(args: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the command and its arguments; without a command word it is the default command.
+
+    Raises:
+        OptionError: The first word is not a command.
+    """
     if args and args[0] in COMMANDS:
-        return args[0], args[1:]
+        return args[0], list(args[1:])
     if args and re.fullmatch(r"[A-Za-z][\w-]*", args[0]):
-        _stop(f"there is no command {args[0]!r}; choose one of {', '.join(COMMANDS)}")
-    return "run", args
+        raise OptionError(f"there is no command {args[0]!r}; choose one of {', '.join(COMMANDS)}")
+    return next(iter(COMMANDS)), list(args)
 
 
-def _dispatch(command: str, args: list[str]) -> int:
-    import hydra
+def run_command(command: str, args: Sequence[str]) -> int:
+    """Run a command, and return its exit code: of a multirun, the highest code of its jobs.
 
-    from raypipe.config import build as config
-
-    # Hydra turns errors into its own exit code and advice; ours are one line and exit 2.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    if command == "search":
-        args = _query_as_override(args)
-    asks_help = any(arg in _HELP for arg in args)
-    args = _flags_last([arg for arg in args if arg not in _HELP])
-    _check_flags(args)
-    config.register()
-    codes: list[int] = []
-    decorate: Any = hydra.main(
-        version_base="1.3", config_path=str(config.conf_dir()), config_name=command
-    )
-    from raypipe.config.error_messages import CONFIG_ERRORS, explain, odd_choice
+    Raises:
+        OptionError: An argument is wrong.
+    """
+    from raypipe.cli import arguments
+    from raypipe.cli.hydra_main import hydra_main
+    from raypipe.config.error_messages import CONFIG_ERRORS, explain, find_invalid_choice
     from raypipe.coordination.signals import STOP_REQUESTED
 
-    if wrong := odd_choice(args):
-        _stop(wrong)
+    # Without this, Hydra prints its own advice and exits with its own code.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    wants_help = any(arg in _HELP for arg in args)
+    args = [arg for arg in args if arg not in _HELP]
+    args = arguments.quote_query(args) if command == "search" else args
+    args = arguments.move_flags_last(args)
+    arguments.check_flags(args)
+    if problem := find_invalid_choice(args):
+        raise OptionError(problem)
     STOP_REQUESTED.clear()
-    # Until the graph runs, when stopping takes more care, SIGTERM ends a command as Ctrl-C does.
+    # Until a run handles signals itself, SIGTERM ends a command as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    codes: list[int] = []
+    task = _help_task(command) if wants_help else _command_task(command, codes)
     try:
-        with _sweep_folder(args) as line:
-            sys.argv = [f"raypipe {command}", *_flags_last(line)]
-            decorate(_describe(command) if asks_help else _job(command, codes))()
+        with arguments.temporary_sweep_folder(args) as hydra_args:
+            sys.argv = [f"raypipe {command}", *arguments.move_flags_last(hydra_args)]
+            hydra_main(command)(task)()
     except CONFIG_ERRORS as error:
-        _stop(explain(error, command, args))
+        raise OptionError(explain(error, command, args)) from None
     except KeyboardInterrupt:
-        _stop("stopped before any book was begun", code=4)
-    return max(codes, default=0)
+        return _print_error("stopped before any book was started", STOPPED)
+    return max(codes, default=OK)
 
 
-def _complete(args: list[str]) -> int:
-    from raypipe.cli.completion import complete
-    from raypipe.core.errors import OptionError
+def _command_task(command: str, codes: list[int]) -> Callable[[Any], None]:
+    """Return a Hydra task that runs the command and appends its exit code to `codes`.
+
+    `hydra.main` drops return values. A multirun calls the task for each of its jobs, also after
+    a job failed.
+    """
+
+    def task(cfg: Any) -> None:
+        from raypipe.coordination.signals import STOP_REQUESTED
+
+        # A signal during an earlier job of a multirun stops the whole multirun.
+        codes.append(STOPPED if STOP_REQUESTED.is_set() else _call_command(command, cfg))
+
+    task.__name__ = command
+    return task
+
+
+def _call_command(command: str, cfg: Any) -> int:
+    from omegaconf.errors import OmegaConfBaseException
+
+    from raypipe.config.error_messages import explain, find_missing_values
 
     try:
-        print(complete(args, list(COMMANDS)))
+        if problem := find_missing_values(cfg):
+            raise OptionError(problem)
+        code: int = import_module(f"raypipe.cli.commands.{command}").main(cfg)
     except OptionError as error:
-        return _say(error, 2)
-    return 0
-
-
-@contextmanager
-def _sweep_folder(args: list[str]) -> Iterator[list[str]]:
-    """Yield the arguments with a folder for what Hydra writes of a multirun: nobody reads it.
-
-    Without one it leaves `multirun/` where the person stands.
-    """
-    if not any(flag in args for flag in _MULTIRUN) or any("hydra.sweep.dir=" in a for a in args):
-        yield args
-        return
-    from tempfile import TemporaryDirectory
-
-    with TemporaryDirectory(prefix="raypipe-multirun-") as folder:
-        yield [*args, f"hydra.sweep.dir={_quoted(folder)}", "hydra.sweep.subdir=."]
-
-
-def _job(command: str, codes: list[int]) -> Callable[[Any], None]:
-    """Return Hydra's task function; a multirun calls it several times and goes on after errors."""
-
-    def job(cfg: Any) -> None:
-        from omegaconf.errors import OmegaConfBaseException
-
-        from raypipe.config.error_messages import explain, missing
-        from raypipe.coordination.signals import STOP_REQUESTED
-        from raypipe.core import exit_codes
-        from raypipe.core.errors import OptionError, SetupError
-
-        if STOP_REQUESTED.is_set():  # the person stopped an earlier job of this multirun
-            codes.append(exit_codes.STOPPED)
-            return
-        try:
-            if lacking := missing(cfg):
-                raise OptionError(lacking)
-            codes.append(import_module(f"raypipe.cli.commands.{command}").main(cfg))
-        except OptionError as error:
-            codes.append(_say(error, 2))
-        except OmegaConfBaseException as error:
-            codes.append(_say(explain(error, command, ()), 2))
-        except SetupError as error:
-            codes.append(_say(error, 1))
-
-    job.__name__ = command
-    return job
-
-
-def _describe(command: str) -> Callable[[Any], None]:
-    """Return a task function that prints the command's help, with the values it would run with."""
-
-    def describe(cfg: Any) -> None:
-        from raypipe.cli.help import describe
-
-        print(describe(command, cfg))
-
-    return describe
-
-
-def _flags_last(args: list[str]) -> list[str]:
-    """Put Hydra's flags behind the overrides: its parser takes only one run of overrides."""
-    flags: list[str] = []
-    overrides: list[str] = []
-    for arg in args:
-        takes_this = bool(flags) and flags[-1] in _TAKES_VALUE
-        (flags if takes_this or arg.startswith("-") else overrides).append(arg)
-    return [*overrides, *flags]
-
-
-def _check_flags(args: list[str]) -> None:
-    """Refuse a flag that Hydra does not know in one line, without its page of usage."""
-    from hydra._internal.utils import get_args_parser
-
-    from raypipe.cli.legacy_flags import explain_legacy_flags
-
-    if old := explain_legacy_flags(args):
-        _stop(old)
-    parser: Any = get_args_parser()
-    parser.error = lambda message: _stop(f"{message}; see raypipe --help")
-    parser.parse_args(args)
-
-
-def _query_as_override(args: list[str]) -> list[str]:
-    """Turn the plain words of a search into one quoted override, whatever they hold."""
-    words, rest, take_next = [], [], False
-    for arg in args:
-        if take_next or arg.startswith("-") or _OVERRIDE.match(arg):
-            rest.append(arg)
-            take_next = arg in _TAKES_VALUE
-        else:
-            words.append(arg)
-    return [*rest, f"query={_quoted(' '.join(words))}"] if words else rest
-
-
-def _quoted(text: str) -> str:
-    r"""Quote for Hydra's grammar, and keep OmegaConf from reading `${` as an interpolation.
-
-    Hydra's rule: inside single quotes, `\'` is a quote, and only backslashes that stand before
-    a quote are escapes (hydra.cc, "Quoted values").
-    """
-    text = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)
-    text = re.sub(r"(\\*)'", lambda match: match[1] * 2 + r"\'", text)
-    trailing = len(text) - len(text.rstrip("\\"))
-    return f"'{text}{chr(92) * trailing}'"
-
-
-def _say(message: object, code: int) -> int:
-    print(f"raypipe: {message}", file=sys.stderr)
+        return _print_error(error, WRONG_OPTIONS)
+    except OmegaConfBaseException as error:
+        return _print_error(explain(error, command, ()), WRONG_OPTIONS)
+    except SetupError as error:
+        return _print_error(error, ERROR)
     return code
 
 
-def _stop(message: str, code: int = 2) -> NoReturn:
-    raise SystemExit(_say(message, code))
+def _help_task(command: str) -> Callable[[Any], None]:
+    """Return a Hydra task that prints the command's help with the values of this command line."""
+
+    def task(cfg: Any) -> None:
+        from raypipe.cli.command_help import format_command_help
+
+        print(format_command_help(command, cfg))
+
+    return task
 
 
-def _help() -> str:
-    lines = [f"  {name:<8} {text}" for name, text in COMMANDS.items()]
-    return "\n".join(
-        [
-            "raypipe turns a bucket of books into a search index.",
-            "",
-            "Usage: raypipe [COMMAND] [option=value ...]",
-            "",
-            *lines,
-            "",
-            "raypipe COMMAND --help shows its options; --cfg job shows their values.",
-            'Tab completion: eval "$(raypipe -sc install=bash)"',
-        ]
-    )
+def _print_error(message: object, code: int) -> int:
+    print(f"raypipe: {message}", file=sys.stderr)
+    return code

@@ -1,4 +1,4 @@
-"""`verify against=...`: another system's results, found in a folder or a bucket, and compared."""
+"""Compare finished documents with another system's results, for `verify against=...`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 from raypipe.core.book import Book
 from raypipe.core.errors import BookError, SetupError
-from raypipe.core.s3 import S3Connection
 from raypipe.embedders.protocol import Embedder
 from raypipe.ledger.documents import DocumentStore
 from raypipe.sources.local import LocalBookSource
@@ -24,87 +23,90 @@ from raypipe.verify.legacy_results import (
     read_legacy_results,
 )
 
-MEANING: Mapping[str, str] = {
-    "lacking": "has an old result and no new one; `raypipe run` makes it",
-    "unlike": "its old summary fits other books better: look at both",
-    "titles": "has another title or author than before",
-    "unlisted": "has an old result, but is not at the source",
-    "unreadable": "could not be read",
+MEANINGS: Mapping[str, str] = {
+    "lacking": "an old result, but no new document; `raypipe run` makes the document",
+    "unlike": "the old summary is closer to other books; compare the two summaries",
+    "titles": "the title or the author differs from the old result",
+    "unlisted": "an old result, but no book at the source",
+    "unreadable": "the file could not be read",
 }
+"""What each list of a `Comparison` means, in the order of the report."""
+
 _THREADS = 16
 
 
-def compare_with(
-    place: str,
+def compare_with_legacy(
+    against: str,
     listing: Iterable[Book],
     store: BookSource,
     state: State,
     embedder: Embedder,
     most_nearer: float,
 ) -> Comparison:
-    """Hold the finished documents of a state against the old results at a place.
+    """Compare the finished documents of a state with old results.
 
     Args:
-        place: A folder, a file, or `s3://bucket/prefix`.
+        against: A folder, a file, or `s3://bucket/prefix` with the old results.
         listing: The books at the source.
-        store: The source; its connection is used for S3.
+        store: The source; old results on S3 are read with its connection.
         state: Where the finished documents are.
-        embedder: Compares summaries.
-        most_nearer: See `compare`.
+        embedder: Turns summaries into vectors to compare.
+        most_nearer: See `raypipe.verify.compare.compare`.
 
     Raises:
-        SetupError: The place cannot be listed, or holds no results.
+        SetupError: There are no results at `against`, or they cannot be listed.
     """
-    originals, unreadable = _read(_old_store(place, store))
-    if not originals:
-        why = f"; {unreadable[0]}" if unreadable else ""
+    results, unreadable = _read_results(_open_results(against, store))
+    if not results:
+        reason = f"; {unreadable[0]}" if unreadable else ""
         raise SetupError(
-            f"against={place} holds no results in {', '.join(SUFFIXES)} files{why}; give the folder"
-            " of the old summaries, or a file of processed keys"
+            f"against={against} has no results in {', '.join(SUFFIXES)} files{reason}; give the "
+            "folder of the old summaries, or a file of processed keys"
         )
-    finished = {
-        cell.pop("book_id"): Candidate(**cell)
-        for cell in DocumentStore(state).read_newest_summaries().to_pylist()
+    candidates = {
+        row.pop("book_id"): Candidate(**row)
+        for row in DocumentStore(state).read_newest_summaries().to_pylist()
     }
-    candidates = dict(finished)
     for book in listing:
         candidates.setdefault(book.book_id, Candidate(book.key, finished=False))
-    found = compare(originals, candidates.values(), embedder, most_nearer)
-    return dataclasses.replace(found, unreadable=unreadable)
+    comparison = compare(results, candidates.values(), embedder, most_nearer)
+    return dataclasses.replace(comparison, unreadable=unreadable)
 
 
-def _old_store(place: str, store: BookSource) -> BookSource:
-    if place.startswith("s3://"):
-        bucket, _, prefix = place.removeprefix("s3://").partition("/")
-        connection = store.connection or S3Connection()
-        return S3BookSource(bucket, prefix, SUFFIXES, **dataclasses.asdict(connection))
-    path = Path(place)
+def _open_results(against: str, store: BookSource) -> BookSource:
+    if against.startswith("s3://"):
+        bucket, _, prefix = against.removeprefix("s3://").partition("/")
+        if isinstance(store, S3BookSource):
+            return dataclasses.replace(store, bucket=bucket, prefix=prefix, suffixes=SUFFIXES)
+        return S3BookSource(bucket, prefix, SUFFIXES)
+    path = Path(against)
     if path.is_file():
         return LocalBookSource(str(path.parent), prefix=path.name, suffixes=SUFFIXES)
     if not path.is_dir():
         raise SetupError(
-            f"against={place} is not there; give a folder, a file or s3://bucket/prefix"
+            f"against={against} does not exist; give a folder, a file or s3://bucket/prefix"
         )
     return LocalBookSource(str(path), suffixes=SUFFIXES)
 
 
-def _read(store: BookSource) -> tuple[list[LegacyResult], list[str]]:
-    """Return the results, and a line for each file that holds none."""
-    originals: list[LegacyResult] = []
+def _read_results(store: BookSource) -> tuple[list[LegacyResult], list[str]]:
+    """Return the results, and a line for each file that could not be read."""
+    results: list[LegacyResult] = []
     unreadable: list[str] = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        for found in pool.map(lambda book: _read_one(store, book), store.list_books()):
-            if isinstance(found, str):
-                unreadable.append(found)
+        for outcome in pool.map(lambda file: _read_file(store, file), store.list_books()):
+            if isinstance(outcome, str):
+                unreadable.append(outcome)
             else:
-                originals += found
-    return originals, unreadable
+                results += outcome
+    return results, unreadable
 
 
-def _read_one(store: BookSource, book: Book) -> list[LegacyResult] | str:
+def _read_file(store: BookSource, file: Book) -> list[LegacyResult] | str:
+    """Return the results in a file, or the reason why it could not be read."""
     try:
-        return read_legacy_results(book.key, store.read(book))
+        return read_legacy_results(file.key, store.read(file))
     except UnreadableError as error:
-        return f"{book.key}: {error}"
+        return f"{file.key}: {error}"
     except BookError as error:
         return error.message

@@ -1,4 +1,8 @@
-"""conf/ as a person reads it: what a file says of itself, its comments, its groups and choices."""
+"""Read the documentation in `conf/`: header comments, comments of options, groups and choices.
+
+`--help` and `docs/options.md` are made of it, so a comment in `conf/` is the place to explain an
+option.
+"""
 
 from __future__ import annotations
 
@@ -9,69 +13,75 @@ from typing import Any
 
 import yaml
 
-from raypipe.config import build as config
+from raypipe.config.paths import conf_dir
 from raypipe.core.options import SCALES
 
 _PACKAGE = "# @package"
 
 
-def header(path: Path) -> list[str]:
-    """Return the comment that a file begins with: what it is for, then examples or more."""
+def read_header(path: Path) -> list[str]:
+    """Return the comment lines at the top of a file: its purpose, then examples or details."""
     lines = path.read_text(encoding="utf-8").splitlines()
     if lines and lines[0].startswith(_PACKAGE):
         del lines[0]
-    end = next((at for at, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    return [line.removeprefix("#").strip() for line in lines[:end]]
+    return [line.removeprefix("#").strip() for line in lines[: _header_end(lines)]]
 
 
-def comments(path: Path) -> dict[str, str]:
-    """Return the comment above each key of a file, by the key's whole name.
+def read_comments(path: Path) -> dict[str, str]:
+    """Return the comment above each key of a file, by the full name of the key.
 
-    The comment that the file begins with belongs to no key.
+    The header comment belongs to no key.
     """
-    found: dict[str, str] = {}
+    comments: dict[str, str] = {}
     parents: list[tuple[int, str]] = []
     lines = path.read_text(encoding="utf-8").splitlines()
-    start = next((at for at, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    above: list[str] = []
-    for line in lines[start:]:
+    pending: list[str] = []
+    for line in lines[_header_end(lines) :]:
         text = line.strip()
         key, colon, _ = text.partition(":")
         if text.startswith("#"):
-            above.append(text.removeprefix("#").strip())
+            pending.append(text.removeprefix("#").strip())
             continue
         if colon and not text.startswith("-"):
             depth = len(line) - len(line.lstrip())
             parents = [parent for parent in parents if parent[0] < depth] + [(depth, key)]
-            if above:
-                found[".".join(name for _, name in parents)] = " ".join(above)
-        above = []
-    return found
+            if pending:
+                comments[".".join(name for _, name in parents)] = " ".join(pending)
+        pending = []
+    return comments
 
 
-def values(path: Path) -> dict[str, Any]:
-    """Return what a file sets, without Hydra's own keys."""
-    loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    return {key: value for key, value in loaded.items() if key not in ("defaults", "hydra")}
+def _header_end(lines: list[str]) -> int:
+    return next((at for at, line in enumerate(lines) if not line.startswith("#")), len(lines))
 
 
-def sources(command: str) -> list[Path]:
-    """Return the files that a command's own options stand in: shared ones, then its own."""
-    return list(_sources(config.conf_dir() / f"{command}.yaml"))
+def read_values(path: Path) -> dict[str, Any]:
+    """Return the values that a file sets, without Hydra's own keys."""
+    return {k: v for k, v in _load(path).items() if k not in ("defaults", "hydra")}
 
 
-def _sources(path: Path) -> Iterator[Path]:
+def command_files(command: str) -> list[Path]:
+    """Return the files with a command's own options: shared files first, then its own."""
+    return included_files(conf_dir() / f"{command}.yaml")
+
+
+def included_files(path: Path) -> list[Path]:
+    """Return the files that a config file includes by name, then the file itself.
+
+    Group choices in the defaults list are not followed.
+    """
+    files: list[Path] = []
     for entry in _defaults(path):
         if isinstance(entry, str):
-            shared = config.conf_dir() / f"{entry.lstrip('/')}.yaml"
+            shared = conf_dir() / f"{entry.lstrip('/')}.yaml"
             if shared.is_file():
-                yield from _sources(shared)
-    yield path
+                files += included_files(shared)
+    return [*files, path]
 
 
-def groups(command: str) -> dict[str, str]:
-    """Return a command's groups and the choice that each has by default."""
-    entries = [entry for path in sources(command) for entry in _defaults(path)]
+def default_choices(command: str) -> dict[str, str]:
+    """Return a command's groups and the default choice of each."""
+    entries = [entry for path in command_files(command) for entry in _defaults(path)]
     return {
         group.removeprefix("/"): str(choice)
         for entry in entries
@@ -81,42 +91,45 @@ def groups(command: str) -> dict[str, str]:
     }
 
 
-def choices(group: str) -> list[str]:
-    """Return the options of a group that come with raypipe."""
-    return ordered(path.stem for path in (config.conf_dir() / group).glob("*.yaml"))
+def group_choices(group: str) -> list[str]:
+    """Return the choices of a group that raypipe ships."""
+    return sort_choices(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
-def ordered(names: Iterable[str]) -> list[str]:
-    """Return options as a person looks for them: presets by size, the rest by name."""
+def sort_choices(names: Iterable[str]) -> list[str]:
+    """Sort choices for a reader: presets by size, other choices by name."""
     sizes = list(SCALES)
     return sorted(names, key=lambda name: (sizes.index(name) if name in sizes else -1, name))
 
 
-def _defaults(path: Path) -> list[Any]:
-    loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    return list(loaded.get("defaults", []))
+def leaf_options(name: str, value: object) -> Iterator[tuple[str, object]]:
+    """Yield the full name and the value of each option below a name.
 
-
-def leaves(name: str, value: object) -> Iterator[tuple[str, object]]:
-    """Yield each option below a name with its value.
-
-    A table, whose keys are no option names (ids of models), is one option.
+    A table whose keys are not identifiers, such as prices by model id, counts as one option.
     """
     if isinstance(value, Mapping) and not all(str(key).isidentifier() for key in value):
         yield name, f"{len(value)} entries"
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from leaves(f"{name}.{key}" if name else str(key), inner)
+            yield from leaf_options(f"{name}.{key}" if name else str(key), inner)
     else:
         yield name, value
 
 
-def shown(value: object) -> str:
-    """Return a value as a person would type it."""
+def format_value(value: object) -> str:
+    """Return a value as it is typed on a command line."""
     if isinstance(value, list):
-        return f"[{','.join(map(shown, value))}]"
+        return f"[{','.join(map(format_value, value))}]"
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, str) and "\n" in value:
-        return "..."  # a prompt: its file is the place to read it
+        return "..."  # a prompt; it is readable only in its file
     return str(value) if value != "" else "''"
+
+
+def _defaults(path: Path) -> list[Any]:
+    return list(_load(path).get("defaults", []))
+
+
+def _load(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}

@@ -1,4 +1,4 @@
-"""How hits are shown."""
+"""The text of search hits."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _WIDTH = 96
 
 
 def format_hits(hits: Sequence[Hit]) -> str:
-    """Return the hits as lines for a terminal."""
-    return "\n".join(_lines(hit) for hit in hits) or "  nothing found"
+    """Return two lines for each hit: rank, title, author and key, then the summary's beginning."""
+    return "\n".join(_format_hit(hit) for hit in hits) or "  nothing found"
 
 
-def _lines(hit: Hit) -> str:
-    by = f", {hit.author}" if hit.author else ""
-    begin = textwrap.shorten(hit.summary, _WIDTH, placeholder=" ...")
-    return f"  {hit.rank}. {hit.title or hit.key}{by}  [{hit.key}]\n     {begin}"
+def _format_hit(hit: Hit) -> str:
+    author = f", {hit.author}" if hit.author else ""
+    beginning = textwrap.shorten(hit.summary, _WIDTH, placeholder=" ...")
+    return f"  {hit.rank}. {hit.title or hit.key}{author}  [{hit.key}]\n     {beginning}"

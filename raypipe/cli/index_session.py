@@ -1,4 +1,4 @@
-"""What `promote`, `rollback` and `gc` share: the index and its state under the claim."""
+"""Open the index and the ledger for `promote`, `rollback` and `gc`."""
 
 from __future__ import annotations
 
@@ -11,51 +11,59 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from raypipe.cli.job_factory import drop_storage, open_state_without_books
+from raypipe.cli.job_factory import drop_unused_storage, open_state_without_books
 from raypipe.cli.local_services import start_local_services
-from raypipe.config import build as config
+from raypipe.config.build import require_part
 from raypipe.core.options import IndexOptions
 from raypipe.embedded.services import Services
+from raypipe.ledger.ledger import Ledger
 from raypipe.ledger.writer_lock import WriterLock
 from raypipe.lifecycle.promote import Promoter, Served
-from raypipe.opensearch.index.config import IndexConfig
+from raypipe.opensearch.index import IndexAlias, IndexConfig
 
 
 @contextmanager
 def index_session(
-    cfg: DictConfig, options: Any, life: IndexOptions | None = None
+    cfg: DictConfig, options: Any, index_options: IndexOptions | None = None
 ) -> Iterator[Promoter]:
-    """Hold the claim of the state while an alias goes over.
+    """Yield a promoter for the index and the state of a config, under the state's writer lock.
 
     Args:
         cfg: The command's config.
         options: Its typed options.
-        life: What is done before and after.
+        index_options: How a new index is promoted; None for the defaults.
 
     Raises:
         SetupError: Another run writes this state, or the server cannot be used.
     """
-    drop_storage(cfg, options)
+    drop_unused_storage(cfg, options)
     with Services(Path(options.embedded.data)) as services:
         start_local_services(cfg, services)
-        index: IndexConfig = config.required(cfg, "opensearch")
+        alias = IndexAlias(require_part(cfg, "opensearch"))
         state = open_state_without_books(cfg, options)
-        with WriterLock.acquire(state) as claim:
-            yield Promoter(index, state, life or IndexOptions(), claim.run_seq)
+        with WriterLock.acquire(state) as lock:
+            yield Promoter(alias, Ledger(state), index_options or IndexOptions(), lock.run_seq)
 
 
 def format_served(served: Served, index: IndexConfig, new: str, output: str) -> str:
-    """Return what is served, as a person or a script reads it."""
+    """Return which index is served, and which books the new index lacks.
+
+    Args:
+        served: The result of the promotion or the rollback.
+        index: The alias and its server.
+        new: Name of the index that was to be served.
+        output: `text` or `json`.
+    """
     if output == "json":
-        cell = {**dataclasses.asdict(served), "alias": index.index, "new": new}
-        return json.dumps(cell, ensure_ascii=False)
+        report = {**dataclasses.asdict(served), "alias": index.index, "new": new}
+        return json.dumps(report, ensure_ascii=False)
     lines = [f"index   {index.index} -> {served.index} at {index.connection.endpoint}"]
     if served.before and served.before != served.index:
-        lines.append(f"before  {served.before}, which `raypipe rollback` serves again")
+        lines.append(f"before  {served.before}; `raypipe rollback` serves it again")
     if served.lacking:
         lines.append(
-            f"        {new} lacks {len(served.lacking):,} books that it has; "
+            f"        {new} lacks {len(served.lacking):,} books of the served index; "
             "`raypipe promote force=true` serves it without them:"
         )
-        lines += [f"        {one}" for one in served.lacking]
+        lines += [f"        {book_id}" for book_id in served.lacking]
     return "\n".join(lines)

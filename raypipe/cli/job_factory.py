@@ -1,88 +1,100 @@
-"""What `run`, `index` and `retry` share: a job from a config, carried out and reported."""
+"""Build the `Job` of `run`, `plan`, `index` and `retry` from a config."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import sys
-from contextlib import redirect_stdout
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
-from raypipe.config import build as config
+from raypipe.config.build import build_part, require_part, to_plain
 from raypipe.ledger.checkpoint import CheckpointSettings
-from raypipe.ledger.failures import explain
 from raypipe.ledger.ledger import Ledger
-from raypipe.ledger.run_records import RunRecord
-from raypipe.ledger.writer_lock import WriterLock
-from raypipe.run.job import Job
-from raypipe.run.runner import run
-from raypipe.sources.protocol import BookSource
+from raypipe.lifecycle.deletions import DeletionLimit
+from raypipe.opensearch.index import IndexConfig
+from raypipe.run.job import Execution, Job, ModelLimits, Processing
+from raypipe.run.planner import BookSelection
+from raypipe.run.target import IndexTarget
+from raypipe.sources import BookSource
 from raypipe.state.store import State, open_state
 
 
-def build_job(cfg: DictConfig, options: Any, **more: Any) -> Job:
+def build_job(
+    cfg: DictConfig,
+    options: Any,
+    selection: BookSelection,
+    *,
+    source: BookSource | None = None,
+    state: State | None = None,
+    purge: bool = False,
+    deletion_limit: DeletionLimit | None = None,
+) -> Job:
     """Return the job that a config describes.
 
     Args:
-        cfg: The config, its endpoints filled in.
-        options: Its typed options.
-        more: Fields of `Job` that only one command sets.
+        cfg: The config, with the addresses of local services filled in.
+        options: The typed options of the config.
+        selection: Which books the command processes; `limit` and `checkpoint` come from the
+            config.
+        source: Where books come from; None for the config's storage.
+        state: Where the ledger is; None for the config's state.
+        purge: Delete the index and create a new one.
+        deletion_limit: How many books may be deleted without being asked about.
 
     Raises:
-        OptionError: A part refused its settings.
+        OptionError: A setting of a part is wrong.
     """
-    store = more.pop("store", None) or config.required(cfg, "storage")
-    state = more.pop("state", None) or open_job_state(options, store)
-    checkpoint: CheckpointSettings = config.required(cfg, "checkpoint")
+    source = source or require_part(cfg, "storage")
+    state = state or open_job_state(options, source)
+    checkpoint: CheckpointSettings = require_part(cfg, "checkpoint")
+    index: IndexConfig | None = build_part(cfg, "opensearch")
     return Job(
-        store=store,
-        cleaner=config.required(cfg, "text"),
-        summarizer=config.required(cfg, "summarizer"),
-        embedder=config.required(cfg, "embedder"),
-        index=config.build(cfg, "opensearch"),
+        source=source,
+        processing=build_processing(cfg),
         ledger=Ledger(state, checkpoint.open(state)),
-        skip_processed=checkpoint.skip,
-        stages=options.stages,
-        breaker=options.breaker,
-        ray=options.ray,
-        limit=options.limit,
-        adopt=options.adopt,
-        quota=options.quota,
-        budget=options.budget,
-        prices=config.required(cfg, "prices"),
-        life=options.index,
-        **more,
+        target=IndexTarget(index, options.index, purge=purge, adopt=options.adopt),
+        selection=replace(selection, limit=options.limit, skip_processed=checkpoint.skip),
+        deletion_limit=deletion_limit or DeletionLimit(),
+        execution=Execution(options.stages, options.ray, options.breaker),
+        limits=ModelLimits(options.quota, options.budget, require_part(cfg, "prices")),
+        config=to_plain(cfg),
     )
 
 
-def build_listing_job(cfg: DictConfig, options: Any) -> Job:
-    """Return the job of a command that lists the source: `run` does it, `plan` tells of it.
+def build_processing(cfg: DictConfig) -> Processing:
+    """Return the parts that turn a book into a document.
 
     Raises:
-        OptionError: A part refused its settings.
+        OptionError: A setting of a part is wrong.
+    """
+    cleaner, summarizer = require_part(cfg, "text"), require_part(cfg, "summarizer")
+    return Processing(cleaner, summarizer, require_part(cfg, "embedder"))
+
+
+def build_listing_job(cfg: DictConfig, options: Any) -> Job:
+    """Return the job of a command that lists the source: `run` or `plan`.
+
+    Raises:
+        OptionError: A setting of a part is wrong.
     """
     return build_job(
         cfg,
         options,
+        BookSelection(max_attempts=options.max_attempts),
         purge=options.purge,
-        max_attempts=options.max_attempts,
-        max_delete_fraction=options.max_delete_fraction,
-        allow_deletes=options.allow_deletes,
+        deletion_limit=DeletionLimit(options.max_delete_fraction, options.allow_deletes),
     )
 
 
 def open_job_state(options: Any, store: BookSource | None) -> State:
-    """Return the state; on S3 it is reached as the books are, where those are on S3 too."""
-    return open_state(options.state.uri, store.connection if store else None)
+    """Return the state; a state on S3 uses the connection of a source that is on S3, too."""
+    return open_state(options.state.uri, getattr(store, "connection", None))
 
 
-def drop_storage(cfg: DictConfig, options: Any) -> None:
-    """Take the storage out of a command that reads no book.
+def drop_unused_storage(cfg: DictConfig, options: Any) -> None:
+    """Remove the storage from the config of a command that reads no books.
 
-    All that it is good for there is the way to a state on S3.
+    A state on S3 still needs the storage: its connection leads to the state.
     """
     if "://" not in options.state.uri:
         with open_dict(cfg):
@@ -90,83 +102,11 @@ def drop_storage(cfg: DictConfig, options: Any) -> None:
 
 
 def open_state_without_books(cfg: DictConfig, options: Any) -> State:
-    """Return the state of a command that reads no book; `without_books` and endpoints come first.
+    """Return the state of a command that reads no books.
+
+    Call `drop_unused_storage` and `start_local_services` before.
 
     Raises:
-        OptionError: The storage refused its settings.
+        OptionError: A setting of the storage is wrong.
     """
-    return open_job_state(options, config.required(cfg, "storage") if "storage" in cfg else None)
-
-
-def run_and_report(job: Job, cfg: DictConfig, output: str) -> RunRecord:
-    """Run a job under its claim and print its numbers.
-
-    Raises:
-        SetupError: Something makes every book fail; nothing was begun.
-    """
-    job.ledger.state.check()
-    # Ray tells of workers that died on stdout; that is for what this command was asked for.
-    with WriterLock.acquire(job.ledger.state) as claim, redirect_stdout(sys.stderr):
-        record = run(job, claim, config.plain(cfg))
-    if output == "json":
-        print(json.dumps(dataclasses.asdict(record), ensure_ascii=False))
-    else:
-        print(_report(record, job))
-    return record
-
-
-def _report(record: RunRecord, job: Job) -> str:
-    """Return the counts and where things are."""
-    lines = [
-        f"listed {record.listed:,} = skipped {record.skipped:,} + indexed {record.indexed:,}"
-        + (f" (finished {record.finished:,})" if job.index is None else "")
-        + f" + failed {record.failed:,} + left {record.left:,}"
-        f"   in {record.seconds:.1f} s, {record.model_calls:,} model calls",
-    ]
-    if record.model_calls + record.cached_calls and record.input_tokens + record.output_tokens:
-        lines.append(
-            f"models  {record.input_tokens:,} tokens in, {record.output_tokens:,} out, "
-            f"${record.usd:,.2f}; {record.cached_calls:,} answers came from the cache"
-        )
-    if record.removed:
-        lines.append(f"removed {record.removed:,} that are gone from the source")
-    if record.reason:
-        lines.append(f"stopped {record.reason}; run again to go on")
-    if record.failed or record.known_failures or record.degraded:
-        lines += _failures(record, job)
-    if job.index is not None:
-        served = record.served or "nothing yet"
-        lines.append(f"index   {job.index.index} -> {served} at {job.index.connection.endpoint}")
-        if record.served != record.index:
-            lines.append(f"        {record.index} is built beside it{_why_not(record)}")
-    lines.append(f"state   {job.ledger.state.uri} (runs/{record.run_id}/run.json)")
-    lines.append(f"log     {Path('processing.log').absolute()}")
-    return "\n".join(lines)
-
-
-def _why_not(record: RunRecord) -> str:
-    """Say why a new index is not served."""
-    if record.lacking:
-        return (
-            f" and lacks {record.lacking:,} of its books: run again, or serve it without them "
-            "with `raypipe promote force=true`"
-        )
-    return "; run again to go on with it"
-
-
-def _failures(record: RunRecord, job: Job) -> list[str]:
-    """Return what failed in this run, kind by kind, with an example and the way out."""
-    rows = job.ledger.failures.read_run(record.run_seq).to_pylist()
-    by_kind: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        by_kind.setdefault(row["kind"], []).append(row)
-    lines = [
-        f"failed  {len(some):,} {kind}: {explain(kind)} (e.g. {some[0]['message']})"
-        for kind, some in sorted(by_kind.items())
-    ]
-    if record.known_failures:
-        lines.append(
-            f"        {record.known_failures:,} known failures were not tried again"
-            " (`raypipe retry all=true` tries them)"
-        )
-    return lines
+    return open_job_state(options, require_part(cfg, "storage") if "storage" in cfg else None)

@@ -1,4 +1,4 @@
-"""What became of the flags of the scripts that raypipe replaces."""
+"""Explain the flags of the scripts that raypipe replaces."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ LEGACY_FLAGS: Mapping[str, str] = {
     "--max-books": "limit=100",
     "--purge": "purge=true",
 }
-"""Each old flag, and what is typed now."""
+"""Each flag of the scripts, and the raypipe options that replace it."""
 
 
 def explain_legacy_flags(args: Sequence[str]) -> str:
-    """Return one line for a person who types old flags, or an empty string."""
-    found = [name for name in (arg.partition("=")[0] for arg in args) if name in LEGACY_FLAGS]
-    if not found:
+    """Return a line that names the new options for old flags in the arguments, or ''."""
+    flags = [arg.partition("=")[0] for arg in args]
+    replaced = [flag for flag in dict.fromkeys(flags) if flag in LEGACY_FLAGS]
+    if not replaced:
         return ""
-    now = ", ".join(f"{name} is {LEGACY_FLAGS[name]}" for name in dict.fromkeys(found))
-    return f"options have no dashes here: {now}"
+    replacements = ", ".join(f"{flag} is {LEGACY_FLAGS[flag]}" for flag in replaced)
+    return f"options have no dashes here: {replacements}"

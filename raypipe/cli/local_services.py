@@ -1,47 +1,50 @@
-"""Start the embedded services that a config asks for, and put their addresses into it."""
+"""Start the embedded services that a config needs, and put their addresses into the config."""
 
 from __future__ import annotations
 
-import logging
-
 from omegaconf import DictConfig, OmegaConf
 
-from raypipe.config import build as config
+from raypipe.config.build import PARTS, build_part, require_part
 from raypipe.embedded.services import Services
 from raypipe.run.executors.cluster_checks import check_shared_options
 
-log = logging.getLogger(__name__)
-
 EMBEDDED = "embedded"
+"""Value of an address option that stands for an embedded service."""
+
+_S3 = "storage.endpoint_url"
+_OPENSEARCH = "opensearch.endpoint"
 _ANY_URL = "http://127.0.0.1:1"
-_PLACES = {"storage.endpoint_url": "start_s3", "opensearch.endpoint": "start_opensearch"}
 
 
 def start_local_services(cfg: DictConfig, services: Services) -> None:
-    """Replace the word `embedded` in the config by the address of a service that runs.
+    """Start the services whose address option is `embedded`, and replace the word by their URL.
 
     Raises:
-        OptionError: A part refused its settings; nothing was started for it.
-        SetupError: A service cannot be had; the message says what to do.
+        OptionError: A setting of a part is wrong; no service was started.
+        SetupError: A service cannot be started; the message says what to do.
     """
-    wanted = [place for place in _PLACES if OmegaConf.select(cfg, place) == EMBEDDED]
+    wanted = [option for option in (_S3, _OPENSEARCH) if OmegaConf.select(cfg, option) == EMBEDDED]
     if "ray" in cfg:
         check_shared_options(cfg.ray.address, cfg.state.uri, wanted)
     _check_parts(cfg, wanted)
-    if len(wanted) == len(_PLACES):
+    for option, url in _start(services, wanted).items():
+        OmegaConf.update(cfg, option, url)
+
+
+def _start(services: Services, wanted: list[str]) -> dict[str, str]:
+    if wanted == [_S3, _OPENSEARCH]:
         opensearch, s3 = services.start_both()
-        urls = {"storage.endpoint_url": s3, "opensearch.endpoint": opensearch}
-    else:
-        urls = {place: getattr(services, _PLACES[place])() for place in wanted}
-    for place, url in urls.items():
-        OmegaConf.update(cfg, place, url)
+        return {_S3: s3, _OPENSEARCH: opensearch}
+    if wanted == [_S3]:
+        return {_S3: services.start_s3()}
+    return {_OPENSEARCH: services.start_opensearch()} if wanted else {}
 
 
 def _check_parts(cfg: DictConfig, wanted: list[str]) -> None:
-    """Make every part once, so that nobody waits for a service to learn of a wrong setting."""
+    """Build each part once, so that a wrong setting is reported before a service starts."""
     trial = cfg.copy()
-    for place in wanted:
-        OmegaConf.update(trial, place, _ANY_URL)
-    for name in config.PARTS:
+    for option in wanted:
+        OmegaConf.update(trial, option, _ANY_URL)
+    for name in PARTS:
         if name in trial:
-            (config.build if name == "opensearch" else config.required)(trial, name)
+            (build_part if name == "opensearch" else require_part)(trial, name)

@@ -1,4 +1,4 @@
-"""How a log reaches the terminal and `processing.log`; named in conf/hydra/job_logging."""
+"""Logging to the terminal and to `processing.log`; conf/hydra/job_logging names these classes."""
 
 from __future__ import annotations
 
@@ -8,27 +8,31 @@ import sys
 
 
 class TerminalFormatter(logging.Formatter):
-    """Plain lines: tracebacks are for the file."""
+    """Formats a record as plain lines, without its traceback; the log file has the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line without the traceback."""
+        """Return the message without the traceback."""
         plain = copy.copy(record)
         plain.exc_info = plain.exc_text = plain.stack_info = None
         return super().format(plain)
 
 
 class LogFile(logging.FileHandler):
-    """A log file that a run can do without: a full disk must not fill the terminal as well."""
+    """A log file that may fail: without it, the run continues.
+
+    The first error is printed and ends the logging to the file, so a full disk does not fill the
+    terminal with errors.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line; the file is opened with the first, which `FileHandler` lets fail."""
+        """Write a record. The first record opens the file, where `FileHandler` raises OSError."""
         try:
             super().emit(record)
         except OSError:
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Say once what is wrong and write no more."""
+        """Print the current error, and write no further records."""
         error = sys.exc_info()[1]
         reason = getattr(error, "strerror", None) or str(error)
         self.setLevel(logging.CRITICAL + 1)

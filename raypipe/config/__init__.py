@@ -1,1 +1,1 @@
-"""Typed options, the parts that configs describe, and errors about options."""
+"""Typed options, the parts that a config describes, and one-line errors about options."""

@@ -1,4 +1,4 @@
-"""Turn what Hydra and OmegaConf raise into one line that names the option and its choices."""
+"""Turn errors of Hydra and OmegaConf into one line that names the option and its choices."""
 
 from __future__ import annotations
 
@@ -18,67 +18,75 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from raypipe.config.build import conf_dir
+from raypipe.config.paths import conf_dir, conf_folders
 
-_NAME = re.compile(r"[A-Za-z_][\w./-]{0,99}")
-_SHOWN = 100  # characters of what was typed
-_NO_NAMES = ("null", "true", "false", "nan", "inf")
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
+"""What Hydra raises about a command line or an option file."""
+
+_CHOICE_NAME = re.compile(r"[A-Za-z_][\w./-]{0,99}")
+_LITERALS = ("null", "true", "false", "nan", "inf")
+_MAX_ARGUMENT_CHARS = 100
 
 
 def explain(error: Exception, command: str, args: Sequence[str]) -> str:
     """Return one line about a wrong option.
 
     Args:
-        error: One of `CONFIG_ERRORS`.
-        command: The command that was typed.
-        args: What was typed behind it.
+        error: An error of one of the types in `CONFIG_ERRORS`.
+        command: The command.
+        args: The arguments that were typed after it.
     """
     if isinstance(error, MissingConfigException):
-        return _no_such_file(error, args)
+        return _explain_missing_file(error, args)
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} cannot be read as option=value; quote values with spaces or ,[]"
+        return (
+            f"{error.override!r} cannot be read as option=value; put quotes around a value that "
+            "contains spaces or ,[]"
+        )
     if isinstance(error, ConfigCompositionException):
-        return _composition(error, command, args)
+        return _explain_composition(error, command, args)
     if isinstance(error, YAMLError):
-        return "an option file is no YAML: " + " ".join(str(error).split())
-    return _value(error)
+        return "an option file is not valid YAML: " + " ".join(str(error).split())
+    return _explain_value(error)
 
 
-def odd_choice(args: Sequence[str]) -> str:
-    """Return a line about a group that was set to what is no name, or an empty string.
+def find_invalid_choice(args: Sequence[str]) -> str:
+    """Return a line about a group whose value cannot name an option file, or ''.
 
-    Hydra raises a bare ValueError, TypeError or OSError for `storage=null`, `=7`, `=[1]` and names
-    that are too long for a file.
+    Hydra raises a bare ValueError, TypeError or OSError for `storage=null`, `=7`, `=[1]` and for
+    names that are too long for a file.
     """
-    groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
+    folders = conf_folders()
     for arg in args:
-        group, _, choice = arg.partition("=")
-        if group in groups and not all(map(_is_name, choice.strip("[]").split(","))):
+        group, _, value = arg.partition("=")
+        if group in folders and not all(map(_can_be_choice, value.strip("[]").split(","))):
             choices = ", ".join(sorted(path.stem for path in (conf_dir() / group).glob("*.yaml")))
-            return f"{arg[:_SHOWN]}: choose one of {choices}"
+            return f"{arg[:_MAX_ARGUMENT_CHARS]}: choose one of {choices}"
     return ""
 
 
-def _is_name(choice: str) -> bool:
-    """Whether a choice of a group can be one: Hydra takes the others for numbers and the like.
+def _can_be_choice(value: str) -> bool:
+    """Whether a value can name an option file; Hydra reads other values as numbers or null.
 
-    A sweep such as `glob(*)` is Hydra's to read.
+    A sweep such as `glob(*)` is left to Hydra.
     """
-    if "(" in choice or ")" in choice:
+    if "(" in value or ")" in value:
         return True
-    word = choice.strip().strip("'\"")
-    return bool(_NAME.fullmatch(word)) and word.lower() not in _NO_NAMES
+    word = value.strip().strip("'\"")
+    return bool(_CHOICE_NAME.fullmatch(word)) and word.lower() not in _LITERALS
 
 
-def missing(cfg: DictConfig) -> str:
-    """Return a line about options that have no value yet, or an empty string."""
+def find_missing_values(cfg: DictConfig) -> str:
+    """Return a line about the options that have no value yet, or ''."""
     keys = sorted(_missing_keys(cfg))
     return f"give a value for {', '.join(f'{key}=...' for key in keys)}" if keys else ""
 
 
 def _missing_keys(node: DictConfig, path: str = "") -> Iterator[str]:
-    """Yield the keys without a value; `OmegaConf.missing_keys` stumbles over references to them."""
+    """Yield the keys without a value.
+
+    `OmegaConf.missing_keys` raises an error where another option refers to a missing value.
+    """
     for key in map(str, node):
         if OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
             yield f"{path}{key}"
@@ -86,34 +94,40 @@ def _missing_keys(node: DictConfig, path: str = "") -> Iterator[str]:
             yield from _missing_keys(node[key], f"{path}{key}.")
 
 
-def _no_such_file(error: MissingConfigException, args: Sequence[str]) -> str:
-    group, _, option = (error.missing_cfg_file or "").rpartition("/")
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type if the message is empty."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _explain_missing_file(error: MissingConfigException, args: Sequence[str]) -> str:
+    group, _, choice = (error.missing_cfg_file or "").rpartition("/")
     if not error.options:
         match = re.search(r"[Cc]ould not find '([^']+)'", str(error))
-        return f"there is no option file {match[1] if match else option!r}"
+        return f"there is no option file {match[1] if match else choice!r}"
     choices = ", ".join(sorted(error.options))
     typed = next((arg for arg in args if arg.lstrip("+~").startswith(f"{group}=")), "")
-    named = typed or f"{group}={option}"
-    return f"{named}: there is no such option; choose one of {choices}"
+    argument = typed or f"{group}={choice}"
+    return f"{argument}: there is no such option; choose one of {choices}"
 
 
-def _composition(error: Exception, command: str, args: Sequence[str]) -> str:
+def _explain_composition(error: Exception, command: str, args: Sequence[str]) -> str:
     merging = re.match(r"Error merging override (.+)", str(error))
     if merging is not None and error.__cause__ is not None:
-        return f"{merging[1]}: {_first_line(error.__cause__)}"
-    found = re.search(r"Could not (?:override|delete|append to config)[^']*'([^']+)'", str(error))
-    if found is None or (not isinstance(error.__cause__, Exception) and "group" in str(error)):
-        return _first_line(error)
+        return f"{merging[1]}: {first_line(error.__cause__)}"
+    match = re.search(r"Could not (?:override|delete|append to config)[^']*'([^']+)'", str(error))
     cause = error.__cause__
+    if match is None or (not isinstance(cause, Exception) and "group" in str(error)):
+        return first_line(error)
     if cause is not None and "is not in struct" not in str(cause) and "not in '" not in str(cause):
-        return f"{found[1]}: {_value(cause)}"
-    return _no_such_key(found[1], command, args)
+        return f"{match[1]}: {_explain_value(cause)}"
+    return _explain_unknown_key(match[1], command, args)
 
 
-def _no_such_key(key: str, command: str, args: Sequence[str]) -> str:
+def _explain_unknown_key(key: str, command: str, args: Sequence[str]) -> str:
     key = key.partition("@")[0]
     parent, _, name = key.rpartition(".")
-    cfg = _composed(command, args)
+    cfg = _compose_choices(command, args)
     node = OmegaConf.select(cfg, parent) if parent else cfg
     while parent and not isinstance(node, DictConfig):
         parent, _, name = parent.rpartition(".")
@@ -121,28 +135,23 @@ def _no_such_key(key: str, command: str, args: Sequence[str]) -> str:
     choices = [str(choice) for choice in node if not str(choice).startswith("_")]
     close = difflib.get_close_matches(name, choices, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    where = f"{parent} has" if parent else f"{command} has"
-    return f"there is no option {key}; {hint}{where} {', '.join(sorted(choices))}"
+    owner = parent or command
+    return f"there is no option {key}; {hint}{owner} has {', '.join(sorted(choices))}"
 
 
-def _composed(command: str, args: Sequence[str]) -> DictConfig:
-    """Compose the command with the group choices that were typed, leaving out the rest."""
-    groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
-    chosen = [arg for arg in args if arg.partition("=")[0] in groups]
+def _compose_choices(command: str, args: Sequence[str]) -> DictConfig:
+    """Compose a command's config with the typed group choices only, to list its options."""
+    folders = conf_folders()
+    choices = [arg for arg in args if arg.partition("=")[0] in folders]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         try:
-            return compose(command, overrides=chosen)
+            return compose(command, overrides=choices)
         except CONFIG_ERRORS:
             return compose(command)
 
 
-def _value(error: BaseException) -> str:
+def _explain_value(error: BaseException) -> str:
     key = getattr(error, "full_key", None)
-    line = _first_line(error)
+    line = first_line(error)
     return f"{key}: {line}" if key and not line.startswith(str(key)) else line
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""Keep `_target_` paths working that people may have in YAML files of their own."""
+"""Keep old `_target_` class paths working in YAML files outside this repository."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ MOVED_TARGETS: Mapping[str, str] = {
     "raypipe.summarizers.passthrough.LeadSummarizer": "raypipe.summarizers.lead.LeadSummarizer",
     "raypipe.summarizers.prompts.Prompts": "raypipe.summarizers.llm.prompts.Prompts",
 }
-"""Class paths of raypipe 0.1.0 by which configs named a part, and where the class is now."""
+"""Class paths that configs of raypipe 0.1.0 used, and the path of each class today."""
 
 
 def update_moved_targets(node: DictConfig) -> None:
-    """Replace old class paths in a part's settings, nested parts included.
+    """Replace old class paths in a part's settings, including nested parts.
 
     Args:
         node: The settings of a part; changed in place.
@@ -36,7 +36,11 @@ def update_moved_targets(node: DictConfig) -> None:
         if key == "_target_":
             old = str(node[key])
             if old in MOVED_TARGETS:
-                log.info("_target_ %s has moved to %s", old, MOVED_TARGETS[old])
+                log.info(
+                    "_target_ %s has moved. Fix: replace it by %s in your YAML file",
+                    old,
+                    MOVED_TARGETS[old],
+                )
                 node[key] = MOVED_TARGETS[old]
         elif isinstance(node._get_node(key), DictConfig):
             update_moved_targets(node[key])

@@ -1,7 +1,8 @@
-"""Whether the settings of a part fit its class: names and plain types, before it is made."""
+"""Check options before anything starts: typed options, and a part's settings against its class."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import inspect
 import json
@@ -10,7 +11,13 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-_WORDS: Mapping[Any, str] = {
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from raypipe.config.error_messages import first_line
+from raypipe.core.errors import OptionError
+
+_TYPE_NAMES: Mapping[Any, str] = {
     int: "a whole number",
     float: "a number",
     str: "text",
@@ -21,82 +28,116 @@ _WORDS: Mapping[Any, str] = {
 }
 
 
-def wrong_setting(node: Any, path: str) -> str:
-    """Return one line about the first setting that does not fit, or an empty string.
+def check_typed_options(node: DictConfig, path: str = "") -> None:
+    """Check the options of a schema, nested schemas first.
 
-    Without this, text where a number belongs is found on a worker, or never.
+    A schema's own messages name an option without its path, so the path is added here.
 
     Args:
-        node: A part's settings as plain lists and dicts; `_target_` names its class.
+        node: The options.
+        path: Prefix of their names, e.g. `stages.summarize.`.
+
+    Raises:
+        OptionError: An option is unknown, or its value is out of range.
+        OmegaConfBaseException: A value has another type than its option.
+    """
+    schema = OmegaConf.get_type(node)
+    if schema is None or not dataclasses.is_dataclass(schema):
+        return
+    known = [option.name for option in dataclasses.fields(schema)]
+    for name in map(str, node):
+        if name not in known:
+            choices = ", ".join(sorted(known))
+            owner = f"{path.rstrip('.')} has" if path else "choose one of"
+            raise OptionError(f"there is no option {path}{name}; {owner} {choices}")
+        if isinstance(node[name], DictConfig):
+            check_typed_options(node[name], f"{path}{name}.")
+    try:
+        OmegaConf.to_object(node)
+    except OmegaConfBaseException:
+        raise
+    except (ValueError, TypeError) as error:
+        raise OptionError(f"{path}{first_line(error)}") from None
+
+
+def find_wrong_setting(settings: Any, path: str) -> str:
+    """Return a line about the first setting that does not fit the part's class, or ''.
+
+    Checks names and plain types. Without this check, text in the place of a number is noticed on
+    a worker, or never.
+
+    Args:
+        settings: A part's settings as plain lists and dicts; `_target_` names its class.
         path: The option that holds them, e.g. `opensearch`.
     """
-    if not isinstance(node, Mapping) or not node.get("_target_"):
+    if not isinstance(settings, Mapping) or not settings.get("_target_"):
         return ""
-    made = _found(str(node["_target_"]))
-    if made is None:
-        return ""  # instantiate() says so
-    parameters = inspect.signature(made).parameters
-    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
+    target = _import_target(str(settings["_target_"]))
+    if target is None:
+        return ""  # instantiate() reports a class that cannot be imported
+    parameters = inspect.signature(target).parameters
+    if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters.values()):
         return ""
-    hints = _hints(made)
-    for name, value in node.items():
+    hints = _type_hints(target)
+    for name, value in settings.items():
         if name.startswith("_") and name.endswith("_"):
-            continue  # Hydra's own words
+            continue  # Hydra's own keys, such as _convert_
         if name not in parameters:
-            return _unknown(path, name, list(parameters))
-        wrong = wrong_setting(value, f"{path}.{name}")
-        if not wrong and not _fits(value, hints.get(name, Any)):
-            wrong = f"{path}.{name}={_shown(value)} must be {_asked(hints[name])}"
-        if wrong:
-            return wrong
+            return _explain_unknown(path, name, list(parameters))
+        problem = find_wrong_setting(value, f"{path}.{name}")
+        if not problem and not _fits(value, hints.get(name, Any)):
+            problem = f"{path}.{name}={_format(value)} must be {_describe_type(hints[name])}"
+        if problem:
+            return problem
     return ""
 
 
-def _found(name: str) -> Any:
-    module, _, attribute = name.rpartition(".")
+def _import_target(path: str) -> Any:
+    module, _, attribute = path.rpartition(".")
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError):
         return None
 
 
-def _hints(made: Any) -> dict[str, Any]:
+def _type_hints(target: Any) -> dict[str, Any]:
     try:
-        return get_type_hints(made.__init__ if inspect.isclass(made) else made)
+        return get_type_hints(target.__init__ if inspect.isclass(target) else target)
     except (NameError, TypeError):
-        return {}  # a type that only type checkers import
+        return {}  # a type that is imported for type checkers only
 
 
-def _unknown(path: str, name: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
+def _explain_unknown(path: str, name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
-    return f"there is no option {path}.{name}; {hint}{path} has {', '.join(names) or 'none'}"
+    return f"there is no option {path}.{name}; {hint}{path} has {', '.join(known) or 'none'}"
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    choices = _choices(hint)
-    if not all(one in _WORDS for one in choices):
-        return True  # another part, or a type that only the class can judge
+    allowed = _allowed_types(hint)
+    if not all(kind in _TYPE_NAMES for kind in allowed):
+        return True  # another part, or a type that only the class can check
     if isinstance(value, bool):
-        return bool in choices
+        return bool in allowed
     if isinstance(value, int):
-        return int in choices or float in choices
+        return int in allowed or float in allowed
     if isinstance(value, list | tuple):
-        return list in choices or tuple in choices
-    return type(value) in choices
+        return list in allowed or tuple in allowed
+    return type(value) in allowed
 
 
-def _choices(hint: Any) -> list[Any]:
+def _allowed_types(hint: Any) -> list[Any]:
+    """Return the types of a union, or the type itself; `list[str]` counts as `list`."""
     if get_origin(hint) in (Union, types.UnionType):
-        return [choice for one in get_args(hint) for choice in _choices(one)]
+        return [kind for member in get_args(hint) for kind in _allowed_types(member)]
     return [get_origin(hint) or hint]
 
 
-def _asked(hint: Any) -> str:
-    asked = " or ".join(dict.fromkeys(_WORDS[one] for one in _choices(hint)))
-    quoting = "; put quotes in quotes: \"'...'\"" if asked.startswith("text") else ""
-    return asked + quoting
+def _describe_type(hint: Any) -> str:
+    names = " or ".join(dict.fromkeys(_TYPE_NAMES[kind] for kind in _allowed_types(hint)))
+    quoting = "; put quotes in quotes: \"'...'\"" if names.startswith("text") else ""
+    return names + quoting
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)

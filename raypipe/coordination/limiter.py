@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 _CLEAN_REQUESTS = 10
 """Requests without a refusal after which the limit grows by one; the size of a bulk request
@@ -13,26 +12,6 @@ grows at the same pace."""
 FORGOTTEN_S = 300.0
 """Seconds after which a request that did not come back no longer counts: its task has died. This
 is more than twice the time that a request may take (`opensearch.connection.timeout_s`, 120 s)."""
-
-
-class Limiter(Protocol):
-    """What a writer asks before each of its requests."""
-
-    def enter(self) -> None:
-        """Wait until a request may be sent."""
-
-    def leave(self, *, refused: bool) -> None:
-        """Say that the request came back, and whether the server had too much to do."""
-
-
-class NoLimiter:
-    """For a writer that is alone."""
-
-    def enter(self) -> None:
-        """Do not wait."""
-
-    def leave(self, *, refused: bool) -> None:
-        """Do nothing."""
 
 
 @dataclass

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from functools import lru_cache, wraps
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
+from functools import lru_cache, update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
-class CachedFactory(Protocol[P, T_co]):
-    """A factory whose results are cached."""
+class CachedFactory(Generic[P, T]):
+    """A factory whose results are cached by its arguments; see `cached_per_process`."""
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co:
-        """Return the cached result for these arguments, created on first use."""
+    def __init__(self, create: Callable[P, T], max_size: int) -> None:
+        update_wrapper(self, create)
+        self._lock = threading.Lock()
+        self._cached: Any = lru_cache(maxsize=max_size)(create)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the cached result for these arguments; call the factory if there is none."""
+        with self._lock:
+            result: T = self._cached(*args, **kwargs)
+        return result
 
     def cache_clear(self) -> None:
-        """Forget all results; for tests."""
+        """Forget all results, as tests do that change the environment."""
+        with self._lock:
+            self._cached.cache_clear()
 
 
 def cached_per_process(max_size: int = 8) -> Callable[[Callable[P, T]], CachedFactory[P, T]]:
@@ -33,17 +42,7 @@ def cached_per_process(max_size: int = 8) -> Callable[[Callable[P, T]], CachedFa
     """
 
     def decorate(create: Callable[P, T]) -> CachedFactory[P, T]:
-        lock = threading.Lock()
-        cached: Any = lru_cache(maxsize=max_size)(create)
-
-        @wraps(create)
-        def get(*args: P.args, **kwargs: P.kwargs) -> T:
-            with lock:
-                result: T = cached(*args, **kwargs)
-            return result
-
-        get.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
-        return cast(CachedFactory[P, T], get)
+        return CachedFactory(create, max_size)
 
     return decorate
 

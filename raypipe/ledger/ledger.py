@@ -14,7 +14,7 @@ from raypipe.ledger.tombstones import Tombstones
 from raypipe.state.store import State
 
 COMPACT_AT = 500
-"""Number of parts of a table from which `Ledger.compact` merges them (DESIGN, section 4)."""
+"""Number of parts of a table from which `Ledger.compact` merges them."""
 
 
 @dataclass(frozen=True)

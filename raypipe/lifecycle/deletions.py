@@ -1,131 +1,188 @@
-"""Books that are not at the source any more: found in a whole listing, and deleted last of all."""
+"""Detect books deleted from the source; remove them from the index at the end of a run."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
-from raypipe.lifecycle.forget import delete_from_index
-from raypipe.opensearch.index.config import IndexRef
-from raypipe.opensearch.index.index import find
-from raypipe.run.job import Job
+from raypipe.ledger.checkpoint import Checkpoint, Processed
+from raypipe.ledger.ledger import Ledger
+from raypipe.ledger.tombstones import Tombstones
+from raypipe.opensearch.index import Index
+from raypipe.sources import BookSource
 
 log = logging.getLogger(__name__)
 
-_SHOWN = 3
+_KEYS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class DeletionLimit:
+    """How many books may disappear from the source before a run asks.
+
+    Args:
+        max_fraction: Maximum share of the finished books to delete.
+        allow_all: Delete any number of books.
+    """
+
+    max_fraction: float = 0.05
+    allow_all: bool = False
 
 
 @dataclass(frozen=True)
 class DeletedBooks:
-    """What a listing says of books that were there before.
+    """How a listing differs from the books that were finished before.
 
     Args:
-        gone: Keys, by id, of finished books that the listing would name and does not.
-        renamed: How many of them have the ETag of a new book: renamed, as far as can be told
-            without reading.
-        back: Ids of removed books that are there again.
-        known: Finished books that the listing should name.
+        keys: Keys, by book id, of finished books that the listing should contain but does not.
+        renamed: Number of these books whose ETag a new book has. Without reading the books, an
+            equal ETag is the only sign of a rename.
+        returned: Ids of books with a tombstone that are listed again.
+        known: Number of finished books that the listing should contain.
     """
 
-    gone: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
     renamed: int = 0
-    back: Sequence[str] = ()
+    returned: Sequence[str] = ()
     known: int = 0
 
     @property
     def removed(self) -> int:
-        """Return how many are gone and not renamed."""
-        return len(self.gone) - self.renamed
+        """Return the number of books that are deleted and not renamed."""
+        return len(self.keys) - self.renamed
 
     @property
-    def share(self) -> float:
-        """Return the share of the known books that are removed."""
+    def removed_fraction(self) -> float:
+        """Return the share of the known books that is removed."""
         return self.removed / max(self.known, 1)
 
-    def too_many(self, job: Job) -> bool:
-        """Whether more is gone than the job may delete unasked."""
-        return not job.allow_deletes and self.share > job.max_delete_fraction
+    def exceeds(self, limit: DeletionLimit) -> bool:
+        """Whether more books are removed than the limit allows."""
+        return not limit.allow_all and self.removed_fraction > limit.max_fraction
 
 
-def find_deleted(job: Job, books: Sequence[Book]) -> DeletedBooks:
-    """Hold a listing against the finished books that it should name.
+def find_deleted(
+    books: Sequence[Book], source: BookSource, ledger: Ledger, *, whole_source: bool = True
+) -> DeletedBooks:
+    """Compare a listing with the finished books that it should contain.
 
-    Only keys that this very listing would name count: those of another bucket, behind another
-    prefix or with another ending are left alone.
+    Only keys that this listing would contain count: books of another bucket, behind another
+    prefix or with another suffix are ignored.
 
     Args:
-        job: The job.
-        books: Its whole listing; all pages of it came, or it had raised.
+        books: The complete listing of the source.
+        source: The source.
+        ledger: The ledger.
+        whole_source: False if the run processes chosen books only; nothing is deleted then.
     """
-    if job.only is not None:
+    if not whole_source:
         return DeletedBooks()
-    removals = job.ledger.tombstones.active()
-    listed = {book.book_id for book in books}
-    back = [one for one in listed if one in removals]
-    gone: dict[str, str] = {}
-    etags: dict[str, str] = {}
+    tombstones = ledger.tombstones.active()
+    new_etags = {book.book_id: book.etag for book in books}
+    returned = [book_id for book_id in new_etags if book_id in tombstones]
+    listed = set(new_etags)
+    keys: dict[str, str] = {}
+    deleted_etags: list[str] = []
     known = 0
-    new = {book.book_id: book.etag for book in books}
-    for cell in job.ledger.documents.read_books_of_source(job.store.identity).to_pylist():
-        one, key = cell["book_id"], cell["key"]
-        new.pop(one, None)
-        if one in removals or not job.store.selects(key):
+    for row in ledger.documents.read_books_of_source(source.identity).to_pylist():
+        book_id, key = row["book_id"], row["key"]
+        new_etags.pop(book_id, None)
+        if book_id in tombstones or not source.selects(key):
             continue
         known += 1
-        if one not in listed:
-            gone[one], etags[one] = key, cell["etag"]
-    fresh = set(new.values())
-    renamed = sum(etag in fresh for etag in etags.values())
-    return DeletedBooks(gone, renamed, back, known)
+        if book_id not in listed:
+            keys[book_id] = key
+            deleted_etags.append(row["etag"])
+    fresh = set(new_etags.values())
+    renamed = sum(etag in fresh for etag in deleted_etags)
+    return DeletedBooks(keys, renamed, returned, known)
 
 
-def check_deletions(found: DeletedBooks, job: Job) -> None:
-    """Raise `SetupError` if more is gone than may be deleted unasked; nothing was begun then."""
-    if not found.too_many(job):
+def check_deletions(deleted: DeletedBooks, limit: DeletionLimit, selection: str) -> None:
+    """Stop a run that would delete more books than its limit allows, before it begins.
+
+    Args:
+        deleted: What is deleted from the source.
+        limit: The limit.
+        selection: Which books the source lists, for the message.
+
+    Raises:
+        SetupError: More books are removed than the limit allows.
+    """
+    if not deleted.exceeds(limit):
         return
-    some = ", ".join(sorted(found.gone.values())[:_SHOWN])
+    keys = sorted(deleted.keys.values())
     raise SetupError(
-        f"{found.removed:,} of {found.known:,} books are gone from {job.store.selection} "
-        f"({found.share:.1%}, more than max_delete_fraction={job.max_delete_fraction:g}): {some}"
-        f"{' ...' if len(found.gone) > _SHOWN else ''}. If they were removed, delete them with "
-        "allow_deletes=true; else look at the source"
+        f"{deleted.removed:,} of {deleted.known:,} books are gone from {selection} "
+        f"({deleted.removed_fraction:.1%}, more than max_delete_fraction={limit.max_fraction:g}): "
+        f"{', '.join(keys[:_KEYS_SHOWN])}{' ...' if len(keys) > _KEYS_SHOWN else ''}. If they were "
+        "removed on purpose, delete them with allow_deletes=true; otherwise check the source"
     )
 
 
-def restore_returned(found: DeletedBooks, job: Job, run_seq: int) -> None:
-    """Let removed books that are there again be books like others."""
-    if found.back:
-        log.info("%s removed books are at the source again", f"{len(found.back):,}")
-        job.ledger.tombstones.restore(found.back, run_seq)
+def restore_returned(deleted: DeletedBooks, tombstones: Tombstones, run_seq: int) -> None:
+    """Lift the tombstones of books that are listed again.
+
+    Raises:
+        SetupError: The state cannot be written.
+    """
+    if deleted.returned:
+        log.info("%s removed books are at the source again", f"{len(deleted.returned):,}")
+        tombstones.restore(deleted.returned, run_seq)
 
 
-def apply_deletions(found: DeletedBooks, job: Job, handle: IndexRef | None, run_seq: int) -> None:
-    """Delete what is gone from the index, then note it in the ledger and among the removed.
+def apply_deletions(
+    deleted: DeletedBooks, ledger: Ledger, indices: Sequence[Index], run_seq: int
+) -> int:
+    """Delete books from indices, then record it in the ledger and the tombstones.
 
-    In this order: whatever stops it, the next run finds the same books gone.
+    The order matters: after an interruption the next run finds the same books deleted.
+
+    Args:
+        deleted: What is deleted from the source.
+        ledger: The ledger.
+        indices: The indices to delete from.
+        run_seq: Number of the run, the version of the deletion.
+
+    Returns:
+        The number of deleted books.
+
+    Raises:
+        SetupError: An index or the state cannot be written.
+    """
+    if not deleted.keys:
+        return 0
+    for index in indices:
+        delete_from_index(index, deleted.keys, ledger.checkpoint, run_seq)
+    ledger.tombstones.append(deleted.keys, run_seq)
+    log.info(
+        "%s books are gone from the source (%s of them renamed): their documents are deleted",
+        f"{len(deleted.keys):,}",
+        f"{deleted.renamed:,}",
+    )
+    return len(deleted.keys)
+
+
+def delete_from_index(
+    index: Index, book_ids: Collection[str], checkpoint: Checkpoint, run_seq: int
+) -> None:
+    """Delete the documents of books, then record that the index no longer holds them.
+
+    Args:
+        index: The index; books that it does not hold are ignored.
+        book_ids: Ids of the books.
+        checkpoint: Where the deletion is recorded.
+        run_seq: Number of the run, the version of the deletion.
 
     Raises:
         SetupError: The index or the state cannot be written.
     """
-    if not found.gone:
-        return
-    for one in _indices(job, handle):
-        assert job.index is not None
-        delete_from_index(job.index, one, found.gone, job.ledger.checkpoint, run_seq)
-    job.ledger.tombstones.append(found.gone, run_seq)
-    log.info(
-        "%s books are not at the source any more (%s of them renamed): their documents are deleted",
-        f"{len(found.gone):,}",
-        f"{found.renamed:,}",
-    )
-
-
-def _indices(job: Job, handle: IndexRef | None) -> list[IndexRef]:
-    """Return the index of the run and, where that is built beside it, the one that is served."""
-    if handle is None or job.index is None:
-        return []
-    served = None if handle.served else find(job.index)
-    return [handle] if served is None else [handle, served]
+    ids, now = sorted(book_ids), time.time()
+    index.delete_books(ids, run_seq)
+    physical, generation = index.ref.physical, index.ref.generation
+    rows = [Processed(book_id, "", "", physical, generation, run_seq, now) for book_id in ids]
+    checkpoint.append(rows, run_seq, "removed", 0)

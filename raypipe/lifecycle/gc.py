@@ -1,55 +1,51 @@
-"""What no alias and no kept version needs any more: old indices, and documents that none holds."""
+"""Find old indices and documents that nothing needs, and remove them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raypipe.ledger.documents import DocumentStore, FinishedRecipe
+from raypipe.ledger.documents import FinishedRecipe
 from raypipe.lifecycle.promote import Promoter
-from raypipe.opensearch.index import rebuild as build
-from raypipe.opensearch.index.config import IndexRef
-from raypipe.opensearch.index.index import delete, get_index
+from raypipe.opensearch.index import IndexRef
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """What could be removed.
+    """What can be removed. Paid answers are never among it: they are kept for good.
 
     Args:
-        indices: Physical indices that no alias stands on, but for the kept ones.
-        recipes: Finished documents of recipes that no other index holds, and that are not the
-            newest. Paid answers are not among it: they are kept for good.
+        indices: Physical indices that no alias points at, except those kept for a rollback.
+        recipes: Recipes whose finished documents no other index holds and that are not the newest.
     """
 
     indices: Sequence[IndexRef]
     recipes: Sequence[FinishedRecipe]
 
 
-def find_garbage(promotion: Promoter) -> Garbage:
-    """Return what could be removed; nothing is.
+def find_garbage(promoter: Promoter) -> Garbage:
+    """Return what can be removed, without removing anything.
 
     Raises:
         SetupError: The server cannot be used.
     """
-    index, documents = promotion.index, DocumentStore(promotion.state)
-    served, loading = get_index(index), get_index(build.loading(index))
-    used = [found.handle for found in (served, loading) if found is not None]
-    names = {one.physical for one in used}
-    old = [one for one in promotion.kept() if one.physical not in names]
-    kept, extra = old[: promotion.options.keep], old[promotion.options.keep :]
-    needed = {one.recipe for one in (*used, *kept)} | {documents.newest_recipe()}
-    return Garbage(extra, [one for one in documents.list_recipes() if one.recipe not in needed])
+    alias, documents = promoter.alias, promoter.ledger.documents
+    used = [index.ref for index in (alias.find(), alias.find_build()) if index is not None]
+    used_names = {ref.physical for ref in used}
+    old = [ref for ref in promoter.list_indices() if ref.physical not in used_names]
+    kept, unused = old[: promoter.options.keep], old[promoter.options.keep :]
+    needed = {ref.recipe for ref in (*used, *kept)} | {documents.newest_recipe()}
+    recipes = [entry for entry in documents.list_recipes() if entry.recipe not in needed]
+    return Garbage(unused, recipes)
 
 
-def remove_garbage(promotion: Promoter, found: Garbage) -> None:
-    """Remove it.
+def remove_garbage(promoter: Promoter, garbage: Garbage) -> None:
+    """Remove indices and documents.
 
     Raises:
         SetupError: The server or the state cannot be used.
     """
-    for one in found.indices:
-        delete(promotion.index, one.physical)
-    documents = DocumentStore(promotion.state)
-    for recipe in found.recipes:
-        documents.delete_recipe(recipe.recipe)
+    for ref in garbage.indices:
+        promoter.alias.delete(ref.physical)
+    for entry in garbage.recipes:
+        promoter.ledger.documents.delete_recipe(entry.recipe)

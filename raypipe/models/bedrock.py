@@ -1,4 +1,4 @@
-"""Chat models on Amazon Bedrock, by Converse."""
+"""Chat models on Amazon Bedrock, called with the Converse operation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raypipe.models.protocol import Answer, ModelError, Question, StopReason, To
 log = logging.getLogger(__name__)
 
 TIERS = ("default", "flex", "priority", "reserved")
-_STOPS: Mapping[str, StopReason] = {
+_STOP_REASONS: Mapping[str, StopReason] = {
     "end_turn": "end",
     "stop_sequence": "end",
     "max_tokens": "max_tokens",
@@ -33,8 +33,8 @@ _STRUCTURED = (
     "qwen.qwen3-",
     "deepseek.v3",
 )
-"""Beginnings of the models that answer by a JSON schema: Bedrock's guide, "Get validated JSON
-results from models", as far as it was read; the option `structured` overrules it."""
+"""Prefixes of the models that answer by a JSON schema, from Bedrock's guide, "Get validated JSON
+results from models". The list may be incomplete; the option `structured` overrides it."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class BedrockChat(BedrockModel):
     """A chat model on Bedrock.
 
     Args:
-        structured: Whether the model answers by a JSON schema; None = as far as is known. Where
-            not, no schema is sent, and the prompt alone asks for JSON.
-        send_temperature: Whether the temperature is sent; some reasoning models refuse it.
-        service_tier: default, flex (half the price, slower), priority or reserved; None = as
-            Bedrock does. It changes no answer, so it is in no identity and in no `body`.
-        extra: additionalModelRequestFields, as the model documents them.
+        structured: Whether the model answers by a JSON schema; None to look it up in a list of
+            known models. Without a schema, the prompt alone asks for JSON.
+        send_temperature: Whether to send the temperature; some reasoning models refuse it.
+        service_tier: default, flex (half the price, slower), priority or reserved; None for
+            Bedrock's default. A tier changes no answer, so it is not part of `identity` and `body`.
+        extra: additionalModelRequestFields, as documented for the model.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -66,23 +66,23 @@ class BedrockChat(BedrockModel):
 
     @property
     def takes_schema(self) -> bool:
-        """Whether a question's schema is sent."""
+        """Return whether the schema of a question is sent."""
         if self.structured is None:
             return self.base_model.startswith(_STRUCTURED)
         return self.structured
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what changes its answers."""
-        said: dict[str, Any] = {"model": self.base_model, "structured": self.takes_schema}
+        """Return the settings that change its answers."""
+        identity: dict[str, Any] = {"model": self.base_model, "structured": self.takes_schema}
         if not self.send_temperature:
-            said["temperature"] = "the model's own"
-        return {**said, "extra": dict(self.extra)} if self.extra else said
+            identity["temperature"] = "the model's own"
+        return {**identity, "extra": dict(self.extra)} if self.extra else identity
 
     def check(self) -> None:
-        """Ask for a few tokens.
+        """Make a call of a few tokens.
 
         Raises:
-            SetupError: No call could succeed: credentials, region, access, model.
+            SetupError: No call could succeed: wrong credentials, region, access or model.
         """
         self._check(lambda: self.call(PROBE))
 
@@ -91,59 +91,58 @@ class BedrockChat(BedrockModel):
         limits: dict[str, Any] = {"maxTokens": question.max_tokens}
         if self.send_temperature:
             limits["temperature"] = question.temperature
-        said: dict[str, Any] = {**self._prompt(question), "inferenceConfig": limits}
+        body: dict[str, Any] = {**self._prompt(question), "inferenceConfig": limits}
         if question.schema is not None and self.takes_schema:
-            # In the schema's own order: some models answer in it.
+            # Keeps the schema's order of fields: some models answer in that order.
             schema = json.dumps(question.schema, ensure_ascii=False, separators=(",", ":"))
             structure = {"jsonSchema": {"name": question.schema_name, "schema": schema}}
-            said["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": structure}}
-        return said
+            body["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": structure}}
+        return body
 
     def _prompt(self, question: Question) -> dict[str, Any]:
-        said: dict[str, Any] = {}
-        if question.system:  # Bedrock refuses an empty one
-            said["system"] = [{"text": question.system}]
-        said["messages"] = [{"role": "user", "content": [{"text": question.prompt}]}]
+        prompt: dict[str, Any] = {}
+        if question.system:  # Bedrock refuses an empty system prompt
+            prompt["system"] = [{"text": question.system}]
+        prompt["messages"] = [{"role": "user", "content": [{"text": question.prompt}]}]
         if self.extra:
-            said["additionalModelRequestFields"] = dict(self.extra)
-        return said
+            prompt["additionalModelRequestFields"] = dict(self.extra)
+        return prompt
 
     def call(self, question: Question) -> Answer:
-        """Make one HTTP request and return its answer; safe for many threads.
+        """Make one HTTP request and return the answer. Thread-safe.
 
         Raises:
-            ModelError: There was no answer, or none that can be used.
+            ModelError: There is no usable answer.
         """
         tier = {"serviceTier": {"type": self.service_tier}} if self.service_tier else {}
-        said = self.send("converse", _texts(question), **self.body(question), **tier)
-        return _answer(said)
+        response = self.send("converse", _texts_of(question), **self.body(question), **tier)
+        return _parse_answer(response)
 
     def count_tokens(self, question: Question) -> int | None:
-        """Return the input tokens as Bedrock counts them, for nothing; None = it cannot say."""
-        sent = {"converse": self._prompt(question)}
+        """Return Bedrock's free count of the input tokens, or None if the model has no count."""
+        request = {"converse": self._prompt(question)}
         try:
-            said = self.send("count_tokens", _texts(question), input=sent)
+            response = self.send("count_tokens", _texts_of(question), input=request)
         except ModelError as error:
             log.debug("%s does not count tokens: %s", self.name, error)
             return None
-        tokens = said.get("inputTokens")
+        tokens = response.get("inputTokens")
         return tokens if isinstance(tokens, int) else None
 
 
-def _texts(question: Question) -> Sequence[str]:
+def _texts_of(question: Question) -> Sequence[str]:
     return (question.system, question.prompt)
 
 
-def _answer(said: Mapping[str, Any]) -> Answer:
+def _parse_answer(response: Mapping[str, Any]) -> Answer:
     try:
-        usage = TokenUsage(said["usage"]["inputTokens"], said["usage"]["outputTokens"])
-        stop, blocks = str(said["stopReason"]), said["output"]["message"]["content"]
+        usage = TokenUsage(response["usage"]["inputTokens"], response["usage"]["outputTokens"])
+        reason = str(response["stopReason"])
+        blocks = response["output"]["message"]["content"]
     except (KeyError, TypeError):
-        # A body that was cut short is no JSON, and boto3 leaves out what it cannot read.
-        raise ModelError.bad_response("the answer is not whole") from None
-    if stop not in _STOPS:
-        raise ModelError.bad_response(
-            f"the model stopped for a reason that makes no answer: {stop}"
-        )
+        # A truncated body is not valid JSON, and boto3 leaves out what it cannot parse.
+        raise ModelError.bad_response("the answer is incomplete") from None
+    if reason not in _STOP_REASONS:
+        raise ModelError.bad_response(f"the model stopped for an unknown reason: {reason}")
     text = "".join(str(block["text"]) for block in blocks if "text" in block)
-    return Answer(text, _STOPS[stop], usage)
+    return Answer(text, _STOP_REASONS[reason], usage)

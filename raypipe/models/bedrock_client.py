@@ -1,43 +1,42 @@
-"""How Bedrock's runtime is reached; used by its chat and embedding models."""
+"""The connection to Bedrock's runtime, shared by its chat and embedding models."""
 
 from __future__ import annotations
 
 import logging
 import os
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 
 from raypipe.core.model_ids import base_model_id
-from raypipe.models.bedrock_errors import explain, translated
-from raypipe.models.preflight import check
+from raypipe.core.per_process import cached_per_process
+from raypipe.models.bedrock_errors import explain_error, to_model_error
+from raypipe.models.preflight import check_model
 from raypipe.models.protocol import ModelError, TokenUsage
 
 log = logging.getLogger(__name__)
 
 _CONNECTIONS = 256
-"""Connections that a client keeps open: more than one worker's threads."""
+"""Connections that a client keeps open; more than the threads of one worker."""
 _CONNECT_S = 10
-_COUNT = "x-amzn-bedrock-input-token-count"
+_COUNT_HEADER = "x-amzn-bedrock-input-token-count"
 
 
 @dataclass(frozen=True)
 class BedrockModel:
-    """Settings that every model on Bedrock has; boto3's own chain finds the credentials.
+    """Settings of every model on Bedrock. boto3's default chain finds the credentials.
 
     Args:
-        model_id: Model id, inference profile (`us.`, `eu.`, ...) or ARN.
-        region: The region; None = AWS_REGION or the profile's.
-        profile: A profile of the AWS configuration; None = boto3's default.
-        endpoint_url: Another server that speaks Bedrock; None = boto3's own settings
-            (AWS_ENDPOINT_URL_BEDROCK_RUNTIME, AWS_ENDPOINT_URL, the profile), else Amazon's.
-        read_timeout_s: Seconds without an answer after which a call is given up. It may be on
-            the bill all the same, so it is long.
+        model_id: Model id, inference profile id (`us.`, `eu.`, ...) or ARN.
+        region: AWS region; None for AWS_REGION or the profile's region.
+        profile: Profile of the AWS configuration; None for boto3's default.
+        endpoint_url: URL of another server with Bedrock's API; None for boto3's own settings
+            (AWS_ENDPOINT_URL_BEDROCK_RUNTIME, AWS_ENDPOINT_URL, the profile), else Amazon's URL.
+        read_timeout_s: Seconds to wait for an answer. Long, because a call that is given up may
+            be billed nevertheless.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -56,103 +55,103 @@ class BedrockModel:
         if self.read_timeout_s <= 0:
             raise ValueError(f"read_timeout_s={self.read_timeout_s} must be more than 0")
         if "@" in urlsplit(self.endpoint_url or "").netloc:
-            raise ValueError("endpoint_url must hold no user name and password")
+            raise ValueError("endpoint_url must not contain a user name or password")
 
     @property
     def name(self) -> str:
-        """Name the model in documents and messages."""
+        """Return the name for documents and messages."""
         return f"bedrock/{self.base_model}"
 
     @property
     def base_model(self) -> str:
-        """Return the model's id without region prefix."""
+        """Return the model id without region prefix."""
         return base_model_id(self.model_id)
 
     @property
     def pool(self) -> str:
-        """Name the quota that its calls draw on: one for each profile, region and model.
+        """Return the name of the quota: one for each profile, region and model.
 
-        Of the settings alone, so that driver and workers call it the same.
+        Built from the settings alone, so that driver and workers use the same name.
         """
-        where = f"{self.profile or 'default'}/{self.region or 'default'}"
-        return f"bedrock/{where}/{self.base_model}"
+        location = f"{self.profile or 'default'}/{self.region or 'default'}"
+        return f"bedrock/{location}/{self.base_model}"
 
     def client(self) -> Any:
-        """Return the boto3 client of these settings: one a process, safe for threads.
+        """Return the boto3 client of these settings: one per process, thread-safe.
 
         Raises:
-            botocore.exceptions.BotoCoreError: There is no such profile, or no region.
+            botocore.exceptions.BotoCoreError: The profile does not exist, or no region is set.
         """
-        with _lock:  # two threads at once would make two
-            return _client(self.profile, self.region, self.endpoint_url, self.read_timeout_s)
+        return _create_client(self.profile, self.region, self.endpoint_url, self.read_timeout_s)
 
     def send(self, operation: str, texts: Sequence[str], **request: Any) -> Mapping[str, Any]:
-        """Make one HTTP request to the model.
+        """Make one HTTP request to the model and return the response.
 
         Args:
-            operation: The client's method.
-            texts: What of the request must not come back in an exception.
-            request: The method's arguments, without the model.
+            operation: Name of the client's method.
+            texts: Texts of the request; error messages must not quote them.
+            request: Arguments of the method, without the model.
 
         Raises:
-            ModelError: There was no answer.
+            ModelError: There is no answer.
         """
         try:
             method = getattr(self.client(), operation)
-            answer: Mapping[str, Any] = method(modelId=self.model_id, **request)
-            if "body" in answer:  # a stream: it can end too early, too
-                answer = {**answer, "body": answer["body"].read()}
-        except Exception as error:  # its parser lets any through, over JSON of another shape
-            # Not as the cause: boto3 quotes whole requests.
-            raise translated(error, texts) from None
-        return answer
+            response: Mapping[str, Any] = method(modelId=self.model_id, **request)
+            if "body" in response:  # a stream, which can end too early, too
+                response = {**response, "body": response["body"].read()}
+        except Exception as error:  # boto3's parser raises anything for JSON of another shape
+            # Not chained: boto3's exceptions quote whole requests.
+            raise to_model_error(error, texts) from None
+        return response
 
     def invoke(
         self, body: Mapping[str, Any], texts: Sequence[str]
     ) -> tuple[Mapping[str, Any], TokenUsage]:
-        """Make one InvokeModel request; return its body and its input tokens.
+        """Make one InvokeModel request; return the response's JSON object and its input tokens.
 
         Raises:
-            ModelError: There was no answer, or it is no JSON object.
+            ModelError: There is no answer, or it is not a JSON object.
         """
-        sent = {"contentType": "application/json", "accept": "application/json"}
-        answer = self.send("invoke_model", texts, body=orjson.dumps(body), **sent)
+        types = {"contentType": "application/json", "accept": "application/json"}
+        response = self.send("invoke_model", texts, body=orjson.dumps(body), **types)
         try:
-            said = orjson.loads(answer["body"])
+            parsed = orjson.loads(response["body"])
         except orjson.JSONDecodeError:
-            said = None
-        if not isinstance(said, dict):
-            raise ModelError.bad_response("the answer is no JSON object")
-        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        tokens = headers.get(_COUNT, said.get("inputTextTokenCount"))
+            parsed = None
+        if not isinstance(parsed, dict):
+            raise ModelError.bad_response("the answer is not a JSON object")
+        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        tokens = headers.get(_COUNT_HEADER, parsed.get("inputTextTokenCount"))
         if tokens is None:
-            log.warning("%s does not say how many tokens it counted", self.name)
-        return said, TokenUsage(input_tokens=int(tokens or 0))
+            log.warning("%s returned no token count", self.name)
+        return parsed, TokenUsage(input_tokens=int(tokens or 0))
 
     def explain(self, error: ModelError) -> str:
-        """Return one line: which model, where, what is wrong and the way out."""
-        place = f" at {self.endpoint_url}" if self.endpoint_url else ""
-        of = [f"region {self.region}" if self.region else "", f"profile {self.profile or ''}"]
-        settings = ", ".join(of if self.profile else of[:1])
-        what = f"{self.model_id} on Bedrock{f' ({settings})' if settings else ''}{place}"
-        return f"{what}: {explain(error, self.model_id, self.region)}"
+        """Return one line: model, region or endpoint, error, and the way out."""
+        settings = [f"region {self.region}"] if self.region else []
+        if self.profile:
+            settings.append(f"profile {self.profile}")
+        model = f"{self.model_id} on Bedrock"
+        if settings:
+            model += f" ({', '.join(settings)})"
+        if self.endpoint_url:
+            model += f" at {self.endpoint_url}"
+        return f"{model}: {explain_error(error, self.model_id, self.region)}"
 
-    def _check(self, call: Any) -> None:
-        check(self.name, call, self.explain)
+    def _check(self, call: Callable[[], object]) -> None:
+        check_model(self.name, call, self.explain)
 
 
-_lock = threading.Lock()
-
-
-@lru_cache(maxsize=8)
-def _client(
+@cached_per_process()
+def _create_client(
     profile: str | None, region: str | None, endpoint_url: str | None, read_timeout_s: float
 ) -> Any:
     import boto3
     from botocore.config import Config
 
     config = Config(
-        # One request a call: boto3 would send a generation that timed out, and may be paid, again.
+        # One request per call. boto3 would repeat a generation that timed out but may be billed.
         retries={"mode": "standard", "total_max_attempts": 1},
         connect_timeout=_CONNECT_S,
         read_timeout=read_timeout_s,
@@ -160,7 +159,7 @@ def _client(
         tcp_keepalive=True,
     )
     session = boto3.Session(profile_name=profile, region_name=region)
-    if session.region_name is None and (named := os.environ.get("AWS_REGION")):
-        # Other SDKs, containers and Lambda set this; botocore looks at AWS_DEFAULT_REGION alone.
-        session = boto3.Session(profile_name=profile, region_name=named)
+    if session.region_name is None and (default_region := os.environ.get("AWS_REGION")):
+        # Other SDKs, containers and Lambda set AWS_REGION; botocore reads AWS_DEFAULT_REGION only.
+        session = boto3.Session(profile_name=profile, region_name=default_region)
     return session.client("bedrock-runtime", endpoint_url=endpoint_url, config=config)

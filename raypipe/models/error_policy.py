@@ -1,8 +1,13 @@
-"""What to do after a call that brought no answer: one table, by the server's error code.
+"""What happens after a model's error: one table, by error code, HTTP status and message.
 
-Codes are Bedrock's (botocore's service model of bedrock-runtime), OpenAI's and those of servers
-that speak its API, and the clients' own for what never became an answer. A code that is not in
-the table is judged by its HTTP status.
+`rule_for` finds the rule of an error in this order:
+
+1. `CODES` by the error code: the codes of Bedrock (botocore's service model of bedrock-runtime), of
+   OpenAI and compatible servers, and of the clients themselves where no answer arrived.
+2. `STATUSES` by the HTTP status, for codes that are not in `CODES`.
+3. `MESSAGES` by the text, for requests that the server found invalid.
+
+`raypipe.models.calling.retrying.RetryingCall` follows the rules.
 """
 
 from __future__ import annotations
@@ -14,7 +19,16 @@ from typing import Literal
 
 from raypipe.models.protocol import ModelError
 
-Do = Literal["retry", "throttled", "too_long", "fail", "stop", "unknown"]
+Action = Literal["retry", "throttled", "too_long", "fail", "stop", "unknown"]
+"""What to do after an error:
+
+- `retry`: repeat the call after a wait.
+- `throttled`: repeat the call when the quota allows it; this does not count as a retry.
+- `too_long`: raise `TooLongError`, so that the caller sends less per call.
+- `fail`: fail the book.
+- `stop`: stop the run.
+- `unknown`: the call may be billed, so repeat it only a few times.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +36,20 @@ class Rule:
     """What to do after one kind of error.
 
     Args:
-        do: `retry` the same call a little later; `throttled`: the quota decides when, and it is
-            no try; `too_long`: ask for less at a time; `fail` the book; `stop` the run;
-            `unknown`: nobody knows whether it was paid for, so it is repeated a few times only.
-        retries: How often `retry` and `unknown` repeat the call.
-        base_s: Longest wait before the first retry, doubled each time.
-        then: What to do once the retries are used up.
-        kind: Of the book's failure, see `raypipe.ledger.failures.KINDS`.
-        retryable: Whether a later run may fare better.
-        way_out: Where the run stops: what to do about it.
-        daily: It is the quota of the day that is used up.
+        action: The first action.
+        retries: Maximum number of repeats for `retry` and `unknown`.
+        base_s: Upper bound of the wait before the first retry, in seconds; doubles with each retry.
+        then: The action after the last retry.
+        kind: Kind of the book's failure, see `raypipe.ledger.failures.KINDS`.
+        retryable: Whether a later run may succeed with the book.
+        way_out: For `stop`: what the user can do.
+        daily: Whether the daily quota is used up.
     """
 
-    do: Do
+    action: Action
     retries: int = 0
     base_s: float = 1.0
-    then: Do = "fail"
+    then: Action = "fail"
     kind: str = "model"
     retryable: bool = True
     way_out: str = ""
@@ -47,31 +59,33 @@ class Rule:
 THROTTLED = Rule("throttled")
 RETRY = Rule("retry", retries=6)
 BUSY = Rule("retry", retries=8)
-"""The service has no capacity (503): not our quota, and it may take minutes."""
+"""The service has no capacity (503). The quota is not involved, and it may take minutes."""
 NOT_READY = Rule("retry", retries=8, base_s=5.0)
 TIMEOUT = Rule("retry", retries=1, then="too_long")
-"""The model itself gave up (408): once may be chance, twice is too much text."""
+"""The model itself timed out (408): the first time may be chance, the second time means too much
+text."""
 UNKNOWN = Rule("unknown", retries=2)
 TOO_LONG = Rule("too_long")
 BAD_REQUEST = Rule("fail", kind="bad_request", retryable=False)
 FILTERED = Rule("fail", kind="filtered", retryable=False)
 SERVICE_QUOTA = Rule("fail", kind="service_quota")
 NO_ACCESS = Rule(
-    "stop", way_out="allow bedrock:InvokeModel on it, and see that the account may use the model"
+    "stop",
+    way_out="allow bedrock:InvokeModel on the model, and give the account access to the model",
 )
-CREDENTIALS = Rule("stop", way_out="look at the credentials: profile, keys, and the clock")
+CREDENTIALS = Rule("stop", way_out="check the credentials: profile, keys, and the clock")
 EXPIRED = replace(
     CREDENTIALS,
-    do="retry",
-    retries=1,  # boto3 may have fetched new ones meanwhile
+    action="retry",
+    retries=1,  # boto3 may have refreshed the credentials meanwhile
     then="stop",
     way_out="the credentials have expired; log in again, then run again",
 )
 NO_LOGIN = replace(EXPIRED, way_out="log in again, or set AWS_PROFILE; then run again")
-SETTINGS = Rule("stop", way_out="look at the options profile, region and endpoint_url")
-API_KEY = Rule("stop", way_out="look at the key in the environment variable OPENAI_API_KEY")
-NO_MODEL = Rule("stop", way_out="look at the model's id, the region and the endpoint")
-NO_FUNDS = Rule("stop", way_out="the account's credit is used up; add some, then run again")
+SETTINGS = Rule("stop", way_out="check the options profile, region and endpoint_url")
+API_KEY = Rule("stop", way_out="check the key in the environment variable OPENAI_API_KEY")
+NO_MODEL = Rule("stop", way_out="check the model id, the region and the endpoint")
+NO_FUNDS = Rule("stop", way_out="the account's credit is used up; add credit, then run again")
 
 CODES: Mapping[str, Rule] = {
     # Bedrock
@@ -100,7 +114,7 @@ CODES: Mapping[str, Rule] = {
     "NoCredentialsError": CREDENTIALS,
     "ExpiredTokenException": EXPIRED,
     "ExpiredToken": EXPIRED,
-    # botocore's own, by class: nothing was sent
+    # botocore's own exceptions, by class; no request was sent
     "PartialCredentialsError": CREDENTIALS,
     "CredentialRetrievalError": NO_LOGIN,
     "NoAuthTokenError": NO_LOGIN,
@@ -114,7 +128,7 @@ CODES: Mapping[str, Rule] = {
     "InvalidRegionError": SETTINGS,
     "InvalidEndpointConfigurationError": SETTINGS,
     "ParamValidation": Rule("stop", way_out="upgrade boto3"),
-    # OpenAI; `server_error` and `invalid_request_error` are judged by their status
+    # OpenAI; the status decides for `server_error` and `invalid_request_error`
     "rate_limit_exceeded": THROTTLED,
     "insufficient_quota": NO_FUNDS,
     "billing_hard_limit_reached": NO_FUNDS,
@@ -124,19 +138,19 @@ CODES: Mapping[str, Rule] = {
     "content_policy_violation": FILTERED,
     "invalid_api_key": API_KEY,
     "model_not_found": NO_MODEL,
-    "model_not_allowed": replace(NO_MODEL, way_out="the API key may not use this model"),
-    # The clients' own
+    "model_not_allowed": replace(NO_MODEL, way_out="the API key has no access to this model"),
+    # The clients' own codes
     "ReadTimeout": UNKNOWN,
     "BadResponse": UNKNOWN,
     "ConnectTimeout": BUSY,
     "ConnectionError": BUSY,
 }
 
-_STATUS: Mapping[int, Rule] = {
+STATUSES: Mapping[int, Rule] = {
     0: BUSY,
     401: API_KEY,
     402: NO_FUNDS,
-    403: replace(API_KEY, way_out="the credentials may not use this model"),
+    403: replace(API_KEY, way_out="the credentials have no access to this model"),
     404: NO_MODEL,
     408: TIMEOUT,
     409: RETRY,
@@ -144,48 +158,58 @@ _STATUS: Mapping[int, Rule] = {
     424: RETRY,
     429: THROTTLED,
     503: BUSY,
-    529: BUSY,  # "overloaded", not in any RFC
+    529: BUSY,  # "overloaded"; not in any RFC
 }
+"""Other statuses from 400 to 499 are `BAD_REQUEST`; all others are `RETRY`."""
 
-# Only of a request that was found invalid: "Too many tokens, please wait" is a throttle.
-_TOO_LONG = re.compile(
-    r"too long|too many input tokens|context (length|window|size)|maximum context"
-    r"|maxLength|input tokens exceed",
-    re.IGNORECASE,
-)
-_WRONG_MODEL = re.compile(
-    r"model identifier is invalid|on-demand throughput isn.t supported"
-    r"|operation not allowed|model.{0,40} (does not exist|not found)",
-    re.IGNORECASE,
-)
+MESSAGES: Mapping[re.Pattern[str], Rule] = {
+    re.compile(
+        r"too long|too many input tokens|context (length|window|size)|maximum context"
+        r"|maxLength|input tokens exceed",
+        re.IGNORECASE,
+    ): TOO_LONG,
+    re.compile(
+        r"model identifier is invalid|on-demand throughput isn.t supported"
+        r"|operation not allowed|model.{0,40} (does not exist|not found)",
+        re.IGNORECASE,
+    ): NO_MODEL,
+}
+"""Applied to `BAD_REQUEST` only: "Too many tokens, please wait" is a throttle."""
+
 _DAILY = re.compile(r"(tokens|requests) per day|\b[TR]PD\b", re.IGNORECASE)
-_MODELS_OWN = 424
+_MODEL_ERROR_STATUS = 424
+"""Bedrock's status for an error of the model itself; `ModelError.original_status` has its own."""
 
 
 def rule_for(error: ModelError) -> Rule:
     """Return what to do after an error."""
-    rule = CODES.get(error.code) or _by_status(error.status)
-    if error.maybe_paid and rule.do == "retry":
+    rule = CODES.get(error.code) or _rule_for_status(error.status)
+    if error.maybe_paid and rule.action == "retry":
         return UNKNOWN
-    if rule.do == "throttled":
+    if rule.action == "throttled":
         return replace(rule, daily=bool(_DAILY.search(error.message)))
-    if error.status == _MODELS_OWN and rule is RETRY and 400 <= error.original_status < 500:
-        rule = _by_status(error.original_status)
-        # What the model says of itself is about this request, never about our credentials.
-        rule = BAD_REQUEST if rule.do == "stop" else _as_retry(rule)
-    if rule is BAD_REQUEST and _TOO_LONG.search(error.message):
-        return TOO_LONG
-    if rule is BAD_REQUEST and _WRONG_MODEL.search(error.message):
-        return NO_MODEL
+    if error.status == _MODEL_ERROR_STATUS and rule is RETRY and 400 <= error.original_status < 500:
+        rule = _rule_for_model_status(error.original_status)
+    if rule is BAD_REQUEST:
+        matches = (
+            special for pattern, special in MESSAGES.items() if pattern.search(error.message)
+        )
+        return next(matches, rule)
     return rule
 
 
-def _as_retry(rule: Rule) -> Rule:
-    """The model's own throttle, inside the service, says nothing of our quota."""
-    return BUSY if rule.do == "throttled" else rule
+def _rule_for_model_status(status: int) -> Rule:
+    """Return the rule for an error that the model reports inside the service.
+
+    It is about this request: never about our credentials, and never about our quota.
+    """
+    rule = _rule_for_status(status)
+    if rule.action == "stop":
+        return BAD_REQUEST
+    return BUSY if rule.action == "throttled" else rule
 
 
-def _by_status(status: int) -> Rule:
-    if status in _STATUS:
-        return _STATUS[status]
+def _rule_for_status(status: int) -> Rule:
+    if status in STATUSES:
+        return STATUSES[status]
     return BAD_REQUEST if 400 <= status < 500 else RETRY

@@ -10,25 +10,25 @@ from raypipe.models.openai_client import OpenAIServer
 from raypipe.models.preflight import PROBE
 from raypipe.models.protocol import Answer, ModelError, Question, StopReason, TokenUsage
 
-_STOPS: Mapping[str, StopReason] = {
+_STOP_REASONS: Mapping[str, StopReason] = {
     "stop": "end",
     "length": "max_tokens",
     "content_filter": "filtered",
 }
-_LIMITS = ("max_tokens", "max_completion_tokens")
+_MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
 
 
 @dataclass(frozen=True)
 class OpenAIChat(OpenAIServer):
-    """A chat model of OpenAI, vLLM, Ollama or another server that speaks as OpenAI does.
+    """A chat model of OpenAI, vLLM, Ollama or another server with OpenAI's API.
 
     Args:
-        structured: Whether the server answers by a JSON schema; where not, no schema is sent, and
-            the prompt alone asks for JSON.
-        send_temperature: Whether the temperature is sent; OpenAI's reasoning models refuse it.
-        max_tokens_field: What the most tokens are called: max_tokens, or max_completion_tokens
-            for OpenAI's reasoning models.
-        extra: More of the request body, e.g. vLLM's `chat_template_kwargs`.
+        structured: Whether the server answers by a JSON schema. Without a schema, the prompt alone
+            asks for JSON.
+        send_temperature: Whether to send the temperature; OpenAI's reasoning models refuse it.
+        max_tokens_field: Name of the field with the maximum tokens: max_tokens, or
+            max_completion_tokens for OpenAI's reasoning models.
+        extra: More fields of the request body, e.g. vLLM's `chat_template_kwargs`.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -42,23 +42,22 @@ class OpenAIChat(OpenAIServer):
     def __post_init__(self) -> None:
         """Check the settings."""
         super().__post_init__()
-        if self.max_tokens_field not in _LIMITS:
-            raise ValueError(
-                f"max_tokens_field={self.max_tokens_field}: choose {' or '.join(_LIMITS)}"
-            )
+        if self.max_tokens_field not in _MAX_TOKENS_FIELDS:
+            choices = " or ".join(_MAX_TOKENS_FIELDS)
+            raise ValueError(f"max_tokens_field={self.max_tokens_field}: choose {choices}")
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what changes its answers."""
-        said: dict[str, Any] = {"model": self.base_model, "structured": self.structured}
+        """Return the settings that change its answers."""
+        identity: dict[str, Any] = {"model": self.base_model, "structured": self.structured}
         if not self.send_temperature:
-            said["temperature"] = "the model's own"
-        return {**said, "extra": dict(self.extra)} if self.extra else said
+            identity["temperature"] = "the model's own"
+        return {**identity, "extra": dict(self.extra)} if self.extra else identity
 
     def check(self) -> None:
-        """Ask for a few tokens.
+        """Make a call of a few tokens.
 
         Raises:
-            SetupError: No call could succeed: the package, the server, the key, the model.
+            SetupError: No call could succeed: missing package, wrong server, key or model.
         """
         self._check(lambda: self.call(PROBE))
 
@@ -67,39 +66,38 @@ class OpenAIChat(OpenAIServer):
         messages = [{"role": "user", "content": question.prompt}]
         if question.system:
             messages.insert(0, {"role": "system", "content": question.system})
-        said: dict[str, Any] = {"messages": messages, self.max_tokens_field: question.max_tokens}
+        body: dict[str, Any] = {"messages": messages, self.max_tokens_field: question.max_tokens}
         if self.send_temperature:
-            said["temperature"] = question.temperature
+            body["temperature"] = question.temperature
         if question.schema is not None and self.structured:
             schema = {"name": question.schema_name, "schema": question.schema, "strict": True}
-            said["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return {**said, **self.extra}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return {**body, **self.extra}
 
     def call(self, question: Question) -> Answer:
-        """Make one HTTP request and return its answer; safe for many threads.
+        """Make one HTTP request and return the answer. Thread-safe.
 
         Raises:
-            ModelError: There was no answer, or none that can be used.
+            ModelError: There is no usable answer.
         """
         texts = (question.system, question.prompt)
-        return _answer(self.post("chat.completions", self.body(question), texts))
+        return _parse_answer(self.post("chat.completions", self.body(question), texts))
 
     def count_tokens(self, question: Question) -> int | None:
-        """Return None: these servers do not tell beforehand."""
+        """Return None: these servers do not count tokens in advance."""
         return None
 
 
-def _answer(said: Mapping[str, Any]) -> Answer:
+def _parse_answer(response: Mapping[str, Any]) -> Answer:
     try:
-        [choice] = said["choices"]
-        message, stop = choice["message"], choice["finish_reason"]
-        usage = TokenUsage(said["usage"]["prompt_tokens"], said["usage"]["completion_tokens"])
+        [choice] = response["choices"]
+        message, reason = choice["message"], choice["finish_reason"]
+        counts = response["usage"]
+        usage = TokenUsage(counts["prompt_tokens"], counts["completion_tokens"])
     except (KeyError, TypeError, ValueError):
-        raise ModelError.bad_response("the answer has not one choice with its usage") from None
+        raise ModelError.bad_response("the answer does not have one choice and its usage") from None
     if message.get("refusal"):
         return Answer("", "filtered", usage)
-    if stop not in _STOPS:
-        raise ModelError.bad_response(
-            f"the model stopped for a reason that makes no answer: {stop}"
-        )
-    return Answer(message.get("content") or "", _STOPS[stop], usage)
+    if reason not in _STOP_REASONS:
+        raise ModelError.bad_response(f"the model stopped for an unknown reason: {reason}")
+    return Answer(message.get("content") or "", _STOP_REASONS[reason], usage)

@@ -1,40 +1,39 @@
-"""How an OpenAI-compatible server is reached: OpenAI itself, vLLM, Ollama, ..."""
+"""The connection to an OpenAI-compatible server: OpenAI, vLLM, Ollama, ..."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 
 from raypipe.core.errors import SetupError
-from raypipe.models.openai_errors import KEY, explain, translated
-from raypipe.models.preflight import check
+from raypipe.core.per_process import cached_per_process
+from raypipe.models.openai_errors import API_KEY_VARIABLE, explain_error, to_model_error
+from raypipe.models.preflight import check_model
 from raypipe.models.protocol import ModelError
 
 _OPENAI = "https://api.openai.com/v1"
 _CONNECT_S = 10.0
 _NO_KEY = "none"
-"""Sent where there is no key: many servers of one's own ask for none, but the client wants one."""
+"""Sent if there is no key: self-hosted servers often need none, but the client requires one."""
 
 
 @dataclass(frozen=True)
 class OpenAIServer:
-    """Settings that every model of an OpenAI-compatible server has.
+    """Settings of every model of an OpenAI-compatible server.
 
-    The key stands in the environment variable OPENAI_API_KEY and nowhere else.
+    The API key is read from the environment variable OPENAI_API_KEY only.
 
     Args:
-        model_id: The model, as the server calls it.
-        base_url: The server, with its /v1; None = OPENAI_BASE_URL, else OpenAI's own.
-        read_timeout_s: Seconds without an answer after which a call is given up. It may be on
-            the bill all the same, so it is long.
+        model_id: Name of the model on the server.
+        base_url: URL of the server, ending with /v1; None for OPENAI_BASE_URL, else OpenAI.
+        read_timeout_s: Seconds to wait for an answer. Long, because a call that is given up may
+            be billed nevertheless.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -59,87 +58,88 @@ class OpenAIServer:
 
     @property
     def name(self) -> str:
-        """Name the model in documents and messages."""
+        """Return the name for documents and messages."""
         return f"openai/{self.model_id}"
 
     @property
     def base_model(self) -> str:
-        """Return the model's id; there are no regions here."""
+        """Return the model id; these servers have no regions."""
         return self.model_id
 
     @property
     def pool(self) -> str:
-        """Name the quota that its calls draw on: one for each server and model.
+        """Return the name of the quota: one for each server and model.
 
-        Of the settings alone, so that driver and workers call it the same.
+        Built from the settings alone, so that driver and workers use the same name.
         """
         return f"openai/{urlsplit(self.base_url or '').netloc or 'default'}/{self.model_id}"
 
     def client(self) -> Any:
-        """Return the openai client of these settings: one a process, safe for threads.
+        """Return the openai client of these settings: one per process, thread-safe.
 
         Raises:
             SetupError: The package openai is not installed.
         """
-        url = self.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI
-        with _lock:  # two threads at once would make two
-            return _client(url, os.environ.get(KEY) or _NO_KEY, self.read_timeout_s)
+        key = os.environ.get(API_KEY_VARIABLE) or _NO_KEY
+        return _create_client(self._url, key, self.read_timeout_s)
+
+    @property
+    def _url(self) -> str:
+        return self.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI
 
     def post(
         self, resource: str, body: Mapping[str, Any], texts: Sequence[str]
     ) -> Mapping[str, Any]:
-        """Make one HTTP request; return the JSON object of its answer.
+        """Make one HTTP request; return the JSON object of the response.
 
         Args:
             resource: `chat.completions` or `embeddings`.
-            body: The body, without the model.
-            texts: What of it must not come back in an exception.
+            body: The request body, without the model.
+            texts: Texts of the body; error messages must not quote them.
 
         Raises:
-            ModelError: There was no answer, or it is no JSON object.
+            ModelError: There is no answer, or it is not a JSON object.
             SetupError: The package openai is not installed.
         """
-        client = self.client()
+        endpoint = self.client()
         import openai
 
-        target = client
-        for step in resource.split("."):
-            target = getattr(target, step)
-        named = {
+        for name in resource.split("."):
+            endpoint = getattr(endpoint, name)
+        typed = {
             name: body[name] for name in ("messages", "input", "encoding_format") & body.keys()
         }
-        rest = {name: value for name, value in body.items() if name not in named}
+        extra_body = {name: value for name, value in body.items() if name not in typed}
         try:
-            raw = target.with_raw_response.create(model=self.model_id, **named, extra_body=rest)
-            said = orjson.loads(raw.content)
+            raw = endpoint.with_raw_response.create(
+                model=self.model_id, **typed, extra_body=extra_body
+            )
+            parsed = orjson.loads(raw.content)
         except openai.OpenAIError as error:
-            # Not its cause: it holds the request.
-            raise translated(error, texts, os.environ.get(KEY)) from None
+            # Not chained: the openai package's exceptions hold the request.
+            raise to_model_error(error, texts, os.environ.get(API_KEY_VARIABLE)) from None
         except orjson.JSONDecodeError:
-            said = None
-        if not isinstance(said, dict):
-            raise ModelError.bad_response("the answer is no JSON object")
-        return said
+            parsed = None
+        if not isinstance(parsed, dict):
+            raise ModelError.bad_response("the answer is not a JSON object")
+        return parsed
 
     def explain(self, error: ModelError) -> str:
-        """Return one line: which model, where, what is wrong and the way out."""
-        where = self.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI
-        place = urlsplit(where).hostname or ""
-        return f"{self.model_id} at {place}: {explain(error, bool(os.environ.get(KEY)))}"
+        """Return one line: model, server, error, and the way out."""
+        host = urlsplit(self._url).hostname or ""
+        has_key = bool(os.environ.get(API_KEY_VARIABLE))
+        return f"{self.model_id} at {host}: {explain_error(error, has_key)}"
 
-    def _check(self, call: Any) -> None:
-        check(self.name, call, self.explain)
-
-
-_lock = threading.Lock()
+    def _check(self, call: Callable[[], object]) -> None:
+        check_model(self.name, call, self.explain)
 
 
-@lru_cache(maxsize=8)
-def _client(base_url: str, key: str, read_timeout_s: float) -> Any:
+@cached_per_process()
+def _create_client(base_url: str, key: str, read_timeout_s: float) -> Any:
     if importlib.util.find_spec("openai") is None:
         raise SetupError("this model needs the package openai: pip install 'raypipe[openai]'")
     import openai
 
-    # One request a call: the client would send a generation that timed out, and may be paid, again.
+    # One request per call. The client would repeat a generation that timed out but may be billed.
     timeout = openai.Timeout(read_timeout_s, connect=_CONNECT_S)
     return openai.OpenAI(base_url=base_url, api_key=key, max_retries=0, timeout=timeout)

@@ -1,4 +1,4 @@
-"""The openai package's exceptions as `ModelError`, and what a person can do about them."""
+"""Convert the openai package's exceptions to `ModelError`, and explain them with the way out."""
 
 from __future__ import annotations
 
@@ -6,41 +6,42 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from raypipe.core.retry import retry_after_s
-from raypipe.models.preflight import safe_message
 from raypipe.models.protocol import ModelError
+from raypipe.models.redaction import redact_message
 
 if TYPE_CHECKING:
     import openai
 
-KEY = "OPENAI_API_KEY"
+API_KEY_VARIABLE = "OPENAI_API_KEY"
 _NEVER_SENT = ("ConnectError", "ConnectTimeout", "ProxyError", "PoolTimeout", "UnsupportedProtocol")
-_UNREACHED = "no server answers there; check base_url and the network"
-_REQUEST = {
-    "max_completion_tokens": "give max_tokens_field=max_completion_tokens",
-    "temperature": "give send_temperature=false",
-    "response_format": "give structured=false",
-    "json_schema": "give structured=false",
-    "dimensions": "give shorten=false and the model's own dimension",
+"""Exceptions of httpx after which the server has not seen the request."""
+_UNREACHABLE = "no server answers there; check base_url and the network"
+_SETTINGS_BY_WORD = {
+    "max_completion_tokens": "set max_tokens_field=max_completion_tokens",
+    "temperature": "set send_temperature=false",
+    "response_format": "set structured=false",
+    "json_schema": "set structured=false",
+    "dimensions": "set shorten=false and the model's own dimension",
 }
-"""Words of a refusal, and the setting that helps."""
+"""Words in the message of a rejected request, and the setting that helps."""
 
 
-def translated(
+def to_model_error(
     error: openai.OpenAIError, texts: Sequence[str] = (), key: str | None = None
 ) -> ModelError:
-    """Return what the openai package raised as a `ModelError`, without what was sent.
+    """Convert an exception of the openai package to a `ModelError` that quotes no request.
 
     Args:
-        error: Any of its exceptions.
+        error: Any exception of the package.
         texts: Texts of the request.
-        key: The key, which must not stand in it either.
+        key: The API key, which the message must not contain either.
     """
     import openai
 
     if isinstance(error, openai.APIStatusError):
         return ModelError(
             str(error.code or error.type or type(error).__name__),
-            safe_message(_said(error), texts, [key or ""]),
+            redact_message(_message_of(error), texts, [key or ""]),
             status=error.status_code,
             retry_after_s=retry_after_s(error.response.headers, "retry-after-ms"),
         )
@@ -53,35 +54,37 @@ def translated(
     if isinstance(error, openai.APIConnectionError):
         message = "the connection was lost" if sent else "no connection"
         return ModelError("ConnectionError", f"{message} ({cause})", maybe_paid=sent)
-    return ModelError("BadResponse", f"the answer cannot be read ({cause})", maybe_paid=True)
+    return ModelError.bad_response(f"the answer is unreadable ({cause})")
 
 
-def _said(error: openai.APIStatusError) -> str:
+def _message_of(error: openai.APIStatusError) -> str:
     body = error.body
     message = body.get("message") if isinstance(body, Mapping) else None
-    # What is not of OpenAI's shape, such as a proxy's page, may be anything.
+    # A body of another shape, such as a proxy's error page, may contain anything.
     return message if isinstance(message, str) else f"HTTP status {error.status_code}"
 
 
-def explain(error: ModelError, key_given: bool) -> str:
-    """Return what is wrong and the way out, in one line.
+def explain_error(error: ModelError, has_key: bool) -> str:
+    """Return the cause and the way out, in one line.
 
     Args:
         error: The error.
-        key_given: Whether there is a key in the environment.
+        has_key: Whether the environment has an API key.
     """
     if error.status == 401:
-        told = "does not take the key in" if key_given else "wants a key in"
-        return f"the server {told} the environment variable {KEY}"
+        if has_key:
+            return f"the server rejects the key in the environment variable {API_KEY_VARIABLE}"
+        return f"the server requires a key in the environment variable {API_KEY_VARIABLE}"
     if error.status == 403:
-        return f"the key in {KEY} has no access to the model (server: {error.message})"
+        return f"the key in {API_KEY_VARIABLE} has no access to the model (server: {error.message})"
     if error.code == "insufficient_quota":
-        return f"the account has no money or quota left (server: {error.message})"
+        return f"the account has no credit or quota left (server: {error.message})"
     if error.status == 404:
-        return f"no such model, or base_url does not end with /v1 (server: {error.message})"
+        return f"model not found, or base_url does not end with /v1 (server: {error.message})"
     if error.code in ("ConnectionError", "ConnectTimeout"):
-        return f"{_UNREACHED} ({error.message})"
+        return f"{_UNREACHABLE} ({error.message})"
     if error.status in (400, 422):
-        advice = [way for word, way in _REQUEST.items() if word in error.message.lower()]
-        return "; ".join([f"the server refuses the call: {error.message}", *advice[:1]])
+        message = error.message.lower()
+        advice = [setting for word, setting in _SETTINGS_BY_WORD.items() if word in message]
+        return "; ".join([f"the server rejects the call: {error.message}", *advice[:1]])
     return f"{error}"

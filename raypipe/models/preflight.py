@@ -1,9 +1,9 @@
-"""What goes wrong with a model, told to a person without what was asked of it."""
+"""Check a model with one small call before a run, so that a wrong setting stops it early."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from raypipe.core.errors import SetupError
 from raypipe.core.retry import TRANSIENT_STATUS
@@ -11,12 +11,9 @@ from raypipe.models.protocol import ModelError, Question
 
 log = logging.getLogger(__name__)
 
-_MOST_CHARS = 300
-_QUOTED = 30
-"""Characters in a row that a message may share with what was sent, as "max_tokens" does."""
-_PASSING = TRANSIENT_STATUS | {424}
-"""HTTP statuses after which the next call may succeed; 424 is Bedrock's for a model's own error."""
-
+_TRANSIENT = TRANSIENT_STATUS | {424}
+"""HTTP statuses after which the next call may succeed; Bedrock sends 424 for a model's own error.
+"""
 
 PROBE = Question(
     "",
@@ -30,44 +27,25 @@ PROBE = Question(
     },
     schema_name="probe",
 )
-"""What a chat model is asked before a run; with a schema, for some models refuse it."""
+"""The question of the check. It has a schema because some models refuse schemas."""
 
 
-def safe_message(message: str, sent: Sequence[str] = (), secrets: Sequence[str] = ()) -> str:
-    """Return a server's message in one short line, without secrets and without what was sent.
-
-    Some servers quote the request that they refuse, and with it a book's text; the message ends
-    where it begins to.
-
-    Args:
-        message: What the server said.
-        sent: Texts of the request.
-        secrets: What must not stand in it, such as a key.
-    """
-    for secret in filter(None, secrets):
-        message = message.replace(secret, "***")
-    line = " ".join(message.replace("\\n", " ").split())[:_MOST_CHARS]
-    texts = [" ".join(text.split()) for text in sent]
-    for start in range(len(line) - _QUOTED + 1):
-        if any(line[start : start + _QUOTED] in text for text in texts):
-            return line[:start].rstrip() + " ..."
-    return line
+def is_transient(error: ModelError) -> bool:
+    """Return whether the same call may succeed later: the server is busy, slow or failing."""
+    # OpenAI also answers 429 if the account has no credit left.
+    transient = error.status in _TRANSIENT and error.code != "insufficient_quota"
+    return transient or error.code == "ReadTimeout"
 
 
-def is_passing(error: ModelError) -> bool:
-    """Tell whether the same call may succeed later: the server is busy, slow or ill."""
-    # OpenAI says 429 also where there is no money left.
-    passing = error.status in _PASSING and error.code != "insufficient_quota"
-    return passing or error.code == "ReadTimeout"
-
-
-def check(name: str, call: Callable[[], object], explain: Callable[[ModelError], str]) -> None:
-    """Make a small call; a server that is only busy now has passed.
+def check_model(
+    name: str, call: Callable[[], object], explain: Callable[[ModelError], str]
+) -> None:
+    """Make a small call; a server that is busy right now passes the check.
 
     Args:
-        name: The model.
+        name: Name of the model.
         call: Makes the call.
-        explain: Says in one line what is wrong, and the way out.
+        explain: Describes the error and the way out in one line.
 
     Raises:
         SetupError: No call could succeed.
@@ -75,6 +53,6 @@ def check(name: str, call: Callable[[], object], explain: Callable[[ModelError],
     try:
         call()
     except ModelError as error:
-        if not is_passing(error):
+        if not is_transient(error):
             raise SetupError(explain(error)) from None
-        log.warning("%s is there, but did not answer now (%s)", name, error)
+        log.warning("%s is reachable but did not answer the check call: %s", name, error)

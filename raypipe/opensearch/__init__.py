@@ -1,1 +1,1 @@
-"""Connect to OpenSearch, write in bulk, manage indices, search."""
+"""Write documents to an OpenSearch index and search it."""

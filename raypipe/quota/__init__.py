@@ -1,1 +1,13 @@
-"""Share tokens, requests, calls in flight and money between all workers."""
+"""Share a model's quota and a run's budget between all workers of a cluster.
+
+A worker asks for a `Lease` before each call and settles it afterwards (`protocol`). Without a
+configured quota, `local.LocalQuotaClient` bounds the calls of one process. With a quota, the call
+goes through these layers:
+
+- `actor.RemoteQuotaClient`: the client of a run and its workers; finds or starts the actor.
+- `batch_client.QuotaBatchClient`: one process's requests and settlements, sent in batches.
+- `service.QuotaService`: the actor's event loop; runs and processes register and exchange batches.
+- `broker.Broker`: grants leases in order; plain code on a clock that is passed in.
+- `limits.Limits`: tokens and requests per minute, tokens per day; `rate_estimator` learns the
+  rate that the server accepts, `budget.BudgetGuard` keeps a run within its budget.
+"""

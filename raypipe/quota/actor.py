@@ -1,13 +1,12 @@
-"""The broker as one Ray actor a pool, found by name from every run and worker of a cluster.
+"""The broker as one Ray actor per pool, found by name from every run and worker of a cluster.
 
-The actor is detached, for another run that shares it must not lose it when the run that made it
-ends; it ends by itself when nobody uses it. It is not restarted by Ray: whoever finds it dead makes
-another of the same name, whose buckets are empty, and each process tells that one what it counted.
+The actor is detached: a run that shares it must not lose it when the run that started it ends. It
+ends by itself when it is unused. Ray does not restart it. A process that finds it dead starts a new
+actor of the same name, with empty buckets, and every process sends the new actor its counts.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,51 +16,50 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raypipe.core.errors import BookLeftError, SetupError
 from raypipe.core.options import QuotaOptions
+from raypipe.core.per_process import PerProcess
+from raypipe.core.retry import attempts
 from raypipe.core.stop import StopCheck, never_stopped
-from raypipe.quota.batch_client import TRIES, QuotaBatchClient, ends_again
+from raypipe.quota.batch_client import TRIES, QuotaBatchClient, actor_error
+from raypipe.quota.messages import RunRegistration
 from raypipe.quota.protocol import NAMESPACE, CallOutcome, CallRequest, Lease, Totals
-from raypipe.quota.service import QuotaService, RunRegistration
-from raypipe.quota.sessions import DEAD_S
+from raypipe.quota.service import QuotaService
+from raypipe.quota.sessions import DEAD_AFTER_S
 
 __all__ = ["QuotaActor", "RemoteQuotaClient", "RunRegistration", "broker_for"]
 
-_CONCURRENCY = 10_000  # processes that speak at once
+_MAX_CONCURRENCY = 10_000
+"""Processes that may exchange batches at the same time."""
 
 
 class QuotaActor(QuotaService):
-    """The service, in a process that Ray ends."""
+    """The quota service in a process of Ray."""
 
     def end(self) -> None:
-        """End the process; nobody uses it."""
+        """End the process, because the service is unused."""
         ray.kill(ray.get_runtime_context().current_actor)
 
 
 @dataclass(frozen=True)
 class RemoteQuotaClient:
-    """A pool's quota as a run and its workers see it; pickles to a few bytes.
+    """The quota client of a run and its workers; pickles to a few bytes.
 
     Args:
-        pool: The pool's name.
-        options: The quota, for who makes the actor.
-        joining: What the run brings.
-        node: Id of the driver's node, where the actor runs: it must not go with a worker's node.
-        dead_s: Seconds without a sign of life after which a worker is dead.
+        pool: Name of the pool.
+        options: The quota, for the process that starts the actor.
+        registration: The run.
+        node_id: Id of the driver's node. The actor runs there, so that it does not end with a
+            worker's node.
+        dead_after_s: Seconds without a heartbeat after which a worker is dead.
     """
 
     pool: str
     options: QuotaOptions
-    joining: RunRegistration
-    node: str
-    dead_s: float = DEAD_S
-    _here: QuotaBatchClient = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Make what belongs to this process."""
-        object.__setattr__(self, "_here", QuotaBatchClient(self.joining, self._made))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the settings; threads and handles belong to this process."""
-        return RemoteQuotaClient, (self.pool, self.options, self.joining, self.node, self.dead_s)
+    registration: RunRegistration
+    node_id: str
+    dead_after_s: float = DEAD_AFTER_S
+    _batch_client: PerProcess[QuotaBatchClient] = field(
+        default_factory=PerProcess, init=False, repr=False, compare=False
+    )
 
     def acquire(self, request: CallRequest, stop_check: StopCheck = never_stopped) -> Lease:
         """Wait for permission to make one call.
@@ -71,56 +69,61 @@ class RemoteQuotaClient:
             stop_check: Not asked: `stop` makes the broker end the wait of all workers.
 
         Raises:
-            BookLeftError: The run stops, or the budget holds no such call.
-            SetupError: No such call can ever be made, or the actor cannot be had.
+            BookLeftError: The run stops, or the budget does not cover the call.
+            SetupError: The quota can never hold the call, or the actor cannot be started.
         """
         while True:
-            answer = self._here.ask(request)
+            answer = self._client().acquire(request)
             if isinstance(answer, Lease):
                 return answer
             if answer.kind == "setup":
                 raise SetupError(answer.reason)
-            if answer.kind != "again":
+            if answer.kind != "retry":
                 raise BookLeftError(answer.reason, stops=answer.kind == "budget")
 
-    def settle(self, lease: Lease, spent: CallOutcome) -> None:
-        """Give back what a call did not take; it arrives, or the actor's heir is told of it."""
-        self._here.settle(lease, spent)
+    def settle(self, lease: Lease, outcome: CallOutcome) -> None:
+        """Give back a lease. The outcome reaches the actor or its successor."""
+        self._client().settle(lease, outcome)
 
     def count_cached_calls(self, calls: int) -> None:
         """Count answers that came from the cache."""
-        self._here.count_cached_calls(calls)
+        self._client().count_cached_calls(calls)
 
     def stop(self, reason: str) -> None:
-        """Give the run no more leases; calls that wait for one are left."""
-        self._asked("stop", reason)
+        """Give the run no more leases; waiting calls end with `BookLeftError`."""
+        self._call_actor("stop", reason)
 
     def totals(self) -> Totals:
-        """Return the numbers so far."""
-        totals: Totals = self._asked("totals")
+        """Return the counts so far."""
+        totals: Totals = self._call_actor("totals")
         return totals
 
     def configure(self) -> None:
-        """Let these options hold for all who share the pool.
+        """Apply these options to all runs that share the pool.
 
         Raises:
-            SetupError: The actor cannot be had.
+            SetupError: The actor cannot be started.
         """
-        self._asked("configure", self.options, self.joining.price.burndown)
+        self._call_actor("configure", self.options, self.registration.price.burndown)
 
-    def _asked(self, method: str, *args: Any) -> Any:
-        for attempt in range(TRIES):
-            handle = None
+    def _client(self) -> QuotaBatchClient:
+        return self._batch_client.get(
+            lambda: QuotaBatchClient(self.registration, self._get_or_start_actor)
+        )
+
+    def _call_actor(self, method: str, *args: Any) -> Any:
+        """Call a method of `QuotaService` for this run; start a new actor if it died."""
+        client = self._client()
+        for _ in attempts(tries=TRIES):
+            actor = None
             try:
-                handle = self._here.joined()
-                return ray.get(getattr(handle, method).remote(self.joining.run, *args))
+                actor = client.actor()
+                return ray.get(getattr(actor, method).remote(self.registration.run_id, *args))
             except RayActorError:
-                self._here.forget(handle)
-                time.sleep(0.5 * attempt)
-        raise ends_again(self.pool)
+                client.forget_actor(actor)
+        raise actor_error(self.pool)
 
-    def _made(self) -> Any:
-        """Return the actor's handle, found or made."""
+    def _get_or_start_actor(self) -> Any:
         remote: Any = ray.remote(QuotaActor)
         return remote.options(
             name=f"raypipe-quota:{self.pool}",
@@ -129,26 +132,29 @@ class RemoteQuotaClient:
             lifetime="detached",
             num_cpus=0,
             max_restarts=0,
-            max_concurrency=_CONCURRENCY,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(self.node, soft=False),
-        ).remote(self.options, self.joining.price.burndown, self.dead_s)
+            max_concurrency=_MAX_CONCURRENCY,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(self.node_id, soft=False),
+        ).remote(self.options, self.registration.price.burndown, self.dead_after_s)
 
 
 def broker_for(
-    pool: str, options: QuotaOptions, joining: RunRegistration, dead_s: float = DEAD_S
+    pool: str,
+    options: QuotaOptions,
+    registration: RunRegistration,
+    dead_after_s: float = DEAD_AFTER_S,
 ) -> RemoteQuotaClient:
-    """Return a pool's permits for a run; its actor is found, or made on this node.
+    """Return a run's client of a pool; find the pool's actor, or start it on this node.
 
     Args:
-        pool: The pool's name: account, region, model.
-        options: The quota; from now on it holds for all who share the pool.
-        joining: What the run brings.
-        dead_s: Seconds without a sign of life after which a worker is dead.
+        pool: Name of the pool: account, region and model.
+        options: The quota; it applies from now on to all runs that share the pool.
+        registration: The run.
+        dead_after_s: Seconds without a heartbeat after which a worker is dead.
 
     Raises:
-        SetupError: The actor does not start.
+        SetupError: The actor cannot be started.
     """
-    node = str(ray.get_runtime_context().get_node_id())
-    permits = RemoteQuotaClient(pool, options, joining, node, dead_s)
-    permits.configure()
-    return permits
+    node_id = str(ray.get_runtime_context().get_node_id())
+    client = RemoteQuotaClient(pool, options, registration, node_id, dead_after_s)
+    client.configure()
+    return client

@@ -1,7 +1,7 @@
-"""What one process and the quota's actor say to each other: in batches, a few times a second.
+"""The connection of one process to the quota's actor: batches, a few times a second.
 
-A message to an actor costs both ends a millisecond or two. Hundreds of calls in flight would cost
-a core if each asked and settled by itself.
+A message to an actor costs both ends a millisecond or two. With hundreds of calls in flight, a
+message per lease and settlement would cost a core.
 """
 
 from __future__ import annotations
@@ -19,225 +19,252 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from raypipe.core.errors import SetupError
-from raypipe.quota.broker import Refusal
+from raypipe.core.retry import attempts
+from raypipe.quota.messages import Batch, Reply, RunRegistration, Settlement
 from raypipe.quota.protocol import CallOutcome, CallRequest, Lease
-from raypipe.quota.service import Batch, Reply, RunRegistration, Settled
 from raypipe.quota.sessions import CallTally, cost_of
+from raypipe.quota.waiting_calls import Refusal
 
 log = logging.getLogger(__name__)
 
-PING_S = 2.0
-"""Between two signs of life of a worker that holds leases; see `clients.DOUBT_S`."""
+HEARTBEAT_S = 2.0
+"""Seconds between two heartbeats of a process that holds leases; `sessions.DOUBT_AFTER_S` is
+longer."""
 TRIES = 4
-"""How often an actor is looked for, or made anew, before the run is given up."""
-_LEAST = 0.2
-"""Share of the pause that is kept even where somebody waits for a word."""
-_IDLE_S = 10.0  # after which the thread ends
+"""How often to look for the actor, or to start a new one, before the run is given up."""
+_PAUSE_AFTER_FAILURE_S = 2.0
+_MIN_PAUSE_SHARE = 0.2
+"""Share of the pause between two batches that is kept even if a call waits for a lease."""
+_IDLE_S = 10.0
+"""The thread ends after this many seconds without anything to send."""
 
 
 @dataclass(eq=False)
-class _Ask:
-    """A call that waits for its lease."""
+class _WaitingThread:
+    """A thread that waits for the lease of its call."""
 
-    need: CallRequest
-    answered: threading.Event = field(default_factory=threading.Event)
+    request: CallRequest
+    is_answered: threading.Event = field(default_factory=threading.Event)
     answer: Lease | Refusal | SetupError | None = None
 
-    def end(self, answer: Lease | Refusal | SetupError) -> None:
+    def set_answer(self, answer: Lease | Refusal | SetupError) -> None:
+        """Wake the thread with an answer."""
         self.answer = answer
-        self.answered.set()
+        self.is_answered.set()
 
 
 class QuotaBatchClient:
-    """What of the permits belongs to this process: the handle, its leases, what it counted.
+    """What a process knows of a pool: the actor's handle, its leases and its counts.
 
-    One thread speaks with the actor; each batch is sent until it is known to have arrived. A new
-    actor is told what the process counted, not what was said to the one before: each learns of
-    each lease in exactly one of the two ways.
+    One thread exchanges batches with the actor. A batch is sent again until it is known to have
+    arrived. A new actor gets the process's counts instead of the batches that the old actor got, so
+    that each actor learns of every lease in exactly one of the two ways.
 
     Args:
-        joining: The run.
-        make: Finds or makes the actor.
+        registration: The run.
+        get_or_start_actor: Finds the actor by its name or starts it; returns its handle.
     """
 
-    def __init__(self, joining: RunRegistration, make: Callable[[], Any]) -> None:
-        # Two of a process, unpickled twice, are two to the actor: each counts its own batches.
+    def __init__(
+        self, registration: RunRegistration, get_or_start_actor: Callable[[], Any]
+    ) -> None:
+        # Two clients in one process, unpickled twice, number their batches separately, so they
+        # need different names.
         self._name = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
-        self._joining = joining
-        self._make = make
+        self._registration = registration
+        self._get_or_start_actor = get_or_start_actor
         self._lock = threading.RLock()
         self._news = threading.Condition(self._lock)
-        self._joins = threading.Lock()
-        self._handle: Any = None
-        self._life = 0
+        self._registering = threading.Lock()
+        self._actor: Any = None
+        self._epoch = 0
         self._tally = CallTally()
-        self._held: dict[int, CallRequest] = {}
-        self._asks: dict[int, _Ask] = {}
-        self._last_ask = 0
-        self._fresh: list[int] = []  # asks that the actor has not heard of
-        self._settled: list[Settled] = []
-        self._saved = 0
+        self._held: dict[int, CallRequest] = {}  # by number of the lease
+        self._waiting: dict[int, _WaitingThread] = {}  # by number of the request
+        self._last_request = 0
+        self._unsent: list[int] = []  # requests that are in no batch yet
+        self._settlements: list[Settlement] = []
+        self._cached_calls = 0
         self._batch: Batch | None = None  # sent, and not known to have arrived
-        self._batches = 0
-        self._talks = False
-        self._hands_on = False
+        self._last_batch = 0
+        self._has_sender = False
+        self._may_reuse_leases = False
 
-    def ask(self, need: CallRequest) -> Lease | Refusal:
-        """Wait for a lease, or for why there is none.
+    def acquire(self, request: CallRequest) -> Lease | Refusal:
+        """Wait for a lease or a refusal.
 
         Raises:
-            SetupError: The actor cannot be had.
+            SetupError: The actor cannot be started.
         """
-        ask = _Ask(need)
+        thread = _WaitingThread(request)
         with self._lock:
-            self._last_ask += 1
-            self._asks[self._last_ask] = ask
-            self._fresh.append(self._last_ask)
-            self._speak()
-        ask.answered.wait()
-        assert ask.answer is not None
-        if isinstance(ask.answer, SetupError):
-            raise ask.answer
-        return ask.answer
+            self._last_request += 1
+            self._waiting[self._last_request] = thread
+            self._unsent.append(self._last_request)
+            self._notify_sender()
+        thread.is_answered.wait()
+        assert thread.answer is not None
+        if isinstance(thread.answer, SetupError):
+            raise thread.answer
+        return thread.answer
 
-    def settle(self, lease: Lease, spent: CallOutcome) -> None:
-        """Count what a call came to, and tell it."""
+    def settle(self, lease: Lease, outcome: CallOutcome) -> None:
+        """Count the outcome of a call and report it."""
         with self._lock:
-            need = self._held.pop(lease.number)
-            self._tally.count(spent, cost_of(self._joining.price, need, spent))
-            handed_to = None if spent.throttled else self._hand_on(lease)
-            self._settled.append(Settled(lease.number, need, spent, handed_to))
-            self._speak()
+            request = self._held.pop(lease.number)
+            self._tally.add(outcome, cost_of(self._registration.price, request, outcome))
+            reused_by = None if outcome.throttled else self._reuse(lease)
+            self._settlements.append(Settlement(lease.number, request, outcome, reused_by))
+            self._notify_sender()
 
-    def _hand_on(self, lease: Lease) -> tuple[int, CallRequest] | None:
-        """Give a lease to the call that waits longest; returns its number and need, if any does."""
-        if not (self._hands_on and self._asks and lease.number > self._life):
+    def _reuse(self, lease: Lease) -> tuple[int, CallRequest] | None:
+        """Give a lease to the call that waits longest; return its number and request, if any."""
+        if not (self._may_reuse_leases and self._waiting and lease.number > self._epoch):
             return None
-        number = next(iter(self._asks))
-        ask = self._asks.pop(number)
-        if number in self._fresh:
-            self._fresh.remove(number)
-        self._held[lease.number] = ask.need
-        ask.end(lease)
-        return number, ask.need
+        number = next(iter(self._waiting))
+        thread = self._waiting.pop(number)
+        if number in self._unsent:
+            self._unsent.remove(number)
+        self._held[lease.number] = thread.request
+        thread.set_answer(lease)
+        return number, thread.request
 
     def count_cached_calls(self, calls: int) -> None:
-        """Count answers from the cache, and tell it."""
+        """Count answers from the cache and report them."""
         with self._lock:
             self._tally.counts["cached_calls"] += calls
-            self._saved += calls
-            self._speak()
+            self._cached_calls += calls
+            self._notify_sender()
 
-    def joined(self) -> Any:
-        """Return the handle of an actor that knows this process.
+    def actor(self) -> Any:
+        """Return the handle of the actor, with which this process is registered.
 
         Raises:
-            RayActorError: It died meanwhile.
+            RayActorError: The actor died meanwhile.
         """
-        with self._joins:
-            if self._handle is None:
-                handle = self._make()
-                with self._lock:  # nothing is counted between the count and its telling
-                    life = ray.get(handle.join.remote(self._joining, self._tally, self._life))
-                    if life != self._life:
-                        self._batch, self._settled, self._saved = None, [], 0
-                        self._fresh = list(self._asks)
-                        self._hands_on = False
-                    self._handle, self._life = handle, life
-            return self._handle
+        with self._registering:
+            if self._actor is None:
+                actor = self._get_or_start_actor()
+                with self._lock:  # nothing may be counted while the counts are on their way
+                    epoch = ray.get(
+                        actor.register.remote(self._registration, self._tally, self._epoch)
+                    )
+                    if epoch != self._epoch:
+                        self._batch, self._settlements, self._cached_calls = None, [], 0
+                        self._unsent = list(self._waiting)
+                        self._may_reuse_leases = False
+                    self._actor, self._epoch = actor, epoch
+            return self._actor
 
-    def forget(self, handle: Any) -> None:
+    def forget_actor(self, actor: Any) -> None:
         """Look for the actor again the next time."""
         with self._lock:
-            if self._handle is handle:
-                self._handle = None
+            if self._actor is actor:
+                self._actor = None
 
-    def _speak(self) -> None:
-        if not self._talks:
-            self._talks = True
-            threading.Thread(target=self._talk, name="quota", daemon=True).start()
+    def _notify_sender(self) -> None:
+        if not self._has_sender:
+            self._has_sender = True
+            threading.Thread(target=self._exchange_batches, name="quota", daemon=True).start()
         self._news.notify()
 
-    def _talk(self) -> None:
-        failed = 0
-        while self._anything():
-            pause_s = 0.5 * failed
-            try:
-                pause_s = self._exchange()
-                failed = 0
-            except Exception as error:
-                failed += 1
-                if not ray.is_initialized():
-                    return  # the process ends
-                log.warning("the quota's actor cannot be reached (%s); trying again", error)
-                if failed >= TRIES:
-                    self._give_up()
-            time.sleep(pause_s * _LEAST)
+    def _exchange_batches(self) -> None:
+        while self._wait_for_news():
+            pause_s = self._exchange_with_retries()
+            if pause_s is None:
+                return
+            time.sleep(pause_s * _MIN_PAUSE_SHARE)
             with self._lock:
-                self._news.wait_for(self._is_urgent, pause_s * (1 - _LEAST))
+                self._news.wait_for(self._is_urgent, pause_s * (1 - _MIN_PAUSE_SHARE))
 
     def _is_urgent(self) -> bool:
-        """Whether somebody waits for what there is to say: a call, or a lease that is free."""
-        return bool(self._fresh) or any(one.handed_to is None for one in self._settled)
+        """Return whether a call waits for the next batch: for a lease, or for a freed one."""
+        return bool(self._unsent) or any(
+            settlement.reused_by is None for settlement in self._settlements
+        )
 
-    def _anything(self) -> bool:
-        """Wait until there is something to say; without that the thread ends."""
+    def _wait_for_news(self) -> bool:
+        """Wait until there is something to send; return False if the thread should end."""
         with self._lock:
-            since = time.monotonic()
-            while not (self._asks or self._settled or self._saved or self._batch):
+            idle_since = time.monotonic()
+            while not (self._waiting or self._settlements or self._cached_calls or self._batch):
                 if self._held:
-                    # A sign of life is something to say, too.
-                    return self._news.wait(PING_S) or True
-                if time.monotonic() - since >= _IDLE_S:
-                    self._talks = False
+                    # After a while, a heartbeat has to be sent.
+                    return self._news.wait(HEARTBEAT_S) or True
+                if time.monotonic() - idle_since >= _IDLE_S:
+                    self._has_sender = False
                     return False
                 self._news.wait(_IDLE_S)
             return True
 
+    def _exchange_with_retries(self) -> float | None:
+        """Exchange a batch; return the pause in seconds, or None if the process ends."""
+        for attempt in attempts(tries=TRIES):
+            try:
+                return self._exchange()
+            except Exception as error:
+                if not ray.is_initialized():
+                    return None
+                log.warning(
+                    "the quota actor of run %s does not answer (try %d of %d): %s",
+                    self._registration.run_id,
+                    attempt.number,
+                    TRIES,
+                    error,
+                )
+        self._fail_waiting_calls()
+        return _PAUSE_AFTER_FAILURE_S
+
     def _exchange(self) -> float:
-        """Say what there is to say and take the answers; returns seconds until the next time."""
-        handle = self.joined()
+        """Send the pending batch, apply the reply, return the delay until the next exchange."""
+        actor = self.actor()
         with self._lock:
-            batch = self._batch = self._batch or self._taken()
+            batch = self._batch = self._batch or self._next_batch()
         try:
-            said = handle.exchange.remote(self._joining.run, self._name, batch)
-            reply: Reply = ray.get(said)
+            reply: Reply = ray.get(
+                actor.exchange.remote(self._registration.run_id, self._name, batch)
+            )
         except (RayActorError, ActorUnavailableError):
-            self.forget(handle)
+            self.forget_actor(actor)
             raise
         with self._lock:
             self._batch = None
-            self._hands_on = reply.hands_on
+            self._may_reuse_leases = reply.may_reuse_leases
             for number, answer in reply.answers.items():
-                self._take(number, answer)
+                self._receive(number, answer)
             return reply.pause_s
 
-    def _take(self, number: int, answer: Lease | Refusal) -> None:
-        ask = self._asks.pop(number, None)
-        if ask is not None:
+    def _receive(self, number: int, answer: Lease | Refusal) -> None:
+        thread = self._waiting.pop(number, None)
+        if thread is not None:
             if isinstance(answer, Lease):
-                self._held[answer.number] = ask.need
-            ask.end(answer)
-        elif isinstance(answer, Lease):  # another's was handed to it meanwhile
-            self._settled.append(Settled(answer.number, CallRequest(0, 0), CallOutcome()))
+                self._held[answer.number] = thread.request
+            thread.set_answer(answer)
+        elif isinstance(answer, Lease):  # the call has got a reused lease meanwhile
+            unused = Settlement(answer.number, CallRequest(0, 0), CallOutcome())
+            self._settlements.append(unused)
 
-    def _taken(self) -> Batch:
-        self._batches += 1
-        asks = {number: self._asks[number].need for number in self._fresh}
-        batch = Batch(self._batches, asks, self._settled, self._saved)
-        self._fresh, self._settled, self._saved = [], [], 0
+    def _next_batch(self) -> Batch:
+        self._last_batch += 1
+        requests = {number: self._waiting[number].request for number in self._unsent}
+        batch = Batch(self._last_batch, requests, self._settlements, self._cached_calls)
+        self._unsent, self._settlements, self._cached_calls = [], [], 0
         return batch
 
-    def _give_up(self) -> None:
+    def _fail_waiting_calls(self) -> None:
         with self._lock:
-            for ask in self._asks.values():
-                ask.end(ends_again(f"run {self._joining.run}"))
-            self._asks, self._fresh = {}, []
+            for thread in self._waiting.values():
+                thread.set_answer(actor_error(f"run {self._registration.run_id}"))
+            self._waiting, self._unsent = {}, []
 
 
-def ends_again(whose: str) -> SetupError:
-    """Return the line about an actor that cannot be had."""
+def actor_error(owner: str) -> SetupError:
+    """Return the error of an actor that cannot be kept running.
+
+    Args:
+        owner: Name of the pool or the run whose quota the actor keeps.
+    """
     return SetupError(
-        f"the actor that keeps the quota of {whose} ends again and again; look at its log on Ray's "
-        "dashboard, then run again"
+        f"the actor that keeps the quota of {owner} died {TRIES} times in a row; read its log on "
+        "the Ray dashboard, then run again"
     )

@@ -1,12 +1,11 @@
-"""Grants leases of one pool: first come, first served, and calls that were refused before first.
+"""Grant the leases of one pool: first come, first served, but refused calls come first.
 
-Plain code on a clock that is handed in; nothing here sleeps. Whoever owns a broker calls `turn`
-after whatever happened to it, and again when `turn` says.
+Plain code on a clock that is passed in; nothing here sleeps. The owner of a broker calls
+`grant_waiting` after each event, and again after the seconds that it returns.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
@@ -16,45 +15,31 @@ from raypipe.core.options import QuotaOptions
 from raypipe.quota.limits import Limits
 from raypipe.quota.protocol import CallOutcome, CallRequest, Lease, Totals
 from raypipe.quota.reservation import check_call_fits
-from raypipe.quota.sessions import DEAD_S, RunAccount, Workers
+from raypipe.quota.sessions import DEAD_AFTER_S, UNKNOWN, RunAccount, Workers
+from raypipe.quota.waiting_calls import Refusal, WaitingCall, WaitingCalls
 
-LEAST_WAIT_S = 0.001
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why there is no lease.
-
-    Args:
-        kind: `left` (the run stops), `budget` (nothing else fits either), `setup` (no such call
-            can ever be made), `again` (the worker was taken for dead: it asks once more).
-        reason: For a person.
-    """
-
-    kind: str
-    reason: str
-
-
-Give = Callable[["Lease | Refusal"], None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Waiter:
-    """A call that waits for its lease."""
-
-    client: RunAccount
-    worker: str
-    need: CallRequest
-    give: Give
+MIN_WAIT_S = 0.001
+"""A clock may not resolve a shorter wait."""
 
 
 @dataclass(slots=True)
-class _Held:
-    client: RunAccount
+class _HeldLease:
+    """A lease that is not settled yet.
+
+    Args:
+        account: The account that pays.
+        worker: The process that makes the call.
+        request: The most that the call can take.
+        reserved: Quota tokens that the call was charged.
+        granted_at: Monotonic seconds.
+        given_up: Whether the worker died, and the call counts as spent.
+    """
+
+    account: RunAccount
     worker: str
-    need: CallRequest
+    request: CallRequest
     reserved: float
-    at: float
+    granted_at: float
     given_up: bool = False
 
 
@@ -63,11 +48,11 @@ class Broker:
 
     Args:
         options: The quota.
-        burndown: Quota tokens that one output token costs.
-        now: Seconds, monotonic.
-        dead_s: Seconds without a sign of life after which a worker is dead.
-        last_lease: Leases are numbered from here on, so that those of a broker that is no more
-            are not mistaken for new ones.
+        burndown: Quota tokens per output token.
+        now: Monotonic seconds.
+        dead_after_s: Seconds without a heartbeat after which a worker is dead.
+        last_lease: Number before the first lease, so that leases of an earlier broker are not
+            mistaken for leases of this one.
     """
 
     def __init__(
@@ -75,217 +60,226 @@ class Broker:
         options: QuotaOptions,
         burndown: float,
         now: float,
-        dead_s: float = DEAD_S,
+        dead_after_s: float = DEAD_AFTER_S,
         last_lease: int = 0,
     ) -> None:
         self._options, self._burndown = options, burndown
         self._limits = Limits(options, burndown, now)
-        self._first: deque[Waiter] = deque()
-        self._queue: deque[Waiter] = deque()
-        self._held: dict[int, _Held] = {}
-        self._workers = Workers(dead_s)
+        self._waiting = WaitingCalls()
+        self._held: dict[int, _HeldLease] = {}
+        self._workers = Workers(dead_after_s)
         self._in_flight = 0
-        self._number = last_lease
-        self.paused = ""  # why nothing goes on today
+        self._last_number = last_lease
+        self._pause_reason = ""
 
     @property
-    def idle(self) -> bool:
-        """Whether no call waits or is in flight."""
-        return not (self._first or self._queue or self._in_flight)
+    def is_idle(self) -> bool:
+        """Return whether no call waits or is in flight."""
+        return not (self._waiting or self._in_flight)
 
     @property
-    def workers(self) -> int:
-        """How many processes have something to do."""
+    def busy_workers(self) -> int:
+        """Return the number of processes that hold leases or wait for them."""
         return len(self._workers)
 
     def configure(self, options: QuotaOptions, burndown: float, now: float) -> None:
-        """Go on with another quota, with empty buckets; the same changes nothing."""
+        """Continue with another quota and empty buckets; equal options change nothing."""
         if (options, burndown) != (self._options, self._burndown):
             self._options, self._burndown = options, burndown
             self._limits = Limits(options, burndown, now)
 
-    def ask(
-        self, client: RunAccount, worker: str, need: CallRequest, give: Give, now: float
-    ) -> Waiter | None:
-        """Put a call in the queue.
+    def request_lease(
+        self,
+        account: RunAccount,
+        worker: str,
+        request: CallRequest,
+        reply: Callable[[Lease | Refusal], None],
+        now: float,
+    ) -> WaitingCall | None:
+        """Add a call to the queue.
 
         Args:
-            client: The run that pays.
-            worker: The process that calls.
-            need: What it may take.
-            give: Gets the lease or the refusal, in this call or in a later `turn`.
-            now: Seconds.
+            account: The account that pays.
+            worker: The process that makes the call.
+            request: The most that the call can take.
+            reply: Called with the lease or the refusal, now or in a later `grant_waiting`.
+            now: Monotonic seconds.
 
         Returns:
-            What waits, for `settle`; None = it has its refusal.
+            The waiting call, or None if it was refused at once.
         """
-        if client.stop:
-            give(Refusal("left", client.stop))
+        if account.stop_reason:
+            reply(Refusal("stopped", account.stop_reason))
             return None
         try:
-            check_call_fits(self._options, need)
+            check_call_fits(self._options, request)
         except SetupError as error:
-            give(Refusal("setup", str(error)))
+            reply(Refusal("setup", str(error)))
             return None
-        self._workers.seen(worker, now)
-        self._workers.busy(worker, 1)
-        waiter = Waiter(client, worker, need, give)
-        (self._first if need.is_retry else self._queue).append(waiter)
-        return waiter
+        self._workers.record_heartbeat(worker, now)
+        self._workers.add_busy(worker, 1)
+        call = WaitingCall(account, worker, request, reply)
+        self._waiting.add(call)
+        return call
 
-    def may_hand_on(self, client: RunAccount, worker: str, now: float) -> bool:
-        """Whether a worker may give what it settles to its own next call, without asking.
+    def may_reuse_leases(self, account: RunAccount, worker: str, now: float) -> bool:
+        """Return whether a worker may pass a lease that it settles to its own next call.
 
-        Where calls in flight are what limits, a lease that goes to and fro is time in which a
-        call less is in flight. A worker with more than its share gives back.
+        If only the calls in flight limit the rate, the way of a lease to the broker and back is
+        time with a call less in flight. A worker with more than its share has to give leases back.
         """
-        share = -(-self._options.max_in_flight // max(1, self.workers))
+        share = -(-self._options.max_in_flight // max(1, self.busy_workers))
         return (
             self._limits.has_plenty(now)
-            and not (client.stop or client.purse.bounded)
+            and not (account.stop_reason or account.budget.has_limit)
             and self._in_flight <= self._options.max_in_flight
-            and self._workers.held(worker) <= share
+            and self._workers.leases(worker) <= share
         )
 
-    def handed_on(
-        self, number: int, spent: CallOutcome, need: CallRequest, waiter: Waiter | None, now: float
+    def reuse_lease(
+        self,
+        number: int,
+        outcome: CallOutcome,
+        next_request: CallRequest,
+        next_call: WaitingCall | None,
+        now: float,
     ) -> None:
-        """Note that a worker settled a lease and gave it to another of its calls.
+        """Note that a worker settled a lease and passed it to another of its calls.
 
         Args:
-            number: The lease's, before and after.
-            spent: What became of the call before.
-            need: What the next one may take.
-            waiter: The next one, if it waits here.
-            now: Seconds.
+            number: Number of the lease, before and after.
+            outcome: Outcome of the settled call.
+            next_request: The most that the next call can take.
+            next_call: The next call, if it waits here.
+            now: Monotonic seconds.
         """
         held = self._held.get(number)
-        if not self.settle(number, spent, now):
+        if held is None or not self.settle(number, outcome, now):
             return
-        assert held is not None
-        if waiter is not None and waiter in (self._first if waiter.need.is_retry else self._queue):
-            self._withdraw(waiter)
-        reserved = self._limits.reserved(need)
-        self._hold(number, _Held(held.client, held.worker, need, reserved, now))
+        if next_call is not None and next_call in self._waiting:
+            self._remove(next_call)
+        reserved = self._limits.reserved_tokens(next_request)
+        self._hold(number, _HeldLease(held.account, held.worker, next_request, reserved, now))
 
-    def settle(self, number: int, spent: CallOutcome, now: float) -> bool:
+    def settle(self, number: int, outcome: CallOutcome, now: float) -> bool:
         """Take a lease back.
 
         Returns:
-            Whether the lease is known; one of before a restart is not.
+            Whether the lease is known; a lease from before a restart is not.
         """
         held = self._held.pop(number, None)
         if held is None:
             return False
-        client, worst = held.client, held.client.worst(held.need)
-        if held.given_up:  # the worker lives after all
-            client.tally.count(CallOutcome(unknown=True), worst, -1)
-            client.purse.correct(worst, client.cost(held.need, spent))
+        account, cost = held.account, held.account.cost(held.request, outcome)
+        if held.given_up:  # the worker is alive after all
+            max_cost = account.max_cost(held.request)
+            account.tally.subtract(UNKNOWN, max_cost)
+            account.budget.correct(max_cost, cost)
         else:
-            self._workers.seen(held.worker, now)
-            self._workers.hold(held.worker, -1)
-            self._end(held, spent)
-        client.tally.count(spent, client.cost(held.need, spent))
-        self._limits.settle(held.need, held.reserved, held.at, spent, now)
+            self._workers.record_heartbeat(held.worker, now)
+            self._workers.add_leases(held.worker, -1)
+            self._end(held, outcome)
+        account.tally.add(outcome, cost)
+        self._limits.settle(held.request, held.reserved, held.granted_at, outcome, now)
         return True
 
-    def seen(self, worker: str, now: float) -> None:
-        """Note a sign of life of a worker."""
-        self._workers.seen(worker, now)
+    def record_heartbeat(self, worker: str, now: float) -> None:
+        """Record a heartbeat of a worker."""
+        self._workers.record_heartbeat(worker, now)
 
-    def stop(self, client: RunAccount, reason: str) -> None:
-        """Give a run no more leases; the first reason stays."""
-        client.stop = client.stop or reason
-        for waiter in [*self._first, *self._queue]:
-            if waiter.client is client:
-                self._answer(waiter, Refusal("left", client.stop))
+    def stop(self, account: RunAccount, reason: str) -> None:
+        """Give a run no more leases; the first reason is kept."""
+        account.stop_reason = account.stop_reason or reason
+        for call in self._waiting:
+            if call.account is account:
+                self._reply(call, Refusal("stopped", account.stop_reason))
 
-    def totals(self, client: RunAccount) -> Totals:
-        """Return a run's numbers with this pool."""
+    def totals(self, account: RunAccount) -> Totals:
+        """Return the counts of a run's calls to this pool."""
         return Totals(
-            **client.tally.counts,
-            usd=client.tally.usd,
-            in_flight=client.in_flight,
+            **account.tally.counts,
+            usd=account.tally.usd,
+            in_flight=account.in_flight,
             tokens_per_minute=self._limits.tokens_per_minute,
-            paused=self.paused,
+            paused=self._pause_reason,
         )
 
-    def turn(self, now: float) -> float:
-        """Grant what can be granted.
+    def grant_waiting(self, now: float) -> float:
+        """Grant every lease that can be granted.
 
         Returns:
-            Seconds until it has to be called again; infinite = not before something happens.
+            Seconds after which to call this again; infinite if only an event can change anything.
         """
-        self._bury(now)
-        waits = self._grant(now)
+        self._give_up_dead_workers(now)
+        wait_s = self._grant(now)
         self._refuse_unaffordable()
-        # A clock may not resolve less than this.
-        return max(LEAST_WAIT_S, min([waits, *self._workers.next_death_s(now)]))
+        return max(MIN_WAIT_S, min([wait_s, *self._workers.seconds_to_death(now)]))
 
     def _grant(self, now: float) -> float:
-        self.paused = ""
-        for waiter in [*self._first, *self._queue]:
+        self._pause_reason = ""
+        for call in self._waiting:
             if self._in_flight >= self._options.max_in_flight:
                 break
-            if not self._workers.lives(waiter.worker, now) or not self._affordable(waiter):
+            if not self._workers.is_alive(call.worker, now) or not _is_affordable(call):
                 continue
-            reserved = self._limits.reserved(waiter.need)
-            if (wait := self._limits.lacking_s(reserved, now)) > 0:
-                self.paused = self._limits.paused(reserved, now)
-                return wait
-            self._lease(waiter, reserved, now)
-        self._limits.idle(now)
+            reserved = self._limits.reserved_tokens(call.request)
+            if (wait_s := self._limits.wait_s(reserved, now)) > 0:
+                self._pause_reason = self._limits.pause_reason(reserved, now)
+                return wait_s
+            self._last_number += 1
+            held = _HeldLease(call.account, call.worker, call.request, reserved, now)
+            self._hold(self._last_number, held)
+            self._reply(call, Lease(self._last_number))
+        self._limits.note_no_waiting_calls(now)
         return inf
 
-    def _lease(self, waiter: Waiter, reserved: float, now: float) -> None:
-        self._number += 1
-        self._hold(self._number, _Held(waiter.client, waiter.worker, waiter.need, reserved, now))
-        self._answer(waiter, Lease(self._number))
-
-    def _hold(self, number: int, held: _Held) -> None:
-        self._limits.take(held.need, held.reserved, held.at)
-        held.client.purse.hold(held.client.worst(held.need))
-        held.client.in_flight += 1
+    def _hold(self, number: int, held: _HeldLease) -> None:
+        self._limits.charge(held.request, held.reserved, held.granted_at)
+        held.account.budget.reserve(held.account.max_cost(held.request))
+        held.account.in_flight += 1
         self._in_flight += 1
         self._held[number] = held
-        self._workers.seen(held.worker, held.at)
-        self._workers.hold(held.worker, 1)
-
-    def _affordable(self, waiter: Waiter) -> bool:
-        return waiter.client.purse.fits(waiter.client.worst(waiter.need))
+        self._workers.record_heartbeat(held.worker, held.granted_at)
+        self._workers.add_leases(held.worker, 1)
 
     def _refuse_unaffordable(self) -> None:
-        """Refuse calls that no call in flight can make room for."""
-        for waiter in [*self._first, *self._queue]:
-            if not waiter.client.purse.waits and not self._affordable(waiter):
-                reason = waiter.client.purse.used_up(waiter.client.worst(waiter.need))
-                self._answer(waiter, Refusal("budget", reason))
+        """Refuse calls for which no call in flight can make room in the budget."""
+        for call in self._waiting:
+            budget = call.account.budget
+            if not budget.has_calls_in_flight and not _is_affordable(call):
+                reason = budget.explain_refusal(call.account.max_cost(call.request))
+                self._reply(call, Refusal("budget", reason))
 
-    def _bury(self, now: float) -> None:
-        """Settle what dead workers held as spent: their requests may have been answered."""
-        dead = set(self._workers.dead(now))
+    def _give_up_dead_workers(self, now: float) -> None:
+        """Count the calls of dead workers as spent: the server may have answered them."""
+        dead = set(self._workers.remove_dead(now))
         if not dead:
             return
         for held in self._held.values():
             if held.worker in dead and not held.given_up:
                 held.given_up = True
-                self._end(held, CallOutcome(unknown=True))
-                held.client.tally.count(CallOutcome(unknown=True), held.client.worst(held.need))
-        for waiter in [*self._first, *self._queue]:
-            if waiter.worker in dead:
-                self._answer(waiter, Refusal("again", "no sign of life for too long"))
+                self._end(held, UNKNOWN)
+                held.account.tally.add(UNKNOWN, held.account.max_cost(held.request))
+        for call in self._waiting:
+            if call.worker in dead:
+                self._reply(call, Refusal("retry", "the worker sent no heartbeat for too long"))
 
-    def _end(self, held: _Held, spent: CallOutcome) -> None:
-        client = held.client
-        client.purse.settle(client.worst(held.need), client.cost(held.need, spent))
-        self._limits.ended(held.need, held.reserved)
-        client.in_flight -= 1
+    def _end(self, held: _HeldLease, outcome: CallOutcome) -> None:
+        account = held.account
+        cost = account.cost(held.request, outcome)
+        account.budget.settle(account.max_cost(held.request), cost)
+        self._limits.end(held.request, held.reserved)
+        account.in_flight -= 1
         self._in_flight -= 1
 
-    def _answer(self, waiter: Waiter, answer: Lease | Refusal) -> None:
-        self._withdraw(waiter)
-        waiter.give(answer)
+    def _reply(self, call: WaitingCall, answer: Lease | Refusal) -> None:
+        self._remove(call)
+        call.reply(answer)
 
-    def _withdraw(self, waiter: Waiter) -> None:
-        (self._first if waiter.need.is_retry else self._queue).remove(waiter)
-        self._workers.busy(waiter.worker, -1)
+    def _remove(self, call: WaitingCall) -> None:
+        self._waiting.remove(call)
+        self._workers.add_busy(call.worker, -1)
+
+
+def _is_affordable(call: WaitingCall) -> bool:
+    return call.account.budget.fits(call.account.max_cost(call.request))

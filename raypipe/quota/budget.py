@@ -1,4 +1,4 @@
-"""What a run may still spend, and what it spent: charged at the worst case, settled to the real."""
+"""Keep a run within its budget: charge each call at its maximum, then settle its actual cost."""
 
 from __future__ import annotations
 
@@ -9,78 +9,78 @@ from raypipe.core.options import BudgetOptions
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Dollars and tokens, input and output together."""
+    """Dollars and tokens; input and output tokens together."""
 
     usd: float = 0.0
     tokens: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        """Add up."""
+        """Return the sum of both."""
         return Cost(self.usd + other.usd, self.tokens + other.tokens)
 
     def __sub__(self, other: Cost) -> Cost:
-        """Take away."""
+        """Return the difference."""
         return Cost(self.usd - other.usd, self.tokens - other.tokens)
 
 
 class BudgetGuard:
-    """The budget of one run, whatever models it calls.
+    """The budget of one run, for all calls that are charged to it.
 
     Args:
         budget: The limits.
-        already: What was spent before and counts.
+        already_spent: Cost from before that counts against the budget.
     """
 
-    def __init__(self, budget: BudgetOptions, already: Cost) -> None:
+    def __init__(self, budget: BudgetOptions, already_spent: Cost) -> None:
         self._budget = budget
-        self._spent = already
-        self._held = Cost()
-        self._calls = 0
+        self._spent = already_spent
+        self._reserved = Cost()
+        self._calls_in_flight = 0
 
     @property
-    def bounded(self) -> bool:
-        """Whether there is any limit."""
+    def has_limit(self) -> bool:
+        """Return whether the budget limits anything."""
         return (self._budget.max_usd, self._budget.max_tokens) != (None, None)
 
     @property
-    def waits(self) -> bool:
-        """Whether calls are in flight that may give some back."""
-        return self._calls > 0
+    def has_calls_in_flight(self) -> bool:
+        """Return whether calls are in flight that may return a part of their reservation."""
+        return self._calls_in_flight > 0
 
-    def fits(self, worst: Cost) -> bool:
-        """Whether a call fits, if all that are in flight take the most they can."""
-        usd, tokens = self._budget.max_usd, self._budget.max_tokens
-        total = self._spent + self._held + worst
-        # Sums of many small fractions of a cent must not refuse what fits exactly.
-        return (usd is None or total.usd <= usd + 1e-9) and (
-            tokens is None or total.tokens <= tokens
+    def fits(self, max_cost: Cost) -> bool:
+        """Return whether a call fits if all calls in flight cost their maximum."""
+        max_usd, max_tokens = self._budget.max_usd, self._budget.max_tokens
+        total = self._spent + self._reserved + max_cost
+        # The rounding of sums of many small fractions of a cent must not refuse an exact fit.
+        return (max_usd is None or total.usd <= max_usd + 1e-9) and (
+            max_tokens is None or total.tokens <= max_tokens
         )
 
-    def hold(self, worst: Cost) -> None:
-        """Charge a call at the worst case."""
-        self._held += worst
-        self._calls += 1
+    def reserve(self, max_cost: Cost) -> None:
+        """Charge a call that begins at its maximum cost."""
+        self._reserved += max_cost
+        self._calls_in_flight += 1
 
-    def settle(self, worst: Cost, real: Cost) -> None:
-        """Charge what the call really took."""
-        self._held -= worst
-        self._calls -= 1
-        self._spent += real
+    def settle(self, max_cost: Cost, actual: Cost) -> None:
+        """Replace the reservation of a finished call by its actual cost."""
+        self._reserved -= max_cost
+        self._calls_in_flight -= 1
+        self._spent += actual
 
-    def correct(self, assumed: Cost, real: Cost) -> None:
-        """Charge what a call really took that had been given up as spent."""
-        self._spent += real - assumed
+    def correct(self, assumed: Cost, actual: Cost) -> None:
+        """Replace a cost that was assumed for a call by its actual cost."""
+        self._spent += actual - assumed
 
-    def used_up(self, worst: Cost) -> str:
-        """Say for a person that no such call fits."""
-        usd, tokens = self._budget.max_usd, self._budget.max_tokens
+    def explain_refusal(self, max_cost: Cost) -> str:
+        """Return the message about a call that does not fit."""
+        max_usd, max_tokens = self._budget.max_usd, self._budget.max_tokens
         spent = self._spent
-        if usd is not None and spent.usd + worst.usd > usd:
+        if max_usd is not None and spent.usd + max_cost.usd > max_usd:
             return (
-                f"the budget is used up: ${spent.usd:.4f} of budget.max_usd={usd:g} are spent and "
-                f"the next call may cost ${worst.usd:.4f}"
+                f"the budget is used up: ${spent.usd:.4f} of budget.max_usd={max_usd:g} are spent "
+                f"and the next call may cost ${max_cost.usd:.4f}"
             )
         return (
-            f"the budget is used up: {spent.tokens:,} tokens of budget.max_tokens={tokens} are "
-            f"spent and the next call may take {worst.tokens:,}"
+            f"the budget is used up: {spent.tokens:,} tokens of budget.max_tokens={max_tokens} are "
+            f"spent and the next call may take {max_cost.tokens:,}"
         )

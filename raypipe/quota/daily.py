@@ -1,57 +1,65 @@
-"""The quota of a day: nothing spins until tomorrow."""
+"""Daily token quota; waits instead of polling once it is used up."""
 
 from __future__ import annotations
 
 DAY_S = 86_400.0
-"""Tokens per day are counted over 24 hours; AWS does not say from when, so from the first call."""
-TRY_S = 900.0
-"""After a refusal for the day, the next call is tried no later than this: the day may end sooner
-than the server says, or somebody raises the quota, and a refused call costs nothing."""
+"""Tokens per day are counted over 24 hours from the first call: AWS does not document when its day
+begins."""
+MAX_RETRY_S = 900.0
+"""Upper bound of the wait after the server refused for the day. The day may end sooner than the
+server says, or someone may raise the quota, and a refused call costs nothing."""
 
 
 class DailyQuota:
-    """Counts quota tokens of 24 hours.
+    """Count quota tokens over 24 hours.
 
     Args:
-        most: Tokens of a day; None = no limit is known.
-        now: Seconds, monotonic.
+        limit: Tokens per day; None if no limit is known.
+        now: Monotonic seconds.
     """
 
-    def __init__(self, most: int | None, now: float) -> None:
-        self.most = most
+    def __init__(self, limit: int | None, now: float) -> None:
+        self.limit = limit
         self._began = now
         self._used = 0.0
         self._closed_until = 0.0
 
-    def lacking_s(self, need: float, now: float) -> float:
-        """Return the seconds until a call may be tried; 0 = now."""
+    def wait_s(self, tokens: float, now: float) -> float:
+        """Return the seconds until a call of that many tokens may be tried; 0 for now."""
         if now - self._began >= DAY_S:
             self._began, self._used = now, 0.0
         if now < self._closed_until:
             return self._closed_until - now
-        if self.most is None or self._used + need <= self.most:
+        if self.limit is None or self._used + tokens <= self.limit:
             return 0.0
         return self._began + DAY_S - now
 
     def take(self, tokens: float) -> None:
-        """Count tokens (or, below 0, give them back)."""
+        """Count tokens; a negative number gives tokens back."""
         self._used += tokens
 
-    def refused(self, now: float, retry_after_s: float | None) -> None:
-        """Note that the server has no more for today."""
-        wait = TRY_S if retry_after_s is None else min(TRY_S, retry_after_s)
-        self._closed_until = max(self._closed_until, now + wait)
+    def close(self, now: float, retry_after_s: float | None) -> None:
+        """Pause: the server says that the daily quota is used up.
 
-    def says(self, need: float, now: float) -> str:
-        """Say for a person why nothing goes on; an empty string = it does."""
-        wait = self.lacking_s(need, now)
-        if wait <= 0:
+        Args:
+            now: Monotonic seconds.
+            retry_after_s: Seconds that the server asked to wait; None if it named no time.
+        """
+        pause_s = MAX_RETRY_S if retry_after_s is None else min(MAX_RETRY_S, retry_after_s)
+        self._closed_until = max(self._closed_until, now + pause_s)
+
+    def pause_reason(self, tokens: float, now: float) -> str:
+        """Return why no call begins, for messages; '' if calls begin."""
+        wait_s = self.wait_s(tokens, now)
+        if wait_s <= 0:
             return ""
-        closed = now < self._closed_until
-        why = (
+        cause = (
             "the server says that the quota of the day is used up"
-            if closed
-            else f"quota.tokens_per_day={self.most} is used up"
+            if now < self._closed_until
+            else f"quota.tokens_per_day={self.limit} is used up"
         )
-        minutes = max(1, round(wait / 60))
-        return f"{why}; the next call is tried in {minutes} min (a stop leaves the rest for later)"
+        minutes = max(1, round(wait_s / 60))
+        return (
+            f"{cause}; the next call is tried in {minutes} min (a stop leaves the remaining books "
+            "to a later run)"
+        )

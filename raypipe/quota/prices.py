@@ -1,4 +1,4 @@
-"""What models cost, and what else differs by model: a dated table in conf/prices/."""
+"""Prices of models and their token burndown: a dated table in conf/prices/."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from raypipe.core.errors import SetupError
 
 @dataclass(frozen=True)
 class Price:
-    """One model.
+    """The price of one model.
 
     Args:
-        input: Dollars a million input tokens.
-        output: Dollars a million output tokens.
-        burndown: Quota tokens that one output token costs: Bedrock's token burndown rate.
+        input: Dollars per million input tokens.
+        output: Dollars per million output tokens.
+        burndown: Quota tokens per output token: Bedrock's token burndown rate.
+
+    Raises:
+        ValueError: A value is not a number of 0 or more.
     """
 
     input: float = 0.0
@@ -31,18 +34,21 @@ class Price:
                 raise ValueError(f"{name}={value} must be a number, 0 or more")
 
     def usd(self, input_tokens: float, output_tokens: float) -> float:
-        """Return what tokens cost, in dollars."""
+        """Return the cost of tokens in dollars."""
         return (input_tokens * self.input + output_tokens * self.output) / 1e6
 
 
 @dataclass(frozen=True)
 class Prices:
-    """A price table; a person may give another.
+    """A price table. Users can configure their own.
 
     Args:
         source: Where the prices were read.
-        date: When, ISO 8601.
-        models: A `Price` of each base model: its id without a region's prefix.
+        date: When they were read, as an ISO 8601 date.
+        models: The fields of a `Price` by base model: the model id without region prefix.
+
+    Raises:
+        ValueError: An entry is not a price.
     """
 
     source: str = ""
@@ -51,27 +57,27 @@ class Prices:
 
     def __post_init__(self) -> None:
         """Check each price."""
-        for model, cells in self.models.items():
+        for model, price in self.models.items():
             try:
-                Price(**cells)
+                Price(**price)
             except (TypeError, ValueError) as error:
                 raise ValueError(f"models: {model}: {error}") from None
 
-    def of(self, model: str) -> Price | None:
-        """Return a model's price, or None where the table does not have it."""
-        cells = self.models.get(model)
-        return None if cells is None else Price(**cells)
+    def find(self, model: str) -> Price | None:
+        """Return a model's price, or None if the table does not have it."""
+        price = self.models.get(model)
+        return None if price is None else Price(**price)
 
-    def needed(self, model: str) -> Price:
-        """Return a model's price.
+    def require(self, model: str) -> Price:
+        """Return a model's price, which a budget in dollars requires.
 
         Raises:
-            SetupError: The table does not have it, and a budget in dollars needs it.
+            SetupError: The table does not have the model.
         """
-        price = self.of(model)
+        price = self.find(model)
         if price is None:
             raise SetupError(
-                f"conf/prices of {self.date} has no price of {model}, which budget.max_usd needs; "
-                "add it in a prices file of your own (--config-dir), or set budget.max_tokens"
+                f"conf/prices of {self.date} has no price of {model}, but budget.max_usd needs it; "
+                "add the price in your own prices file (--config-dir), or set budget.max_tokens"
             )
         return price

@@ -38,7 +38,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """The result of a call, as far as the quota needs it.
+    """The result of a call, for the quota and the budget.
 
     Args:
         input_tokens: Tokens that the server counted; 0 if it refused the call.

@@ -1,9 +1,10 @@
-"""How many tokens a second are tried: found out from what the server refuses.
+"""Estimate how many tokens per second the server accepts, from the calls that it refuses.
 
-A server with a bucket refuses a call when its bucket holds less than the call asks for. So two
-refusals tell the rate between them: what was let through, give or take one call, over the time.
-After a refusal the rate is set just below that, stays there for a while, and then accelerates:
-the shape of CUBIC (RFC 9438, section 4), which fills a known limit and yet finds a new one soon.
+A server with a bucket refuses a call if its bucket holds less than the call needs. The rate between
+two refusals is therefore the number of tokens that were accepted between them, give or take one
+call, divided by the time. After a refusal the rate is set just below this estimate, stays there for
+a while, and then accelerates: the shape of CUBIC (RFC 9438, section 4), which uses a known limit
+fully and still finds a higher limit soon.
 """
 
 from __future__ import annotations
@@ -13,154 +14,166 @@ from collections import deque
 from dataclasses import dataclass
 from math import inf
 
-BELOW = 0.95
-"""Share of the estimate that is tried first: what stays in the server's bucket is found again."""
-PLATEAU_S = 15.0
-LEAST_PLATEAU_S = 3.0
-"""Seconds just below a limit. A limit that was measured over a short time is tried again sooner."""
+INITIAL_SHARE = 0.95
+"""Share of the estimate that is tried first; the server's bucket saves up the rest."""
+MAX_PLATEAU_S = 15.0
+MIN_PLATEAU_S = 3.0
+"""Bounds of the seconds just below a limit. A limit that was measured over a short time is
+exceeded again sooner."""
 PLATEAU_SHARE = 3.0
-"""Seconds of plateau for each second that the measurement took."""
+"""Seconds of plateau per second of the measurement."""
 PLATEAU_CALLS = 20
-"""And no fewer calls than this in the longest plateau: each look for a higher limit costs about
-one refused call, which of a small quota's few calls would be many."""
-DOUBLES_S = 5.0
+"""Minimum number of calls in the longest plateau. Each search for a higher limit costs about one
+refused call, which is a large share of the few calls of a small quota."""
+DOUBLING_S = 5.0
 """Seconds from the end of the plateau to twice the rate."""
-LEAST_START_PER_S = 1_000.0
-"""Tokens a second that an unknown quota is believed to have at least, if the first call is small;
-if it has not, some calls more are refused at the start."""
-START_DOUBLES_S = 2.0
-"""Seconds in which an unknown quota's first rate doubles, until the first refusals."""
+MIN_START_PER_S = 1_000.0
+"""Minimum start rate of an unknown quota, in tokens per second, for small first calls. If the quota
+is lower, a few more calls are refused at the start."""
+START_DOUBLING_S = 2.0
+"""Seconds in which the start rate of an unknown quota doubles, until the first refusals."""
 MEMORY_S = 120.0
-"""Refusals are forgotten after this long: quotas are changed while runs go on."""
-LEAST_SHARE = 0.5
-"""One refusal lowers a limit to no less than this share of the one before: between two that are
-close to each other lies less than a call."""
-CONSISTENT = 0.98
-"""A bound of this share of the rate, or more, does not speak against the rate."""
+"""Refusals are forgotten after this many seconds: a quota can change during a run."""
+MIN_SHARE = 0.5
+"""A refusal lowers a limit to no less than this share of it: between two refusals in quick
+succession lies less than a call."""
+CONSISTENT_SHARE = 0.98
+"""An upper bound of at least this share of the rate is consistent with the rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
+    """A refused call.
+
+    Args:
+        at: Monotonic seconds.
+        accepted: Tokens that the server had accepted in total.
+        tokens: Tokens of the refused call.
+    """
+
     at: float
-    net: float  # tokens that had been let through, all in all
-    need: float
+    accepted: float
+    tokens: float
 
 
 class RateEstimator:
-    """Tokens a second.
+    """The rate to try, in tokens per second.
 
     Args:
-        ceiling: The most, from the configured quota; infinite = unknown.
-        now: Seconds, monotonic.
+        ceiling: Maximum rate, from the configured quota; infinite if the quota is unknown.
+        now: Monotonic seconds.
     """
 
     def __init__(self, ceiling: float, now: float) -> None:
         self.ceiling = ceiling
-        self._at = now
-        self._limited = False
-        # How long it was the limit since it was last cut, on the plateau and after it.
-        self._calm_s = self._grown_s = 0.0
-        self._calm_calls = 0
+        self._updated_at = now
+        self._is_limiting = False
+        # Seconds for which the rate was limiting since its last cut: on the plateau, and after.
+        self._plateau_used_s = self._growth_s = 0.0
+        self._calls_since_cut = 0
         self._plateau_s = 0.0
         self._base = ceiling
-        self._cut = False
+        self._was_cut = False
         self._refusals: deque[_Refusal] = deque()
 
-    def begin(self, need: float) -> None:
-        """Choose the first rate, where the quota is unknown: one such call a second, or more."""
+    def start(self, tokens: float) -> None:
+        """Choose the start rate of an unknown quota: one call of this size per second, or more."""
         if self._base == inf:
-            self._base = max(LEAST_START_PER_S, need)
+            self._base = max(MIN_START_PER_S, tokens)
 
     @property
     def per_s(self) -> float:
-        """What is tried now."""
-        if not self._cut:
+        """Return the rate to try now."""
+        if not self._was_cut:
             if self.ceiling != inf or self._base == inf:
                 return self.ceiling
-            return self._base * math.pow(2.0, min(64.0, self._grown_s / START_DOUBLES_S))
-        return min(self.ceiling, self._base * (BELOW + (self._grown_s / DOUBLES_S) ** 3))
+            return self._base * math.pow(2.0, min(64.0, self._growth_s / START_DOUBLING_S))
+        return min(self.ceiling, self._base * (INITIAL_SHARE + (self._growth_s / DOUBLING_S) ** 3))
 
     @property
-    def changes(self) -> bool:
-        """Whether it grows by itself."""
+    def is_growing(self) -> bool:
+        """Return whether the rate grows by itself."""
         return self.per_s < self.ceiling
 
-    def tick(self, now: float, limited: bool) -> None:
-        """Let time pass; a rate that nobody waited for proves nothing and does not grow.
+    def advance(self, now: float, is_limiting: bool) -> None:
+        """Let time pass. The rate grows only while calls wait for it.
 
         Args:
-            now: Seconds.
-            limited: Whether a call waits for tokens from now on.
+            now: Monotonic seconds.
+            is_limiting: Whether a call waits for tokens from now on.
         """
-        passed = max(0.0, now - self._at) if self._limited else 0.0
-        calls = PLATEAU_CALLS * self._plateau_s / PLATEAU_S
-        if self._cut and (self._calm_s < self._plateau_s or self._calm_calls < calls):
-            self._calm_s += passed
+        elapsed_s = max(0.0, now - self._updated_at) if self._is_limiting else 0.0
+        min_calls = PLATEAU_CALLS * self._plateau_s / MAX_PLATEAU_S
+        on_plateau = self._plateau_used_s < self._plateau_s or self._calls_since_cut < min_calls
+        if self._was_cut and on_plateau:
+            self._plateau_used_s += elapsed_s
         else:
-            self._grown_s += passed
-        self._at, self._limited = now, limited
+            self._growth_s += elapsed_s
+        self._updated_at, self._is_limiting = now, is_limiting
 
-    def granted(self) -> None:
-        """Count a call."""
-        self._calm_calls += 1
+    def count_call(self) -> None:
+        """Count a call that begins."""
+        self._calls_since_cut += 1
 
-    def refused(
+    def learn_refusal(
         self,
         now: float,
-        granted: float,
-        net: float,
-        need: float,
+        granted_at: float,
+        accepted: float,
+        tokens: float,
         debt: float = 0.0,
-        lossy: bool = False,
+        server_was_full: bool = False,
     ) -> bool:
         """Learn from a call that the server refused.
 
         Args:
-            now: Seconds.
-            granted: When it was granted. Calls that were on their way when another was refused
-                are refused for the same reason: one round trip, one lesson.
-            net: Tokens that the server let through so far, by our count.
-            need: Tokens of the refused call.
-            debt: How far below 0 the server's bucket may have been: it takes needs that are larger
-                than itself, and charges burndown at the end.
-            lossy: Whether the server's bucket was full between calls, so that more could have been
-                let through than was.
+            now: Monotonic seconds.
+            granted_at: When the call was granted. Calls that were in flight when another call was
+                refused are refused for the same reason, and teach nothing new.
+            accepted: Tokens that the server accepted so far, by our count.
+            tokens: Tokens of the refused call.
+            debt: How far below 0 the level of the server's bucket may have been: it accepts calls
+                larger than the bucket, and charges burndown at the end of a call.
+            server_was_full: Whether the server's bucket was full between calls, so that it could
+                have accepted more.
 
         Returns:
-            Whether it is a lesson of its own.
+            Whether the refusal taught something new.
         """
-        if self._refusals and granted <= self._refusals[-1].at:
+        if self._refusals and granted_at <= self._refusals[-1].at:
             return False
-        this = _Refusal(now, net, need)
+        refusal = _Refusal(now, accepted, tokens)
         while self._refusals and now - self._refusals[0].at > MEMORY_S:
             self._refusals.popleft()
-        low, high, seconds = self._bounds(this, debt)
-        self._refusals.append(this)
-        # After a long peace, our bucket was only fuller than the server's; it is drained anyway.
-        if high < self.per_s * CONSISTENT:
-            floor = LEAST_SHARE * (self._base if self._cut else self.per_s)
-            self._base = max(floor, high if lossy else (low + high) / 2)
-            self._plateau_s = min(PLATEAU_S, max(LEAST_PLATEAU_S, PLATEAU_SHARE * seconds))
-            self._calm_s = self._grown_s = 0.0
-            self._calm_calls = 0
-            self._cut = True
+        low, high, seconds = self._bounds(refusal, debt)
+        self._refusals.append(refusal)
+        # After a long time without refusals, only our bucket was fuller than the server's. The
+        # caller drains it.
+        if high < self.per_s * CONSISTENT_SHARE:
+            floor = MIN_SHARE * (self._base if self._was_cut else self.per_s)
+            self._base = max(floor, high if server_was_full else (low + high) / 2)
+            self._plateau_s = min(MAX_PLATEAU_S, max(MIN_PLATEAU_S, PLATEAU_SHARE * seconds))
+            self._plateau_used_s = self._growth_s = 0.0
+            self._calls_since_cut = 0
+            self._was_cut = True
         return True
 
-    def _bounds(self, this: _Refusal, debt: float) -> tuple[float, float, float]:
-        """Return the least and the most that the true rate can be, and over which time it shows.
+    def _bounds(self, refusal: _Refusal, debt: float) -> tuple[float, float, float]:
+        """Return the bounds of the true rate, and the seconds over which they were measured.
 
-        Between two refusals the server's level went from one in [0, first need) to one in
-        [0, second need). Older refusals narrow it down until they contradict newer ones.
+        Between two refusals the level of the server's bucket changed from a value in [0, tokens of
+        the first call) to a value in [0, tokens of the second call). Older refusals narrow the
+        bounds, until they contradict newer ones.
         """
         low, high, seconds = 0.0, inf, 0.0
-        for other in reversed(self._refusals):
-            passed = this.at - other.at
-            if passed <= 0:
+        for earlier in reversed(self._refusals):
+            elapsed_s = refusal.at - earlier.at
+            if elapsed_s <= 0:
                 continue
-            through = this.net - other.net
-            least = (through - other.need - debt) / passed
-            most = (through + this.need + debt) / passed
-            if least > high or most < low:
+            accepted = refusal.accepted - earlier.accepted
+            min_rate = (accepted - earlier.tokens - debt) / elapsed_s
+            max_rate = (accepted + refusal.tokens + debt) / elapsed_s
+            if min_rate > high or max_rate < low:
                 break
-            low, high, seconds = max(low, least), min(high, most), passed
+            low, high, seconds = max(low, min_rate), min(high, max_rate), elapsed_s
         return low, high, seconds

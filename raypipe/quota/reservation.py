@@ -1,4 +1,4 @@
-"""What a call reserves of the quota, and calls that no quota of that size can ever hold."""
+"""The quota tokens that a call reserves, and the check that a quota can hold a call at all."""
 
 from __future__ import annotations
 
@@ -8,50 +8,54 @@ from raypipe.core.errors import SetupError
 from raypipe.core.options import QuotaOptions
 from raypipe.quota.protocol import CallRequest
 
-KEPT = 50
-"""Answers whose length is remembered, as bespokelabs' curator does."""
+MAX_ANSWERS = 50
+"""Number of answers whose length is remembered, as in bespokelabs' curator."""
 
 
 class AnswerLengths:
-    """How much of `max_tokens` answers take, learned from usage."""
+    """The share of `max_tokens` that answers take, learned from their usage."""
 
     def __init__(self) -> None:
-        self._shares: deque[float] = deque(maxlen=KEPT)
-        self._share = 1.0  # cautious until an answer came
+        self._shares: deque[float] = deque(maxlen=MAX_ANSWERS)
+        self._mean_share = 1.0  # cautious until the first answer
 
-    def add(self, need: CallRequest, output_tokens: int) -> None:
-        """Learn from an answer."""
-        if need.max_tokens > 0:
-            self._shares.append(output_tokens / need.max_tokens)
-            self._share = sum(self._shares) / len(self._shares)
+    def learn(self, request: CallRequest, output_tokens: int) -> None:
+        """Learn from the length of an answer."""
+        if request.max_tokens > 0:
+            self._shares.append(output_tokens / request.max_tokens)
+            self._mean_share = sum(self._shares) / len(self._shares)
 
-    def expected(self, need: CallRequest) -> float:
-        """Return the output tokens to expect."""
-        return self._share * need.max_tokens
+    def expected_tokens(self, request: CallRequest) -> float:
+        """Return the expected output tokens of a call."""
+        return self._mean_share * request.max_tokens
 
 
-def reservation(need: CallRequest, burndown: float, expected_output: float) -> float:
-    """Return quota tokens that one call may take.
+def reserved_tokens(request: CallRequest, burndown: float, expected_output: float) -> float:
+    """Return the quota tokens to reserve for one call.
 
     Bedrock reserves input + max_tokens and settles input + burndown x output (AWS, "Token burndown
-    and quotas in Amazon Bedrock"): with a burndown above 1 the end can be more than the start.
+    and quotas in Amazon Bedrock"). With a burndown above 1, a call can take more at its end than
+    it reserved at its start.
     """
-    return need.input_tokens + max(need.max_tokens, burndown * expected_output)
+    return request.input_tokens + max(request.max_tokens, burndown * expected_output)
 
 
-def check_call_fits(options: QuotaOptions, need: CallRequest) -> None:
+def check_call_fits(options: QuotaOptions, request: CallRequest) -> None:
     """Check that the quota can hold one call.
 
     Raises:
-        SetupError: It never can.
+        SetupError: The call reserves more than the quota of a minute or a day.
     """
     if not options.managed:
         return
-    least = need.input_tokens + need.max_tokens
-    for name in ("tokens_per_minute", "tokens_per_day"):
-        most = getattr(options, name)
-        if most is not None and least > most:
+    reserved = request.input_tokens + request.max_tokens
+    limits = (
+        ("tokens_per_minute", options.tokens_per_minute),
+        ("tokens_per_day", options.tokens_per_day),
+    )
+    for name, limit in limits:
+        if limit is not None and reserved > limit:
             raise SetupError(
-                f"quota.{name}={most} is less than one call reserves: {need.input_tokens} tokens "
-                f"of input and max_tokens={need.max_tokens}; smaller chunks or answers would fit"
+                f"quota.{name}={limit} is less than one call reserves: {request.input_tokens} "
+                f"input tokens and max_tokens={request.max_tokens}; use smaller chunks or answers"
             )

@@ -1,239 +1,196 @@
-"""The broker as a service on an event loop; `raypipe.quota.actor` makes a Ray actor of it."""
+"""The broker as a service on an event loop; `raypipe.quota.actor` runs it as a Ray actor."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 
-from raypipe.core.options import BudgetOptions, QuotaOptions
-from raypipe.quota.broker import Broker, Refusal, Waiter
+from raypipe.core.options import QuotaOptions
+from raypipe.quota.broker import Broker
 from raypipe.quota.budget import BudgetGuard, Cost
-from raypipe.quota.prices import Price
-from raypipe.quota.protocol import CallOutcome, CallRequest, Lease, Totals
-from raypipe.quota.sessions import DEAD_S, CallTally, RunAccount
+from raypipe.quota.messages import Batch, Reply, RunRegistration, Settlement
+from raypipe.quota.protocol import Lease, Totals
+from raypipe.quota.sessions import DEAD_AFTER_S, CallTally, RunAccount
+from raypipe.quota.waiting_calls import Refusal, WaitingCall
 
 log = logging.getLogger(__name__)
 
 UNUSED_S = 300.0
-"""Seconds in which nobody says a word and no call is under way, after which the service ends; the
-driver of a run asks for its totals every few seconds."""
+"""The service ends after this many seconds without a message and without a pending call. The driver
+of a run asks for its totals every few seconds."""
 
 PAUSE_S = 0.04
-"""Between two words of a process; a lease waits that long on its way. It grows with the number of
-processes, so that all of them together take a part of one core."""
+"""Seconds between two batches of a process; a lease waits that long on its way. The pause grows
+with the number of processes, so that all of them together use a part of one core."""
 _WORKERS = 16
-
-
-@dataclass(frozen=True)
-class RunRegistration:
-    """What a run brings to a pool's broker.
-
-    Args:
-        run: The run's id; unique on the cluster.
-        price: What the pool's tokens cost.
-        budget: The run's budget.
-        already: What was spent before and counts.
-    """
-
-    run: str
-    price: Price
-    budget: BudgetOptions
-    already: Cost = field(default_factory=Cost)
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A lease that is given back.
-
-    Args:
-        number: The lease's.
-        need: What it was for: a service that is no more cannot be asked.
-        spent: What became of it.
-        handed_to: The ask that has it now, and what that may take; None = it is given back.
-    """
-
-    number: int
-    need: CallRequest
-    spent: CallOutcome
-    handed_to: tuple[int, CallRequest] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What a process says at once.
-
-    Args:
-        number: Another one than that of the batch before.
-        asks: Calls that want a lease, by numbers of the process's own.
-        settled: Leases that it gives back.
-        saved: Answers that came from the cache.
-    """
-
-    number: int
-    asks: Mapping[int, CallRequest]
-    settled: Sequence[Settled] = ()
-    saved: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What it is told.
-
-    Args:
-        answers: By the numbers of the asks.
-        pause_s: When to come again, if it has anything to say or to ask.
-        hands_on: Whether it may give what it settles to its own next call.
-    """
-
-    answers: Mapping[int, Lease | Refusal]
-    pause_s: float
-    hands_on: bool = False
+"""Number of processes from which on the pause grows."""
 
 
 @dataclass(slots=True)
 class _ClientSession:
-    """One process, as the service sees it."""
+    """One process of a run, as the service knows it.
 
-    number: int = 0  # of its last batch
+    Args:
+        last_batch: Number of its last batch.
+        answers: Leases and refusals that it may not have received, by the numbers of its requests.
+        sent: Numbers of the answers in the last reply.
+        waiting: Its requests that have no answer.
+    """
+
+    last_batch: int = 0
     answers: dict[int, Lease | Refusal] = field(default_factory=dict)
-    told: list[int] = field(default_factory=list)  # of those, in the last reply
-    waiting: dict[int, Waiter] = field(default_factory=dict)
+    sent: list[int] = field(default_factory=list)
+    waiting: dict[int, WaitingCall] = field(default_factory=dict)
 
-    def give(self, number: int, answer: Lease | Refusal) -> None:
+    def reply(self, number: int, answer: Lease | Refusal) -> None:
+        """Store the answer to a request for the next reply."""
         self.waiting.pop(number, None)
         self.answers[number] = answer
 
+    def acknowledge(self, batch: Batch) -> bool:
+        """Drop the answers that a new batch confirms; return whether the batch is new."""
+        if batch.number == self.last_batch:
+            return False
+        self.last_batch = batch.number
+        for number in self.sent:
+            del self.answers[number]
+        return True
+
 
 class QuotaService:
-    """A `Broker` on the event loop's clock; a call that waits is a future, and nothing polls.
+    """A `Broker` on the event loop's clock. A waiting call is a timer; nothing polls.
 
     Args:
         options: The quota.
-        burndown: Quota tokens that one output token costs.
-        dead_s: Seconds without a sign of life after which a worker is dead.
+        burndown: Quota tokens per output token.
+        dead_after_s: Seconds without a heartbeat after which a worker is dead.
     """
 
-    def __init__(self, options: QuotaOptions, burndown: float, dead_s: float = DEAD_S) -> None:
-        # No lease of a service before this one has a number that is as high.
-        self._life = time.time_ns()
-        self._broker = Broker(options, burndown, time.monotonic(), dead_s, self._life)
-        self._clients: dict[str, RunAccount] = {}
-        self._desks: dict[tuple[str, str], _ClientSession] = {}  # by run and process
+    def __init__(
+        self, options: QuotaOptions, burndown: float, dead_after_s: float = DEAD_AFTER_S
+    ) -> None:
+        # Leases are numbered from the epoch: no lease of an earlier service has a higher number.
+        self._epoch = time.time_ns()
+        self._broker = Broker(options, burndown, time.monotonic(), dead_after_s, self._epoch)
+        self._accounts: dict[str, RunAccount] = {}
+        self._sessions: dict[tuple[str, str], _ClientSession] = {}  # by run and process
         self._timer: asyncio.TimerHandle | None = None
-        self._heard = time.monotonic()
+        self._last_message = time.monotonic()
         self._watch: asyncio.Task[None] | None = None
 
-    async def join(self, joining: RunRegistration, tally: CallTally, life: int) -> int:
-        """Let a process of a run in; it must before it asks for anything.
+    async def register(self, registration: RunRegistration, tally: CallTally, epoch: int) -> int:
+        """Register a process of a run, which it must do before it exchanges batches.
 
         Args:
-            joining: The run.
-            tally: What the process counted so far.
-            life: The service that it told that to; another's count died with it, and is added.
+            registration: The run.
+            tally: Counts of the process's calls so far.
+            epoch: Epoch of the service that has these counts. If that was an earlier service, its
+                counts are lost, and the tally is added here.
 
         Returns:
-            This service's number.
+            The epoch of this service.
         """
-        self._hear()
-        if joining.run not in self._clients:
-            purse = BudgetGuard(joining.budget, joining.already)
-            self._clients[joining.run] = RunAccount(purse, joining.price)
-        if life != self._life:
-            client = self._clients[joining.run]
-            client.tally.add(tally)
-            client.purse.correct(Cost(), tally.cost)
-        return self._life
+        self._note_message()
+        run_id = registration.run_id
+        if run_id not in self._accounts:
+            budget = BudgetGuard(registration.budget, registration.already_spent)
+            self._accounts[run_id] = RunAccount(budget, registration.price)
+        if epoch != self._epoch:
+            account = self._accounts[run_id]
+            account.tally.merge(tally)
+            account.budget.correct(Cost(), tally.cost)
+        return self._epoch
 
-    async def configure(self, run: str, options: QuotaOptions, burndown: float) -> None:
-        """Go on with the quota of a run that came now."""
-        log.info("run %s brings %s", run, options)
-        self._broker.configure(options, burndown, self._hear())
-        self._turn()
+    async def configure(self, run_id: str, options: QuotaOptions, burndown: float) -> None:
+        """Continue with the quota of a run that starts now."""
+        log.info("run %s configures the quota: %s", run_id, options)
+        self._broker.configure(options, burndown, self._note_message())
+        self._grant_waiting()
 
-    async def exchange(self, run: str, worker: str, batch: Batch) -> Reply:
-        """Hear what a process has to say, and answer what it asked, now or before.
+    async def exchange(self, run_id: str, worker: str, batch: Batch) -> Reply:
+        """Apply the batch of a process, and reply to its requests.
 
         Args:
-            run: The run that pays.
-            worker: The process.
-            batch: What it says; the same one again says nothing new.
+            run_id: The run that pays.
+            worker: Name of the process.
+            batch: The batch; a repeated batch is not applied again.
 
         Returns:
-            All answers that the process is not known to have.
+            All answers that the process may not have received.
         """
-        now = self._hear()
-        self._broker.seen(worker, now)
-        desk = self._desks.setdefault((run, worker), _ClientSession())
-        if batch.number != desk.number:
-            desk.number = batch.number
-            for number in desk.told:
-                del desk.answers[number]
-            self._heard_of(run, worker, batch, desk, now)
-        self._turn()
-        desk.told = list(desk.answers)
-        pause_s = PAUSE_S * max(1.0, self._broker.workers / _WORKERS)
-        hands_on = self._broker.may_hand_on(self._clients[run], worker, now)
-        return Reply(dict(desk.answers), pause_s, hands_on)
+        now = self._note_message()
+        self._broker.record_heartbeat(worker, now)
+        session = self._sessions.setdefault((run_id, worker), _ClientSession())
+        if session.acknowledge(batch):
+            self._apply(run_id, worker, batch, session, now)
+        self._grant_waiting()
+        session.sent = list(session.answers)
+        pause_s = PAUSE_S * max(1.0, self._broker.busy_workers / _WORKERS)
+        may_reuse = self._broker.may_reuse_leases(self._accounts[run_id], worker, now)
+        return Reply(dict(session.answers), pause_s, may_reuse)
 
-    def _heard_of(
-        self, run: str, worker: str, batch: Batch, desk: _ClientSession, now: float
+    def _apply(
+        self, run_id: str, worker: str, batch: Batch, session: _ClientSession, now: float
     ) -> None:
-        client = self._clients[run]
-        for settled in batch.settled:
-            self._settle(client, settled, desk, now)
-        client.tally.counts["cached_calls"] += batch.saved
-        for number, need in batch.asks.items():
-            waiter = self._broker.ask(client, worker, need, partial(desk.give, number), now)
-            if waiter is not None:
-                desk.waiting[number] = waiter
+        account = self._accounts[run_id]
+        for settlement in batch.settlements:
+            self._settle(account, settlement, session, now)
+        account.tally.counts["cached_calls"] += batch.cached_calls
+        for number, request in batch.requests.items():
+            reply = partial(session.reply, number)
+            call = self._broker.request_lease(account, worker, request, reply, now)
+            if call is not None:
+                session.waiting[number] = call
 
     def _settle(
-        self, client: RunAccount, settled: Settled, desk: _ClientSession, now: float
+        self, account: RunAccount, settlement: Settlement, session: _ClientSession, now: float
     ) -> None:
-        """Take a lease back; said twice, it counts once."""
-        if settled.handed_to is not None:
-            ask, need = settled.handed_to
-            waiter = desk.waiting.pop(ask, None)
-            self._broker.handed_on(settled.number, settled.spent, need, waiter, now)
+        """Settle a lease; a repeated settlement counts once."""
+        number, outcome = settlement.number, settlement.outcome
+        if settlement.reused_by is not None:
+            next_number, next_request = settlement.reused_by
+            next_call = session.waiting.pop(next_number, None)
+            self._broker.reuse_lease(number, outcome, next_request, next_call, now)
             return
-        known = self._broker.settle(settled.number, settled.spent, now)
-        if not known and settled.number <= self._life:  # of a service that is no more
-            cost = client.cost(settled.need, settled.spent)
-            client.tally.count(settled.spent, cost)
-            client.purse.correct(Cost(), cost)
+        is_known = self._broker.settle(number, outcome, now)
+        if not is_known and number <= self._epoch:  # a lease of an earlier service
+            cost = account.cost(settlement.request, outcome)
+            account.tally.add(outcome, cost)
+            account.budget.correct(Cost(), cost)
 
-    async def stop(self, run: str, reason: str) -> None:
+    async def stop(self, run_id: str, reason: str) -> None:
         """Give a run no more leases."""
-        self._broker.stop(self._clients[run], reason)
-        self._turn()
+        self._broker.stop(self._accounts[run_id], reason)
+        self._grant_waiting()
 
-    async def totals(self, run: str) -> Totals:
-        """Return a run's numbers."""
-        self._hear()
-        return self._broker.totals(self._clients[run])
+    async def totals(self, run_id: str) -> Totals:
+        """Return the counts of a run's calls."""
+        self._note_message()
+        return self._broker.totals(self._accounts[run_id])
 
     def end(self) -> None:
-        """End the process; nobody uses it."""
+        """End the process, because the service is unused."""
 
-    def _turn(self) -> None:
+    def _grant_waiting(self) -> None:
+        """Grant leases now, and again when the broker says so."""
         if self._timer is not None:
             self._timer.cancel()
-        wait = self._broker.turn(time.monotonic())
+        wait_s = self._broker.grant_waiting(time.monotonic())
         loop = asyncio.get_running_loop()
-        self._timer = None if wait == inf else loop.call_later(wait, self._turn)
+        self._timer = None if wait_s == inf else loop.call_later(wait_s, self._grant_waiting)
 
-    def _hear(self) -> float:
-        self._heard = time.monotonic()
+    def _note_message(self) -> float:
+        """Note that the service is in use; return the time."""
+        self._last_message = time.monotonic()
         if self._watch is None:
-            self._watch = asyncio.get_running_loop().create_task(self._end_unused())
-        return self._heard
+            self._watch = asyncio.get_running_loop().create_task(self._end_when_unused())
+        return self._last_message
 
-    async def _end_unused(self) -> None:
-        while not self._broker.idle or time.monotonic() - self._heard < UNUSED_S:
+    async def _end_when_unused(self) -> None:
+        while not self._broker.is_idle or time.monotonic() - self._last_message < UNUSED_S:
             await asyncio.sleep(UNUSED_S / 10)
         self.end()

@@ -1,4 +1,4 @@
-"""Who asks for leases: a run's account with a pool, and the processes that work for it."""
+"""Who asks for leases: a run's account with a pool, and the workers that make its calls."""
 
 from __future__ import annotations
 
@@ -10,37 +10,52 @@ from raypipe.quota.budget import BudgetGuard, Cost
 from raypipe.quota.prices import Price
 from raypipe.quota.protocol import CallOutcome, CallRequest
 
-DEAD_S = 30.0
-"""A worker that gave no sign for this long is dead: what it had in flight counts as spent."""
-DOUBT_S = 8.0
-"""A worker that gave no sign for this long gets no lease until it does: it may be dying."""
+DEAD_AFTER_S = 30.0
+"""A worker without a heartbeat for this long is dead: its calls in flight count as spent."""
+DOUBT_AFTER_S = 8.0
+"""A worker without a heartbeat for this long gets no lease until its next heartbeat: it may
+be dying."""
+
+UNKNOWN = CallOutcome(unknown=True)
 
 
 @dataclass
 class CallTally:
-    """Calls and what they came to, by the names of `raypipe.quota.protocol.Totals`."""
+    """Counts of calls and their cost.
+
+    Args:
+        counts: Numbers by field name of `raypipe.quota.protocol.Totals`.
+        usd: Cost in dollars.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     usd: float = 0.0
 
-    def count(self, spent: CallOutcome, cost: Cost, sign: int = 1) -> None:
-        """Count a call, or, with sign -1, take it out again."""
-        self.usd += sign * cost.usd
-        answered = spent.input_tokens + spent.output_tokens > 0
-        self.counts["calls"] += sign * answered
-        self.counts["throttled"] += sign * spent.throttled
-        self.counts["unknown"] += sign * spent.unknown
-        self.counts["input_tokens"] += sign * spent.input_tokens
-        self.counts["output_tokens"] += sign * spent.output_tokens
+    def add(self, outcome: CallOutcome, cost: Cost) -> None:
+        """Count a call."""
+        self._count(outcome, cost, 1)
 
-    def add(self, other: CallTally) -> None:
-        """Count all that another counted."""
+    def subtract(self, outcome: CallOutcome, cost: Cost) -> None:
+        """Undo `add`."""
+        self._count(outcome, cost, -1)
+
+    def _count(self, outcome: CallOutcome, cost: Cost, sign: int) -> None:
+        self.usd += sign * cost.usd
+        answered = outcome.input_tokens + outcome.output_tokens > 0
+        self.counts["calls"] += sign * answered
+        self.counts["throttled"] += sign * outcome.throttled
+        self.counts["unknown"] += sign * outcome.unknown
+        self.counts["input_tokens"] += sign * outcome.input_tokens
+        self.counts["output_tokens"] += sign * outcome.output_tokens
+
+    def merge(self, other: CallTally) -> None:
+        """Add the counts of another tally."""
         self.counts.update(other.counts)
         self.usd += other.usd
 
     @property
     def cost(self) -> Cost:
-        """What the calls cost."""
+        """Return the cost of the calls."""
         return Cost(self.usd, self.counts["input_tokens"] + self.counts["output_tokens"])
 
 
@@ -49,93 +64,108 @@ class RunAccount:
     """One run's account with one pool.
 
     Args:
-        purse: The run's budget.
-        price: What the pool's tokens cost.
+        budget: The run's budget.
+        price: Price of the pool's model.
+        in_flight: Calls in flight.
+        stop_reason: Why the run gets no more leases; '' while it gets leases.
+        tally: Counts of its calls.
     """
 
-    purse: BudgetGuard
+    budget: BudgetGuard
     price: Price
     in_flight: int = 0
-    stop: str = ""  # why nothing new may begin
+    stop_reason: str = ""
     tally: CallTally = field(default_factory=CallTally)
 
-    def worst(self, need: CallRequest) -> Cost:
-        """Return the most that a call may cost."""
-        return cost_of(self.price, need, CallOutcome(unknown=True))
+    def max_cost(self, request: CallRequest) -> Cost:
+        """Return the maximum cost of a call."""
+        return cost_of(self.price, request, UNKNOWN)
 
-    def cost(self, need: CallRequest, spent: CallOutcome) -> Cost:
-        """Return what a call cost; where that is unknown, it may be the most."""
-        return cost_of(self.price, need, spent)
+    def cost(self, request: CallRequest, outcome: CallOutcome) -> Cost:
+        """Return the cost of a call, or its maximum if the outcome is unknown."""
+        return cost_of(self.price, request, outcome)
 
 
-def cost_of(price: Price, need: CallRequest, spent: CallOutcome) -> Cost:
-    """Return what a call cost, at most where that is unknown."""
-    given, taken = spent.input_tokens, spent.output_tokens
-    if spent.unknown:
-        given, taken = need.input_tokens, need.max_tokens
-    return Cost(price.usd(given, taken), given + taken)
+def cost_of(price: Price, request: CallRequest, outcome: CallOutcome) -> Cost:
+    """Return the cost of a call, or its maximum if the outcome is unknown."""
+    input_tokens, output_tokens = outcome.input_tokens, outcome.output_tokens
+    if outcome.unknown:
+        input_tokens, output_tokens = request.input_tokens, request.max_tokens
+    return Cost(price.usd(input_tokens, output_tokens), input_tokens + output_tokens)
 
 
 @dataclass(slots=True)
 class _Worker:
-    seen: float
-    busy: int = 0  # leases that it holds, and calls that wait for one
-    held: int = 0  # leases
+    """A process with something to do.
+
+    Args:
+        last_heartbeat: Monotonic seconds.
+        busy: Number of its leases and waiting calls.
+        leases: Number of its leases.
+    """
+
+    last_heartbeat: float
+    busy: int = 0
+    leases: int = 0
 
 
 class Workers:
-    """The processes, and when each gave its last sign of life.
+    """The processes that hold leases or wait for them, and their heartbeats.
 
     Args:
-        dead_s: Seconds after which one that is busy is dead.
+        dead_after_s: Seconds without a heartbeat after which a busy worker is dead.
     """
 
-    def __init__(self, dead_s: float = DEAD_S) -> None:
-        self._dead_s = dead_s
-        self._doubt_s = min(DOUBT_S, dead_s / 2)
-        self._known: dict[str, _Worker] = {}
+    def __init__(self, dead_after_s: float = DEAD_AFTER_S) -> None:
+        self._dead_after_s = dead_after_s
+        self._doubt_after_s = min(DOUBT_AFTER_S, dead_after_s / 2)
+        self._workers: dict[str, _Worker] = {}
 
     def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self._known)
+        """Return the number of workers."""
+        return len(self._workers)
 
-    def seen(self, worker: str, now: float) -> None:
-        """Note a sign of life."""
-        self._known.setdefault(worker, _Worker(now)).seen = now
+    def record_heartbeat(self, worker: str, now: float) -> None:
+        """Record a heartbeat."""
+        self._workers.setdefault(worker, _Worker(now)).last_heartbeat = now
 
-    def busy(self, worker: str, more: int) -> None:
-        """Note that it has so many more leases and waiting calls; idle ones are forgotten."""
-        one = self._known.get(worker)
-        if one is None:
+    def add_busy(self, worker: str, count: int) -> None:
+        """Add to the leases and waiting calls of a worker; an idle worker is forgotten."""
+        known = self._workers.get(worker)
+        if known is None:
             return
-        one.busy += more
-        if one.busy <= 0:
-            del self._known[worker]
+        known.busy += count
+        if known.busy <= 0:
+            del self._workers[worker]
 
-    def hold(self, worker: str, more: int) -> None:
-        """Note that it holds so many more leases."""
-        if one := self._known.get(worker):
-            one.held += more
-        self.busy(worker, more)
+    def add_leases(self, worker: str, count: int) -> None:
+        """Add to the leases of a worker."""
+        if known := self._workers.get(worker):
+            known.leases += count
+        self.add_busy(worker, count)
 
-    def held(self, worker: str) -> int:
-        """Return how many leases it holds."""
-        one = self._known.get(worker)
-        return one.held if one else 0
+    def leases(self, worker: str) -> int:
+        """Return the number of a worker's leases."""
+        known = self._workers.get(worker)
+        return known.leases if known else 0
 
-    def lives(self, worker: str, now: float) -> bool:
-        """Whether it may get a lease."""
-        one = self._known.get(worker)
-        return one is not None and now - one.seen < self._doubt_s
+    def is_alive(self, worker: str, now: float) -> bool:
+        """Return whether a worker may get a lease."""
+        known = self._workers.get(worker)
+        return known is not None and now - known.last_heartbeat < self._doubt_after_s
 
-    def dead(self, now: float) -> list[str]:
-        """Return those that died, and forget them."""
-        found = [name for name, one in self._known.items() if now - one.seen >= self._dead_s]
-        for name in found:
-            del self._known[name]
-        return found
+    def remove_dead(self, now: float) -> list[str]:
+        """Forget dead workers and return their names."""
+        dead = [
+            name
+            for name, worker in self._workers.items()
+            if now - worker.last_heartbeat >= self._dead_after_s
+        ]
+        for name in dead:
+            del self._workers[name]
+        return dead
 
-    def next_death_s(self, now: float) -> Iterator[float]:
-        """Yield the seconds until each would be dead."""
-        for one in self._known.values():
-            yield max(0.0, one.seen + self._dead_s - now)
+    def seconds_to_death(self, now: float) -> Iterator[float]:
+        """Yield for each worker the seconds until it counts as dead without a heartbeat."""
+        for worker in self._workers.values():
+            yield max(0.0, worker.last_heartbeat + self._dead_after_s - now)

@@ -5,71 +5,82 @@ from __future__ import annotations
 from math import inf
 
 DEPTH_S = 3.0
-"""Seconds of quota that a bucket holds. Bedrock refills continuously and does not say how much it
-keeps (the model server's holds 5 s), so what is saved up for longer may not be there."""
+"""Seconds of quota that a bucket holds. Bedrock refills continuously and does not document how much
+it saves up (the simulated model server's bucket holds 5 s), so savings from longer ago may not be
+there."""
 
-_NEARLY = 0.8
-_NOTHING = 1e-3
-"""Sums of fractions must not keep out a call that fits exactly."""
+_NEARLY_FULL = 0.8
+_TOLERANCE = 1e-3
+"""Rounding of sums must not refuse a call that fits exactly."""
 
 
 class TokenBucket:
-    """What may be taken now; it starts empty, and its level falls below 0 where a need was larger.
+    """The amount that may be taken now.
 
-    It begins to fill when it is first looked at: a server's own may be made by the first call.
+    The bucket starts empty, and begins to fill when it is first used: a server may create its
+    bucket at the first call, too. The level falls below 0 after an amount that was larger than the
+    bucket.
 
     Args:
-        per_s: What flows in each second; infinite = there is always enough.
-        least: It holds at least this much, however slowly it fills.
+        per_s: Inflow per second; infinite for no limit.
+        min_depth: The bucket holds at least this amount, however slowly it fills.
     """
 
-    def __init__(self, per_s: float, least: float = 0.0) -> None:
-        self._least = least
-        self._at: float | None = None
+    def __init__(self, per_s: float, min_depth: float = 0.0) -> None:
+        self._min_depth = min_depth
+        self._updated_at: float | None = None
         self._per_s = per_s
         self.level = 0.0
 
     @property
     def per_s(self) -> float:
-        """What flows in each second."""
+        """Return the inflow per second."""
         return self._per_s
 
     @property
-    def nearly_full(self) -> bool:
-        """Whether it is not what holds calls back."""
-        return self._per_s == inf or self.level >= _NEARLY * self.depth
+    def is_nearly_full(self) -> bool:
+        """Return whether the bucket does not delay calls."""
+        return self._per_s == inf or self.level >= _NEARLY_FULL * self.depth
 
     @property
     def depth(self) -> float:
-        """The most that it holds."""
-        return max(self._least, self._per_s * DEPTH_S)
+        """Return the maximum level."""
+        return max(self._min_depth, self._per_s * DEPTH_S)
 
-    def flow(self, now: float, per_s: float) -> None:
-        """Let in what came since the last time; from now on it flows at another rate."""
-        passed = 0.0 if self._at is None else max(0.0, now - self._at)
+    def refill(self, now: float, per_s: float) -> None:
+        """Add the inflow since the last call.
+
+        Args:
+            now: Monotonic seconds.
+            per_s: Inflow per second from now on.
+        """
+        elapsed_s = 0.0 if self._updated_at is None else max(0.0, now - self._updated_at)
         if self._per_s != inf:
-            self.level = min(self.depth, self.level + passed * self._per_s)
-        self._at, self._per_s = now, per_s
+            self.level = min(self.depth, self.level + elapsed_s * self._per_s)
+        self._updated_at, self._per_s = now, per_s
 
-    def lacking_s(self, need: float) -> float:
-        """Return the seconds until `need` can be had; what is more than it holds waits for full."""
+    def wait_s(self, amount: float) -> float:
+        """Return the seconds until an amount can be taken.
+
+        An amount larger than the bucket waits for a full bucket.
+        """
         if self._per_s == inf:
             return 0.0
-        lacking = min(need, self.depth) - self.level
-        return lacking / self._per_s if lacking > _NOTHING else 0.0
+        missing = min(amount, self.depth) - self.level
+        return missing / self._per_s if missing > _TOLERANCE else 0.0
 
     def take(self, amount: float) -> None:
-        """Take out (or, below 0, put back)."""
+        """Take an amount; a negative amount is put back."""
         if self._per_s != inf:
             self.level = min(self.depth, self.level - amount)
 
-    def refused(self, need: float, waits: bool) -> None:
-        """Drain it: the server has less than we thought, perhaps nothing.
+    def drain(self, amount: float, has_retry_after: bool) -> None:
+        """Empty the bucket after a refusal: the server has less than assumed, perhaps nothing.
 
         Args:
-            need: What was refused.
-            waits: The server said when to come again, so that what the need has beyond the
-                bucket need not be saved up here.
+            amount: The amount that the server refused.
+            has_retry_after: Whether the server named a time to wait. If it did not, an amount
+                larger than the bucket has to be saved up here.
         """
-        beyond = 0.0 if waits else max(0.0, need - self.depth)
-        self.level = min(self.level, -beyond)
+        excess = 0.0 if has_retry_after else max(0.0, amount - self.depth)
+        self.level = min(self.level, -excess)

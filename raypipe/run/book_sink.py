@@ -1,53 +1,43 @@
-"""The Ray Datasink: documents part, bulk, then the ledger, in this order, in each write task."""
+"""Write documents and outcomes of books: documents part, bulk requests, then the ledger."""
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ray.data import Datasink
 
 from raypipe.coordination.run_coordinator import Coordinator, Usage
-from raypipe.core.book import Book, Document, Failure, from_table
+from raypipe.coordination.shared_limiter import SharedLimiter
+from raypipe.core.book import Book, Document, Failure, Row, from_table
 from raypipe.core.fingerprint import Recipe
 from raypipe.ledger.checkpoint import Processed
-from raypipe.ledger.failures import FailedBook
+from raypipe.ledger.failures import DEGRADED, FailedBook
 from raypipe.ledger.ledger import Ledger
-from raypipe.opensearch.bulk.parallel import ParallelBulkWriter
 from raypipe.opensearch.bulk.results import LEFT, Counters, Rejected
-from raypipe.opensearch.index.config import IndexConfig, IndexRef
+from raypipe.opensearch.index import Index
 
 if TYPE_CHECKING:
     from ray.data._internal.execution.interfaces import TaskContext
     from ray.data.datasource.datasink import WriteResult
 
-log = logging.getLogger(__name__)
+_MAX_MESSAGE_CHARS = 500
 
 
-@dataclass(frozen=True)
-class Target:
-    """The index generation that a run writes to."""
+class BookSink(Datasink[Counters]):
+    """Write finished documents to the ledger and, in bulk requests, to OpenSearch.
 
-    index: IndexConfig
-    handle: IndexRef
-
-
-class OpenSearchDatasink(Datasink[Counters]):
-    """Write finished documents to the ledger and, in bulk, to OpenSearch.
-
-    A book is processed when the bulk answered for it, and only then. If the ledger cannot be
-    written the task raises: an index that knows more than the ledger is repaired by the next
-    run, for writes can be repeated.
+    A book is recorded as processed only after the bulk response acknowledged its document. If the
+    ledger cannot be written, the task raises: the index then knows more than the ledger, and the
+    next run repairs that by writing the same documents again.
 
     Args:
         ledger: Where outcomes are recorded.
-        recipe: The run's fingerprints.
-        run_seq: The run's number; it is the version of every document.
-        marks: The run's monitor.
-        target: The index; None stops at finished documents.
+        recipe: Recipe of the run.
+        run_seq: Number of the run; it is the version of every document.
+        coordinator: The run's coordinator.
+        index: The index; None stops at finished documents.
     """
 
     def __init__(
@@ -55,84 +45,111 @@ class OpenSearchDatasink(Datasink[Counters]):
         ledger: Ledger,
         recipe: Recipe,
         run_seq: int,
-        marks: Coordinator,
-        target: Target | None,
+        coordinator: Coordinator,
+        index: Index | None,
     ) -> None:
         super().__init__()
         self._ledger = ledger
         self._recipe = recipe
         self._run_seq = run_seq
-        self._marks = marks
-        self._target = target
+        self._coordinator = coordinator
+        self._index = index
         self.totals = Counters()
 
     def write(self, blocks: Iterable[Any], ctx: TaskContext) -> Counters:
-        """Write the books of one task; returns the bulk counters.
+        """Write the books of one task; return the counters of its bulk requests.
 
         Raises:
-            SinkError: The index is gone, or refuses these credentials.
+            SinkError: The index is deleted, or refuses these credentials.
             SetupError: The ledger cannot be written.
         """
-        began = time.monotonic()
+        started, task = time.monotonic(), ctx.task_idx
         rows = [row for block in blocks for row in from_table(block)]
         finished = {row.book.book_id: row for row in rows if row.is_open and row.document}
-        documents = [row.document for row in finished.values() if row.document]
-        fresh = [row.document for row in finished.values() if row.document and not row.book.part]
-        if fresh:
-            self._ledger.documents.append(fresh, self._run_seq, ctx.task_idx, 0)
-        rejected, counters = self._index(documents, ctx.task_idx)
-        refused = [
-            self._failed(finished[one.book_id].book, _refusal(one, finished[one.book_id].book))
-            for one in rejected.values()
-            if one.kind != LEFT
+        # A row with a part brought its document from an earlier run.
+        new = [row.document for row in finished.values() if row.document and not row.book.part]
+        if new:
+            self._ledger.documents.append(new, self._run_seq, task, 0)
+        rejected, counters = self._write_bulk(finished.values(), task)
+        acknowledged = [row for book_id, row in finished.items() if book_id not in rejected]
+        self._record_processed(acknowledged, task)
+        failed = [
+            *(self._failed_book(row.book, row.failure) for row in rows if row.failure),
+            *self._rejected_books(rejected, finished),
         ]
-        stages = [self._failed(row.book, row.failure) for row in rows if row.failure]
-        degraded = [
-            self._failed(finished[doc.book_id].book, _degraded(doc, finished[doc.book_id].book))
-            for doc in fresh
-            if doc.degraded and doc.book_id not in rejected
-        ]
-        acknowledged = [doc for doc in documents if doc.book_id not in rejected]
-        self._record(acknowledged, [*stages, *refused, *degraded], ctx.task_idx)
-        failures = [one.kind for one in (*stages, *refused)]
+        self._record_failures([*failed, *self._degraded_books(acknowledged)], task)
         left = sum(bool(row.left) for row in rows)
-        left += sum(one.kind == LEFT for one in rejected.values())
-        self._marks.report(len(acknowledged), failures, left, _usage(fresh))
-        self._marks.finish("write", [], time.monotonic() - began)
+        left += sum(result.kind == LEFT for result in rejected.values())
+        kinds = [book.kind for book in failed]
+        self._coordinator.report(len(acknowledged), kinds, left, _usage(new))
+        self._coordinator.finish("write", [], time.monotonic() - started)
         return counters
 
     def on_write_complete(self, write_result: WriteResult[Counters]) -> None:
-        """Add up what the write tasks counted."""
+        """Add up the counters of all write tasks."""
         for counters in write_result.write_returns:
             self.totals = self.totals + counters
 
-    def _index(self, documents: list[Document], task: int) -> tuple[dict[str, Rejected], Counters]:
-        if self._target is None or not documents:
+    def _write_bulk(self, rows: Iterable[Row], task: int) -> tuple[dict[str, Rejected], Counters]:
+        """Index documents; return the rejected ones by book id."""
+        documents = [row.document for row in rows if row.document]
+        if self._index is None or not documents:
             return {}, Counters()
-        target = self._target
-        writers = ParallelBulkWriter(target.index, target.handle, self._run_seq, self._marks, task)
-        return writers.write(documents)
+        writer = self._index.parallel_writer(
+            self._run_seq,
+            # A retried task has the slots of its first attempt.
+            lambda number: SharedLimiter(self._coordinator, f"{task}-{number}"),
+            self._coordinator.stop_reason,
+        )
+        return writer.write(documents)
 
-    def _record(self, documents: list[Document], failed: list[FailedBook], task: int) -> None:
-        if documents and self._target is not None:
-            handle, now = self._target.handle, time.time()
-            rows = [
-                Processed(
-                    doc.book_id,
-                    doc.etag,
-                    doc.document_recipe,
-                    handle.physical,
-                    handle.generation,
-                    self._run_seq,
-                    now,
-                )
-                for doc in documents
-            ]
-            self._ledger.checkpoint.append(rows, self._run_seq, task, 0)
+    def _record_processed(self, rows: Sequence[Row], task: int) -> None:
+        """Record books as processed: the bulk response acknowledged their documents."""
+        if not rows or self._index is None:
+            return
+        ref, now = self._index.ref, time.time()
+        processed = [
+            Processed(
+                document.book_id,
+                document.etag,
+                document.document_recipe,
+                ref.physical,
+                ref.generation,
+                self._run_seq,
+                now,
+            )
+            for document in (row.document for row in rows)
+            if document
+        ]
+        self._ledger.checkpoint.append(processed, self._run_seq, task, 0)
+
+    def _record_failures(self, failed: Sequence[FailedBook], task: int) -> None:
         if failed:
             self._ledger.failures.append(failed, self._run_seq, task, 0)
 
-    def _failed(self, book: Book, failure: Failure) -> FailedBook:
+    def _rejected_books(
+        self, rejected: Mapping[str, Rejected], finished: Mapping[str, Row]
+    ) -> list[FailedBook]:
+        """Return the failures of rejected documents; documents left by a stop are none."""
+        failed = []
+        for book_id, result in rejected.items():
+            if result.kind != LEFT:
+                book = finished[book_id].book
+                failure = _failure(book, "index", result.kind, result.message, result.retryable)
+                failed.append(self._failed_book(book, failure))
+        return failed
+
+    def _degraded_books(self, acknowledged: Sequence[Row]) -> list[FailedBook]:
+        """Return a failure for each new document with the fallback's summary."""
+        failed = []
+        for row in acknowledged:
+            if row.document and row.document.degraded and not row.book.part:
+                message = row.document.degraded
+                failure = _failure(row.book, "summarize", DEGRADED, message, retryable=True)
+                failed.append(self._failed_book(row.book, failure))
+        return failed
+
+    def _failed_book(self, book: Book, failure: Failure) -> FailedBook:
         return FailedBook(
             book.book_id,
             book.key,
@@ -148,19 +165,14 @@ class OpenSearchDatasink(Datasink[Counters]):
         )
 
 
-def _refusal(rejected: Rejected, book: Book) -> Failure:
-    message = f"{book.key}: {rejected.message}"[:500]
-    return Failure("index", rejected.kind, message, rejected.retryable, book.attempts + 1)
+def _failure(book: Book, stage: str, kind: str, message: str, retryable: bool) -> Failure:
+    text = f"{book.key}: {message}"[:_MAX_MESSAGE_CHARS]
+    return Failure(stage, kind, text, retryable, book.attempts + 1)
 
 
-def _degraded(document: Document, book: Book) -> Failure:
-    message = f"{book.key}: {document.degraded}"[:500]
-    return Failure("summarize", "degraded", message, True, book.attempts + 1)
-
-
-def _usage(documents: list[Document]) -> Usage:
+def _usage(documents: Sequence[Document]) -> Usage:
     return Usage(
-        sum(doc.model_calls for doc in documents),
-        sum(doc.input_tokens for doc in documents),
-        sum(doc.output_tokens for doc in documents),
+        sum(document.model_calls for document in documents),
+        sum(document.input_tokens for document in documents),
+        sum(document.output_tokens for document in documents),
     )

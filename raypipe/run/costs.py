@@ -1,4 +1,4 @@
-"""The models of a run: their quota and budget, and what their calls came to."""
+"""Connect the models of a run to their quota and budget, and track what their calls cost."""
 
 from __future__ import annotations
 
@@ -12,81 +12,93 @@ from raypipe.coordination.run_coordinator import Progress
 from raypipe.core.options import BudgetOptions
 from raypipe.ledger.usage import usage_by_model
 from raypipe.models.context import ModelContext, PaidModel
-from raypipe.quota.actor import RemoteQuotaClient, RunRegistration, broker_for
+from raypipe.quota.actor import RemoteQuotaClient, broker_for
 from raypipe.quota.budget import Cost
-from raypipe.quota.prices import Price
+from raypipe.quota.messages import RunRegistration
+from raypipe.quota.prices import Price, Prices
 from raypipe.quota.protocol import Totals
 from raypipe.quota.reservation import check_call_fits
-from raypipe.run.job import Job
+from raypipe.run.job import ModelLimits, Processing
+from raypipe.state.store import State
 
 log = logging.getLogger(__name__)
+
+_SUMMED = (
+    *("calls", "throttled", "unknown", "input_tokens", "output_tokens", "usd"),
+    *("in_flight", "cached_calls"),
+)
 
 
 @dataclass
 class CostTracker:
-    """What the model calls of a run come to, over all pools.
+    """Add up the model calls of a run over all quota pools.
 
     Args:
-        permits: Of each pool that the run calls.
+        quotas: The quota client of each pool that the run calls.
         budget: The run's budget.
-        already: What was spent before and counts.
+        spent_before: What earlier runs spent of the budget.
     """
 
-    permits: Sequence[RemoteQuotaClient] = ()
+    quotas: Sequence[RemoteQuotaClient] = ()
     budget: BudgetOptions = field(default_factory=BudgetOptions)
-    already: Cost = field(default_factory=Cost)
+    spent_before: Cost = field(default_factory=Cost)
 
     def totals(self) -> Totals:
         """Return the numbers of all pools together."""
-        found = [one.totals() for one in self.permits]
-        summed = ("calls", "throttled", "unknown", "input_tokens", "output_tokens", "usd")
-        sums = {
-            name: sum(getattr(one, name) for one in found)
-            for name in (*summed, "in_flight", "cached_calls")
-        }
-        rates = [one.tokens_per_minute for one in found if one.tokens_per_minute is not None]
-        paused = next((one.paused for one in found if one.paused), "")
+        pools = [quota.totals() for quota in self.quotas]
+        sums = {name: sum(getattr(pool, name) for pool in pools) for name in _SUMMED}
+        rates = [pool.tokens_per_minute for pool in pools if pool.tokens_per_minute is not None]
+        paused = next((pool.paused for pool in pools if pool.paused), "")
         return Totals(**sums, tokens_per_minute=rates[0] if rates else None, paused=paused)
 
-    def over(self, totals: Totals) -> str:
-        """Say that the pools together came to the budget, which each of them keeps by itself."""
-        usd = self.already.usd + totals.usd
-        tokens = self.already.tokens + totals.input_tokens + totals.output_tokens
-        if self.budget.max_usd is not None and usd > self.budget.max_usd:
-            return f"${usd:.4f} of budget.max_usd={self.budget.max_usd:g} are spent"
-        if self.budget.max_tokens is not None and tokens > self.budget.max_tokens:
-            return f"{tokens:,} tokens of budget.max_tokens={self.budget.max_tokens} are spent"
+    def budget_stop_reason(self, totals: Totals) -> str:
+        """Return why the run stops if the pools together exceed the budget, or ''.
+
+        Each pool keeps the whole budget by itself.
+        """
+        budget = self.budget
+        usd = self.spent_before.usd + totals.usd
+        tokens = self.spent_before.tokens + totals.input_tokens + totals.output_tokens
+        if budget.max_usd is not None and usd > budget.max_usd:
+            return f"${usd:.4f} of budget.max_usd={budget.max_usd:g} are spent"
+        if budget.max_tokens is not None and tokens > budget.max_tokens:
+            return f"{tokens:,} tokens of budget.max_tokens={budget.max_tokens} are spent"
         return ""
 
     def stop(self, reason: str) -> None:
-        """Let no further call begin."""
-        for one in self.permits:
-            one.stop(reason)
+        """Let no further model call begin."""
+        for quota in self.quotas:
+            quota.stop(reason)
 
 
 @dataclass
 class CostAwareCoordinator:
-    """A run's monitor as its watcher sees it: with the calls of its models, and their stop."""
+    """The run's coordinator for the watcher, with the costs of model calls added.
 
-    monitor: ProgressSource
-    spending: CostTracker
-    _stopped: bool = False
+    Args:
+        coordinator: The run's coordinator.
+        costs: What the model calls cost.
+    """
+
+    coordinator: ProgressSource
+    costs: CostTracker
+    _calls_stopped: bool = False
     _paused: str = ""
 
     def progress(self) -> Progress:
-        """Return the numbers so far; a stop is carried to the models' calls."""
-        progress = self.monitor.progress()
-        if not self.spending.permits:
+        """Return the run's numbers; stop the run at its budget, and the calls with the run."""
+        progress = self.coordinator.progress()
+        if not self.costs.quotas:
             return progress
-        totals = self.spending.totals()
-        if not progress.stop_reason and (over := self.spending.over(totals)):
-            self.monitor.stop(over)
-        if progress.stop_reason and not self._stopped:
-            self._stopped = True
-            self.spending.stop(progress.stop_reason)
+        totals = self.costs.totals()
+        if not progress.stop_reason and (reason := self.costs.budget_stop_reason(totals)):
+            self.coordinator.stop(reason)
+        if progress.stop_reason and not self._calls_stopped:
+            self._calls_stopped = True
+            self.costs.stop(progress.stop_reason)
         if totals.paused != self._paused:
             self._paused = totals.paused
-            log.warning("%s", totals.paused or "the models answer again")
+            log.warning("%s", totals.paused or "model calls go on again")
         return replace(
             progress,
             model_calls=totals.calls,
@@ -98,98 +110,97 @@ class CostAwareCoordinator:
 
     def stop(self, reason: str) -> None:
         """Let nothing new begin."""
-        self.monitor.stop(reason)
+        self.coordinator.stop(reason)
 
 
-def check_costs(job: Job) -> None:
-    """Check, before anything is started, that quota and budget can hold a call.
+def check_costs(processing: Processing, limits: ModelLimits) -> None:
+    """Check, before Ray starts, that quota and budget allow a call.
 
     Raises:
-        SetupError: The quota is below one call's reservation, or a budget in dollars has a model
-            without a price.
+        SetupError: The quota is smaller than one call's reservation, or the price table lacks a
+            model although the budget is in dollars.
     """
-    estimator = job.summarizer.call_estimator
+    estimator = processing.summarizer.call_estimator
     if estimator is not None:
-        check_call_fits(job.quota, estimator.typical_call())
-    if job.budget.max_usd is not None:
-        for model in _paid_models(job):
-            job.prices.needed(model.base_model)
+        check_call_fits(limits.quota, estimator.typical_call())
+    if limits.budget.max_usd is not None:
+        for model in _paid_models(processing):
+            limits.prices.require(model.base_model)
 
 
 @contextmanager
-def open_model_context(job: Job, run_id: str, run_seq: int) -> Iterator[tuple[Job, CostTracker]]:
-    """Give the parts that call models their cache, quota and budget.
+def connect_models(
+    processing: Processing, limits: ModelLimits, state: State, run_id: str, run_seq: int
+) -> Iterator[tuple[Processing, CostTracker]]:
+    """Give the parts that call models the run's answer cache, quota and budget.
 
     Args:
-        job: The job.
-        run_id: The run's id.
-        run_seq: Its number.
+        processing: The parts of the run.
+        limits: Quota, budget and prices.
+        state: Where answers are cached.
+        run_id: Id of the run.
+        run_seq: Number of the run.
+
+    Yields:
+        The connected parts, and the tracker of their costs.
 
     Raises:
-        SetupError: A budget in dollars, and a model without a price.
+        SetupError: The price table lacks a model although the budget is in dollars.
     """
-    paid_models = _paid_models(job)
-    if not paid_models:
-        yield job, CostTracker(budget=job.budget)
+    models = _paid_models(processing)
+    if not models:
+        yield processing, CostTracker(budget=limits.budget)
         return
-    already = spent_before(job, run_seq)
-    chat_model = job.summarizer.paid_model
-    chat_pool = chat_model.pool if chat_model is not None else ""
-    permits = {
-        model.pool: _permits(job, model, already, run_id, known=model.pool == chat_pool)
-        for model in paid_models
-    }
-    context = ModelContext(job.ledger.state, permits, job.quota.max_in_flight)
-    with_context = replace(
-        job,
-        summarizer=job.summarizer.with_context(context),
-        embedder=job.embedder.with_context(context),
+    spent_before = _read_spent_before(limits.budget, limits.prices, state, run_seq)
+    summarizing = processing.summarizer.paid_model
+    quotas: dict[str, RemoteQuotaClient] = {}
+    for model in models:
+        # A summary is a few hundred tokens: a run never waits for the embedder's own quota.
+        is_limiting = summarizing is not None and model.pool == summarizing.pool
+        registration = RunRegistration(run_id, _price(model, limits), limits.budget, spent_before)
+        quotas[model.pool] = _connect_quota(model, limits, registration, is_limiting=is_limiting)
+    context = ModelContext(state, quotas, limits.quota.max_in_flight)
+    connected = replace(
+        processing,
+        summarizer=processing.summarizer.with_context(context),
+        embedder=processing.embedder.with_context(context),
     )
-    yield with_context, CostTracker(list(permits.values()), job.budget, already)
+    yield connected, CostTracker(list(quotas.values()), limits.budget, spent_before)
 
 
-def spent_before(job: Job, run_seq: int) -> Cost:
-    """Return what counts of the budget already, from the usage in the cache.
-
-    Raises:
-        SetupError: A budget in dollars, and a model without a price.
-    """
-    budget = job.budget
+def _read_spent_before(budget: BudgetOptions, prices: Prices, state: State, run_seq: int) -> Cost:
+    """Return what earlier runs spent of the budget, from the usage in the answer cache."""
     if budget.scope == "run" or (budget.max_usd is None and budget.max_tokens is None):
         return Cost()
     total = Cost()
-    for one in usage_by_model(job.ledger.state, run_seq):
-        price = job.prices.of(one.model) if budget.max_usd is None else job.prices.needed(one.model)
-        usd = price.usd(one.input_tokens, one.output_tokens) if price else 0.0
-        total += Cost(usd, one.input_tokens + one.output_tokens)
+    for usage in usage_by_model(state, run_seq):
+        price = prices.find(usage.model) if budget.max_usd is None else prices.require(usage.model)
+        usd = price.usd(usage.input_tokens, usage.output_tokens) if price else 0.0
+        total += Cost(usd, usage.input_tokens + usage.output_tokens)
     return total
 
 
-def _permits(
-    job: Job, model: PaidModel, already: Cost, run_id: str, *, known: bool
+def _price(model: PaidModel, limits: ModelLimits) -> Price:
+    if limits.budget.max_usd is not None:
+        return limits.prices.require(model.base_model)
+    price = limits.prices.find(model.base_model)
+    if price is None:
+        log.warning("conf/prices has no price of %s: its dollars are not counted", model.base_model)
+    return price or Price()
+
+
+def _connect_quota(
+    model: PaidModel, limits: ModelLimits, registration: RunRegistration, *, is_limiting: bool
 ) -> RemoteQuotaClient:
-    price = (
-        job.prices.needed(model.base_model)
-        if job.budget.max_usd is not None
-        else job.prices.of(model.base_model)
-    )
-    quota = job.quota
-    if not known:
-        # A summary is a few hundred tokens: its own quota is never what a run waits for.
+    quota = limits.quota
+    if not is_limiting:
         quota = replace(
             quota, tokens_per_minute=None, requests_per_minute=None, tokens_per_day=None
         )
-    if price is None:
-        log.warning("%s has no price in conf/prices: dollars are not counted", model.base_model)
-        price = Price()
-    joining = RunRegistration(run_id, price, job.budget, already)
-    return broker_for(_pool(job, model), quota, joining)
+    pool = f"{quota.account}/{model.pool}" if quota.account else model.pool
+    return broker_for(pool, quota, registration)
 
 
-def _pool(job: Job, model: PaidModel) -> str:
-    return f"{job.quota.account}/{model.pool}" if job.quota.account else model.pool
-
-
-def _paid_models(job: Job) -> list[PaidModel]:
-    models = (job.summarizer.paid_model, job.embedder.paid_model)
+def _paid_models(processing: Processing) -> list[PaidModel]:
+    models = (processing.summarizer.paid_model, processing.embedder.paid_model)
     return [model for model in models if model is not None]

@@ -1,4 +1,4 @@
-"""What a run would do and cost, before it begins: of the new books a sample is read."""
+"""Estimate what a run would do and cost; of the new books a sample is read."""
 
 from __future__ import annotations
 
@@ -8,45 +8,47 @@ from dataclasses import dataclass
 
 from raypipe.core.book import Book
 from raypipe.core.errors import BookError
-from raypipe.lifecycle.deletions import find_deleted
-from raypipe.opensearch.index.index import find
+from raypipe.core.options import QuotaOptions
+from raypipe.ledger.ledger import Ledger
+from raypipe.lifecycle.deletions import DeletedBooks, find_deleted
 from raypipe.quota.prices import Price
-from raypipe.run.job import Job
-from raypipe.run.pending import list_source, plan_from_ledger
+from raypipe.run.job import Job, ModelLimits
+from raypipe.run.planner import RunPlan, list_source, plan_run, read_snapshot
+from raypipe.sources import BookSource
 from raypipe.summarizers.protocol import CallEstimator, EstimatedCall
-from raypipe.text import CleanText
+from raypipe.text import CleanText, TextCleaner
 
-_READERS = 8
-_COUNTED = 6
-"""Sampled books of which the server is asked to count the tokens, where it does so for nothing."""
+_READER_THREADS = 8
+_COUNTED_BOOKS = 6
+"""Sampled books whose tokens the server counts, where it does so free of charge."""
 _COUNTED_CHARS = 20_000
 
 
 @dataclass
 class RunEstimate:
-    """A run, before it begins.
+    """What a run would do and cost.
 
     Args:
-        listed: Books of the listing.
-        new: To be read, never seen before by this state.
-        renamed: To be read, with the ETag of a finished book that is gone: no model call.
-        changed: To be read, since they changed after they were finished or processed.
-        again: To be read again: failures that may pass, or all with `checkpoint=none`.
-        ready: Finished or summarized: no GET.
-        done: Processed; nothing is done for them.
-        known_failures: Lasting failures, left alone.
-        over_limit: Left because of `limit`.
-        removed: Finished books that are gone from the source, and to be deleted for that.
-        too_many: Whether that is more than `max_delete_fraction`: a run asks first.
-        summarizer: Its name.
-        model: The model's id as the prices know it; empty = no model is called.
-        sampled: Books that were read for the estimate.
-        unfit: Sampled books that would fail.
-        calls: Model calls.
-        input_tokens: Their tokens.
-        output_tokens: Of their answers.
-        usd: Dollars; None = the price table does not have the model.
-        hours: At the quota; None = no quota is given.
+        listed: Number of listed books.
+        new: Books to read that this state has never seen.
+        renamed: Books to read with the ETag of a finished book that is gone; no model calls.
+        changed: Books to read because they changed after they were finished or processed.
+        again: Books to read again: retryable failures, or all with `checkpoint=none`.
+        ready: Finished or summarized books: no GET.
+        done: Processed books; the run skips them.
+        known_failures: Permanent failures; the run skips them.
+        over_limit: Books that the run leaves because of `limit`.
+        removed: Finished books that are gone from the source and would be deleted.
+        too_many: Whether `removed` exceeds `max_delete_fraction`: the run would stop.
+        summarizer: Name of the summarizer.
+        model: Model id in the price table; '' if no model is called.
+        sampled: Number of books read for the estimate.
+        unfit: Number of sampled books that would fail.
+        calls: Number of model calls.
+        input_tokens: Tokens of the requests.
+        output_tokens: Tokens of the answers.
+        usd: Dollars; None if the price table lacks the model.
+        hours: Hours at the quota; None if no quota is given.
         prices: Date of the price table.
     """
 
@@ -73,103 +75,123 @@ class RunEstimate:
     prices: str = ""
 
 
+@dataclass(frozen=True)
+class _CallTotals:
+    """Estimated calls and tokens of all books to read."""
+
+    calls: float = 0.0
+    input_tokens: float = 0.0
+    output_tokens: float = 0.0
+
+
 def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
-    """Return what a run of this job would do; the state and the index stay as they are.
+    """Estimate what a job would do; state and index stay as they are.
 
     Args:
         job: The job.
-        sample: Most books that are read.
+        sample: Maximum number of books to read.
 
     Raises:
         SetupError: The books cannot be listed, or the server cannot be used.
     """
-    generation = None
-    if job.index is not None:
-        handle = None if job.purge else find(job.index)
-        generation = handle.generation if handle else ""
-    books = list_source(job)
-    gone = find_deleted(job, books)
-    plan = plan_from_ledger(job, books, generation)
-    history = job.ledger.checkpoint.read_latest()
-    seen = job.ledger.documents.all_versions() | set(
+    source, processing, ledger, limits = job.source, job.processing, job.ledger, job.limits
+    generation = job.target.find_generation()
+    books = list_source(source, job.selection.book_ids)
+    deleted = find_deleted(books, source, ledger, whole_source=job.selection.book_ids is None)
+    snapshot = read_snapshot(ledger, processing.recipe, generation)
+    plan = plan_run(books, snapshot, processing.recipe.document, job.selection)
+    estimate = _count_books(plan, deleted, ledger)
+    estimate.too_many = deleted.exceeds(job.deletion_limit)
+    estimate.summarizer = processing.summarizer.name
+    estimate.prices = limits.prices.date
+    model, estimator = processing.summarizer.paid_model, processing.summarizer.call_estimator
+    if model is not None and estimator is not None:
+        estimate.model = model.base_model
+        groups = list(_size_groups(plan.new, sample))
+        texts = _read_texts([book for book, _ in groups], source, processing.cleaner)
+        estimate.sampled, estimate.unfit = len(texts), sum(text is None for text in texts)
+        _add_costs(estimate, _extrapolate(estimator, groups, texts), limits)
+    return estimate
+
+
+def _count_books(plan: RunPlan, deleted: DeletedBooks, ledger: Ledger) -> RunEstimate:
+    """Return the numbers of books by what the run would do with them."""
+    history = ledger.checkpoint.read_latest()
+    seen = ledger.documents.all_versions() | set(
         zip(history["book_id"].to_pylist(), history["etag"].to_pylist(), strict=True)
     )
-    ids = {book_id for book_id, _ in seen}
-    old = [book for book in plan.new if book.book_id in ids]
-    same = sum((book.book_id, book.etag) in seen for book in old)
-    told = RunEstimate(
+    seen_ids = {book_id for book_id, _ in seen}
+    seen_books = [book for book in plan.new if book.book_id in seen_ids]
+    unchanged = sum((book.book_id, book.etag) in seen for book in seen_books)
+    failed_before = sum(book.attempts > 0 and book.book_id not in seen_ids for book in plan.new)
+    changed, again = len(seen_books) - unchanged, unchanged + failed_before
+    renamed = min(deleted.renamed, len(plan.new) - changed - again)
+    return RunEstimate(
         listed=len(plan.listed),
-        changed=len(old) - same,
-        again=same + sum(book.attempts > 0 and book.book_id not in ids for book in plan.new),
+        new=len(plan.new) - changed - again - renamed,
+        renamed=renamed,
+        changed=changed,
+        again=again,
         ready=len(plan.ready),
         done=len(plan.processed),
         known_failures=len(plan.known_failures),
         over_limit=len(plan.over_limit),
-        renamed=gone.renamed,
-        removed=gone.removed,
-        too_many=gone.too_many(job),
-        summarizer=job.summarizer.name,
-        prices=job.prices.date,
+        removed=deleted.removed,
     )
-    told.renamed = min(told.renamed, len(plan.new) - told.changed - told.again)
-    told.new = len(plan.new) - told.changed - told.again - told.renamed
-    model, estimator = job.summarizer.paid_model, job.summarizer.call_estimator
-    if model is not None and estimator is not None:
-        told.model = model.base_model
-        _cost(job, estimator, plan.new, sample, told)
-    return told
 
 
-def _cost(
-    job: Job, estimator: CallEstimator, books: Sequence[Book], sample: int, told: RunEstimate
-) -> None:
-    """Fill in calls, tokens, dollars and hours."""
-    strata = list(_strata(books, sample))
-    with ThreadPoolExecutor(_READERS) as pool:
-        texts = list(pool.map(lambda stratum: _read(job, stratum[0]), strata))
-    told.sampled = len(texts)
-    told.unfit = sum(text is None for text in texts)
-    factor = _counted(estimator, [text for text in texts if text is not None])
-    calls = tokens = output = 0.0
-    for (book, total), text in zip(strata, texts, strict=True):
-        planned = [] if text is None else _planned(estimator, text)
-        weight = total / max(book.size, 1)
-        calls += weight * len(planned)
-        tokens += weight * sum(call.input_tokens for call in planned) * factor
-        output += weight * sum(call.output_tokens for call in planned)
-    told.calls, told.input_tokens, told.output_tokens = round(calls), round(tokens), round(output)
-    price = job.prices.of(told.model)
-    told.usd = None if price is None else round(price.usd(tokens, output), 4)
-    told.hours = _hours(job, told, price or Price())
-
-
-def _strata(books: Sequence[Book], sample: int) -> Iterator[tuple[Book, int]]:
-    """Yield a book of each of `sample` groups alike in size, with the bytes of its group."""
+def _size_groups(books: Sequence[Book], sample: int) -> Iterator[tuple[Book, int]]:
+    """Yield one book of each of `sample` groups of similar size, and the bytes of its group."""
     by_size = sorted(books, key=lambda book: (book.size, book.book_id))
     groups = min(sample, len(by_size))
     for number in range(groups):
-        some = by_size[number * len(by_size) // groups : (number + 1) * len(by_size) // groups]
-        yield some[len(some) // 2], sum(book.size for book in some)
+        group = by_size[number * len(by_size) // groups : (number + 1) * len(by_size) // groups]
+        yield group[len(group) // 2], sum(book.size for book in group)
 
 
-def _read(job: Job, book: Book) -> CleanText | None:
+def _read_texts(
+    books: Sequence[Book], source: BookSource, cleaner: TextCleaner
+) -> list[CleanText | None]:
+    """Return the clean text of each book; None for a book that would fail."""
+
+    def read(book: Book) -> CleanText | None:
+        try:
+            return cleaner.clean(source.read(book), book.key)
+        except BookError:
+            return None
+
+    with ThreadPoolExecutor(_READER_THREADS) as pool:
+        return list(pool.map(read, books))
+
+
+def _extrapolate(
+    estimator: CallEstimator,
+    groups: Sequence[tuple[Book, int]],
+    texts: Sequence[CleanText | None],
+) -> _CallTotals:
+    """Return the calls of all books: those of each sampled book, weighted by its group's bytes."""
+    correction = _token_correction(estimator, [text for text in texts if text is not None])
+    calls = input_tokens = output_tokens = 0.0
+    for (book, group_bytes), text in zip(groups, texts, strict=True):
+        estimated = [] if text is None else _estimate_calls(estimator, text)
+        weight = group_bytes / max(book.size, 1)
+        calls += weight * len(estimated)
+        input_tokens += weight * sum(call.input_tokens for call in estimated) * correction
+        output_tokens += weight * sum(call.output_tokens for call in estimated)
+    return _CallTotals(calls, input_tokens, output_tokens)
+
+
+def _estimate_calls(estimator: CallEstimator, text: CleanText) -> Sequence[EstimatedCall]:
     try:
-        return job.cleaner.clean(job.store.read(book), book.key)
-    except BookError:
-        return None
-
-
-def _planned(estimator: CallEstimator, text: CleanText) -> Sequence[EstimatedCall]:
-    try:
-        return estimator.calls_of(text)
+        return estimator.plan_calls(text)
     except BookError:
         return []
 
 
-def _counted(estimator: CallEstimator, texts: Sequence[CleanText]) -> float:
-    """Return how many times as many tokens the server counts as the summarizer estimates."""
+def _token_correction(estimator: CallEstimator, texts: Sequence[CleanText]) -> float:
+    """Return the server's token count divided by the estimator's, over a few texts."""
     counted = estimated = 0.0
-    for text in texts[:: max(1, len(texts) // _COUNTED)][:_COUNTED]:
+    for text in texts[:: max(1, len(texts) // _COUNTED_BOOKS)][:_COUNTED_BOOKS]:
         middle = len(text.text) // 2
         piece = text.text[middle : middle + _COUNTED_CHARS]
         tokens = estimator.count_tokens(piece)
@@ -180,16 +202,28 @@ def _counted(estimator: CallEstimator, texts: Sequence[CleanText]) -> float:
     return counted / estimated if estimated else 1.0
 
 
-def _hours(job: Job, told: RunEstimate, price: Price) -> float | None:
-    """Return the hours that the quota takes at least; the tightest limit counts."""
-    quota = job.quota
-    tokens = told.input_tokens + price.burndown * told.output_tokens
-    limits = [
-        (tokens, quota.tokens_per_minute, 60.0),
-        (told.calls, quota.requests_per_minute, 60.0),
-        (tokens, quota.tokens_per_day, 1 / 24),
-    ]
+def _add_costs(estimate: RunEstimate, totals: _CallTotals, limits: ModelLimits) -> None:
+    """Set calls, tokens, dollars and hours."""
+    estimate.calls = round(totals.calls)
+    estimate.input_tokens = round(totals.input_tokens)
+    estimate.output_tokens = round(totals.output_tokens)
+    price = limits.prices.find(estimate.model)
+    if price is None:
+        estimate.usd = None
+    else:
+        estimate.usd = round(price.usd(totals.input_tokens, totals.output_tokens), 4)
+    estimate.hours = _hours(limits.quota, estimate, price or Price())
+
+
+def _hours(quota: QuotaOptions, estimate: RunEstimate, price: Price) -> float | None:
+    """Return the hours that the tightest limit of the quota needs; None if none is given."""
     if not quota.managed:
         return None
-    hours = [need / (most * per_hour) for need, most, per_hour in limits if most]
+    tokens = estimate.input_tokens + price.burndown * estimate.output_tokens
+    limits = [
+        (tokens, quota.tokens_per_minute, 60.0),
+        (estimate.calls, quota.requests_per_minute, 60.0),
+        (tokens, quota.tokens_per_day, 1 / 24),
+    ]
+    hours = [need / (limit * per_hour) for need, limit, per_hour in limits if limit]
     return round(max(hours), 4) if hours else None

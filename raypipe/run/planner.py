@@ -1,35 +1,66 @@
-"""What a run would do, decided from the listing and the ledger before any GET."""
+"""List the source and plan a run from the listing and the ledger, before any GET."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from raypipe.core.book import Book
+from raypipe.core.errors import SetupError
+from raypipe.core.fingerprint import Recipe
+from raypipe.ledger.failures import MAX_ATTEMPTS
+from raypipe.ledger.ledger import Ledger
+from raypipe.sources import BookSource
 
 Version = tuple[str, str]
-"""A book's id and ETag: this version of this book."""
+"""Id and ETag of a book."""
+
+
+@dataclass(frozen=True)
+class BookSelection:
+    """Which listed books a run processes.
+
+    Args:
+        limit: Maximum number of books to process; None for all.
+        skip_processed: Whether to skip books that the ledger calls processed or finished.
+        max_attempts: Number of runs that try a retryable failure.
+        include_permanent_failures: Whether to try permanent failures too.
+        book_ids: Process these books only; None for every listed book.
+        reprocess: Ids of books to read again even if they are processed or finished.
+    """
+
+    limit: int | None = None
+    skip_processed: bool = True
+    max_attempts: int = MAX_ATTEMPTS
+    include_permanent_failures: bool = False
+    book_ids: Set[str] | None = None
+    reprocess: Set[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class KnownFailure:
-    """The last failure of a book, as far as planning needs it."""
+    """The last failure of a book, reduced to what planning needs."""
 
     etag: str
     recipe: str
     retryable: bool
     attempts: int
 
+    def is_permanent(self, max_attempts: int) -> bool:
+        """Whether a run leaves the book alone until its ETag or recipe changes."""
+        return not self.retryable or self.attempts >= max_attempts
+
 
 @dataclass(frozen=True)
 class LedgerSnapshot:
-    """What the ledger says, all for the recipe and the index generation of this run.
+    """What the ledger records for the recipe and the index generation of a run.
 
     Args:
         processed: Versions that the index acknowledged.
         finished: Versions with a document of this recipe, and the part that holds it.
-        summarized: The same for documents of the same summary recipe, another embedder.
-        failures: The last failure of each book.
+        summarized: Versions with a document of the same summary recipe but another embedder,
+            and the part that holds it.
+        failures: The last unresolved failure of each book, by id.
     """
 
     processed: Container[Version] = frozenset()
@@ -40,7 +71,7 @@ class LedgerSnapshot:
 
 @dataclass
 class RunPlan:
-    """The listing, taken apart; every listed id is in exactly one of these."""
+    """The listing, split by what the run does; each listed id is in exactly one field."""
 
     processed: list[str] = field(default_factory=list)
     known_failures: list[str] = field(default_factory=list)
@@ -55,59 +86,98 @@ class RunPlan:
 
     @property
     def todo(self) -> list[Book]:
-        """Return what this run takes: finished books first, they are searchable soonest."""
+        """Return the books that the run processes, finished ones first: they are quickest."""
         return [*self.ready, *self.new]
 
     @property
     def skipped(self) -> set[str]:
-        """Return the ids that this run does not touch."""
+        """Return the ids that the run skips."""
         return {*self.processed, *self.known_failures}
+
+
+def list_source(source: BookSource, book_ids: Set[str] | None = None) -> list[Book]:
+    """Return the books of a source.
+
+    Args:
+        source: The source.
+        book_ids: Return these books only; None for all.
+
+    Raises:
+        SetupError: The source cannot be listed, or holds no book.
+    """
+    if book_ids is not None and not book_ids:
+        return []
+    books = list(source.list_books())
+    if not books:
+        raise SetupError(f"no books found: {source.selection}; check storage's prefix and suffixes")
+    return books if book_ids is None else [book for book in books if book.book_id in book_ids]
+
+
+def read_snapshot(ledger: Ledger, recipe: Recipe, generation: str | None) -> LedgerSnapshot:
+    """Read from the ledger what `plan_run` needs.
+
+    Args:
+        ledger: The ledger.
+        recipe: Recipe of the run.
+        generation: Generation of the index; '' if the index does not exist yet, None for a run
+            that stops at finished documents.
+    """
+    failures = {
+        row["book_id"]: KnownFailure(row["etag"], row["recipe"], row["retryable"], row["attempts"])
+        for row in ledger.unresolved_failures().to_pylist()
+    }
+    finished = ledger.documents.finished_versions(recipe.document)
+    summarized = ledger.documents.summarized_versions(recipe.summary, exclude=[recipe.document])
+    if generation is None:
+        return LedgerSnapshot(set(finished), {}, summarized, failures)
+    processed = ledger.checkpoint.processed_versions(generation, recipe.document)
+    return LedgerSnapshot(processed, finished, summarized, failures)
 
 
 def plan_run(
     books: Iterable[Book],
-    known: LedgerSnapshot,
-    *,
-    recipe: str,
-    skip: bool = True,
-    limit: int | None = None,
-    max_attempts: int = 3,
-    lasting: bool = False,
-    again: Container[str] = frozenset(),
+    snapshot: LedgerSnapshot,
+    document_recipe: str,
+    selection: BookSelection | None = None,
 ) -> RunPlan:
-    """Take the listing apart.
+    """Split a listing by what a run does with each book.
 
     Args:
         books: The listing.
-        known: What the ledger says.
-        recipe: The document recipe of this run.
-        skip: False takes every book anew, whatever the ledger says.
-        limit: Most books that are taken; the others are left.
-        max_attempts: Failures that may pass are tried so often.
-        lasting: Take the other failures too.
-        again: Ids of books that are read again, whatever is finished of them.
+        snapshot: What the ledger records.
+        document_recipe: Document recipe of the run.
+        selection: Which books to process; None for the defaults.
     """
-    result = RunPlan()
+    selection = selection or BookSelection()
+    plan = RunPlan()
     for book in books:
         version = (book.book_id, book.etag)
-        failure = known.failures.get(book.book_id)
-        same = failure is not None and (failure.etag, failure.recipe) == (book.etag, recipe)
-        attempts = failure.attempts if failure is not None and same else 0
-        anew = not skip or book.book_id in again
-        if not anew and version in known.processed:
-            result.processed.append(book.book_id)
-        elif not lasting and not anew and failure and same and _is_lasting(failure, max_attempts):
-            result.known_failures.append(book.book_id)
-        elif limit is not None and len(result.ready) + len(result.new) >= limit:
-            result.over_limit.append(book.book_id)
+        failure = snapshot.failures.get(book.book_id)
+        if failure and (failure.etag, failure.recipe) != (book.etag, document_recipe):
+            failure = None  # the book or the recipe changed since
+        reprocess = not selection.skip_processed or book.book_id in selection.reprocess
+        if not reprocess and version in snapshot.processed:
+            plan.processed.append(book.book_id)
+        elif not reprocess and failure and _skips(failure, selection):
+            plan.known_failures.append(book.book_id)
+        elif selection.limit is not None and len(plan.ready) + len(plan.new) >= selection.limit:
+            plan.over_limit.append(book.book_id)
         else:
-            part = None if anew else known.finished.get(version) or known.summarized.get(version)
-            target = result.ready if part else result.new
-            target.append(replace(book, attempts=attempts, part=part or ""))
-    # Parcels of finished books are cut by part, so that each part is opened once.
-    result.ready.sort(key=lambda book: book.part)
-    return result
+            part = "" if reprocess else _finished_part(version, snapshot)
+            attempts = failure.attempts if failure else 0
+            target = plan.ready if part else plan.new
+            target.append(replace(book, attempts=attempts, part=part))
+    # Batches of finished books are split by part, so that each part is opened once.
+    plan.ready.sort(key=lambda book: book.part)
+    return plan
 
 
-def _is_lasting(failure: KnownFailure, max_attempts: int) -> bool:
-    return not failure.retryable or failure.attempts >= max_attempts
+def _skips(failure: KnownFailure, selection: BookSelection) -> bool:
+    if selection.include_permanent_failures:
+        return False
+    return failure.is_permanent(selection.max_attempts)
+
+
+def _finished_part(version: Version, snapshot: LedgerSnapshot) -> str:
+    """Return the documents part that holds a version's document or summary, or ''."""
+    return snapshot.finished.get(version) or snapshot.summarized.get(version) or ""

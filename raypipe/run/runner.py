@@ -1,283 +1,188 @@
-"""One run, from the listing to the record. No Hydra in here: a `Job` comes in."""
+"""Carry out a run: the steps from the listing to the record, one after another."""
 
 from __future__ import annotations
 
 import logging
 import platform
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from raypipe import __version__
 from raypipe.coordination.run_coordinator import Progress
+from raypipe.core import exit_codes
 from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
-from raypipe.ledger import run_records as runs
+from raypipe.ledger import run_records
 from raypipe.ledger.ledger import RunResults
 from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.writer_lock import WriterLock
-from raypipe.lifecycle import deletions as departed
-from raypipe.lifecycle.deletions import DeletedBooks
-from raypipe.lifecycle.promote import Promoter, Served
-from raypipe.opensearch.index import rebuild as build
-from raypipe.opensearch.index.config import IndexRef, IndexSpec
-from raypipe.opensearch.index.finalize import finalize
-from raypipe.opensearch.index.index import find, purge
-from raypipe.run.job import Checked, Job, Timer
-from raypipe.run.pending import list_source, plan_from_ledger
-from raypipe.run.planner import RunPlan
-from raypipe.state.store import state_id
+from raypipe.lifecycle.deletions import (
+    DeletedBooks,
+    apply_deletions,
+    check_deletions,
+    find_deleted,
+    restore_returned,
+)
+from raypipe.opensearch.index import IndexSpec
+from raypipe.run.job import Job, Processing
+from raypipe.run.outcome import Outcome
+from raypipe.run.planner import RunPlan, list_source, plan_run, read_snapshot
+from raypipe.run.timer import StepTimer
+from raypipe.run.work import Checkable, Work
+from raypipe.sources import BookSource
+from raypipe.state.store import State, state_id
 
 log = logging.getLogger(__name__)
 
-_SHOWN = 5
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a run: sets of ids, each from its own source, and the numbers."""
-
-    plan: RunPlan
-    results: RunResults
-    progress: Progress
-    handle: IndexRef | None
-    served: Served | None = None
-    removed: int = 0
-
-    @property
-    def left(self) -> set[str]:
-        """Return the books that the run knows it did not come to, from a limit or a stop."""
-        left = set(self.plan.over_limit)
-        if self.progress.stop_reason:
-            settled = self.results.done | self.results.failed
-            left |= {book.book_id for book in self.plan.todo} - settled
-        return left
-
-
-def run(job: Job, claim: WriterLock, config: Mapping[str, Any]) -> RunRecord:
-    """Run the job under its claim and keep its record.
+def run(job: Job, lock: WriterLock) -> RunRecord:
+    """Run a job under its writer lock and save the run's record.
 
     Args:
         job: What to do.
-        claim: The claim on the job's state; its number is the run's.
-        config: The configuration, for the record; secrets are taken out of it.
+        lock: The lock on the job's state; it holds the run's number.
 
     Returns:
-        The record, saved.
+        The saved record.
 
     Raises:
-        SetupError: Something makes every book fail, or the books do not balance.
+        SetupError: Every book would fail, or the books of the run do not balance.
     """
-    record = RunRecord(runs.run_id(claim.run_seq), claim.run_seq, versions=_versions())
+    state = job.ledger.state
+    record = RunRecord(run_records.run_id(lock.run_seq), lock.run_seq, versions=_versions())
     record.started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    started, timer = time.monotonic(), StepTimer()
     try:
+        # Ray, and the signal handlers of the run, stay until the record is saved.
         with ExitStack() as stack:
-            return _run(job, claim, config, record, stack)
+            outcome = _carry_out(job, lock, record.run_id, timer, stack)
+            outcome.write_to(record)
+            if outcome.plan.todo:
+                with timer.step("compaction"):
+                    job.ledger.compact(job.processing.recipe.document)
+                run_records.save_config(state, record.run_id, job.config)
+            record.stage_seconds = timer.seconds
+            record.seconds = round(time.monotonic() - started, 3)
+            if problems := outcome.find_imbalances():
+                raise SetupError(
+                    f"the books of run {record.run_id} do not balance: {'; '.join(problems)}"
+                )
+            record.save(state)
+            return record
     except SetupError as error:
-        record.status, record.exit_code, record.reason = "error", 1, str(error)
-        with suppress(SetupError):  # a state that cannot be written is told by the first error
-            record.save(job.ledger.state)
+        record.status, record.exit_code, record.reason = "error", exit_codes.ERROR, str(error)
+        with suppress(SetupError):  # if the state cannot be written, the first error says so
+            record.save(state)
         raise
 
 
-def _run(
-    job: Job, claim: WriterLock, config: Mapping[str, Any], record: RunRecord, stack: ExitStack
-) -> RunRecord:
-    began, timer = time.monotonic(), Timer()
-    outcome = _execute(job, claim, timer, stack)
-    _fill(record, outcome)
-    if outcome.plan.todo:
-        with timer.step("compaction"):
-            job.ledger.compact(job.recipe.document)
-        runs.save_config(job.ledger.state, record.run_id, config)
-    record.stage_seconds = timer.seconds
-    record.seconds = round(time.monotonic() - began, 3)
-    problems = _balance(outcome)
-    if problems:
-        raise SetupError(f"the books of run {record.run_id} do not balance: {'; '.join(problems)}")
-    record.save(job.ledger.state)
-    return record
+def _carry_out(
+    job: Job, lock: WriterLock, run_id: str, timer: StepTimer, stack: ExitStack
+) -> Outcome:
+    """Take the steps of a run in order. Nothing is deleted before the listing is complete."""
+    source, processing, ledger, target = job.source, job.processing, job.ledger, job.target
+    recipe, run_seq = processing.recipe, lock.run_seq
+    spec = _index_spec(processing, ledger.state)
 
-
-def _execute(job: Job, claim: WriterLock, timer: Timer, stack: ExitStack) -> Outcome:
-    """List, plan, run the graph, and read back what the ledger says of it."""
-    handle, books, gone = _prepared(job, timer)
-    departed.restore_returned(gone, job, claim.run_seq)
-    with timer.step("planning"):
-        todo = plan_from_ledger(job, books, handle.generation if handle else None)
-    _say(todo, gone)
-    progress = Progress()
-    if handle and not handle.served and job.index and len(todo.todo) >= job.life.tune_from:
-        build.apply_load_settings(job.index, handle)
-    if todo.todo:
-        progress = _graph(job, claim, todo, handle, timer, stack)
-    with timer.step("closing"):
-        finished_recipe = job.recipe.document if handle is None else ""
-        results = RunResults()
-        if todo.todo:
-            results = job.ledger.read_back(claim.run_seq, finished_recipe)
-        # Last of all: what was renamed is found under its new name before the old one goes.
-        removed = {} if progress.stop_reason else gone.gone
-        if removed:
-            departed.apply_deletions(gone, job, handle, claim.run_seq)
-        if handle is not None and job.index is not None:
-            finalize(
-                job.index, handle, results.done, claim.run_seq, stopped=bool(progress.stop_reason)
-            )
-        served = _served(job, todo, handle, claim.run_seq, stopped=bool(progress.stop_reason))
-    return Outcome(todo, results, progress, handle, served, len(removed))
-
-
-def _served(
-    job: Job, todo: RunPlan, handle: IndexRef | None, run_seq: int, *, stopped: bool
-) -> Served | None:
-    """Serve an index that was built, if it is whole; None = it was served all the time."""
-    if handle is None or handle.served or job.index is None:
-        return None
-    promotion = Promoter(job.index, job.ledger.state, job.life, run_seq)
-    if stopped:
-        return promotion.now()
-    # What `index` lists is what is finished: a book that is not among it may still be there.
-    listed = todo.listed if job.only is None and job.store.lists_whole_source else None
-    served = promotion.promote(handle, listed=listed)
-    if served.lacking:
-        log.warning(
-            "%s lacks %s books that %s has, and is not served yet (%s); run again for them, or "
-            "serve it without them: raypipe promote force=true",
-            handle.physical,
-            f"{len(served.lacking):,}",
-            served.index,
-            ", ".join(served.lacking[:_SHOWN]),
-        )
-    return served
-
-
-def _prepared(job: Job, timer: Timer) -> tuple[IndexRef | None, list[Book], DeletedBooks]:
-    """Return the index, the books and those gone; nothing is deleted before they are known."""
     with timer.step("index"):
-        handle = None if job.purge else _index(job)
-        if job.purge and job.index is not None:
-            find(job.index)  # a server that cannot be used is told before a long listing
+        if target.purge:
+            target.check()  # an unusable server is reported before a long listing
+            index = None
+        else:
+            index = target.open(spec)
     with timer.step("listing"):
-        books = list_source(job)
+        books = list_source(source, job.selection.book_ids)
     with timer.step("planning"):
-        gone = departed.find_deleted(job, books)
-        departed.check_deletions(gone, job)
-    if job.purge:
+        deleted = find_deleted(books, source, ledger, whole_source=job.selection.book_ids is None)
+        check_deletions(deleted, job.deletion_limit, source.selection)
+    if target.purge:
         with timer.step("index"):
-            handle = _index(job)
-    return handle, books, gone
+            index = target.open(spec)
+    restore_returned(deleted, ledger.tombstones, run_seq)
+    with timer.step("planning"):
+        snapshot = read_snapshot(ledger, recipe, index.ref.generation if index else None)
+        plan = plan_run(books, snapshot, recipe.document, job.selection)
+    _log_plan(plan, deleted)
+    if index and not index.ref.served and len(plan.todo) >= target.options.tune_from:
+        index.apply_load_settings()
+    progress = Progress()
+    if plan.todo:
+        required = _required_parts(plan, source, processing, ledger.state)
+        with timer.step("checks"):
+            for part in required:
+                part.check()
+        # Ray takes a second to import; a run with nothing to do does not pay for it.
+        from raypipe.run.executors.ray import RayExecutor
+
+        work = Work(plan.todo, source, processing, ledger, index, run_id, run_seq, required)
+        executor = RayExecutor(job.execution, job.limits)
+        progress = executor.execute(work, lock.lost, timer, stack)
+
+    with timer.step("closing"):
+        stopped = bool(progress.stop_reason)
+        results = RunResults()
+        if plan.todo:
+            results = ledger.read_back(run_seq, recipe.document if index is None else "")
+        # Last, so that a renamed book is found under its new name before the old one is deleted.
+        removed = 0
+        if not stopped:
+            removed = apply_deletions(deleted, ledger, target.current_indices(index), run_seq)
+        served = None
+        if index is not None:
+            index.finalize(results.done, run_seq, stopped=stopped)
+            whole = job.selection.book_ids is None and source.lists_whole_source
+            listed = plan.listed if whole else None
+            served = target.serve(index, ledger, run_seq, listed=listed, stopped=stopped)
+    return Outcome(plan, results, progress, index, served, removed)
 
 
-def _index(job: Job) -> IndexRef | None:
-    if job.index is None:
-        return None
-    build.check_options(job.index, job.life)
-    contents = IndexSpec(
-        dimension=job.embedder.dimension,
-        embedder=job.embedder.identity(),
-        state=state_id(job.ledger.state),
-        recipe=job.recipe.document,
+def _index_spec(processing: Processing, state: State) -> IndexSpec:
+    embedder = processing.embedder
+    return IndexSpec(
+        dimension=embedder.dimension,
+        embedder=embedder.identity(),
+        state=state_id(state),
+        recipe=processing.recipe.document,
     )
-    if job.purge:
-        handle = purge(job.index, contents, adopt=job.adopt)
-        build.drop(job.index, contents.state)
-    else:
-        handle = build.open_index(job.index, contents, mode=job.life.mode, adopt=job.adopt)
-    if not handle.require_alias:
-        log.info("%s is a concrete index, not an alias: used in place", handle.physical)
-    return handle
 
 
-def _say(todo: RunPlan, gone: DeletedBooks) -> None:
+def _required_parts(
+    plan: RunPlan, source: BookSource, processing: Processing, state: State
+) -> list[Checkable]:
+    """Return the parts without which every book of the plan would fail."""
+    required: list[Checkable] = [state]
+    if plan.new:
+        required += [source, processing.summarizer]
+    if not all(_is_finished(book, processing) for book in plan.todo):
+        required.append(processing.embedder)
+    return required
+
+
+def _is_finished(book: Book, processing: Processing) -> bool:
+    return book.part.startswith(f"{processing.recipe.document}/")
+
+
+def _log_plan(plan: RunPlan, deleted: DeletedBooks) -> None:
+    over_limit = f" · over the limit {len(plan.over_limit):,}" if plan.over_limit else ""
+    gone = f" · deleted from the source {len(deleted.keys):,}" if deleted.keys else ""
     log.info(
         "listed %s · done before %s · known failures %s · finished, to index %s · to read %s%s%s",
-        f"{len(todo.listed):,}",
-        f"{len(todo.processed):,}",
-        f"{len(todo.known_failures):,}",
-        f"{len(todo.ready):,}",
-        f"{len(todo.new):,}",
-        f" · over the limit {len(todo.over_limit):,}" if todo.over_limit else "",
-        f" · gone {len(gone.gone):,}" if gone.gone else "",
+        f"{len(plan.listed):,}",
+        f"{len(plan.processed):,}",
+        f"{len(plan.known_failures):,}",
+        f"{len(plan.ready):,}",
+        f"{len(plan.new):,}",
+        over_limit,
+        gone,
     )
-    if not todo.todo:
+    if not plan.todo:
         log.info("nothing to do: no book is read, no model is called, Ray is not started")
 
 
-def _graph(
-    job: Job,
-    claim: WriterLock,
-    todo: RunPlan,
-    handle: IndexRef | None,
-    timer: Timer,
-    stack: ExitStack,
-) -> Progress:
-    """Check what every book needs, then start Ray and bring the books through."""
-    needed = _needed(job, todo)
-    with timer.step("checks"):
-        for part in needed:
-            part.check()
-    # Ray takes a second to import: a run with nothing to do must not pay for it.
-    from raypipe.run.executors.ray import execute
-
-    run_id = runs.run_id(claim.run_seq)
-    return execute(job, todo.todo, needed, handle, run_id, claim.run_seq, claim.lost, timer, stack)
-
-
-def _needed(job: Job, todo: RunPlan) -> list[Checked]:
-    """Return the parts without which every book of the plan would fail."""
-    needed: list[Checked] = [job.ledger.state]
-    if todo.new:
-        needed += [job.store, job.summarizer]
-    whole = f"{job.recipe.document}/"
-    if not all(book.part.startswith(whole) for book in todo.todo):
-        needed.append(job.embedder)
-    return needed
-
-
-def _fill(record: RunRecord, outcome: Outcome) -> None:
-    """Put a run's numbers into its record."""
-    todo, progress, handle = outcome.plan, outcome.progress, outcome.handle
-    done = len(outcome.results.done)
-    record.status, record.reason = (
-        ("stopped" if progress.stop_reason else "done"),
-        progress.stop_reason,
-    )
-    failed = outcome.results.failed or outcome.results.degraded
-    record.exit_code = 4 if progress.stop_reason else 3 if failed else 0
-    record.listed, record.skipped = len(todo.listed), len(todo.skipped)
-    record.known_failures = len(todo.known_failures)
-    record.indexed, record.finished = (0, done) if handle is None else (done, 0)
-    record.failed, record.left = len(outcome.results.failed), len(outcome.left)
-    record.degraded, record.removed = outcome.results.degraded, outcome.removed
-    record.model_calls, record.cached_calls = progress.model_calls, progress.cached_calls
-    record.usd = round(progress.usd, 6)
-    record.input_tokens, record.output_tokens = progress.input_tokens, progress.output_tokens
-    if handle is not None:
-        record.index, record.generation = handle.physical, handle.generation
-        record.served = handle.physical if handle.served else ""
-    if outcome.served is not None:
-        record.served, record.lacking = outcome.served.index, len(outcome.served.lacking)
-        if record.lacking and not record.left and record.exit_code == 0:
-            record.exit_code = 3  # known failures keep it from being served
-
-
-def _balance(outcome: Outcome) -> list[str]:
-    todo = outcome.plan
-    results = outcome.results
-    return runs.find_imbalances(
-        todo.listed, todo.skipped, results.done, results.failed, outcome.left
-    )
-
-
 def _versions() -> dict[str, str]:
-    found = {"raypipe": __version__, "python": platform.python_version()}
+    versions = {"raypipe": __version__, "python": platform.python_version()}
     for package in ("ray", "pyarrow", "opensearch-py"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return versions

@@ -1,4 +1,4 @@
-"""Pending books as a Ray Datasource: parcels leave lazily, one Ray block each."""
+"""Read the pending books as a Ray Datasource: lazy batches, one Ray block each."""
 
 from __future__ import annotations
 
@@ -16,50 +16,57 @@ from raypipe.coordination.run_coordinator import Coordinator
 from raypipe.core.book import Book, Row, to_table
 
 BOOKS_PER_READ_TASK = 5_000
-"""Keys that one read task carries: under the 1 MB from which Ray warns, and a million keys are
-still only 200 objects."""
+"""Keys of one read task. They stay under the 1 MB from which Ray warns, and a million keys are
+200 objects."""
 
-READY = 500
-"""Fewest books in a parcel of such whose documents are finished already, where there are as many:
-they wait for nothing but the index."""
-ASK_EVERY_S = 0.5
-"""Between two questions whether the run stops; each waits for the monitor."""
+MIN_FINISHED_BOOKS = 500
+"""Smallest limit of a batch of finished books: such books only wait for the index."""
+
+STOP_CHECK_INTERVAL_S = 0.5
+"""Seconds between two checks whether the run stops; each check waits for the coordinator."""
 
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """How large a parcel may be.
+    """Limits of a batch of books.
 
     Args:
-        books: Most books.
-        source_bytes: Most bytes of source objects; a larger book travels alone.
-        ready: Most books whose summaries are finished already: they cost next to nothing.
+        books: Maximum number of books to read.
+        source_bytes: Maximum bytes of source objects; a larger book is a batch of its own.
+        finished_books: Maximum number of books whose summaries are finished; they cost little.
     """
 
     books: int
     source_bytes: int
-    ready: int = READY
+    finished_books: int = MIN_FINISHED_BOOKS
 
 
 class PendingBooksDatasource(Datasource):
-    """The books of a run, cut into parcels.
+    """The books of a run, split into batches.
 
-    Ray merges what a read task yields up to `target_max_block_size`, by bytes; with that set to
-    one byte each one-row table stays a block of its own (measured with Ray 2.60).
+    Ray merges the tables of a read task up to `target_max_block_size` bytes. With a limit of one
+    byte each one-row table stays a block of its own (measured with Ray 2.60).
+
+    Args:
+        books: The books, in order.
+        limits: Limits of a batch.
+        coordinator: The run's coordinator; the source stops when the run stops.
     """
 
-    def __init__(self, books: Sequence[Book], size: BatchLimits, marks: Coordinator) -> None:
+    def __init__(
+        self, books: Sequence[Book], limits: BatchLimits, coordinator: Coordinator
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._books = books
-        self._size = size
-        self._marks = marks
+        self._limits = limits
+        self._coordinator = coordinator
 
     def get_name(self) -> str:
         """Return the operator's name on the dashboard."""
-        return "PendingBooksDatasource"
+        return "PendingBooks"
 
     def estimate_inmemory_data_size(self) -> int | None:
-        """Return None: keys are small and Ray need not size anything by them."""
+        """Return None: keys are small, and Ray sizes nothing by them."""
         return None
 
     def get_read_tasks(
@@ -68,43 +75,46 @@ class PendingBooksDatasource(Datasource):
         per_task_row_limit: int | None = None,
         data_context: Any = None,
     ) -> list[ReadTask]:
-        """Return one task for each `BOOKS_PER_READ_TASK` books."""
+        """Return one read task for each `BOOKS_PER_READ_TASK` books."""
         starts = range(0, len(self._books), BOOKS_PER_READ_TASK)
-        return [self._task(self._books[at : at + BOOKS_PER_READ_TASK]) for at in starts]
+        return [self._read_task(self._books[at : at + BOOKS_PER_READ_TASK]) for at in starts]
 
-    def tasks(self) -> int:
-        """Return how many read tasks there are."""
+    def read_tasks(self) -> int:
+        """Return the number of read tasks."""
         return max(1, -(-len(self._books) // BOOKS_PER_READ_TASK))
 
-    def _task(self, books: Sequence[Book]) -> ReadTask:
-        size, marks = self._size, self._marks
+    def _read_task(self, books: Sequence[Book]) -> ReadTask:
+        limits, coordinator = self._limits, self._coordinator
         # Plain tuples pickle several times faster than dataclasses.
         rows = [(b.book_id, b.key, b.etag, b.size, b.modified, b.attempts, b.part) for b in books]
 
         def read() -> Iterator[pa.Table]:
-            asked = 0.0
-            for parcel in split_into_batches([Book(*row) for row in rows], size):
-                if time.monotonic() - asked >= ASK_EVERY_S:
-                    if marks.stop_reason():
-                        return  # what is not handed out is left: the balance counts it
-                    asked = time.monotonic()
-                yield to_table(Row(book) for book in parcel)
+            checked_at = 0.0
+            for batch in split_into_batches([Book(*row) for row in rows], limits):
+                if time.monotonic() - checked_at >= STOP_CHECK_INTERVAL_S:
+                    if coordinator.stop_reason():
+                        return  # the remaining books are left; the balance counts them
+                    checked_at = time.monotonic()
+                yield to_table(Row(book) for book in batch)
 
         return ReadTask(read, BlockMetadata(None, None, None, None))
 
 
-def split_into_batches(books: Sequence[Book], size: BatchLimits) -> Iterator[list[Book]]:
-    """Yield the books in order, in parcels within the size."""
-    parcel: list[Book] = []
+def split_into_batches(books: Sequence[Book], limits: BatchLimits) -> Iterator[list[Book]]:
+    """Yield the books in order, in batches within the limits.
+
+    A batch holds either books to read or finished books, never both.
+    """
+    batch: list[Book] = []
     total = 0
     for book in books:
-        most = size.ready if book.part else size.books
-        weight = 0 if book.part else book.size
-        mixed = bool(parcel) and bool(parcel[0].part) != bool(book.part)
-        if parcel and (len(parcel) >= most or total + weight > size.source_bytes or mixed):
-            yield parcel
-            parcel, total = [], 0
-        parcel.append(book)
-        total += weight
-    if parcel:
-        yield parcel
+        max_books = limits.finished_books if book.part else limits.books
+        size = 0 if book.part else book.size
+        mixed = bool(batch) and bool(batch[0].part) != bool(book.part)
+        if batch and (len(batch) >= max_books or total + size > limits.source_bytes or mixed):
+            yield batch
+            batch, total = [], 0
+        batch.append(book)
+        total += size
+    if batch:
+        yield batch

@@ -1,4 +1,4 @@
-"""Turn the clean text of a book into a summary."""
+"""Summarize books: `extractive` and `lead` run locally, `llm` asks a chat model."""
 
 from raypipe.summarizers.protocol import Summarizer, Summary
 

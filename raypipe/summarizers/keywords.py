@@ -1,69 +1,72 @@
-"""The words that tell a book from others, for the search's `keywords` field."""
+"""Extract the keywords of a book for the `keywords` field of the index."""
 
-# ruff: noqa: RUF001 - the quotes and stops of other scripts are meant
+# ruff: noqa: RUF001 - typographic apostrophes are intended
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from functools import lru_cache
 from importlib.resources import files
 from itertools import pairwise
+
+from raypipe.core.per_process import cached_per_process
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _POSSESSIVE = re.compile(r"['’]s?$")
 _CONTRACTION = re.compile(r"(?:n['’]t|['’](?:ll|re|ve|d|m|em))$")
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
-_SHORTEST = 3
-_BOOKISH = frozenset({"chapter", "mrs", "footnote", "illustration", "gutenberg"})
+_MIN_WORD_CHARS = 3
+_BOOK_WORDS = frozenset({"chapter", "mrs", "footnote", "illustration", "gutenberg"})
 _STOP_WORDS = 150
-"""The most frequent words of the list never are keywords, however fond a book is of one."""
-_BLOCKS = 20
-_SMALLEST_BLOCK = 40
-_FEWEST_BLOCKS = 3
-_WIDEST_SPREAD = 0.7  # words of more places than that are grammar
+"""The most frequent words of the list are never keywords, however often a book uses them."""
+_MAX_BLOCKS = 20
+_MIN_BLOCK_WORDS = 40
+_MIN_BLOCKS = 3
+_MAX_SPREAD = 0.7  # words in a larger share of the blocks are function words
 
 
-def keywords(text: str, language: str, limit: int) -> tuple[str, ...]:
-    """Return a book's most telling words, best first, in small letters.
+def extract_keywords(text: str, language: str, limit: int) -> tuple[str, ...]:
+    """Return a book's keywords, best first, in lower case.
 
-    English is held against a list of common words: sqrt(count) · log(rate here / rate in
-    English), so a word must be both frequent and unusual. Elsewhere a word tells the more the
-    fewer places it is in: count · log(blocks / blocks with it), which function words lose.
-    Measured on 68 pieces of eight novels, 544 passages held out, BM25 on summary + 100
-    keywords, R@10: .632 without, .814 (list, left-one-book-out), .781 (blocks), .803 (an idf
-    from the very collection). The square root leaves room for more subjects and fewer names.
+    English words are compared with a list of common words: sqrt(count) · log(rate in the book /
+    rate in English), so a keyword must be both frequent and unusual. In other languages a word
+    scores higher the fewer blocks of the book contain it: count · log(blocks / blocks with the
+    word), which excludes function words. Measured on 68 pieces of eight novels, 544 passages
+    held out, BM25 on summary + 100 keywords, R@10: .632 without keywords, .814 (list,
+    left-one-book-out), .781 (blocks), .803 (an idf from the same collection). The square root
+    leaves more room for subjects and less for names.
 
     Args:
         text: The clean text.
         language: ISO 639-1 code.
-        limit: At most this many words.
+        limit: Maximum number of keywords.
     """
-    words = _words(text)
-    counts = {word: count for word, count in Counter(words).items() if _may_tell(word)}
-    scores = _against_english(counts) if language == "en" else _by_blocks(words, counts)
-    kept = (word for word, score in scores.items() if score > 0)
-    return tuple(sorted(kept, key=lambda word: (-scores[word], word))[:limit])
+    words = _split_words(text)
+    counts = {word: count for word, count in Counter(words).items() if _may_be_keyword(word)}
+    scores = _score_against_english(counts) if language == "en" else _score_by_blocks(words, counts)
+    keywords = (word for word, score in scores.items() if score > 0)
+    return tuple(sorted(keywords, key=lambda word: (-scores[word], word))[:limit])
 
 
-def _may_tell(word: str) -> bool:
-    return (len(word) >= _SHORTEST and word not in _BOOKISH) or bool(_UNSPACED.match(word))
+def _may_be_keyword(word: str) -> bool:
+    is_long = len(word) >= _MIN_WORD_CHARS and word not in _BOOK_WORDS
+    return is_long or bool(_UNSPACED.match(word))
 
 
-def _words(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     words = []
     for word in _WORD.findall(text.lower()):
-        if _UNSPACED.search(word):  # no spaces between words: pairs of characters stand in
-            words += [word[at : at + 2] for at in range(len(word) - 1)]
+        if _UNSPACED.search(word):  # scripts without spaces: pairs of characters
+            words += [word[start : start + 2] for start in range(len(word) - 1)]
         else:
             words.append(word if word.isalpha() else _POSSESSIVE.sub("", word))
     return words
 
 
-def _against_english(counts: Mapping[str, int]) -> dict[str, float]:
-    rates = _english_rates()
+def _score_against_english(counts: Mapping[str, int]) -> dict[str, float]:
+    rates = _load_english_rates()
     stop_words = set(list(rates)[:_STOP_WORDS])
     unlisted = min(rates.values()) / 2
     total = sum(counts.values())
@@ -74,24 +77,24 @@ def _against_english(counts: Mapping[str, int]) -> dict[str, float]:
     }
 
 
-def _by_blocks(words: list[str], counts: Mapping[str, int]) -> dict[str, float]:
-    blocks = max(1, min(_BLOCKS, len(words) // _SMALLEST_BLOCK))
-    edges = [len(words) * at // blocks for at in range(blocks + 1)]
-    if blocks < _FEWEST_BLOCKS:
+def _score_by_blocks(words: list[str], counts: Mapping[str, int]) -> dict[str, float]:
+    blocks = max(1, min(_MAX_BLOCKS, len(words) // _MIN_BLOCK_WORDS))
+    edges = [len(words) * number // blocks for number in range(blocks + 1)]
+    if blocks < _MIN_BLOCKS:
         return {word: float(count) for word, count in counts.items()}
-    spread: Counter[str] = Counter()
+    blocks_with: Counter[str] = Counter()
     for start, end in pairwise(edges):
-        spread.update(set(words[start:end]))
+        blocks_with.update(set(words[start:end]))
     return {
-        word: count * math.log(blocks / spread[word])
+        word: count * math.log(blocks / blocks_with[word])
         for word, count in counts.items()
-        if spread[word] <= _WIDEST_SPREAD * blocks
+        if blocks_with[word] <= _MAX_SPREAD * blocks
     }
 
 
-@lru_cache(maxsize=1)
-def _english_rates() -> dict[str, float]:
-    """Return each common word's share of all words, most frequent first."""
+@cached_per_process(max_size=1)
+def _load_english_rates() -> dict[str, float]:
+    """Load each common word's share of all English words, most frequent first."""
     lines = files(__package__).joinpath("common_english.txt").read_text("utf-8").splitlines()
     pairs = (line.split() for line in lines if not line.startswith("#"))
     return {word: float(per_million) / 1e6 for word, per_million in pairs}

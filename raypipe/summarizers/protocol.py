@@ -1,4 +1,4 @@
-"""How a book becomes a summary: a `Summarizer` turns clean text into a `Summary`."""
+"""The contract of summarizers: a `Summarizer` turns the clean text of a book into a `Summary`."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from raypipe.text import CleanText
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a summarizer says of one book.
+    """The summary of one book.
 
     Args:
         text: The summary, never empty.
-        keywords: Telling words, best first.
-        model_calls: Model calls that were made, and may be on the bill.
-        input_tokens: Tokens of those calls, as the server counted them.
-        output_tokens: The same, of the answers.
-        flags: What a person may want to look at, e.g. `trimmed`.
-        title: A better title than the cleaner found; empty = keep the cleaner's.
-        author: The same of the author.
-        genre: What kind of book it is, in a few words.
-        setting: Where it is set.
-        period: When it is set.
-        plot: What happens, or what is argued.
-        themes: What it is about.
-        characters: `Name: who they are`; one string each, since that is how people search.
+        keywords: Keywords, best first.
+        model_calls: Model calls that were made and may be billed.
+        input_tokens: Input tokens of those calls, as counted by the server.
+        output_tokens: Output tokens of those calls, as counted by the server.
+        flags: Properties worth a look, e.g. `trimmed`.
+        title: A better title than the cleaner's; empty keeps the cleaner's.
+        author: A better author than the cleaner's; empty keeps the cleaner's.
+        genre: The kind of book, in a few words.
+        setting: Where the book is set.
+        period: When the book is set.
+        plot: The plot, or the argument of a book without a plot.
+        themes: The subjects of the book.
+        characters: `Name: who they are`, each a single string, since users search that way.
         sections: `heading: summary` of each part of the book, in reading order.
-        degraded: Why something simpler stands in for the model's answer; empty = it does not.
-        cached_calls: Model calls that an earlier run had paid for.
+        degraded: Why a simpler summary replaces the model's answer; empty if none does.
+        cached_calls: Model calls that an earlier run paid for.
     """
 
     text: str
@@ -56,28 +56,28 @@ class Summary:
 
 
 class EstimatedCall(Protocol):
-    """The tokens of one model call that a summarizer would make."""
+    """The tokens of a model call that a summarizer would make."""
 
     @property
     def input_tokens(self) -> int:
-        """Return the tokens of the request."""
+        """Estimated tokens of the request."""
 
     @property
     def output_tokens(self) -> int:
-        """Return the tokens of the answer."""
+        """Estimated tokens of the answer."""
 
 
 class CallEstimator(Protocol):
-    """Estimates the model calls of a book without making them."""
+    """Estimate the model calls of a book without making them."""
 
     @property
     def bytes_per_token(self) -> float:
-        """Return the bytes of UTF-8 text per token that the estimates assume."""
+        """UTF-8 bytes of text per token, as assumed by the estimates."""
 
     def typical_call(self) -> CallRequest:
-        """Return the most tokens that a typical call takes, for checks against the quota."""
+        """Return the maximum tokens of a typical call, for checks against the quota."""
 
-    def calls_of(self, book: CleanText) -> Sequence[EstimatedCall]:
+    def plan_calls(self, book: CleanText) -> Sequence[EstimatedCall]:
         """Return the calls that a book takes.
 
         Raises:
@@ -85,50 +85,50 @@ class CallEstimator(Protocol):
         """
 
     def count_tokens(self, text: str) -> int | None:
-        """Return the server's free token count of a text, or None if the server has no count."""
+        """Return the server's token count of a text, free of charge; None if it has none."""
 
 
 class Summarizer(Protocol):
-    """Turns a book's clean text into a summary; made on the driver, used on workers."""
+    """Turn a book's clean text into a summary; created on the driver, used on workers."""
 
     @property
     def name(self) -> str:
-        """Name the summarizer in documents and messages, e.g. `extractive`."""
+        """Name of the summarizer in documents and messages, e.g. `extractive`."""
 
     @property
     def in_flight(self) -> int:
-        """Books that one worker should work on at once; 0 = it computes: one after another."""
+        """Books that a worker summarizes concurrently; 0 for one after another (CPU-bound)."""
 
     @property
     def paid_model(self) -> PaidModel | None:
-        """Return the model whose calls cost money, or None if the summarizer runs locally."""
+        """The model whose calls cost money; None if the summarizer runs locally."""
 
     @property
     def call_estimator(self) -> CallEstimator | None:
-        """Return the estimator of its model calls, or None if there is nothing to estimate."""
+        """The estimator of its model calls; None if there is nothing to estimate."""
 
     def with_context(self, context: ModelContext) -> Self:
-        """Return the summarizer with the run's answer cache and quota.
+        """Return the summarizer with the answer cache and quota of a run.
 
         Called once per run, on the driver, before the summarizer is sent to the workers.
         """
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what changes its summaries: model, parameters, versions; never a region."""
+        """Return everything that changes summaries: model, parameters, versions; never a region."""
 
     def check(self) -> None:
-        """Raise `SetupError` if it could summarize no book (credentials, model)."""
+        """Check credentials and model; raise `SetupError` if no book could be summarized."""
 
     def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
         """Return the summary of one book; safe for `in_flight` threads.
 
         Args:
             book: The book.
-            stop_check: Returns the stop reason; asked before new work on this book.
+            stop_check: Returns the stop reason, or '' to continue; asked before each new call.
 
         Raises:
             BookError: This book cannot be summarized.
-            BookLeftError: A stop or the budget came first.
+            BookLeftError: The run stops or the budget is used up; the book is left for another run.
         """
 
 
@@ -137,4 +137,4 @@ class LocalSummarizer(CallsNoModel):
 
     @property
     def call_estimator(self) -> None:
-        """Return None: there are no model calls."""
+        """None: there are no model calls."""

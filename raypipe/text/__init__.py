@@ -1,11 +1,30 @@
-"""From a book's bytes to clean text, its metadata and its sentences.
+"""Turn a book's bytes into clean text, metadata, chapters and sentences.
 
-Each decision is a module of its own: `decode`, `mojibake`, `normalize`, `boilerplate`, `notes`,
-`contents`, `metadata`, `language`, `chapters`, `sentences`; `cleaner` puts them in a row.
+`TextCleaner.clean` in `cleaner` runs the steps in this order, one module a step:
+
+1. `decode`: bytes to characters.
+2. `mojibake`: repair text that was once decoded with the wrong encoding.
+3. `normalize`: one form for characters and line ends.
+4. `boilerplate`: remove the Project Gutenberg license, markers and credits, and with
+   `transcriber_notes` the notes of transcribers and lists of errata.
+5. `table_of_contents`: remove tables of contents and lists of illustrations, keep their titles.
+6. `unwrap`: join the lines of wrapped paragraphs.
+7. `metadata`: read title, author and declared language.
+8. `language`: detect the language.
+9. `chapters`: find where chapters begin; `heading_numbers` reads the numbers in headings.
+
+`sentences` splits the clean text into sentences and counts words.
 """
 
 from raypipe.text.chapters import Chapter, find_chapters
 from raypipe.text.cleaner import CleanText, TextCleaner
-from raypipe.text.sentences import count_words, sentences
+from raypipe.text.sentences import count_words, split_sentences
 
-__all__ = ["Chapter", "CleanText", "TextCleaner", "count_words", "find_chapters", "sentences"]
+__all__ = [
+    "Chapter",
+    "CleanText",
+    "TextCleaner",
+    "count_words",
+    "find_chapters",
+    "split_sentences",
+]

@@ -1,4 +1,4 @@
-"""The text part: a book's bytes in, clean text with its metadata out."""
+"""Run all cleaning steps on one book: bytes in, clean text and metadata out."""
 
 from __future__ import annotations
 
@@ -10,37 +10,39 @@ from typing import Any
 from raypipe.core.errors import BookError
 from raypipe.text.boilerplate import strip_boilerplate
 from raypipe.text.chapters import Chapter, find_chapters
-from raypipe.text.contents import without_contents
 from raypipe.text.decode import decode
 from raypipe.text.language import detect_language
 from raypipe.text.metadata import read_metadata
-from raypipe.text.mojibake import repair_mojibake, repairer
-from raypipe.text.normalize import normalize_characters, unwrap
+from raypipe.text.mojibake import repair_mojibake, repair_tool_version
+from raypipe.text.normalize import normalize_characters
 from raypipe.text.sentences import SPLITTER_VERSION, count_words
+from raypipe.text.table_of_contents import remove_contents
+from raypipe.text.unwrap import unwrap_lines
 
 CLEANER_VERSION = 2
-"""Raise it when the same bytes give another clean text: finished books are then done again."""
+"""Part of the text recipe. Raise it when the same bytes give a different clean text; finished
+books are then processed again."""
 
-_LITTLE = 0.7
-"""A book of which less is left is worth a look (`trimmed_much`)."""
+_MIN_KEPT_SHARE = 0.7
+"""A book that keeps a smaller share of its characters is flagged `trimmed_much`."""
 
 
 @dataclass(frozen=True, slots=True)
 class CleanText:
-    """A book as the summarizers read it.
+    """The clean text of a book, as summarizers read it.
 
     Attributes:
-        text: NFC, LF, paragraphs parted by one blank line, lines only where the author broke
-            them (verse, plays, lists).
-        title: Never empty: at worst the file's name.
-        author: Empty if nothing names one.
-        language: ISO 639-1 code, `und` if it cannot be told.
-        encoding: Python's name of the encoding the bytes were in.
+        text: The text in NFC with LF line ends. Paragraphs are separated by one blank line; a
+            paragraph has line breaks only where the author made them (verse, plays, lists).
+        title: The title, never empty; the file name if the book states no title.
+        author: The author; empty if unknown.
+        language: ISO 639-1 code; `und` if undetermined.
+        encoding: Python's name of the encoding of the bytes.
         words: Number of words in `text`.
-        flags: What a person may want to look at: `bad_bytes`, `mojibake_repaired`,
-            `trimmed_much` (licence, notes and contents were more than 30 % of the file).
-        sha256: Hex hash of `text` in UTF-8: the content's identity, whatever the key.
-        chapters: Spans that cover `text` from begin to end; empty if the book has none.
+        flags: Properties worth a look: `bad_bytes`, `mojibake_repaired`, `trimmed_much`
+            (license, notes and contents were more than 30 % of the file).
+        sha256: Hex SHA-256 of `text` in UTF-8. It identifies the content, whatever the key.
+        chapters: Spans that cover `text` from start to end; empty if the book has no chapters.
     """
 
     text: str
@@ -56,33 +58,36 @@ class CleanText:
 
 @dataclass(frozen=True)
 class TextCleaner:
-    """Turns a book's bytes into clean text.
+    """Turn a book's bytes into clean text.
 
     Args:
         min_words: A book with fewer words fails as `too_short`.
         max_bytes: A larger object fails as `too_large`.
+
+    Raises:
+        ValueError: A limit is out of range.
     """
 
     min_words: int = 50
     max_bytes: int = 20 * 1024 * 1024
 
     def __post_init__(self) -> None:
-        """Refuse settings that no book could meet."""
+        """Check the limits."""
         if self.min_words < 0:
             raise ValueError(f"min_words must be 0 or more, not {self.min_words}")
         if self.max_bytes < 1:
             raise ValueError(f"max_bytes must be 1 or more, not {self.max_bytes}")
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what changes a clean text or its sentences.
+        """Return everything that changes a clean text or its sentences.
 
-        The limits are left out: they decide which books fail, not what a clean text is, and
-        a wider limit must not make anyone pay again for the books that passed.
+        The limits are left out: they decide which books fail, not how a clean text looks. A
+        wider limit must not make users pay again for books that passed.
         """
         return {
             "cleaner": CLEANER_VERSION,
             "splitter": SPLITTER_VERSION,
-            "mojibake": repairer(),
+            "mojibake": repair_tool_version(),
         }
 
     def clean(self, data: bytes, key: str) -> CleanText:
@@ -90,24 +95,24 @@ class TextCleaner:
 
         Args:
             data: The whole object.
-            key: Its key, asked for title and author where the text does not tell.
+            key: The object's key; the source of title and author if the text states none.
 
         Raises:
-            BookError: `empty`, `too_large`, `binary`, `undecodable` or `too_short`; none may
-                pass without the book changing.
+            BookError: `empty`, `too_large`, `binary`, `undecodable` or `too_short`. None is
+                retryable: the book has to change first.
         """
         self._check_bytes(data)
         decoded = decode(data)
-        repaired, was_mojibake = repair_mojibake(decoded.text)
+        repaired, is_repaired = repair_mojibake(decoded.text)
         whole = normalize_characters(repaired)
         stripped = strip_boilerplate(whole)
-        contents = without_contents(stripped.body)
-        text = unwrap(contents.body)
-        words = self._check_words(text)
+        contents = remove_contents(stripped.body)
+        text = unwrap_lines(contents.body)
+        words = self._count_words(text)
         metadata = read_metadata(stripped.header, stripped.body, key)
         flags = {
-            "mojibake_repaired": was_mojibake,
-            "trimmed_much": len(contents.body) < _LITTLE * len(whole),
+            "mojibake_repaired": is_repaired,
+            "trimmed_much": len(contents.body) < _MIN_KEPT_SHARE * len(whole),
         }
         return CleanText(
             text=text,
@@ -116,14 +121,14 @@ class TextCleaner:
             language=detect_language(text, metadata.language),
             encoding=decoded.encoding,
             words=words,
-            flags=(*decoded.flags, *(flag for flag, seen in flags.items() if seen)),
+            flags=(*decoded.flags, *(flag for flag, is_set in flags.items() if is_set)),
             sha256=hashlib.sha256(text.encode()).hexdigest(),
             chapters=find_chapters(text, contents.titles),
         )
 
     def _check_bytes(self, data: bytes) -> None:
         if not data.strip():
-            raise BookError("empty", f"nothing in it but {len(data):,} bytes of white space")
+            raise BookError("empty", f"the file has {len(data):,} bytes, all of them white space")
         if len(data) > self.max_bytes:
             raise BookError(
                 "too_large",
@@ -131,10 +136,10 @@ class TextCleaner:
                 "raise the limit or split the book",
             )
 
-    def _check_words(self, text: str) -> int:
+    def _count_words(self, text: str) -> int:
         words = count_words(text)
         if not words:
-            raise BookError("empty", "no word is left once licence and markers are taken away")
+            raise BookError("empty", "the file has no words besides license and markers")
         if words < self.min_words:
             raise BookError("too_short", f"{words} words, fewer than min_words={self.min_words}")
         return words

@@ -1,4 +1,4 @@
-"""Bytes to characters: is this text at all, and in which encoding?"""
+"""Decode a book's bytes: reject binary files and find the encoding."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MAGIC = (
     (b"\x7fELF", "a program"),
 )
 _CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1a") + b"\x7f"
-"""Never in a text, but for strays; 0x1A ends files that come from DOS."""
+"""Bytes that a text has at most by accident. 0x1A is allowed: it ends files from DOS."""
 _MAX_CONTROL_SHARE = 0.01
 _MAX_BAD_SHARE = 0.001
 _MAX_HIGH_LETTER_SHARE = 0.3
@@ -40,26 +40,26 @@ _SAMPLE_BYTES = 65_536
 
 _DECLARED = re.compile(rb"^(?:Character set encoding|Charset):[ \t]*([\w-]+)", re.M | re.I)
 _PLAIN_CODECS = frozenset({"ascii", "utf-8", "iso8859-1", "cp1252"})
-# Punctuation of cp1252's C1 range that never stands between two small letters, while the
-# letters that DOS and Mac code pages keep there do. The apostrophe and dashes are not in it.
+# Punctuation in cp1252's C1 range that never occurs between two small letters. DOS and Mac code
+# pages have letters at these bytes. The apostrophe and the dashes are not included.
 _MISPLACED = re.compile(rb"[a-z][\x80\x82-\x89\x8b\x91\x93-\x95\x98\x99\x9b](?=[a-z])")
 _HIGH = bytes(range(0x80, 0x100))
 _HIGH_LETTERS = bytes(range(0xC0, 0x100))
 _LETTERS = string.ascii_letters.encode() + _HIGH_LETTERS
 _CENTRAL_EUROPEAN = frozenset({"pl", "cs", "sk", "hu", "ro", "hr", "sl", "sr", "bs"})
-"""Languages written in cp1250 or Latin-2; told even from letters that were read wrong."""
+"""Languages written in cp1250 or Latin-2. They are detected even if decoded as cp1252."""
 _C1 = re.compile(rb"[\x80-\x9f]")
 _IN_WORDS = re.compile(r"(?<=[a-z])[^\x00-\x7f\u2010-\u2019](?=[a-z])")
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """Characters, and how they were got.
+class DecodedText:
+    """The characters of a file and its encoding.
 
     Attributes:
         text: The characters, without a byte order mark.
         encoding: Python's name of the encoding.
-        flags: `bad_bytes` where a few bytes had to be replaced by U+FFFD.
+        flags: `bad_bytes` if a few bytes were replaced by U+FFFD.
     """
 
     text: str
@@ -67,30 +67,32 @@ class Decoded:
     flags: tuple[str, ...] = ()
 
 
-def decode(data: bytes) -> Decoded:
-    """Return the characters of a book's bytes.
+def decode(data: bytes) -> DecodedText:
+    """Decode a book's bytes.
 
-    Tried in the order that did best on real Gutenberg files: byte order mark, strict UTF-8,
-    UTF-16 without a mark, an encoding that the header declares, Windows-1250 or Latin-2 for
-    the languages that need them, Windows-1252, and guessing last, because charset-normalizer
-    takes cp1252 for its neighbors (cp1250).
+    Encodings are tried in the order that did best on real Gutenberg files: byte order mark,
+    strict UTF-8, UTF-16 without a mark, an encoding that the header declares, Windows-1250 or
+    Latin-2 for the languages that need them, Windows-1252. Guessing comes last, because
+    charset-normalizer takes cp1252 for its neighbors (cp1250).
 
     Args:
         data: The whole file.
 
     Raises:
-        BookError: `binary` if it is no text, `undecodable` if no encoding fits.
+        BookError: `binary` if the file is not text, `undecodable` if no encoding fits.
     """
-    decoded = _by_bom(data) or _utf16_without_bom(data)
+    decoded = _decode_by_bom(data) or _decode_utf16_without_bom(data)
     if decoded is None:
-        if what := binary_kind(data):
-            raise BookError("binary", f"not a text: this is {what}; raypipe reads plain text")
+        if file_format := detect_binary_format(data):
+            raise BookError(
+                "binary", f"not a text file: this is {file_format}; raypipe reads plain text"
+            )
         decoded = (
-            _utf8(data)
-            or _declared(data)
-            or _central_european(data)
-            or _cp1252(data)
-            or _guessed(data)
+            _decode_utf8(data)
+            or _decode_as_declared(data)
+            or _decode_central_european(data)
+            or _decode_cp1252(data)
+            or _decode_by_guess(data)
         )
     if decoded is None:
         raise BookError(
@@ -101,33 +103,35 @@ def decode(data: bytes) -> Decoded:
     return decoded
 
 
-def binary_kind(data: bytes) -> str:
-    """Return what kind of binary file this is, in words; empty if it may be text."""
-    for magic, what in _MAGIC:
+def detect_binary_format(data: bytes) -> str:
+    """Describe the format of a binary file, e.g. `a PDF file`; empty if the file may be text."""
+    for magic, description in _MAGIC:
         if data.startswith(magic):
-            return what
+            return description
     if data[60:68] == b"BOOKMOBI":
         return "a Kindle (MOBI) book"
-    share = _count(data, _CONTROLS) / max(len(data), 1)
+    share = _count_bytes(data, _CONTROLS) / max(len(data), 1)
     if share > _MAX_CONTROL_SHARE:
         return f"data with {share:.0%} control characters (at most {_MAX_CONTROL_SHARE:.0%})"
     return ""
 
 
-def _by_bom(data: bytes) -> Decoded | None:
+def _decode_by_bom(data: bytes) -> DecodedText | None:
     for bom, encoding in _BOMS:
         if data.startswith(bom):
-            decoded = _mended(data[len(bom) :], encoding)
+            decoded = _decode_with_replacements(data[len(bom) :], encoding)
             if decoded is None and encoding != "utf-8":
                 raise BookError(
-                    "undecodable", f"begins with the byte order mark of {encoding} but is not it"
+                    "undecodable",
+                    f"the file has the byte order mark of {encoding} but is not {encoding};"
+                    " convert it to UTF-8",
                 )
             return decoded
     return None
 
 
-def _utf16_without_bom(data: bytes) -> Decoded | None:
-    """Latin text in UTF-16 has a zero in every second byte, on one side only."""
+def _decode_utf16_without_bom(data: bytes) -> DecodedText | None:
+    """Decode Latin text in UTF-16, which has a zero in every second byte, on one side only."""
     sample = data[:_SAMPLE_BYTES]
     half = len(sample) // 2
     if not half:
@@ -135,16 +139,19 @@ def _utf16_without_bom(data: bytes) -> Decoded | None:
     even, odd = sample[0::2].count(0) / half, sample[1::2].count(0) / half
     if max(even, odd) < 0.4 or min(even, odd) > 0.05:
         return None
-    return _strict(data, "utf-16-le" if odd > even else "utf-16-be")
+    return _decode_strictly(data, "utf-16-le" if odd > even else "utf-16-be")
 
 
-def _utf8(data: bytes) -> Decoded | None:
-    return _strict(data, "utf-8") or _mended_utf8(data)
+def _decode_utf8(data: bytes) -> DecodedText | None:
+    return _decode_strictly(data, "utf-8") or _decode_damaged_utf8(data)
 
 
-def _mended_utf8(data: bytes) -> Decoded | None:
-    """A UTF-8 book with a stray byte, or cut in a character, is not a Windows-1252 book."""
-    decoded = _mended(data, "utf-8")
+def _decode_damaged_utf8(data: bytes) -> DecodedText | None:
+    """Decode UTF-8 that has a stray byte or ends inside a character.
+
+    The file counts as UTF-8, not as Windows-1252, if 10 times as many characters are valid.
+    """
+    decoded = _decode_with_replacements(data, "utf-8")
     if decoded is None:
         return None
     bad = decoded.text.count("\ufffd")
@@ -152,74 +159,78 @@ def _mended_utf8(data: bytes) -> Decoded | None:
     return decoded if good >= 10 * bad else None
 
 
-def _declared(data: bytes) -> Decoded | None:
-    """The header's word counts only for what cp1252 would get wrong without a complaint."""
-    found = _DECLARED.search(data[:8192])
-    if found is None:
+def _decode_as_declared(data: bytes) -> DecodedText | None:
+    """Decode as the header declares, but only where cp1252 would silently decode wrongly."""
+    match = _DECLARED.search(data[:8192])
+    if match is None:
         return None
     try:
-        encoding = codecs.lookup(found[1].decode("ascii", "replace")).name
+        encoding = codecs.lookup(match[1].decode("ascii", "replace")).name
     except LookupError:
         return None
-    return None if encoding in _PLAIN_CODECS else _strict(data, encoding)
+    return None if encoding in _PLAIN_CODECS else _decode_strictly(data, encoding)
 
 
-def _central_european(data: bytes) -> Decoded | None:
-    """Read Polish, Czech, Hungarian … as what it is: as cp1252 it would pass, ³ódka for łódka."""
+def _decode_central_european(data: bytes) -> DecodedText | None:
+    """Decode Polish, Czech, Hungarian … in cp1250 or Latin-2.
+
+    As cp1252 the bytes would pass as valid, with ³ódka for łódka.
+    """
     if data.isascii():
         return None
     language = detect_language(data.decode("cp1252", "replace"))
     if language not in _CENTRAL_EUROPEAN:
         return None
     # Latin-2 has controls where cp1250 has quotation marks and š, ž, ť, ś; its ą is 0xB1.
-    windows = _C1.search(data) or (language == "pl" and b"\xb1" not in data)
-    decoded = _mended(data, "cp1250" if windows else "iso8859-2")
+    is_windows = _C1.search(data) or (language == "pl" and b"\xb1" not in data)
+    decoded = _decode_with_replacements(data, "cp1250" if is_windows else "iso8859-2")
     if decoded is None:
         return None
-    in_words = _IN_WORDS.findall(decoded.text)
-    odd = sum(not char.islower() for char in in_words)  # a DOS or Mac code page
-    return decoded if odd <= _MAX_MISPLACED_SHARE * len(in_words) else None
+    inner_chars = _IN_WORDS.findall(decoded.text)
+    # Many characters that are no small letters inside words: a DOS or Mac code page.
+    misplaced = sum(not char.islower() for char in inner_chars)
+    return decoded if misplaced <= _MAX_MISPLACED_SHARE * len(inner_chars) else None
 
 
-def _cp1252(data: bytes) -> Decoded | None:
-    decoded = _strict(data, "cp1252")  # fails on the five C1 bytes that it leaves undefined
+def _decode_cp1252(data: bytes) -> DecodedText | None:
+    decoded = _decode_strictly(data, "cp1252")  # fails on the five undefined C1 bytes
     if decoded is None:
         return None
-    if len(_MISPLACED.findall(data)) > _MAX_MISPLACED_SHARE * _count(data, _HIGH):
+    if len(_MISPLACED.findall(data)) > _MAX_MISPLACED_SHARE * _count_bytes(data, _HIGH):
         return None
-    if _count(data, _HIGH_LETTERS) > _MAX_HIGH_LETTER_SHARE * _count(data, _LETTERS):
-        return None  # Cyrillic, Greek, CJK …: all but every letter is above ASCII
+    if _count_bytes(data, _HIGH_LETTERS) > _MAX_HIGH_LETTER_SHARE * _count_bytes(data, _LETTERS):
+        return None  # Cyrillic, Greek, CJK …: nearly every letter is above ASCII
     return decoded
 
 
-def _count(data: bytes, which: bytes) -> int:
-    """Return how many of the data's bytes are among `which`."""
-    return len(data) - len(data.translate(None, which))
+def _count_bytes(data: bytes, values: bytes) -> int:
+    """Count the bytes of the data that are among `values`."""
+    return len(data) - len(data.translate(None, values))
 
 
-def _guessed(data: bytes) -> Decoded | None:
+def _decode_by_guess(data: bytes) -> DecodedText | None:
     import charset_normalizer
 
     sample = data[: 4 * _SAMPLE_BYTES]
-    if len(sample) < len(data):  # not in the middle of a character
+    if len(sample) < len(data):  # end at a line, not inside a character
         sample = sample[: sample.rfind(b"\n") + 1] or sample
     best = charset_normalizer.from_bytes(sample).best()
-    return _mended(data, best.encoding) if best else None
+    return _decode_with_replacements(data, best.encoding) if best else None
 
 
-def _strict(data: bytes, encoding: str) -> Decoded | None:
+def _decode_strictly(data: bytes, encoding: str) -> DecodedText | None:
     try:
-        return Decoded(data.decode(encoding), encoding)
+        return DecodedText(data.decode(encoding), encoding)
     except (UnicodeDecodeError, LookupError):
         return None
 
 
-def _mended(data: bytes, encoding: str) -> Decoded | None:
-    """Decode, replacing bad bytes if they are few; None if they are not."""
+def _decode_with_replacements(data: bytes, encoding: str) -> DecodedText | None:
+    """Decode and replace bad bytes by U+FFFD; return None if there are too many."""
     text = data.decode(encoding, "replace")
     bad = text.count("\ufffd")
     if not bad:
-        return Decoded(text, encoding)
+        return DecodedText(text, encoding)
     if bad > max(1, _MAX_BAD_SHARE * len(text)):
         return None
-    return Decoded(text, encoding, ("bad_bytes",))
+    return DecodedText(text, encoding, ("bad_bytes",))

@@ -1,6 +1,6 @@
-"""Title, author and declared language of a book, from the best place that has them."""
+"""Read title, author and declared language of a book from header, key, title page, file name."""
 
-# ruff: noqa: RUF001 - the quotes and stops of other scripts are meant
+# ruff: noqa: RUF001 - typographic quotes and dashes are intended
 from __future__ import annotations
 
 import re
@@ -23,13 +23,14 @@ _DATES = re.compile(
 )
 _ALIAS = re.compile(r"\s*[(\[](?:aka|pseud|pen name|psued)[^)\]]*[)\]]", re.I)
 _DEGREES = re.compile(r",\s*(?!Jr|Sr|Jun|Sen)(?:(?:[A-Z]{1,3}[a-z]?\.\s*){1,5}|Esq\.?|[A-Z]{2,4})$")
-_LAST_STOP = re.compile(r"(?<=\w\w\w)[.,;]+$")  # not that of an initial
-_OTHERS_WORK = re.compile(
+_LAST_STOP = re.compile(r"(?<=\w\w\w)[.,;]+$")  # not the stop of an initial
+_CONTRIBUTION = re.compile(
     r"(?:.*\b)?(?:edit|translat|illustrat|arrang|annotat|select|revis|introduc|print|publish)"
     r"(?:ed|ted|tion|tions|or)?(?: and .*)?$|(?:.*\b)?(?:illustrations|pictures|drawings|notes"
     r"|preface|foreword|sidelights|frontispiece)$",
     re.I,
 )
+"""Words before "by" that name a contributor and not the author."""
 _FOREIGN_BY = re.compile(r"(?:von|par|por|di|door|af|av)\s+(.+)", re.I)
 _BY = re.compile(r"(?:(.+?)[,.;:]?\s+)?(?:written )?by[:\s]*(.*)", re.I)
 _PERSON = re.compile(r"[^\W\d_][\w.'’ \-]*(?: [\w.'’\-]+){0,6}")
@@ -38,140 +39,162 @@ _NOT_A_TITLE = re.compile(
     r"|produced|copyright|note)\b|[\divxlc]+\.?$",
     re.I,
 )
-_SMALL = frozenset(
+_SMALL_WORDS = frozenset(
     {"a", "an", "and", "as", "at", "but", "by", "de", "for", "from", "in", "la", "of", "on", "or"}
     | {"the", "to", "van", "von", "with"}
 )
 
 _TOP_CHARS = 6_000
 _TOP_LINES = 25
-_LONGEST_TITLE_WORDS = 14
-_LONGEST_LINE_WORDS = 10
+_MAX_TITLE_WORDS = 14
+_MAX_LINE_WORDS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a book says of itself; empty strings for what is not known."""
+    """Title, author and language of a book; empty strings if unknown.
+
+    Attributes:
+        title: The title.
+        author: The author, or several authors separated by commas.
+        language: The declared language as written: a name or a code.
+    """
 
     title: str = ""
     author: str = ""
-    language: str = ""  # as written: a name or a code
+    language: str = ""
 
 
 def read_metadata(header: str, body: str, key: str) -> Metadata:
     """Return a book's metadata.
 
-    The places are asked in turn, and a later one only fills what is missing: the header's
-    fields, the key if it is `Title__by__Author`, the body's first lines, the file's name.
+    The sources in their order: the fields of the header, a key of the form
+    `Title__by__Author`, the title page at the start of the body, the file name. A later source
+    only fills in missing values.
 
     Args:
-        header: What stood before the start marker, may be empty.
+        header: The text before the start marker; may be empty.
         body: The book before its lines are joined.
         key: The object's key or path.
     """
     top = header or body[:_TOP_CHARS]
-    places = (from_header(top), from_key(key), from_first_lines(body), from_file_name(key))
+    sources = (
+        read_header_fields(top),
+        read_key(key),
+        read_title_page(body),
+        read_file_name(key),
+    )
     title = author = ""
-    for place in places:
-        # A name alone in a later place may be another's: the editor's, the translator's.
-        if not author and (not title or _same(title, place.title)):
-            author = place.author
-        title = title or place.title
-    return Metadata(title=title, author=author, language=places[0].language)
+    for source in sources:
+        # A name without a matching title may be an editor's or a translator's.
+        if not author and (not title or _is_same_title(title, source.title)):
+            author = source.author
+        title = title or source.title
+    return Metadata(title=title, author=author, language=sources[0].language)
 
 
-def from_header(header: str) -> Metadata:
-    """Read `Title:`, `Author:` and `Language:` lines, else Gutenberg's first line."""
+def read_header_fields(header: str) -> Metadata:
+    """Read the lines `Title:`, `Author:` and `Language:`, else Project Gutenberg's first line."""
     fields: dict[str, str] = {}
-    for found in _FIELD.finditer(header):
-        name = found[1].lower()
-        read = person if name == "author" else _joined
-        fields.setdefault(name, read(found[2]))
+    for match in _FIELD.finditer(header):
+        name = match[1].lower()
+        read = format_person_name if name == "author" else _join_title_lines
+        fields.setdefault(name, read(match[2]))
     if "title" not in fields:
         fields.pop("author", None)
         if line := _GUTENBERG_LINE.search(header):
-            fields.update(title=" ".join(line[1].split()), author=person(" ".join(line[2].split())))
+            title, author = (" ".join(line[group].split()) for group in (1, 2))
+            fields.update(title=title, author=format_person_name(author))
     return Metadata(**fields)
 
 
-def person(name: str) -> str:
-    """Return a name as a title page has it: no years, degrees or pseudonym, given name first.
+def format_person_name(name: str) -> str:
+    """Return a name as on a title page: given name first, no years, degrees or pseudonym.
 
-    A catalog's order is known by the years behind it: `Austen, Jane, 1775-1817`. Names on
-    lines of their own are several persons'.
+    Catalog order is recognized by the years after the name: `Austen, Jane, 1775-1817`. Names on
+    separate lines are several persons.
     """
     lines = [_ALIAS.sub("", " ".join(line.split())) for line in name.split("\n")]
     if len(lines) > 1:
-        return ", ".join(filter(None, map(person, lines)))
-    bare = _DATES.sub("", lines[0])
-    family, comma, given = bare.partition(", ")
-    if comma and bare != lines[0]:
-        given = given.split(",")[0]  # what follows is a rank
-        bare = family if " " in family else f"{given} {family}"
-    return _LAST_STOP.sub("", _DEGREES.sub("", bare)).strip(" ,;") or lines[0]
+        return ", ".join(filter(None, map(format_person_name, lines)))
+    undated = _DATES.sub("", lines[0])
+    family, comma, given = undated.partition(", ")
+    if comma and undated != lines[0]:
+        given = given.split(",")[0]  # a rank follows
+        undated = family if " " in family else f"{given} {family}"
+    return _LAST_STOP.sub("", _DEGREES.sub("", undated)).strip(" ,;") or lines[0]
 
 
-def from_key(key: str) -> Metadata:
-    """Read `some/folder/The_Title__by__The_Author.txt`."""
-    title, parted, author = _stem(key).partition("__by__")
-    if not parted:
+def read_key(key: str) -> Metadata:
+    """Read a key of the form `some/folder/The_Title__by__The_Author.txt`."""
+    title, separator, author = _stem(key).partition("__by__")
+    if not separator:
         return Metadata()
-    return Metadata(title=_spaced(title), author=_spaced(author))
+    return Metadata(title=_replace_underscores(title), author=_replace_underscores(author))
 
 
-def from_file_name(key: str) -> Metadata:
-    """Make a title of a file's name: `The-Time-Machine_35.txt` is The Time Machine."""
+def read_file_name(key: str) -> Metadata:
+    """Derive a title from the file name: `The-Time-Machine_35.txt` is The Time Machine."""
     stem = _stem(key)
-    stem = re.sub(r"(?<=[^\W\d])[_-]\d+(?:-\d)?$", "", stem)  # Gutenberg's number
-    name = stem if " " in stem else _spaced(stem.replace("-", " "))
+    stem = re.sub(r"(?<=[^\W\d])[_-]\d+(?:-\d)?$", "", stem)  # Project Gutenberg's number
+    name = stem if " " in stem else _replace_underscores(stem.replace("-", " "))
     return Metadata(title=re.sub(r"(?<=\w) s\b", "'s", name) or key)
 
 
-def from_first_lines(body: str) -> Metadata:
-    """Read a title page: the title's lines, `by`, the author, each maybe on lines of its own."""
+def read_title_page(body: str) -> Metadata:
+    """Read the title page at the start of a text.
+
+    It has the lines of the title, the word "by" and the author, each possibly on separate lines.
+    """
     paragraphs = [part for part in re.split(r"\n[ \t]*\n\s*", body[:_TOP_CHARS]) if part.strip()]
     lines = [line.strip(" \t_*=[]") for part in paragraphs for line in part.strip().split("\n")]
     lines = [line for line in lines if line][:_TOP_LINES]
-    for at, line in enumerate(lines):
-        if len(line.split()) > _LONGEST_LINE_WORDS:
+    for number, line in enumerate(lines):
+        if len(line.split()) > _MAX_LINE_WORDS:
             break  # the text has begun
-        if page := _title_page(lines[:at], line, lines[at + 1 : at + 2]):
-            return page
-    return Metadata(title=_lone_title(paragraphs))
+        if metadata := _read_by_line(lines[:number], line, lines[number + 1 : number + 2]):
+            return metadata
+    return Metadata(title=_read_single_title(paragraphs))
 
 
-def _title_page(before: list[str], line: str, after: list[str]) -> Metadata | None:
-    """Read `line` as the one with the word "by"; None if it is not."""
-    found = _BY.fullmatch(line)
+def _read_by_line(before: list[str], line: str, after: list[str]) -> Metadata | None:
+    """Read title and author around a line with the word "by"; None if the line has none.
+
+    Args:
+        before: The lines before the line.
+        line: The line that may have the word "by".
+        after: The next line, if there is one.
+    """
+    match = _BY.fullmatch(line)
     foreign = _FOREIGN_BY.fullmatch(line)
-    if found is None and foreign is None:
+    if match is None and foreign is None:
         return None
-    own = found[1] or "" if found else ""
-    if own and _OTHERS_WORK.match(own):
+    same_line = match[1] or "" if match else ""
+    if same_line and _CONTRIBUTION.match(same_line):
         return None
-    name = foreign[1] if foreign else (found and found[2]) or "".join(after)
-    author = person(name.strip(" ,;"))
-    title_lines = [*before, own] if own else before
-    # Title pages repeat the title, shouted, and add lines of small matter: the first counts.
+    name = foreign[1] if foreign else (match and match[2]) or "".join(after)
+    author = format_person_name(name.strip(" ,;"))
+    title_lines = [*before, same_line] if same_line else before
+    # Title pages repeat the title in capitals and add minor lines: the first line counts.
     title = title_lines[0].strip(" ,.;") if title_lines else ""
     is_person = _PERSON.fullmatch(author) and author[0].isupper() and len(author.split()) <= 7
     if not is_person or not _is_title(title):
         return None
-    return Metadata(title=_calm(title), author=_calm(author))
+    return Metadata(title=_to_title_case(title), author=_to_title_case(author))
 
 
-def _lone_title(paragraphs: list[str]) -> str:
-    """Return the first line if it stands alone and looks like a title."""
+def _read_single_title(paragraphs: list[str]) -> str:
+    """Return the first paragraph if it is a single line that looks like a title."""
     if len(paragraphs) < 2:
         return ""
     first = paragraphs[0].strip(" \t\n_*=[]")
-    return _calm(first) if "\n" not in first and _is_title(first) else ""
+    return _to_title_case(first) if "\n" not in first and _is_title(first) else ""
 
 
 def _is_title(line: str) -> bool:
     words = line.split()
     return (
-        0 < len(words) <= _LONGEST_TITLE_WORDS
+        0 < len(words) <= _MAX_TITLE_WORDS
         and any(map(str.isalpha, line))
         and line[-1] not in '.,;:"”'
         and (line[0].isdigit() or not line[0].islower())
@@ -179,45 +202,45 @@ def _is_title(line: str) -> bool:
     )
 
 
-def _joined(field: str) -> str:
-    """Join a field's lines; a subtitle on a line of its own comes after a colon."""
+def _join_title_lines(field: str) -> str:
+    """Join the lines of a field; a subtitle on a separate line follows a colon."""
     first, *rest = [" ".join(line.split()) for line in field.split("\n")]
     for line in rest:
-        subtitle = line[:1].isupper() and first.split()[-1].lower() not in _SMALL
-        glue = ": " if subtitle and first[-1].isalnum() and len(first) < 50 else " "
+        is_subtitle = line[:1].isupper() and first.split()[-1].lower() not in _SMALL_WORDS
+        glue = ": " if is_subtitle and first[-1].isalnum() and len(first) < 50 else " "
         first += glue + line
     return first
 
 
-def _calm(text: str) -> str:
-    """Return shouted words as a title writes them; others stay as they are."""
+def _to_title_case(text: str) -> str:
+    """Write a text in all capitals in title case; leave any other text as it is."""
     text = " ".join(text.split())
     if not text.isupper():
         return text
     words = text.lower().split()
-    calm = [
-        word if at and word in _SMALL else _capital_initials(word) for at, word in enumerate(words)
-    ]
-    return " ".join(calm)
+    return " ".join(
+        word if index and word in _SMALL_WORDS else _capitalize(word)
+        for index, word in enumerate(words)
+    )
 
 
-def _capital_initials(word: str) -> str:
-    """Capitalize `h.g.` as H.G. and `rabbit-hole` as Rabbit-Hole, but `devil's` once."""
+def _capitalize(word: str) -> str:
+    """Capitalize `h.g.` as H.G. and `rabbit-hole` as Rabbit-Hole, but `devil's` only once."""
     for mark in ".-":
         if mark in word:
             return mark.join(part.capitalize() for part in word.split(mark))
     return string.capwords(word)
 
 
-def _same(title: str, other: str) -> bool:
-    """Tell whether one title begins the other, whatever the case and signs."""
-    one, two = ("".join(re.findall(r"\w+", name.lower())) for name in (title, other))
-    return bool(two) and (one.startswith(two) or two.startswith(one))
+def _is_same_title(title: str, other: str) -> bool:
+    """Return whether one title begins with the other, ignoring case and punctuation."""
+    first, second = ("".join(re.findall(r"\w+", name.lower())) for name in (title, other))
+    return bool(second) and (first.startswith(second) or second.startswith(first))
 
 
 def _stem(key: str) -> str:
     return re.sub(r"(?:\.(?:txt|text|utf-?8|md|gz))+$", "", PurePosixPath(key).name, flags=re.I)
 
 
-def _spaced(name: str) -> str:
+def _replace_underscores(name: str) -> str:
     return " ".join(name.replace("_", " ").split())

@@ -1,6 +1,6 @@
-"""Clean text to sentences, with a cap on what counts as one."""
+"""Split clean text into sentences of limited length, and count words."""
 
-# ruff: noqa: RUF001 - the quotes and stops of other scripts are meant
+# ruff: noqa: RUF001 - punctuation of other scripts is intended
 from __future__ import annotations
 
 import re
@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 SPLITTER_VERSION = 1
-"""Raise it when the same text gives other sentences; it is part of the text recipe."""
+"""Part of the text recipe. Raise it when the same text gives different sentences."""
 
 _MAX_WORDS = 100
 _MAX_CHARS = 1_000
 _MAX_PARAGRAPH_CHARS = 100_000
-_LONG_LINE = 100
-# Written without spaces: each character of these scripts counts as a word.
+_MIN_PARAGRAPH_LINE_CHARS = 100
+# Scripts without spaces: each of their characters counts as a word.
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
 )
@@ -22,100 +22,106 @@ _CLAUSE = re.compile(r"(?<=[;:!?。！？；])\s*|(?<=--)|(?<=—)")
 
 
 def count_words(text: str) -> int:
-    """Return how many words a text has; a character of Chinese, Japanese, Thai … is one."""
+    """Count the words of a text; each character of Chinese, Japanese, Thai … is a word."""
     if text.isascii():
         return len(text.split())
     unspaced = _UNSPACED.findall(text)
     return len(_UNSPACED.sub(" ", text).split()) + len(unspaced) if unspaced else len(text.split())
 
 
-def sentences(text: str, language: str) -> list[str]:
+def split_sentences(text: str, language: str) -> list[str]:
     """Return the sentences of a clean text in reading order.
 
-    nupunkt splits English, sentencex the rest, paragraph by paragraph so that a heading never
-    runs into the text. A "sentence" of more than 100 words or 1,000 characters (verse and
-    dictionaries without full stops, one-line files) is broken at its lines, then at its
-    clauses, then wherever the cap falls.
+    nupunkt splits English, sentencex every other language, paragraph by paragraph, so that a
+    heading never runs into the text. A "sentence" of more than 100 words or 1,000 characters
+    (verse and dictionaries without full stops, one-line files) is split at its lines, then at
+    its clauses, then at the limit.
 
     Args:
-        text: Paragraphs parted by a blank line, as `CleanText.text` has them.
+        text: Paragraphs separated by a blank line, as in `CleanText.text`.
         language: ISO 639-1 code, or `und`.
     """
     if language != "en":
         import sentencex
 
-        return _split_all(text, partial(sentencex.segment, language))
+        return _split_paragraphs(text, partial(sentencex.segment, language))
     import nupunkt
 
     english = nupunkt.load("default")
     try:
-        return _split_all(text, english.tokenize)
+        return _split_paragraphs(text, english.tokenize)
     finally:
         english.clear_decision_cache()
-        _forget_words()
+        _clear_word_cache()
 
 
-def _forget_words() -> None:
-    """Empty nupunkt's memos: 98,000 decisions and words, 30 MB after some 150 books.
+def _clear_word_cache() -> None:
+    """Clear nupunkt's word cache.
 
-    One book's are of little use to the next, and a worker's memory should not depend on how
-    many books it has seen. The words' memo has no public way; without it, nothing is lost but
-    the 15 MB.
+    Its two caches grow to 98,000 decisions and words, 30 MB after some 150 books. Entries of one
+    book are of little use to the next, and a worker's memory should not depend on the number of
+    books it has seen. The word cache has no public way to clear it; if its name changes, only
+    its 15 MB are not freed.
     """
     from nupunkt.core import tokens
 
     getattr(tokens, "_derived_cache", {}).clear()
 
 
-def _split_all(text: str, split: Callable[[str], list[str]]) -> list[str]:
-    return [sentence for part in _paragraphs(text) for sentence in _split(part, split)]
+def _split_paragraphs(text: str, split: Callable[[str], list[str]]) -> list[str]:
+    return [
+        sentence
+        for paragraph in _paragraphs(text)
+        for sentence in _split_paragraph(paragraph, split)
+    ]
 
 
 def _paragraphs(text: str) -> Iterator[str]:
     for block in text.split("\n\n"):
         lines = block.split("\n")
-        # Lines that are paragraphs (files without blank lines) are not read as one.
-        if len(lines) > 1 and len(block) / len(lines) > _LONG_LINE:
+        # In files without blank lines each long line is a paragraph.
+        if len(lines) > 1 and len(block) / len(lines) > _MIN_PARAGRAPH_LINE_CHARS:
             yield from lines
         else:
             yield block
 
 
-def _split(paragraph: str, split: Callable[[str], list[str]]) -> Iterator[str]:
+def _split_paragraph(paragraph: str, split: Callable[[str], list[str]]) -> Iterator[str]:
     for start in range(0, len(paragraph), _MAX_PARAGRAPH_CHARS):
         piece = paragraph[start : start + _MAX_PARAGRAPH_CHARS]
-        found = split(piece.replace("\n", " "))
-        if any(_too_long(sentence) for sentence in found) and "\n" in piece:
-            found = [sentence for line in piece.split("\n") for sentence in split(line)]
-        for sentence in found:
-            yield from _capped(sentence.strip())
+        sentences = split(piece.replace("\n", " "))
+        if any(_is_too_long(sentence) for sentence in sentences) and "\n" in piece:
+            sentences = [sentence for line in piece.split("\n") for sentence in split(line)]
+        for sentence in sentences:
+            yield from _limit_length(sentence.strip())
 
 
-def _too_long(sentence: str) -> bool:
+def _is_too_long(sentence: str) -> bool:
     return len(sentence) > _MAX_CHARS or (
         len(sentence) > _MAX_WORDS and count_words(sentence) > _MAX_WORDS
     )
 
 
-def _capped(sentence: str) -> Iterator[str]:
-    if not _too_long(sentence):
+def _limit_length(sentence: str) -> Iterator[str]:
+    """Yield a sentence, in several pieces of whole clauses if it is too long."""
+    if not _is_too_long(sentence):
         if sentence:
             yield sentence
         return
     gathered = ""
     for clause in filter(None, map(str.strip, _CLAUSE.split(sentence))):
-        for part in _chopped(clause):
-            if gathered and _too_long(f"{gathered} {part}"):
+        for piece in _chop(clause):
+            if gathered and _is_too_long(f"{gathered} {piece}"):
                 yield gathered
                 gathered = ""
-            gathered = f"{gathered} {part}".strip()
+            gathered = f"{gathered} {piece}".strip()
     if gathered:
         yield gathered
 
 
-def _chopped(clause: str) -> Iterator[str]:
-    """Yield a clause in pieces under the cap, cut at a space where there is one."""
-    while _too_long(clause):
+def _chop(clause: str) -> Iterator[str]:
+    """Yield a clause in pieces within the limit, cut at a space if possible."""
+    while _is_too_long(clause):
         words = clause.split(" ", _MAX_WORDS // 2)
         cut = len(clause) - len(words[-1]) if len(words) > _MAX_WORDS // 2 else 0
         if not 0 < cut <= _MAX_CHARS:

@@ -34,18 +34,17 @@ from report import Report, say  # noqa: E402
 
 from raypipe.core.book import Document, book_id  # noqa: E402
 from raypipe.embedded.services import Services  # noqa: E402
-from raypipe.opensearch.bulk import item as bulk_item  # noqa: E402
-from raypipe.opensearch.bulk.writer import BulkWriter, Counters  # noqa: E402
+from raypipe.opensearch.bulk.results import Counters  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402
-from raypipe.opensearch.index.index import (  # noqa: E402  # noqa: E402
+from raypipe.opensearch.index import (  # noqa: E402
+    Index,
+    IndexAlias,
     IndexConfig,
-    IndexRef,
     IndexSpec,
-    count,
-    purge,
-    refresh,
+    encoding,
 )
-from raypipe.opensearch.index.mapping import VECTOR, body_of  # noqa: E402
+from raypipe.opensearch.index.encoding import document_body  # noqa: E402
+from raypipe.opensearch.index.mapping import VECTOR  # noqa: E402
 
 DIMENSION = 256
 CONTENTS = IndexSpec(DIMENSION, {"model": "bench", "dimension": DIMENSION}, "bench", "bench")
@@ -108,24 +107,25 @@ def _document(row: int, summary: str, keywords: list[str], vector: Any) -> Docum
 
 def text_only(document: Document, dimension: int, *, clean: bool = True) -> dict[str, Any]:
     """Return the body without its vector."""
-    body = body_of(document, dimension, clean=clean)
+    body = document_body(document, dimension, clean=clean)
     del body[VECTOR]
     return body
 
 
-def one_by_one(index: IndexConfig, handle: IndexRef, docs: list[Document], body: Body) -> int:
+def one_by_one(index: Index, docs: list[Document], body: Body) -> int:
     """Index each document with a request of its own; returns the requests."""
     for document in docs:
         data = orjson.dumps(body(document, DIMENSION), option=orjson.OPT_SERIALIZE_NUMPY)
-        index.connection.send("PUT", f"/{handle.physical}/_doc/{document.book_id}", body=data)
+        path = f"/{index.ref.physical}/_doc/{document.book_id}"
+        index.connection.send("PUT", path, body=data)
     return len(docs)
 
 
-def in_bulk(index: IndexConfig, handle: IndexRef, docs: list[Document], writers: int) -> Counters:
+def in_bulk(index: Index, docs: list[Document], writers: int) -> Counters:
     """Index the documents as raypipe does, each writer its share of them."""
 
     def share(number: int) -> Counters:
-        writer = BulkWriter(index, handle, 1)
+        writer = index.bulk_writer(1)
         for _ in writer.write(docs[number::writers]):
             pass
         return writer.counters
@@ -135,28 +135,28 @@ def in_bulk(index: IndexConfig, handle: IndexRef, docs: list[Document], writers:
 
 
 def compare(
-    index: IndexConfig, docs: list[Document], body: Body, rounds: int, writers: int
+    alias: IndexAlias, docs: list[Document], body: Body, rounds: int, writers: int
 ) -> dict[str, Any]:
     """Take turns, and return seconds of each way and the bulk counters of the last round."""
-    bulk_item.body_of = body  # what the writer sends; the same as the other way does
+    encoding.document_body = body  # what the writer sends; the same as the other way does
     times: dict[str, list[float]] = {"single": [], "bulk": []}
     counters = Counters()
     try:
         for turn in range(rounds):
             for way in ("single", "bulk") if turn % 2 == 0 else ("bulk", "single"):
-                handle = purge(index, CONTENTS)
+                index = alias.purge(CONTENTS)
                 began = time.perf_counter()
                 if way == "single":
-                    one_by_one(index, handle, docs, body)
+                    one_by_one(index, docs, body)
                 else:
-                    counters = in_bulk(index, handle, docs, writers)
+                    counters = in_bulk(index, docs, writers)
                 times[way].append(time.perf_counter() - began)
-                refresh(index, handle)
-                assert count(index, handle) == len(docs), "not every document is there"
+                index.refresh()
+                assert index.count() == len(docs), "not every document is there"
             single, bulk = times["single"][-1], times["bulk"][-1]
             say(f"  round {turn + 1}: {single:.2f} s single, {bulk:.2f} s bulk")
     finally:
-        bulk_item.body_of = body_of
+        encoding.document_body = document_body
     return {"times": times, "counters": counters}
 
 
@@ -186,17 +186,17 @@ def main() -> None:
     report.note("documents", len(docs))
     report.note("writers", options.writers)
     with node(options.url) as url:
-        index = IndexConfig(Connection(url), index="bench-bulk")
+        alias = IndexAlias(IndexConfig(Connection(url), index="bench-bulk"))
         say("warming the node up")
         for _ in range(3):
-            one_by_one(index, purge(index, CONTENTS), docs[:WARM_UP], body_of)
-            in_bulk(index, purge(index, CONTENTS), docs, options.writers)
-        for name, body in (("text", text_only), ("vectors", body_of)):
+            one_by_one(alias.purge(CONTENTS), docs[:WARM_UP], document_body)
+            in_bulk(alias.purge(CONTENTS), docs, options.writers)
+        for name, body in (("text", text_only), ("vectors", document_body)):
             say(f"{name}: {options.rounds} rounds")
             measure(
-                report, name, compare(index, docs, body, options.rounds, options.writers), len(docs)
+                report, name, compare(alias, docs, body, options.rounds, options.writers), len(docs)
             )
-        index.connection.ask("DELETE", f"/{index.index}-*", ignore=(404,))
+        alias.config.connection.ask("DELETE", f"/{alias.config.index}-*", ignore=(404,))
     report.finish()
 
 

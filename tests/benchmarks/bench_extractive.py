@@ -29,10 +29,10 @@ from report import Report, say  # noqa: E402
 
 from raypipe.embedders.wordllama import WordLlamaEmbedder  # noqa: E402
 from raypipe.summarizers.extractive import ExtractiveSummarizer  # noqa: E402
-from raypipe.summarizers.keywords import keywords  # noqa: E402
+from raypipe.summarizers.keywords import extract_keywords  # noqa: E402
 from raypipe.text import (  # noqa: E402
     TextCleaner,
-    sentences,
+    split_sentences,
 )
 
 REACH_SECONDS = 1.5
@@ -65,9 +65,9 @@ def measure(name: str, data: bytes) -> tuple[Seconds, Seconds]:
     summary = timed(whole, "summarize", summarizer.summarize, book)
     timed(whole, "embed summary", embedder.embed, [summary.text])
     wall = time.perf_counter() - began
-    found = timed(steps, "sentences", sentences, book.text, book.language)
+    found = timed(steps, "sentences", split_sentences, book.text, book.language)
     timed(steps, "vectors", embedder.embed, found)
-    timed(steps, "keywords", keywords, book.text, book.language, summarizer.keywords)
+    timed(steps, "keywords", extract_keywords, book.text, book.language, summarizer.keywords)
     rest = max(0.0, whole["summarize"] - sum(steps.values()))
     cpu = sum(whole.values())
     steps |= {"clean": whole["clean"], "select": rest, "embed summary": whole["embed summary"]}

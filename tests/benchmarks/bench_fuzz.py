@@ -33,9 +33,9 @@ from report import Report, say  # noqa: E402
 from raypipe.core.book import Document  # noqa: E402
 from raypipe.core.errors import BookError, OptionError, SetupError  # noqa: E402
 from raypipe.ledger.checkpoint import Checkpoint, Processed  # noqa: E402
-from raypipe.opensearch.bulk.writer import Ack, BulkWriter, Rejected  # noqa: E402
+from raypipe.opensearch.bulk.results import Ack, Rejected  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402
-from raypipe.opensearch.index.index import IndexConfig, ensure, refresh, scan_ids  # noqa: E402
+from raypipe.opensearch.index import IndexAlias, IndexConfig  # noqa: E402
 from raypipe.state.local import LocalState  # noqa: E402
 from raypipe.text import TextCleaner  # noqa: E402
 
@@ -106,24 +106,26 @@ def settings(chance: random.Random) -> str:
     """Compose a command with bad values and make its parts."""
     from hydra import compose, initialize_config_dir
 
-    from raypipe.config import build as config
-    from raypipe.config.error_messages import CONFIG_ERRORS, explain, odd_choice
+    from raypipe.config.build import build_part, read_options
+    from raypipe.config.error_messages import CONFIG_ERRORS, explain, find_invalid_choice
+    from raypipe.config.paths import conf_dir
+    from raypipe.config.schema import register_schemas
 
-    config.register()
+    register_schemas()
     command = chance.choice(("run", "index", "search", "verify", "plan", "promote"))
     args = [
         f"{option}={chance.choice((*TEXTS, '0', '7', '-3', '[1,2]', 'true'))}"
         for option in chance.sample(OPTIONS, chance.randint(1, 3))
     ]
-    if odd_choice(args):
+    if find_invalid_choice(args):
         return "one line"
     try:
-        with initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             cfg = compose(command, overrides=args)
-        config.options(cfg)
+        read_options(cfg)
         for part in ("text", "summarizer", "embedder", "checkpoint"):
             if part in cfg:
-                config.build(cfg, part)
+                build_part(cfg, part)
     except CONFIG_ERRORS as error:
         return _one_line(explain(error, command, args))
     except (OptionError, SetupError) as error:
@@ -215,18 +217,18 @@ def bad_documents(chance: random.Random, url: str, count: int, cases: Cases) -> 
         for name in chance.sample(names, chance.randint(1, 2)):
             wrong[name] = _bad(chance, name, getattr(doc, name))
         docs.append(replace(doc, **wrong))
-    index = IndexConfig(Connection(url), index="bench-fuzz", max_docs=50)
-    handle = ensure(index, CONTENTS)
+    config = IndexConfig(Connection(url), index="bench-fuzz", max_docs=50)
+    index = IndexAlias(config).ensure(CONTENTS)
     fate: dict[str, Ack | Rejected] = {}
 
     def written() -> str:
-        writer = BulkWriter(index, handle, 1)
-        fate.update({one.book_id: one for batch in writer.write(docs) for one in batch})
+        writer = index.bulk_writer(1)
+        fate.update({one.doc_id: one for batch in writer.write(docs) for one in batch})
         return "written"
 
     cases.run("documents", written, 60.0)  # hundreds at once
-    refresh(index, handle)
-    there = {one.book_id for one in scan_ids(index, handle)}
+    index.refresh()
+    there = {one.book_id for one in index.scan()}
     for doc in docs:
         one = fate.get(doc.book_id)
         if isinstance(one, Ack):
@@ -234,7 +236,7 @@ def bad_documents(chance: random.Random, url: str, count: int, cases: Cases) -> 
         elif isinstance(one, Rejected):
             cases.run("documents", lambda doc=doc: _there(doc.book_id in there, False))
     with contextlib.suppress(SetupError):
-        index.connection.ask("DELETE", f"/{handle.physical}")
+        index.connection.ask("DELETE", f"/{index.ref.physical}")
     return len({doc.book_id for doc in docs} - set(fate))
 
 

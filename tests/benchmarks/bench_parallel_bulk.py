@@ -38,15 +38,8 @@ from report import Report, say  # noqa: E402
 from raypipe.core.book import Document  # noqa: E402
 from raypipe.opensearch.bulk.parallel import WRITERS  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402
-from raypipe.opensearch.index.index import (  # noqa: E402
-    IndexConfig,
-    IndexRef,
-    IndexSpec,
-    count,
-    purge,
-    refresh,
-)
-from raypipe.opensearch.index.mapping import body_of  # noqa: E402
+from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexSpec  # noqa: E402
+from raypipe.opensearch.index.encoding import document_body  # noqa: E402
 
 DIMENSIONS = (256, 1024)
 SETTINGS = [(threads, docs) for threads in (2, 4) for docs in (500, 1000)]
@@ -57,7 +50,7 @@ REACH_TOOK = 1.05
 REACH_CPU_OWN = 1 / 3
 REACH_CPU_ORJSON = 1.0
 
-Way = Callable[[IndexRef], float]
+Way = Callable[[Index], float]
 """Loads an index; returns the seconds that the node says it took, or 0 where it is not asked."""
 
 
@@ -65,7 +58,7 @@ Way = Callable[[IndexRef], float]
 class Load:
     """One kind of documents, and what loading them took in each way."""
 
-    index: IndexConfig
+    alias: IndexAlias
     dimension: int
     docs: list[Document]
     seconds: dict[str, list[float]] = field(default_factory=dict)
@@ -79,14 +72,14 @@ class Load:
 
     def raypipe(self, writers: int) -> Way:
         """Return raypipe's way."""
-        return lambda handle: in_bulk(self.index, handle, self.docs, writers).took_ms / 1000
+        return lambda index: in_bulk(index, self.docs, writers).took_ms / 1000
 
     def parallel_bulk(self, orjson: bool, threads: int, docs: int) -> Way:
         """Return opensearch-py's way."""
         from opensearchpy import OpenSearch
         from opensearchpy.helpers import parallel_bulk
 
-        parts = urlsplit(self.index.connection.endpoint)
+        parts = urlsplit(self.alias.config.connection.endpoint)
         more = {"serializer": _orjson()} if orjson else {}
         client = OpenSearch(
             [{"host": parts.hostname, "port": parts.port}],
@@ -95,39 +88,39 @@ class Load:
             **more,
         )
 
-        def load(handle: IndexRef) -> float:
+        def load(index: Index) -> float:
             for ok, item in parallel_bulk(
                 client,
-                self._actions(handle),
+                self._actions(index),
                 thread_count=threads,
                 queue_size=threads,
                 chunk_size=docs,
-                max_chunk_bytes=self.index.max_bytes,
+                max_chunk_bytes=self.alias.config.max_bytes,
             ):
                 assert ok, item
             return 0.0
 
         return load
 
-    def _actions(self, handle: IndexRef) -> Iterator[dict[str, Any]]:
+    def _actions(self, index: Index) -> Iterator[dict[str, Any]]:
         for one in self.docs:
             yield {
                 "_op_type": "index",
-                "_index": handle.physical,
+                "_index": index.ref.physical,
                 "_id": one.book_id,
                 "version": 1,
                 "version_type": "external_gte",
-                "_source": body_of(one, self.dimension),
+                "_source": document_body(one, self.dimension),
             }
 
     def measure(self, name: str, way: Way) -> float:
         """Load a new index in one way; returns the seconds."""
-        handle = purge(self.index, self.contents)
+        index = self.alias.purge(self.contents)
         began, cpu = time.perf_counter(), time.process_time()
-        took = way(handle)
+        took = way(index)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-        refresh(self.index, handle)
-        assert count(self.index, handle) == len(self.docs), "not every document is there"
+        index.refresh()
+        assert index.count() == len(self.docs), "not every document is there"
         self.seconds.setdefault(name, []).append(seconds)
         self.cpu.setdefault(name, []).append(cpu)
         self.took.setdefault(name, []).append(took)
@@ -136,10 +129,10 @@ class Load:
 
     def part(self, share: int) -> Load:
         """Return a load of one in so many of the documents."""
-        return Load(self.index, self.dimension, self.docs[::share])
+        return Load(self.alias, self.dimension, self.docs[::share])
 
 
-def made(index: IndexConfig, dimension: int, number: int) -> Load:
+def made(alias: IndexAlias, dimension: int, number: int) -> Load:
     """Return documents with vectors of this length."""
     vectors = np.random.default_rng(dimension).normal(size=(VECTORS, dimension)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -148,7 +141,7 @@ def made(index: IndexConfig, dimension: int, number: int) -> Load:
         dataclasses.replace(one, summary_vector=tuples[row % VECTORS])
         for row, one in enumerate(documents(number, seed=20))
     ]
-    return Load(index, dimension, docs)
+    return Load(alias, dimension, docs)
 
 
 def _orjson() -> Any:

@@ -56,10 +56,10 @@ SLACK_S = 15.0
 class Worker:
     """One process that calls a model."""
 
-    def __init__(self, permits: RemoteQuotaClient, url: str, seed: int) -> None:
+    def __init__(self, client: RemoteQuotaClient, url: str, seed: int) -> None:
         self._model = BedrockChat(MODEL, "us-east-1", None, url)
-        account = ModelContext(None, {self._model.pool: permits}, THREADS)
-        self._caller = ModelCaller(account, self._model.pool)
+        context = ModelContext(None, {self._model.pool: client}, THREADS)
+        self._caller = ModelCaller(context, self._model.pool)
         self._random = random.Random(seed)
         samples = ROOT / "raypipe" / "embedded" / "samples"
         self._text = " ".join(path.read_text("utf-8") for path in sorted(samples.glob("*.txt")))
@@ -123,20 +123,20 @@ def play(case: Case, folder: Path) -> list[dict[str, Any]]:
     quota = [f"quota.tokens_per_minute={case.tokens}", "quota.capacity_s=5", "quota.start_level=0"]
     with server(*quota, "latency.base_s=2", "latency.sigma=0.4", f"log={calls}") as at:
         options = QuotaOptions(tokens_per_minute=case.tokens)
-        joining = RunRegistration(case.name, Price(0.06, 0.24), BudgetOptions())
-        permits = broker_for(f"bench-{case.name}", options, joining)
+        registration = RunRegistration(case.name, Price(0.06, 0.24), BudgetOptions())
+        client = broker_for(f"bench-{case.name}", options, registration)
         actor: Any = ray.remote
         made = actor(num_cpus=0.1)(Worker)
-        workers = [made.remote(permits, at.url, seed) for seed in range(WORKERS)]
+        workers = [made.remote(client, at.url, seed) for seed in range(WORKERS)]
         done = [worker.work.remote() for worker in workers]
-        _watch(case, at, permits)
-        permits.stop("the time is over")
+        _watch(case, at, client)
+        client.stop("the time is over")
         say(f"{case.name}: {sum(ray.get(done))} calls answered")
-        say(f"{case.name}: {permits.totals()}")
+        say(f"{case.name}: {client.totals()}")
     return log_of(calls)
 
 
-def _watch(case: Case, at: Server, permits: RemoteQuotaClient) -> None:
+def _watch(case: Case, at: Server, client: RemoteQuotaClient) -> None:
     """Wait for the first call, change the quota when it is time, and tell how it goes."""
     while not at.stats()["admitted"]:
         time.sleep(0.1)
@@ -149,7 +149,7 @@ def _watch(case: Case, at: Server, permits: RemoteQuotaClient) -> None:
             at.control(quota={"tokens_per_minute": tokens})
         if passed >= told:
             told += 30
-            now, rate = at.stats(), permits.totals().tokens_per_minute
+            now, rate = at.stats(), client.totals().tokens_per_minute
             say(
                 f"{case.name}: {passed:.0f} s, {now['admitted']} let in, {now['throttled']} "
                 f"refused, used {now['utilization']}, tried {rate or 0:,.0f} a minute"

@@ -33,11 +33,10 @@ from raypipe.core.book import Document  # noqa: E402
 from raypipe.core.options import IndexOptions  # noqa: E402
 from raypipe.ledger.checkpoint import Checkpoint, Processed  # noqa: E402
 from raypipe.ledger.documents import DocumentStore  # noqa: E402
+from raypipe.ledger.ledger import Ledger  # noqa: E402
 from raypipe.lifecycle.promote import Promoter  # noqa: E402
-from raypipe.opensearch.bulk.writer import BulkWriter  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402
-from raypipe.opensearch.index import rebuild as build  # noqa: E402
-from raypipe.opensearch.index.config import IndexConfig, IndexSpec  # noqa: E402
+from raypipe.opensearch.index import IndexAlias, IndexConfig, IndexSpec  # noqa: E402
 from raypipe.opensearch.search import search  # noqa: E402
 from raypipe.state.local import LocalState  # noqa: E402
 from raypipe.state.store import state_id  # noqa: E402
@@ -88,27 +87,27 @@ def main() -> None:
     report = Report("rebuild")
     docs = documents(given.documents, 1)
     with node(given.url) as url, tempfile.TemporaryDirectory(prefix="raypipe-bench-") as folder:
-        index = IndexConfig(Connection(url, threads=8), index="bench-rebuild")
+        alias = IndexAlias(IndexConfig(Connection(url, threads=8), index="bench-rebuild"))
         state = LocalState(folder)
-        rebuild(index, state, docs, 0)
+        rebuild(alias, state, docs, 0)
         found, over = Searches(), threading.Event()
         words = " ".join(docs[0].summary.split()[:6])
         threads = [
-            threading.Thread(target=ask, args=(index, words, found, over, at), daemon=True)
+            threading.Thread(target=ask, args=(alias, words, found, over, at), daemon=True)
             for at in range(4)
         ]
         for thread in threads:
             thread.start()
         began = time.monotonic()
         for number in range(1, given.rebuilds + 1):
-            rebuild(index, state, docs, number)
+            rebuild(alias, state, docs, number)
             say(f"rebuild {number} served after {time.monotonic() - began:.0f} s")
         time.sleep(2)
         over.set()
         for thread in threads:
             thread.join()
         rate = found.asked / (time.monotonic() - began)
-        index.connection.ask("DELETE", "/bench-rebuild-*")
+        alias.config.connection.ask("DELETE", "/bench-rebuild-*")
     report.at_most("not_answered", len(found.failed), 0)
     report.at_most("of_two_indices", found.mixed, 0)
     report.at_most("empty_or_short", found.short, 0)
@@ -121,30 +120,30 @@ def main() -> None:
     report.finish()
 
 
-def rebuild(index: IndexConfig, state: LocalState, docs: Sequence[Document], number: int) -> None:
+def rebuild(alias: IndexAlias, state: LocalState, docs: Sequence[Document], number: int) -> None:
     """Build the documents anew, as a run with another recipe does, and serve them."""
     recipe = f"recipe-{number}"
     contents = IndexSpec(DIMENSION, {"model": "bench"}, state_id(state), recipe)
-    handle = build.open_index(index, contents, mode="alias")
+    index = alias.open(contents, mode="alias")
     made = [
         replace(doc, title=f"build {number}", document_recipe=recipe, run_seq=number + 1)
         for doc in docs
     ]
     DocumentStore(state).append(made, number + 1, 0, 0)
-    for _ in BulkWriter(index, handle, number + 1).write(made):
+    for _ in index.bulk_writer(number + 1).write(made):
         pass
     rows = [
         Processed(
-            doc.book_id, doc.etag, recipe, handle.physical, handle.generation, number + 1, 0.0
+            doc.book_id, doc.etag, recipe, index.ref.physical, index.ref.generation, number + 1, 0.0
         )
         for doc in made
     ]
     Checkpoint(state).append(rows, number + 1, 0, 0)
-    served = Promoter(index, state, IndexOptions(keep=0), 99).promote(handle)
-    assert served.index == handle.physical, served
+    served = Promoter(alias, Ledger(state), IndexOptions(keep=0), 99).promote(index)
+    assert served.index == index.ref.physical, served
 
 
-def ask(index: IndexConfig, words: str, found: Searches, over: threading.Event, at: int) -> None:
+def ask(alias: IndexAlias, words: str, found: Searches, over: threading.Event, at: int) -> None:
     """Search every four tenths of a second, until it is over."""
     embedder = Vectors()
     due = time.monotonic() + at / PER_SECOND
@@ -152,7 +151,7 @@ def ask(index: IndexConfig, words: str, found: Searches, over: threading.Event, 
         due += 4 / PER_SECOND
         began = time.monotonic()
         try:
-            hits = search(index, embedder, words, LIMIT)
+            hits = search(alias, embedder, words, LIMIT)
         except Exception as error:
             found.failed.append(str(error))
             continue

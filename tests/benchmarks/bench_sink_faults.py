@@ -31,9 +31,10 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from bench_bulk import CONTENTS, documents, node  # noqa: E402
 from report import Report, say  # noqa: E402
 
-from raypipe.opensearch.bulk.writer import BulkWriter, Rejected, Result  # noqa: E402
+from raypipe.opensearch.bulk.results import Rejected, Result  # noqa: E402
+from raypipe.opensearch.bulk.writer import BulkWriter  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402
-from raypipe.opensearch.index.index import IndexConfig, ensure, refresh, scan_ids  # noqa: E402
+from raypipe.opensearch.index import IndexAlias, IndexConfig  # noqa: E402
 
 BUSY, UNAVAILABLE, UNMAPPABLE = 0.05, 0.01, 1_000
 TOO_LARGE = 2**63  # no `long` of OpenSearch
@@ -56,14 +57,18 @@ def main() -> None:
     ]
     bad = {doc.book_id for doc in docs if doc.words == TOO_LARGE}
     with node(given.url) as url, proxy(url, given.seed) as (between, counts):
-        index = IndexConfig(Connection(between), index="bench-faults", max_docs=MAX_DOCS)
-        handle = ensure(index, CONTENTS)
-        writer = BulkWriter(index, handle, 1, jitter=lambda attempt: 0.05 * attempt)
+        config = IndexConfig(Connection(between), index="bench-faults", max_docs=MAX_DOCS)
+        index = IndexAlias(config).ensure(CONTENTS)
+        writer = BulkWriter(
+            index.bulk_target(),
+            index.write_strategy(1),
+            jitter=lambda attempt: 0.05 * attempt,
+        )
         results: list[Result] = [one for batch in writer.write(docs) for one in batch]
-        refresh(index, handle)
-        there = {one.book_id for one in scan_ids(index, handle)}
-        index.connection.ask("DELETE", f"/{handle.physical}")
-    rejected = {one.book_id for one in results if isinstance(one, Rejected)}
+        index.refresh()
+        there = {one.book_id for one in index.scan()}
+        index.connection.ask("DELETE", f"/{index.ref.physical}")
+    rejected = {one.doc_id for one in results if isinstance(one, Rejected)}
     ids = {doc.book_id for doc in docs}
     report.at_most("lost", len(ids - bad - there), 0, "documents")
     report.at_most("not_exactly_the_bad_ones_refused", len(rejected ^ bad), 0, "documents")

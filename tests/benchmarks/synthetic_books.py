@@ -44,7 +44,7 @@ def synthetic_books(count: int, size: int, seed: int = 1) -> Iterator[bytes]:
 
 
 def _english() -> tuple[list[str], np.ndarray]:
-    path = files("raypipe.summarizers.protocol").joinpath("common_english.txt")
+    path = files("raypipe.summarizers").joinpath("common_english.txt")
     pairs = [line.split() for line in path.read_text("utf-8").splitlines() if line[0] != "#"]
     rates = np.array([float(rate) for _, rate in pairs])
     return [word for word, _ in pairs], rates / rates.sum()

@@ -21,8 +21,7 @@ from raypipe.core.s3 import S3Connection
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.ledger.checkpoint import Checkpoint
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.index.config import IndexConfig
-from raypipe.opensearch.index.index import find
+from raypipe.opensearch.index import IndexAlias, IndexConfig
 from raypipe.state.store import State, open_state
 from tests.chaos.parts import marked
 from tests.chaos.world import BUCKET, STATES, World, text
@@ -233,9 +232,9 @@ class Job:
     def _check(self) -> None:
         """Raise AssertionError unless nothing is lost, doubled, stale or done again."""
         index = IndexConfig(Connection(self.world.proxy.target), index=self.project.index)
-        handle = find(index)
-        assert handle is not None
-        documents = self._documents(handle.physical)
+        served = IndexAlias(index).find()
+        assert served is not None
+        documents = self._documents(served.ref.physical)
         assert len(documents) == self.world.books
         embedder = HashEmbedder(self._dimension)
         for number in range(self.world.books):
@@ -245,7 +244,7 @@ class Job:
             assert source["summary"] == summary, number
             [vector] = embedder.embed([f"{source['title']}. {summary}"])
             assert abs(vector - source["summary_vector"]).max() < 1e-6, number
-        rows = self._ledger().read_generation(handle.generation)
+        rows = self._ledger().read_generation(served.ref.generation)
         ids = rows["book_id"].to_pylist()
         assert sorted(ids) == sorted(one["book_id"] for one in documents.values())
         assert len(ids) == len(set(ids))

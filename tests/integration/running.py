@@ -246,10 +246,11 @@ def in_process(command: str, args: Sequence[str], code: int | tuple[int, ...] | 
 
     from hydra import compose, initialize_config_dir
 
-    from raypipe.config import build as config
+    from raypipe.config.paths import conf_dir
+    from raypipe.config.schema import register_schemas
 
-    config.register()
-    with initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
+    register_schemas()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = compose(command, overrides=list(args))
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from raypipe import embedded
-from raypipe.cli.app import _command, _query_as_override
+from raypipe.cli.app import split_command
+from raypipe.cli.arguments import quote_query
 from raypipe.embedded.services import Services
 from tests.integration.running import ROOT, in_process, ray_here, write_book
 from tests.integration.s3_here import S3Here, s3
 from tests.unit.docs.test_docs import README, fenced
-from tests.unit.models_here import models_here
+from tests.unit.models_here import model_server
 
 __all__ = ["ray_here", "s3"]
 
@@ -72,7 +73,7 @@ class Place:
             one.replace(NODE, self.node).replace(FOLDER, f"{self.folder}/books") for one in args
         ]
         words = [one.replace(GPU, f"{self.models}/v1") for one in words]
-        words = _query_as_override(words) if command == "search" else words
+        words = quote_query(words) if command == "search" else words
         s3 = self.s3 if "storage=s3" in words else []
         bedrock = self.bedrock if "summarizer=bedrock" in words else []
         named = any(one.startswith("summarizer.model.base_url=") for one in words)
@@ -102,7 +103,7 @@ def place(s3: S3Here, tmp_path_factory: pytest.TempPathFactory, ray_here: None) 
     (tmp_path / "old-summaries" / "Book_01__by__Author_Book_01.json").write_text(json.dumps(old))
     keys = {f"novels/{path.name}" for path in books.iterdir()}
     (tmp_path / "processed_books.pkl").write_bytes(pickle.dumps(keys))
-    with contextlib.chdir(tmp_path), models_here() as models:
+    with contextlib.chdir(tmp_path), model_server() as models:
         try:
             in_process("up", [])
             with Services(Path("raypipe-data")) as services:
@@ -115,7 +116,7 @@ def place(s3: S3Here, tmp_path_factory: pytest.TempPathFactory, ray_here: None) 
 
 def test_readmes_lines_do_what_they_say(place: Place) -> None:
     for line in RAYPIPE:
-        command, args = _command(shlex.split(line, comments=True)[1:])
+        command, args = split_command(shlex.split(line, comments=True)[1:])
         if command in ("up", "down", "simulate") or "--help" in args:
             continue
         args = place.args(command, args)
@@ -129,7 +130,7 @@ def test_the_old_make_targets_do_what_they_say(place: Place) -> None:
     indexed = []
     for line in sorted(MAKE, reverse=True):  # the trial with three books first
         [call] = [one for one in expanded(line, place).splitlines() if "-m raypipe" in one]
-        command, args = _command(shlex.split(call.partition("-m raypipe ")[2]))
+        command, args = split_command(shlex.split(call.partition("-m raypipe ")[2]))
         record = json.loads(in_process(command, [*place.args(command, args), "output=json"], WELL))
         indexed.append((line.split()[1], record["finished"], record["indexed"]))
     assert indexed == [

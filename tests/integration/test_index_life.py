@@ -14,12 +14,10 @@ from raypipe.core.errors import SetupError
 from raypipe.core.options import IndexOptions
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.ledger.documents import DocumentStore
+from raypipe.ledger.ledger import Ledger
 from raypipe.lifecycle.promote import Promoter
-from raypipe.opensearch.bulk.writer import BulkWriter
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.index import rebuild as build
-from raypipe.opensearch.index.config import IndexConfig, IndexRef, IndexSpec
-from raypipe.opensearch.index.index import find
+from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexSpec
 from raypipe.state.local import LocalState
 from raypipe.state.store import state_id
 from tests.integration.running import (
@@ -134,7 +132,7 @@ def test_an_index_that_lacks_books_is_not_served_unless_forced(books: Project) -
     assert len(books.documents()) == BOOKS - 2
     with pytest.raises(SetupError, match="no index is being built"):
         serve(books, "promote")
-    with pytest.raises(SetupError, match=r"to=other: no index of this state; there are .*-2"):
+    with pytest.raises(SetupError, match=r"to=other: no such index in this state, which has .*-2"):
         serve(books, "promote", "to=other")
 
 
@@ -149,100 +147,109 @@ def test_a_purge_takes_what_was_being_built_along(books: Project) -> None:
 
 def test_there_is_nothing_to_go_back_to(books: Project) -> None:
     books.run("limit=2")
-    with pytest.raises(SetupError, match=r"no index to go back to; there are .*-2.* is served"):
+    with pytest.raises(SetupError, match=r"no index to roll back to; there are .*-2.* is served"):
         serve(books, "rollback")
 
 
-class Ledger:
+class IndexBuilder:
     """A state with documents, and an index that is built from them, without Ray."""
 
     def __init__(self, tmp_path: Path, url: str, name: str) -> None:
         self.state = LocalState(str(tmp_path / "state"))
-        self.index = IndexConfig(Connection(url), index=name, replicas=1)
+        self.connection = Connection(url)
+        self.alias = IndexAlias(IndexConfig(self.connection, index=name, replicas=1))
         self.contents = IndexSpec(4, {"model": "stub"}, state_id(self.state), "recipe-1")
         self.run_seq = 0
 
-    def built(self, ids: str, recipe: str = "recipe-1", mode: str = "auto") -> IndexRef:
+    def built(self, ids: str, recipe: str = "recipe-1", mode: str = "auto") -> Index:
         contents = dataclasses.replace(self.contents, recipe=recipe)
-        handle = build.open_index(self.index, contents, mode=mode)
+        index = self.alias.open(contents, mode=mode)
         self.run_seq += 1
         made = [dataclasses.replace(document(one), document_recipe=recipe) for one in ids]
         DocumentStore(self.state).append(made, self.run_seq, 0, 0)
-        results = list(BulkWriter(self.index, handle, self.run_seq).write(made))
+        results = list(index.bulk_writer(self.run_seq).write(made))
         assert sum(map(len, results)) == len(ids)
         rows = [
             Processed(
-                one.book_id, one.etag, recipe, handle.physical, handle.generation, self.run_seq, 0.0
+                one.book_id,
+                one.etag,
+                recipe,
+                index.ref.physical,
+                index.ref.generation,
+                self.run_seq,
+                0.0,
             )
             for one in made
         ]
         Checkpoint(self.state).append(rows, self.run_seq, 0, 0)
-        return handle
+        return index
 
-    def promote(self, handle: IndexRef, **more: Any) -> str:
-        promotion = Promoter(self.index, self.state, IndexOptions(**more), 99)
-        return promotion.promote(handle).index
+    def promote(self, index: Index, **more: Any) -> str:
+        promotion = Promoter(self.alias, Ledger(self.state), IndexOptions(**more), 99)
+        return promotion.promote(index).index
 
     def settings(self, physical: str) -> dict[str, Any]:
-        answer = self.index.connection.ask("GET", f"/{physical}/_settings")
+        answer = self.connection.ask("GET", f"/{physical}/_settings")
         found: dict[str, Any] = answer[physical]["settings"]["index"]
         return found
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, project: Project) -> Ledger:
-    return Ledger(tmp_path, project.endpoint, project.index)
+def ledger(tmp_path: Path, project: Project) -> IndexBuilder:
+    return IndexBuilder(tmp_path, project.endpoint, project.index)
 
 
-def test_a_large_load_has_no_replicas_and_gets_them_back(ledger: Ledger) -> None:
+def test_a_large_load_has_no_replicas_and_gets_them_back(ledger: IndexBuilder) -> None:
     served = ledger.built("abc")
     new = ledger.built("abc", "recipe-2")
-    assert (served.served, new.served) == (True, False)
-    build.apply_load_settings(ledger.index, new)
-    build.apply_load_settings(
-        ledger.index, new
-    )  # by the run after a kill: what is restored stays the same
-    tuned = ledger.settings(new.physical)
+    assert (served.ref.served, new.ref.served) == (True, False)
+    new.apply_load_settings()
+    new.apply_load_settings()  # by the run after a kill: the settings to restore stay the same
+    tuned = ledger.settings(new.ref.physical)
     assert (tuned["number_of_replicas"], tuned["refresh_interval"]) == ("0", "-1")
-    assert ledger.settings(served.physical)["number_of_replicas"] == "1", "it is not touched"
-    assert ledger.promote(new, force_merge=1) == new.physical
-    after = ledger.settings(new.physical)
+    assert ledger.settings(served.ref.physical)["number_of_replicas"] == "1", "it is not touched"
+    assert ledger.promote(new, force_merge=1) == new.ref.physical
+    after = ledger.settings(new.ref.physical)
     assert after["number_of_replicas"] == "1"
     assert "refresh_interval" not in after
 
 
-def test_settings_of_a_load_are_put_back_by_whoever_comes_next(ledger: Ledger) -> None:
+def test_settings_of_a_load_are_put_back_by_whoever_comes_next(ledger: IndexBuilder) -> None:
     ledger.built("abc")
     new = ledger.built("abc", "recipe-2")
-    build.apply_load_settings(ledger.index, new)
-    build.switch_alias(ledger.index, new.physical)  # by hand, say
-    assert ledger.built("abc", "recipe-2").physical == new.physical
-    assert ledger.settings(new.physical)["number_of_replicas"] == "1"
+    new.apply_load_settings()
+    ledger.alias.switch_to(new.ref.physical)  # by hand, say
+    assert ledger.built("abc", "recipe-2").ref.physical == new.ref.physical
+    assert ledger.settings(new.ref.physical)["number_of_replicas"] == "1"
 
 
-def test_an_index_that_is_not_what_the_ledger_says_is_not_served(ledger: Ledger) -> None:
-    ask = ledger.index.connection.ask
+def test_an_index_that_is_not_what_the_ledger_says_is_not_served(ledger: IndexBuilder) -> None:
+    ask = ledger.connection.ask
     old = ledger.built("abc")
     new = ledger.built("abc", "recipe-2")
-    ask("DELETE", f"/{new.physical}/_doc/b", params={"version": 2, "version_type": "external_gte"})
+    ask(
+        "DELETE",
+        f"/{new.ref.physical}/_doc/b",
+        params={"version": 2, "version_type": "external_gte"},
+    )
     with pytest.raises(SetupError, match=r"1 books of the ledger are not in it \(b\)"):
         ledger.promote(new)
     new = ledger.built("b", "recipe-2")
     update = {"doc": {"title": "Another"}}
-    ask("POST", f"/{new.physical}/_update/c", body=update)
+    ask("POST", f"/{new.ref.physical}/_update/c", body=update)
     with pytest.raises(SetupError, match="book c has another title than was finished"):
         ledger.promote(new)
-    ask("POST", f"/{new.physical}/_update/c", body={"doc": {"title": document("c").title}})
+    ask("POST", f"/{new.ref.physical}/_update/c", body={"doc": {"title": document("c").title}})
     update = {"doc": {"etag": "other"}}
-    ask("POST", f"/{new.physical}/_update/c", body=update)
+    ask("POST", f"/{new.ref.physical}/_update/c", body=update)
     with pytest.raises(SetupError, match=r"are other versions \(c\)"):
         ledger.promote(new)
-    found = find(ledger.index)
-    assert found is not None
-    assert found.physical == old.physical
+    served = ledger.alias.find()
+    assert served is not None
+    assert served.ref.physical == old.ref.physical
 
 
-def test_a_concrete_index_cannot_go_over(ledger: Ledger) -> None:
-    ledger.index.connection.ask("PUT", f"/{ledger.index.index}")
+def test_a_concrete_index_cannot_go_over(ledger: IndexBuilder) -> None:
+    ledger.connection.ask("PUT", f"/{ledger.alias.config.index}")
     with pytest.raises(SetupError, match=r"is an index, not an alias.*index.mode=inplace"):
         ledger.built("a", mode="alias")

@@ -85,7 +85,7 @@ def test_nothing_is_deleted_before_the_books_are_known(books: Project) -> None:
 
 
 def test_index_says_what_is_finished_by_another_recipe(books: Project) -> None:
-    with pytest.raises(SetupError, match="nothing is finished"):
+    with pytest.raises(SetupError, match="no finished documents"):
         books.run(command="index")
     books.run("opensearch=none")
     with pytest.raises(SetupError, match=r"10 by lead.* and hash"):

@@ -32,7 +32,7 @@ def test_a_book_is_read_and_summarized_once(books: Project, ray_here: None) -> N
     finished = books.run("opensearch=none")
     assert (finished["finished"], finished["indexed"], work(books)) == (BOOKS, 0, (BOOKS, BOOKS))
     assert books.run("opensearch=none")["skipped"] == BOOKS
-    with pytest.raises(SetupError, match="is not at"):
+    with pytest.raises(SetupError, match="does not exist at"):
         books.verify()  # there is no index yet
 
     first = books.run()

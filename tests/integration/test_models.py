@@ -31,12 +31,12 @@ from tests.integration.models_asked import (
     serving,
     tokens,
 )
-from tests.unit.models_here import models_here, with_credentials
+from tests.unit.models_here import model_server, set_credentials
 
 
 @pytest.fixture(autouse=True)
 def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_credentials(monkeypatch)
+    set_credentials(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_the_service_tier_is_sent_and_changes_no_body(server: ModelServer) -> No
 
 
 def test_the_environment_names_the_endpoint() -> None:
-    with models_here() as server:
+    with model_server() as server:
         BedrockChat("eu.amazon.nova-lite-v1:0").check()
         OpenAIChat("some-model").check()
         assert server.stats()["calls"] == {

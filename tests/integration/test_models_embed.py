@@ -25,12 +25,12 @@ from tests.integration.models_asked import (
     titan,
     tokens,
 )
-from tests.unit.models_here import with_credentials
+from tests.unit.models_here import set_credentials
 
 
 @pytest.fixture(autouse=True)
 def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_credentials(monkeypatch)
+    set_credentials(monkeypatch)
 
 
 @pytest.fixture(scope="module")

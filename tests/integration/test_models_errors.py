@@ -27,12 +27,12 @@ from tests.integration.models_asked import (
     refused,
     serving,
 )
-from tests.unit.models_here import alone, with_credentials
+from tests.unit.models_here import clear_environment, set_credentials
 
 
 @pytest.fixture(autouse=True)
 def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_credentials(monkeypatch)
+    set_credentials(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ STOPPED = {"output": {"message": {"content": [{"text": "x"}]}}, "usage": {}}
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({**STOPPED, "stopReason": "end_turn"}, "not whole"),
+        ({**STOPPED, "stopReason": "end_turn"}, "incomplete"),
         (
             {
                 **STOPPED,
@@ -101,7 +101,7 @@ STOPPED = {"output": {"message": {"content": [{"text": "x"}]}}, "usage": {}}
             },
             "malformed_model_output",
         ),
-        ([], "cannot be read"),
+        ([], "unreadable"),
     ],
 )
 def test_answers_that_cannot_be_used_were_paid(body: Any, message: str) -> None:
@@ -121,7 +121,7 @@ def test_nobody_is_there(made: Callable[..., Any]) -> None:
 
 
 def test_without_credentials(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone(monkeypatch)
+    clear_environment(monkeypatch)
     model = bedrock(server.url)
     with pytest.raises(SetupError, match="no AWS credentials found; run `aws configure`"):
         model.check()
@@ -143,10 +143,10 @@ def test_the_key_and_the_url_of_the_environment(
     with answering(json.dumps(said).encode(), "401 Unauthorized") as url:
         error = refused(None, lambda: openai(url).call(QUESTION))
         assert "sk-very" not in str(error)
-        with pytest.raises(SetupError, match=r"does not take the key in .* OPENAI_API_KEY"):
+        with pytest.raises(SetupError, match=r"rejects the key in .* OPENAI_API_KEY"):
             openai(url).check()
         monkeypatch.delenv("OPENAI_API_KEY")
-        with pytest.raises(SetupError, match=r"wants a key in .* OPENAI_API_KEY"):
+        with pytest.raises(SetupError, match=r"requires a key in .* OPENAI_API_KEY"):
             openai(url).check()
 
 
@@ -158,9 +158,9 @@ def test_a_context_that_is_too_small_and_a_model_that_is_not_there() -> None:
             model.check()
             error = refused(model, partial(model.call, QUESTION))
             assert (error.status, "too long" in error.message) == (400, True)
-        with pytest.raises(SetupError, match="no such model there; check model_id and region"):
+        with pytest.raises(SetupError, match="model not found; check model_id and region"):
             bedrock(server.url, model_id="amazon.nova-max-v9:0").check()
-        with pytest.raises(SetupError, match="no such model"):
+        with pytest.raises(SetupError, match="model not found"):
             openai(server.url, model_id="other").check()
 
 

@@ -16,7 +16,7 @@ from raypipe import embedded
 from raypipe.simulator.model_server import ModelServer
 from raypipe.simulator.options import LatencyOptions, ModelOptions
 from tests.integration.running import Project, project, wait_for
-from tests.unit.models_here import models_here
+from tests.unit.models_here import model_server
 
 __all__ = ["project"]
 
@@ -40,7 +40,7 @@ CHECKS = 2
 @pytest.fixture
 def models() -> Iterator[ModelServer]:
     known = ModelOptions(known=[MODEL, EMBEDDER, UNPRICED])
-    with models_here(latency=LatencyOptions(base_s=0.1), model=known) as server:
+    with model_server(latency=LatencyOptions(base_s=0.1), model=known) as server:
         yield server
 
 

@@ -1,4 +1,4 @@
-"""The quota's actor on a real Ray: found by name, shared, waited for, and told of deaths."""
+"""The quota's actor on a real Ray: found by name, shared, and replaced after its death."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import ray
 
 from raypipe.core.errors import BookLeftError
 from raypipe.core.options import BudgetOptions, QuotaOptions
-from raypipe.quota import batch_client as messenger
+from raypipe.quota import batch_client
 from raypipe.quota.actor import RemoteQuotaClient, RunRegistration, broker_for
 from raypipe.quota.prices import Price
 from raypipe.quota.protocol import NAMESPACE, CallOutcome, CallRequest
@@ -23,151 +23,155 @@ __all__ = ["ray_here"]
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("ray_here")]
 
-DEAD_S = 4.0
-NEED = CallRequest(100, 50)
+DEAD_AFTER_S = 4.0
+REQUEST = CallRequest(100, 50)
 
 
 class Worker:
-    """A process that makes calls; each takes as long as it is told."""
+    """A process that makes calls of a given duration."""
 
-    def __init__(self, permits: RemoteQuotaClient) -> None:
-        self.permits = permits
+    def __init__(self, client: RemoteQuotaClient) -> None:
+        self.client = client
 
     def work(self, calls: int, at_once: int, seconds: float) -> list[tuple[float, float]]:
-        """Make calls; returns when each began and ended."""
+        """Make calls; return when each began and ended."""
 
-        def one(_: int) -> tuple[float, float]:
-            lease = self.permits.acquire(NEED)
+        def call(_: int) -> tuple[float, float]:
+            lease = self.client.acquire(REQUEST)
             began = time.time()
             time.sleep(seconds)
             ended = time.time()
-            self.permits.settle(lease, CallOutcome(100, 20, seconds=seconds))
+            self.client.settle(lease, CallOutcome(100, 20, seconds=seconds))
             return began, ended
 
         with ThreadPoolExecutor(at_once) as pool:
-            return list(pool.map(one, range(calls)))
+            return list(pool.map(call, range(calls)))
 
-    def keep(self, leases: int) -> int:
-        """Take leases and do not give them back."""
-        return len([self.permits.acquire(NEED) for _ in range(leases)])
+    def acquire(self, leases: int) -> int:
+        """Acquire leases without settling them."""
+        return len([self.client.acquire(REQUEST) for _ in range(leases)])
 
-    def left(self) -> str:
-        """Ask for what there is not, and tell how it ended."""
+    def wait_for_refusal(self) -> str:
+        """Wait for a lease that is never granted; return the reason of the refusal."""
         try:
-            self.permits.acquire(NEED)
+            self.client.acquire(REQUEST)
         except BookLeftError as error:
             return f"{error.reason}, {error.stops}"
         return "a lease"
 
 
-def worker(permits: RemoteQuotaClient) -> Any:
-    remote: Any = ray.remote  # its overloads know no plain class with options
-    return remote(num_cpus=0.1, max_concurrency=4)(Worker).remote(permits)
+def start_worker(client: RemoteQuotaClient) -> Any:
+    remote: Any = ray.remote  # its overloads do not accept a plain class with options
+    return remote(num_cpus=0.1, max_concurrency=4)(Worker).remote(client)
 
 
-def permits(
+def create_client(
     pool: str,
-    run: str = "run",
+    run_id: str = "run",
     max_in_flight: int = 3,
     budget: BudgetOptions | None = None,
 ) -> RemoteQuotaClient:
     options = QuotaOptions(managed=False, max_in_flight=max_in_flight)
-    joining = RunRegistration(run, Price(1.0, 10.0), budget or BudgetOptions())
-    return broker_for(pool, options, joining, DEAD_S)
+    registration = RunRegistration(run_id, Price(1.0, 10.0), budget or BudgetOptions())
+    return broker_for(pool, options, registration, DEAD_AFTER_S)
 
 
-def handle(pool: str) -> Any:
+def get_actor(pool: str) -> Any:
     return ray.get_actor(f"raypipe-quota:{pool}", namespace=NAMESPACE)
 
 
-def at_most_at_once(spans: list[tuple[float, float]]) -> int:
-    marks = sorted([(began, 1) for began, _ in spans] + [(ended, -1) for _, ended in spans])
-    found = now = 0
-    for _, step in marks:
-        now += step
-        found = max(found, now)
-    return found
+def max_in_flight(spans: list[tuple[float, float]]) -> int:
+    events = sorted([(began, 1) for began, _ in spans] + [(ended, -1) for _, ended in spans])
+    highest = current = 0
+    for _, step in events:
+        current += step
+        highest = max(highest, current)
+    return highest
 
 
-def test_two_workers_share_the_calls_in_flight_and_a_dead_one_gives_back_its_leases() -> None:
-    mine = permits("shared")
-    first, second = worker(mine), worker(mine)
-    spans = ray.get([one.work.remote(20, 8, 0.05) for one in (first, second)])
-    assert at_most_at_once([*spans[0], *spans[1]]) == 3
+def test_two_workers_share_the_calls_in_flight_and_leases_of_a_dead_worker_return() -> None:
+    mine = create_client("shared")
+    first, second = start_worker(mine), start_worker(mine)
+    spans = ray.get([worker.work.remote(20, 8, 0.05) for worker in (first, second)])
+    assert max_in_flight([*spans[0], *spans[1]]) == 3
     wait_for(lambda: mine.totals().calls == 40, 10)
     assert (mine.totals().input_tokens, mine.totals().output_tokens) == (4_000, 800)
 
-    # All that may be in flight is the first one's, which dies; the second waits and lives.
-    assert ray.get(first.keep.remote(3)) == 3
+    # The first worker holds all leases and dies; the second worker waits and lives.
+    assert ray.get(first.acquire.remote(3)) == 3
     waiting = second.work.remote(2, 2, 0.0)
     ray.kill(first)
     began = time.monotonic()
     assert len(ray.get(waiting, timeout=60)) == 2
-    assert time.monotonic() - began > DEAD_S / 2, "not before the dead one was missed"
+    assert time.monotonic() - began > DEAD_AFTER_S / 2, "not before the first worker counts as dead"
     wait_for(lambda: mine.totals().calls == 42, 10)
     totals = mine.totals()
     assert (totals.unknown, totals.in_flight) == (3, 0)
     assert totals.usd == pytest.approx((42 * (100 + 10 * 20) + 3 * (100 + 10 * 50)) / 1e6)
 
 
-def test_another_run_finds_the_pool_by_its_name_and_has_its_own_numbers() -> None:
-    mine = permits("named", "mine", max_in_flight=1)
-    found = handle("named")
-    lease = mine.acquire(NEED)
-    other = permits("named", "other", budget=BudgetOptions(max_tokens=150), max_in_flight=1)
-    assert handle("named")._actor_id == found._actor_id
-    there = worker(other)
+def test_another_run_finds_the_pool_by_name_and_has_its_own_totals() -> None:
+    mine = create_client("named", "mine", max_in_flight=1)
+    actor = get_actor("named")
+    lease = mine.acquire(REQUEST)
+    other = create_client("named", "other", budget=BudgetOptions(max_tokens=150), max_in_flight=1)
+    assert get_actor("named")._actor_id == actor._actor_id
+    there = start_worker(other)
     waiting = there.work.remote(1, 1, 0.0)
-    assert ray.wait([waiting], timeout=1.5)[0] == [], "the one call in flight is the other run's"
+    assert ray.wait([waiting], timeout=1.5)[0] == [], (
+        "the only call in flight belongs to the other run"
+    )
     mine.settle(lease, CallOutcome(100, 50))
     ray.get(waiting, timeout=30)
     wait_for(lambda: other.totals().calls == 1, 10)
-    assert ray.get(worker(other).left.remote(), timeout=30).startswith("the budget is used up")
+    assert ray.get(start_worker(other).wait_for_refusal.remote(), timeout=30).startswith(
+        "the budget is used up"
+    )
     assert mine.totals().calls == 1
-    mine.settle(mine.acquire(NEED), CallOutcome())
+    mine.settle(mine.acquire(REQUEST), CallOutcome())
 
 
-def test_two_copies_in_one_process_are_two_to_the_actor() -> None:
-    mine = permits("copies", max_in_flight=2)
-    copies = [mine, copy.copy(mine)]  # as it comes out of a pickle
+def test_two_copies_in_one_process_are_two_clients_of_the_actor() -> None:
+    mine = create_client("copies", max_in_flight=2)
+    copies = [mine, copy.copy(mine)]  # as unpickled
     with ThreadPoolExecutor(2) as pool:
-        leases = list(pool.map(lambda one: one.acquire(NEED), copies, timeout=20))
+        leases = list(pool.map(lambda client: client.acquire(REQUEST), copies, timeout=20))
     assert len(set(leases)) == 2
-    for one, lease in zip(copies, leases, strict=True):
-        one.settle(lease, CallOutcome(100, 20))
+    for client, lease in zip(copies, leases, strict=True):
+        client.settle(lease, CallOutcome(100, 20))
     wait_for(lambda: mine.totals().calls == 2, 10)
 
 
-def test_a_stop_reaches_those_who_wait() -> None:
-    mine = permits("stopped", max_in_flight=1)
-    lease = mine.acquire(NEED)
-    waiting = worker(mine).left.remote()
+def test_a_stop_reaches_waiting_calls() -> None:
+    mine = create_client("stopped", max_in_flight=1)
+    lease = mine.acquire(REQUEST)
+    waiting = start_worker(mine).wait_for_refusal.remote()
     assert ray.wait([waiting], timeout=1.5)[0] == []
     mine.stop("asked to stop")
     assert ray.get(waiting, timeout=30) == "asked to stop, False"
     mine.settle(lease, CallOutcome(1, 1))
 
 
-def test_an_actor_that_died_is_made_again_and_told_what_was_counted(
+def test_a_dead_actor_is_replaced_and_gets_the_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(messenger, "PING_S", 0.3)
-    mine = permits("mortal", max_in_flight=2)
-    there = worker(mine)
+    monkeypatch.setattr(batch_client, "HEARTBEAT_S", 0.3)
+    mine = create_client("mortal", max_in_flight=2)
+    there = start_worker(mine)
     ray.get(there.work.remote(5, 2, 0.0))
     wait_for(lambda: mine.totals().calls == 5, 10)
-    lease = mine.acquire(NEED)
-    ray.kill(handle("mortal"))
+    lease = mine.acquire(REQUEST)
+    ray.kill(get_actor("mortal"))
     ray.get(there.work.remote(5, 2, 0.0), timeout=60)
-    mine.settle(lease, CallOutcome(100, 20))  # of before
+    mine.settle(lease, CallOutcome(100, 20))  # from before the death
     mine.count_cached_calls(7)
-    seen = _until(lambda: (mine.totals().calls, mine.totals().cached_calls), (11, 7))
-    assert seen == (11, 7)
+    totals = _poll(lambda: (mine.totals().calls, mine.totals().cached_calls), (11, 7))
+    assert totals == (11, 7)
     assert mine.totals().in_flight == 0
 
 
-def _until(ask: Callable[[], Any], wanted: Any) -> Any:
+def _poll(get: Callable[[], Any], wanted: Any) -> Any:
     end = time.monotonic() + 10
-    while (found := ask()) != wanted and time.monotonic() < end:
+    while (value := get()) != wanted and time.monotonic() < end:
         time.sleep(0.2)
-    return found
+    return value

@@ -21,7 +21,7 @@ from raypipe.simulator.options import FaultOptions, LatencyOptions, ModelOptions
 from raypipe.state.local import LocalState
 from raypipe.summarizers.llm.summarizer import ModelSummarizer
 from raypipe.text import CleanText, TextCleaner
-from tests.unit.summarizers.models import prompts
+from tests.unit.summarizers.models import default_prompts
 
 pytestmark = pytest.mark.integration
 
@@ -67,7 +67,7 @@ def summarizer(server: ModelServer, folder: Path, **settings: Any) -> ModelSumma
     made = ModelSummarizer(
         **{
             "model": model,
-            "prompts": prompts(),
+            "prompts": default_prompts(),
             "embedder": WordLlamaEmbedder(),
             "max_chunks": 600,
             **settings,
@@ -83,7 +83,7 @@ def small(book: CleanText) -> int:
 
 def test_a_long_book_is_paid_for_once(server: ModelServer, book: CleanText, tmp_path: Path) -> None:
     one = summarizer(server, tmp_path, chunk_tokens=small(book), chunk_words=60)
-    planned = one.calls_of(book)
+    planned = one.plan_calls(book)
     first = one.summarize(book)
     stats = server.stats()
     assert 350 <= len(first.sections) <= 600
@@ -131,7 +131,7 @@ def test_refusals_and_cuts_are_asked_again(tmp_path: Path, book: CleanText) -> N
         assert server.stats()["admitted"] == summary.model_calls
         assert set(server.stats()["faults"]) >= {"refusal", "max_tokens"}
     assert (summary.degraded, summary.flags) == ("", ())
-    planned = len(summarizer(server, tmp_path).calls_of(book))
+    planned = len(summarizer(server, tmp_path).plan_calls(book))
     assert planned + 2 <= summary.model_calls <= planned + 8
 
 
@@ -153,7 +153,7 @@ def test_a_narrower_window_than_thought_halves_the_chunks(tmp_path: Path, book: 
         one = summarizer(server, tmp_path, chunk_tokens=6_000, fan_in=4)
         summary = one.summarize(book)
     assert summary.text
-    planned = sum(call.level == "chunk" for call in one.calls_of(book))
+    planned = sum(call.level == "chunk" for call in one.plan_calls(book))
     assert len(summary.sections) > planned
 
 

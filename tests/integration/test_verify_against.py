@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from raypipe.cli.compare_legacy import compare_with
+from raypipe.cli.compare_legacy import compare_with_legacy
 from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
 from raypipe.embedders.hash import HashEmbedder
@@ -58,7 +58,7 @@ def test_old_summaries_and_processed_keys(project: Project, ray_here: None, tmp_
     processed.write_bytes(pickle.dumps(keys))
     found = against(project, processed, code=4)  # the book that is listed and not processed
     assert (found["good"], found["new"]) == (3, BOOKS - 3)
-    with pytest.raises(SetupError, match=r"against=.*nowhere is not there"):
+    with pytest.raises(SetupError, match=r"against=.*nowhere does not exist"):
         against(project, tmp_path / "nowhere")
 
 
@@ -71,7 +71,8 @@ def test_old_summaries_in_a_bucket(s3: S3Here, tmp_path: Path) -> None:
     store = S3BookSource("books", endpoint_url=s3.url, anonymous=True)
     listing = [Book(str(number), f"{number}.txt", "e", 1, 0.0) for number in range(2)]
     state = LocalState(str(tmp_path))
-    found = compare_with("s3://old-results/summaries/", listing, store, state, HashEmbedder(), 0.1)
+    place, embedder = "s3://old-results/summaries/", HashEmbedder()
+    found = compare_with_legacy(place, listing, store, state, embedder, 0.1)
     assert (found.lacking, found.unlisted) == (["0.txt", "1.txt"], ["Book 2"])
-    with pytest.raises(SetupError, match="holds no results"):
-        compare_with("s3://old-results/nothing/", listing, store, state, HashEmbedder(), 0.1)
+    with pytest.raises(SetupError, match="has no results"):
+        compare_with_legacy("s3://old-results/nothing/", listing, store, state, HashEmbedder(), 0.1)

@@ -96,7 +96,7 @@ def test_the_wheels_metadata_names_the_program_and_the_extras(wheel: Path) -> No
 
 
 def test_it_is_the_wheel_that_runs(installed: Path, empty: Path) -> None:
-    where = "import raypipe.config.build as c; print(c.__file__); print(c.conf_dir())"
+    where = "import raypipe.config.paths as c; print(c.__file__); print(c.conf_dir())"
     done = call(installed / "python", "-c", where, cwd=empty)
     assert done.returncode == 0, done.stderr
     for line in done.stdout.splitlines():

@@ -1,4 +1,4 @@
-"""Parts travel to the workers: each survives pickle, small, also once the driver has used it."""
+"""Every part can be pickled to the workers, in few bytes, also after the driver used it."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from raypipe.config import build as config
+from raypipe.config.build import PARTS, require_part
+from raypipe.config.paths import conf_dir
+from raypipe.config.schema import register_schemas
 from raypipe.ledger.checkpoint import Checkpoint, CheckpointSettings
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.index.index import IndexConfig
+from raypipe.opensearch.index import IndexConfig
 from raypipe.sources.local import LocalBookSource
 from raypipe.sources.s3 import S3BookSource
 from raypipe.state.local import LocalState
 from raypipe.summarizers.llm.summarizer import ModelSummarizer
 from raypipe.text import TextCleaner
-from tests.unit.models_here import models_here, stand_in
+from tests.unit.models_here import fake_sentence_transformers, model_server
 
-SMALL = 20_000
-"""Bytes: a part goes along with every actor, and with every write task."""
+MAX_BYTES = 20_000
+"""Every actor and every write task receives its own copy of a part."""
 
-CONF = config.conf_dir()
+CONF = conf_dir()
 OPTIONS = [
     (group, path.stem)
-    for group in config.PARTS
+    for group in PARTS
     for path in sorted((CONF / group).glob("*.yaml"))
-    if (group, path.stem) != ("opensearch", "none")  # stands for no part
+    if (group, path.stem) != ("opensearch", "none")  # has no part
 ]
 REQUIRED = {
     "storage=s3": ["storage.bucket=b"],
@@ -47,27 +49,27 @@ TEXT = (PARAGRAPH * 20).encode()
 
 @pytest.fixture(autouse=True, scope="module")
 def _models() -> Iterator[None]:
-    """Let the parts that call models find one."""
-    with models_here(), stand_in():
+    """Start a model server for the parts that call models."""
+    with model_server(), fake_sentence_transformers():
         yield
 
 
-def made(group: str, choice: str) -> Any:
-    """Return the part that an option file describes."""
-    config.register()
+def build(group: str, choice: str) -> Any:
+    """Return the part of an option file."""
+    register_schemas()
     GlobalHydra.instance().clear()
     option = f"{group}={choice}"
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("run", overrides=[option, *REQUIRED.get(option, [])])
     if choice == "embedded":
         OmegaConf.update(cfg, "opensearch.endpoint", "http://127.0.0.1:9200")
-    return config.required(cfg, group)
+    return require_part(cfg, group)
 
 
-def check(part: Any) -> Any:
-    """Return the part as a worker gets it."""
+def pickle_and_load(part: Any) -> Any:
+    """Return the copy of a part that a worker receives."""
     data = pickle.dumps(part)
-    assert len(data) < SMALL
+    assert len(data) < MAX_BYTES
     copy = pickle.loads(data)
     assert copy == part
     assert type(copy) is type(part)
@@ -75,9 +77,9 @@ def check(part: Any) -> Any:
 
 
 @pytest.mark.parametrize(("group", "choice"), OPTIONS)
-def test_a_fresh_part_survives(group: str, choice: str) -> None:
-    part = made(group, choice)
-    assert check(part) == made(group, choice)
+def test_a_new_part_survives_pickling(group: str, choice: str) -> None:
+    part = build(group, choice)
+    assert pickle_and_load(part) == build(group, choice)
 
 
 def _use_local(part: LocalBookSource, folder: Path) -> Any:
@@ -93,7 +95,7 @@ def _use_s3(part: S3BookSource, _: Path) -> Any:
 
 
 def _use_index(part: IndexConfig, _: Path) -> Any:
-    # A client with its sockets and locks; no server is asked.
+    # The client has sockets and locks; no request is sent.
     assert part.connection.client is part.connection.client
     return part.connection.endpoint
 
@@ -117,11 +119,11 @@ def _embed(part: Any, _: Path) -> Any:
 def _summarize(part: Any, _: Path) -> Any:
     book = TextCleaner().clean(TEXT, "a.txt")
     # Without its model, a summarizer can only say what it would ask.
-    return part.calls_of(book) if isinstance(part, ModelSummarizer) else part.summarize(book)
+    return part.plan_calls(book) if isinstance(part, ModelSummarizer) else part.summarize(book)
 
 
-def _made(group: str, choice: str, _: Path) -> Any:
-    return made(group, choice)
+def _build(group: str, choice: str, _: Path) -> Any:
+    return build(group, choice)
 
 
 USES: list[tuple[Callable[[Path], Any], Callable[[Any, Path], Any]]] = [
@@ -134,11 +136,11 @@ USES: list[tuple[Callable[[Path], Any], Callable[[Any, Path], Any]]] = [
 
 
 def _price(prices: Any, _: Path) -> Any:
-    return prices.of("amazon.nova-lite-v1:0")
+    return prices.find("amazon.nova-lite-v1:0")
 
 
 def _write(prompts: Any, _: Path) -> Any:
-    return prompts.written("chunk", text="a lamp", words="20")
+    return prompts.render("chunk", text="a lamp", words="20")
 
 
 USE = {
@@ -148,23 +150,23 @@ USE = {
     "embedder": _embed,
     "summarizer": _summarize,
 }
-"""How an option of these groups is used, whichever it is; the others need a place of their own."""
-USES += [(partial(_made, group, choice), USE[group]) for group, choice in OPTIONS if group in USE]
+"""How to use any part of a group. The parts of other groups need a folder or an address."""
+USES += [(partial(_build, group, choice), USE[group]) for group, choice in OPTIONS if group in USE]
 
 
-def _named(one: Any) -> str:
-    return "-".join(one.args) if isinstance(one, partial) else one.__name__.strip("<>")
+def _test_id(value: Any) -> str:
+    return "-".join(value.args) if isinstance(value, partial) else value.__name__.strip("<>")
 
 
-@pytest.mark.parametrize(("make", "use"), USES, ids=_named)
-def test_a_used_part_survives_and_works_alike(
+@pytest.mark.parametrize(("make", "use"), USES, ids=_test_id)
+def test_a_used_part_survives_pickling_and_gives_the_same_result(
     make: Callable[[Path], Any], use: Callable[[Any, Path], Any], tmp_path: Path
 ) -> None:
     part = make(tmp_path)
-    here = use(part, tmp_path)
-    assert use(check(part), tmp_path) == here
+    expected = use(part, tmp_path)
+    assert use(pickle_and_load(part), tmp_path) == expected
 
 
 def test_every_kind_of_part_is_used_above(tmp_path: Path) -> None:
     used = {type(make(tmp_path)) for make, _ in USES}
-    assert {type(made(group, choice)) for group, choice in OPTIONS} <= used
+    assert {type(build(group, choice)) for group, choice in OPTIONS} <= used

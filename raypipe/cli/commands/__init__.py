@@ -1,1 +1,1 @@
-"""One small file a command: a docstring and main(cfg)."""
+"""The commands: a file for each, with a function `main(cfg)` that returns the exit code."""

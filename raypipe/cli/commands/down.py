@@ -6,12 +6,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from raypipe.config import build as config
-from raypipe.embedded import services
+from raypipe.config.build import read_options
+from raypipe.core.exit_codes import OK
+from raypipe.embedded.services import stop_services
 
 
 def main(cfg: DictConfig) -> int:
-    """Stop what runs and name it."""
-    stopped = services.stop_services(Path(config.options(cfg).embedded.data))
+    """Stop the running services, and print their names."""
+    stopped = stop_services(Path(read_options(cfg).embedded.data))
     print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
-    return 0
+    return OK

@@ -1,4 +1,4 @@
-"""Show what no alias and no kept version needs any more; remove it with apply=true."""
+"""List old indices and documents that no alias and no kept index uses; apply=true removes them."""
 
 from __future__ import annotations
 
@@ -8,46 +8,51 @@ import json
 from omegaconf import DictConfig
 
 from raypipe.cli.index_session import index_session
-from raypipe.config import build as config
+from raypipe.config.build import read_options
+from raypipe.core.exit_codes import OK
 from raypipe.core.options import IndexOptions
 from raypipe.lifecycle.gc import Garbage, find_garbage, remove_garbage
 
 
 def main(cfg: DictConfig) -> int:
-    """Print what could be removed, and remove it if asked to.
+    """Print the unused indices and documents, and remove them with apply=true.
 
     Raises:
         SetupError: Another run writes this state, or the server cannot be used.
     """
-    options = config.options(cfg)
-    with index_session(cfg, options, IndexOptions(keep=options.keep)) as promotion:
-        found = find_garbage(promotion)
+    options = read_options(cfg)
+    with index_session(cfg, options, IndexOptions(keep=options.keep)) as promoter:
+        garbage = find_garbage(promoter)
         if options.apply:
-            remove_garbage(promotion, found)
+            remove_garbage(promoter, garbage)
     if options.output == "json":
-        cell = {
-            "indices": [one.physical for one in found.indices],
-            "recipes": [dataclasses.asdict(one) for one in found.recipes],
+        report = {
+            "indices": [index.physical for index in garbage.indices],
+            "recipes": [dataclasses.asdict(recipe) for recipe in garbage.recipes],
             "removed": options.apply,
         }
-        print(json.dumps(cell, ensure_ascii=False))
+        print(json.dumps(report, ensure_ascii=False))
     else:
-        print(_text(found, applied=options.apply))
-    return 0
+        print(_format_garbage(garbage, is_removed=options.apply))
+    return OK
 
 
-def _text(found: Garbage, *, applied: bool) -> str:
+def _format_garbage(garbage: Garbage, *, is_removed: bool) -> str:
     lines = [
-        f"index      {one.physical} (recipe {one.recipe}): no alias stands on it"
-        for one in found.indices
+        f"index      {index.physical} (recipe {index.recipe}): no alias points at it"
+        for index in garbage.indices
     ]
     lines += [
-        f"documents  {one.books:,} books of the recipe {one.recipe} ({one.summarizer}, "
-        f"{one.embedder}): no index holds it"
-        for one in found.recipes
+        f"documents  {recipe.books:,} books of the recipe {recipe.recipe} ({recipe.summarizer}, "
+        f"{recipe.embedder}): no index contains them"
+        for recipe in garbage.recipes
     ]
     if not lines:
-        return "nothing to remove: an alias or a kept version needs all that is there"
-    number = f"{len(found.indices):,} indices and the documents of {len(found.recipes):,} recipes"
-    done = f"removed {number}" if applied else f"{number}: `raypipe gc apply=true` removes them"
-    return "\n".join([*lines, done])
+        return "nothing to remove: an alias or a kept index uses all indices and documents"
+    total = (
+        f"{len(garbage.indices):,} indices and the documents of {len(garbage.recipes):,} recipes"
+    )
+    lines.append(
+        f"removed {total}" if is_removed else f"{total}: `raypipe gc apply=true` removes them"
+    )
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Index what is finished already: no book is listed or read, no model is called."""
+"""Index the finished documents: no book is listed or read, and no model is called."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from omegaconf import DictConfig
 
 from raypipe.cli.job_factory import (
     build_job,
-    drop_storage,
+    build_processing,
+    drop_unused_storage,
     open_state_without_books,
-    run_and_report,
 )
 from raypipe.cli.local_services import start_local_services
-from raypipe.config import build as config
+from raypipe.cli.run_job import run_and_report
+from raypipe.config.build import read_options, require_part
 from raypipe.core.errors import SetupError
-from raypipe.core.fingerprint import recipe_of
+from raypipe.core.exit_codes import OK
 from raypipe.embedded.services import Services
-from raypipe.ledger.documents import DocumentStore
-from raypipe.run.job import Job
+from raypipe.ledger.ledger import Ledger
+from raypipe.run.job import Job, Processing
+from raypipe.run.planner import BookSelection
 from raypipe.sources.finished_documents import FinishedDocumentSource
 
 
@@ -27,47 +29,48 @@ def main(cfg: DictConfig) -> int:
     """Index the newest finished document of each book, and return the exit code.
 
     Raises:
-        SetupError: Nothing is finished by this recipe, or the index cannot be written.
-        OptionError: A value is out of its range.
+        SetupError: No document of this recipe is finished, or the index cannot be written.
+        OptionError: An option is out of range.
     """
-    options = config.options(cfg)
-    drop_storage(cfg, options)
+    options = read_options(cfg)
+    drop_unused_storage(cfg, options)
     with Services(Path(options.embedded.data)) as services:
         start_local_services(cfg, services)
-        config.required(cfg, "opensearch")
-        job = _job(cfg, options)
-        _check_finished(job)
-        record = run_and_report(job, cfg, options.output)
-    return record.exit_code or 0
+        require_part(cfg, "opensearch")
+        record = run_and_report(_build_job(cfg, options), options.output)
+    return record.exit_code or OK
 
 
-def _job(cfg: DictConfig, options: Any) -> Job:
+def _build_job(cfg: DictConfig, options: Any) -> Job:
+    """Return a job whose source is the finished documents of its recipe."""
     state = open_state_without_books(cfg, options)
-    parts = (config.required(cfg, group) for group in ("text", "summarizer", "embedder"))
-    recipe = recipe_of(*(part.identity() for part in parts))
+    ledger, processing = Ledger(state), build_processing(cfg)
+    _check_finished(ledger, processing)
     return build_job(
         cfg,
         options,
-        store=FinishedDocumentSource(DocumentStore(state), recipe.document),
+        BookSelection(max_attempts=options.max_attempts),
+        source=FinishedDocumentSource(ledger.documents, processing.recipe.document),
         state=state,
         purge=options.purge,
-        max_attempts=options.max_attempts,
     )
 
 
-def _check_finished(job: Job) -> None:
-    """Raise before an index is touched if there is nothing to put into it."""
-    if job.ledger.documents.has_documents(job.recipe.document):
+def _check_finished(ledger: Ledger, processing: Processing) -> None:
+    """Raise an error before the index is changed if there are no documents for it."""
+    if ledger.documents.has_documents(processing.recipe.document):
         return
-    kept = job.ledger.documents.list_recipes()
-    if not kept:
+    uri, recipes = ledger.state.uri, ledger.documents.list_recipes()
+    if not recipes:
         raise SetupError(
-            f"nothing is finished in {job.ledger.state.uri} yet; `raypipe run` does that, with"
-            " opensearch=none if it is to stop there"
+            f"no finished documents in {uri}; `raypipe run` makes them, and with "
+            "opensearch=none it stops there"
         )
-    there = "; ".join(f"{one.books:,} by {one.summarizer} and {one.embedder}" for one in kept)
+    finished = "; ".join(
+        f"{recipe.books:,} by {recipe.summarizer} and {recipe.embedder}" for recipe in recipes
+    )
     raise SetupError(
-        f"{job.ledger.state.uri} has no document of this recipe ({job.summarizer.name} and"
-        f" {job.embedder.name}); finished are {there}. Give the text, summarizer and embedder"
-        " options of the run that made them, or run `raypipe run` with these"
+        f"{uri} has no documents of this recipe ({processing.summarizer.name} and "
+        f"{processing.embedder.name}); finished are {finished}. Give the text, summarizer and "
+        "embedder options of the run that made them, or start `raypipe run` with these options"
     )

@@ -1,4 +1,4 @@
-"""Tell what a run would do and cost, before it begins."""
+"""Estimate what a run would do and cost, without starting it."""
 
 from __future__ import annotations
 
@@ -10,63 +10,66 @@ from omegaconf import DictConfig
 
 from raypipe.cli.job_factory import build_listing_job
 from raypipe.cli.local_services import start_local_services
-from raypipe.config import build as config
+from raypipe.config.build import read_options
+from raypipe.core.exit_codes import OK
+from raypipe.core.options import QuotaOptions
 from raypipe.embedded.services import Services
 from raypipe.run.estimate import RunEstimate, estimate_run
-from raypipe.run.job import Job
 
 
 def main(cfg: DictConfig) -> int:
-    """Print the forecast; nothing is changed, and no claim is needed.
+    """Print the estimate. Nothing is changed, so no writer lock is needed.
 
     Raises:
         SetupError: The books cannot be listed, or the server cannot be used.
-        OptionError: A value is out of its range.
+        OptionError: An option is out of range.
     """
-    options = config.options(cfg)
+    options = read_options(cfg)
     with Services(Path(options.embedded.data)) as services:
         start_local_services(cfg, services)
-        job = build_listing_job(cfg, options)
-        told = estimate_run(job, options.sample)
+        estimate = estimate_run(build_listing_job(cfg, options), options.sample)
     if options.output == "json":
-        print(json.dumps(dataclasses.asdict(told), ensure_ascii=False))
+        print(json.dumps(dataclasses.asdict(estimate), ensure_ascii=False))
     else:
-        print(_text(told, job))
-    return 0
+        print(_format_estimate(estimate, options.quota))
+    return OK
 
 
-def _text(told: RunEstimate, job: Job) -> str:
+def _format_estimate(estimate: RunEstimate, quota: QuotaOptions) -> str:
     lines = [
-        f"listed {told.listed:,} = done {told.done:,} + known failures {told.known_failures:,} + "
-        f"finished, to index {told.ready:,} + new {told.new:,} + renamed {told.renamed:,} + "
-        f"changed {told.changed:,} + to do again {told.again:,} + over the limit "
-        f"{told.over_limit:,}"
+        f"listed {estimate.listed:,} = done {estimate.done:,} + known failures "
+        f"{estimate.known_failures:,} + finished, to index {estimate.ready:,} + new "
+        f"{estimate.new:,} + renamed {estimate.renamed:,} + changed {estimate.changed:,} + to do "
+        f"again {estimate.again:,} + over the limit {estimate.over_limit:,}"
     ]
-    if told.removed or told.renamed:
-        asks = "; the run asks for allow_deletes=true" if told.too_many else ""
-        lines.append(f"removed {told.removed:,}: gone from the source, to be deleted{asks}")
-    if not told.model:
-        lines.append(f"models  none: summarizer={told.summarizer} computes on this side")
+    if estimate.removed or estimate.renamed:
+        needs_option = "; the run needs allow_deletes=true" if estimate.too_many else ""
+        lines.append(
+            f"removed {estimate.removed:,}: deleted from the source, to be deleted from the index"
+            f"{needs_option}"
+        )
+    if not estimate.model:
+        lines.append(f"models  no model calls: summarizer={estimate.summarizer} runs locally")
         return "\n".join(lines)
     lines.append(
-        f"models  {told.model}: about {told.calls:,} calls, {told.input_tokens:,} tokens in, "
-        f"{told.output_tokens:,} out (from {told.sampled:,} books that were read)"
+        f"models  {estimate.model}: about {estimate.calls:,} calls, {estimate.input_tokens:,} "
+        f"tokens in, {estimate.output_tokens:,} out (estimated from {estimate.sampled:,} books)"
     )
-    if told.unfit:
-        lines.append(f"        {told.unfit:,} of these would fail, and cost nothing")
-    lines.append(f"cost    {_dollars(told)}")
-    lines.append(f"time    {_time(told, job)}")
+    if estimate.unfit:
+        lines.append(f"        {estimate.unfit:,} of these books would fail, at no cost")
+    lines.append(f"cost    {_format_cost(estimate)}")
+    lines.append(f"time    {_format_time(estimate, quota)}")
     return "\n".join(lines)
 
 
-def _dollars(told: RunEstimate) -> str:
-    if told.usd is None:
-        return f"unknown: conf/prices of {told.prices} has no price of {told.model}"
-    return f"${told.usd:,.2f} by the prices of {told.prices}; answers in the cache cost nothing"
+def _format_cost(estimate: RunEstimate) -> str:
+    if estimate.usd is None:
+        return f"unknown: conf/prices of {estimate.prices} has no price of {estimate.model}"
+    return f"${estimate.usd:,.2f} at the prices of {estimate.prices}; cached answers cost nothing"
 
 
-def _time(told: RunEstimate, job: Job) -> str:
-    if told.hours is None:
-        why = "give quota.tokens_per_minute" if job.quota.managed else "there is no quota"
-        return f"unknown: {why}; {job.quota.max_in_flight} calls may be in flight"
-    return f"{told.hours:,.1f} hours at the quota"
+def _format_time(estimate: RunEstimate, quota: QuotaOptions) -> str:
+    if estimate.hours is None:
+        reason = "give quota.tokens_per_minute" if quota.managed else "there is no quota"
+        return f"unknown: {reason}; at most {quota.max_in_flight} calls in flight"
+    return f"{estimate.hours:,.1f} hours at the quota"

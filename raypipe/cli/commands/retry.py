@@ -10,54 +10,62 @@ from pathlib import Path
 import pyarrow.compute as pc
 from omegaconf import DictConfig
 
-from raypipe.cli.job_factory import build_job, run_and_report
+from raypipe.cli.job_factory import build_job
 from raypipe.cli.local_services import start_local_services
-from raypipe.config import build as config
+from raypipe.cli.run_job import run_and_report
+from raypipe.config.build import read_options
+from raypipe.core.exit_codes import OK
 from raypipe.embedded.services import Services
-from raypipe.run.job import Job
+from raypipe.ledger.ledger import Ledger
+from raypipe.run.planner import BookSelection
 from raypipe.state.table_schema import filter_equal
 
 log = logging.getLogger(__name__)
 
 
 def main(cfg: DictConfig) -> int:
-    """Take the books that failed and may pass, or all that failed; return the exit code.
+    """Process the books with temporary failures, or with all=true every failed book.
+
+    Returns:
+        The exit code of the run.
 
     Raises:
-        SetupError: Something makes every book fail; nothing was begun.
-        OptionError: A value is out of its range.
+        SetupError: Nothing was started, because every book would fail.
+        OptionError: An option is out of range.
     """
-    options = config.options(cfg)
+    options = read_options(cfg)
     with Services(Path(options.embedded.data)) as services:
         start_local_services(cfg, services)
-        # A person who asks for it has put something right: the cap on attempts is for `run`.
-        job = build_job(cfg, options, max_attempts=sys.maxsize, lasting=options.all)
-        degraded = job.ledger.documents.degraded_books(job.recipe.document)
-        chosen = _chosen(job, degraded)
-        record = run_and_report(replace(job, only=chosen, again=degraded), cfg, options.output)
-    return record.exit_code or 0
+        # The limit on attempts is for `run`: a retry comes after the cause was fixed.
+        selection = BookSelection(max_attempts=sys.maxsize, include_permanent_failures=options.all)
+        job = build_job(cfg, options, selection)
+        recipe = job.processing.recipe.document
+        failed = _select_failed(job.ledger, recipe, options.all)
+        degraded = job.ledger.documents.degraded_books(recipe)
+        if degraded:
+            log.info("retrying %s books with a fallback summary", f"{len(degraded):,}")
+        selection = replace(job.selection, book_ids=failed | degraded, reprocess=degraded)
+        record = run_and_report(replace(job, selection=selection), options.output)
+    return record.exit_code or OK
 
 
-def _chosen(job: Job, degraded: set[str]) -> set[str]:
-    """Return the ids of the books to try, and say how many there are.
+def _select_failed(ledger: Ledger, recipe: str, include_permanent: bool) -> set[str]:
+    """Return the ids of the failed books to process again, and log how many there are.
 
     Args:
-        job: The job.
-        degraded: Books that are indexed, but not with the model's summary.
+        ledger: The ledger.
+        recipe: Document recipe of the run.
+        include_permanent: Whether to select permanent failures, too.
     """
-    failed = job.ledger.unresolved_failures()
-    failed = filter_equal(failed, "recipe", job.recipe.document)
-    passing = failed.filter(failed["retryable"])
-    lasting = len(failed) - len(passing)
-    chosen = failed if job.lasting else passing
-    log.info("retrying %s failed books", f"{len(chosen):,}")
-    if degraded:
-        log.info("and %s that have a fallback's summary", f"{len(degraded):,}")
-    if lasting and not job.lasting:
-        kinds = pc.unique(failed.filter(pc.invert(failed["retryable"]))["kind"]).to_pylist()
+    failed = filter_equal(ledger.unresolved_failures(), "recipe", recipe)
+    temporary = failed.filter(failed["retryable"])
+    permanent = failed.filter(pc.invert(failed["retryable"]))
+    selected = failed if include_permanent else temporary
+    log.info("retrying %s failed books", f"{len(selected):,}")
+    if len(permanent) and not include_permanent:
         log.info(
-            "%s more do not pass by themselves (%s); all=true takes them too",
-            f"{lasting:,}",
-            ", ".join(sorted(kinds)),
+            "not retrying %s permanent failures (%s); all=true retries them, too",
+            f"{len(permanent):,}",
+            ", ".join(sorted(pc.unique(permanent["kind"]).to_pylist())),
         )
-    return set(chosen["book_id"].to_pylist()) | degraded
+    return set(selected["book_id"].to_pylist())

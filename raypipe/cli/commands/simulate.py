@@ -1,4 +1,4 @@
-"""Start a model server to test against, and leave it running until Ctrl-C."""
+"""Start a model server for tests, and leave it running until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,32 +7,37 @@ import threading
 
 from omegaconf import DictConfig
 
-from raypipe.config import build as config
+from raypipe.config.build import read_options
 from raypipe.core.errors import OptionError
+from raypipe.core.exit_codes import OK
 from raypipe.simulator.model_server import ModelServer
 
-_LOOK_S = 0.5
+_POLL_S = 0.5
 
 
 def main(cfg: DictConfig) -> int:
-    """Serve until the person stops it."""
+    """Serve until Ctrl-C.
+
+    Raises:
+        OptionError: An option is out of range, or the port is in use.
+    """
     try:
-        model_server = ModelServer(config.options(cfg))
+        model_server = ModelServer(read_options(cfg))
     except ValueError as error:
         raise OptionError(str(error)) from None
     try:
         with model_server as server:
-            print(_told(server.url), flush=True)
-            # The system may hand a signal to another thread: this one looks for it.
-            while not threading.Event().wait(_LOOK_S):
+            print(_format_usage(server.url), flush=True)
+            # Another thread may receive the signal; Python handles it when this thread wakes up.
+            while not threading.Event().wait(_POLL_S):
                 pass
     except KeyboardInterrupt:
-        # A second Ctrl-C while the interpreter ends would print a traceback for nothing.
+        # A second Ctrl-C while the interpreter exits would print a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return 0
+    return OK
 
 
-def _told(url: str) -> str:
+def _format_usage(url: str) -> str:
     return "\n".join(
         [
             f"Model server  {url}  (Bedrock and OpenAI; Ctrl-C ends it)",

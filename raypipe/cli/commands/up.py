@@ -6,13 +6,14 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from raypipe.config import build as config
+from raypipe.config.build import read_options
+from raypipe.core.exit_codes import OK
 from raypipe.embedded.services import Services
 
 
 def main(cfg: DictConfig) -> int:
-    """Start what does not run yet and say where it is."""
-    data = config.options(cfg).embedded.data
+    """Start the services that do not run yet, and print their addresses."""
+    data = read_options(cfg).embedded.data
     with Services(Path(data)) as services:
         opensearch, s3 = services.start_and_keep()
     print(f"OpenSearch  {opensearch}  (k-NN; data in {data})")
@@ -21,5 +22,5 @@ def main(cfg: DictConfig) -> int:
     print(f"  curl '{opensearch}/_cluster/health?pretty'")
     print(f"  curl '{opensearch}/book-summaries/_count?pretty'")
     print()
-    print("They stay until: raypipe down")
-    return 0
+    print("To stop them: raypipe down")
+    return OK

@@ -1,4 +1,4 @@
-"""Hold the listing, the ledger and the index against each other, book by book."""
+"""Compare the listing, the ledger and the index, book by book."""
 
 from __future__ import annotations
 
@@ -10,111 +10,121 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from raypipe.cli.compare_legacy import MEANING, compare_with
+from raypipe.cli.compare_legacy import MEANINGS as LEGACY_MEANINGS
+from raypipe.cli.compare_legacy import compare_with_legacy
 from raypipe.cli.job_factory import open_job_state
 from raypipe.cli.local_services import start_local_services
-from raypipe.config import build as config
+from raypipe.config.build import read_options, require_part
 from raypipe.core.errors import SetupError
+from raypipe.core.exit_codes import ERROR
 from raypipe.embedded.services import Services
 from raypipe.ledger.ledger import Ledger
-from raypipe.opensearch.index.config import IndexConfig, IndexRef
-from raypipe.opensearch.index.index import find
-from raypipe.opensearch.index.reads import refresh, scan_ids
+from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexRef
 from raypipe.state.store import State
 from raypipe.verify.compare import Comparison
 from raypipe.verify.reconcile import Reconciliation, reconcile
 
-_SHOWN = 10
-_MEANING: Mapping[str, str] = {
-    "missing": "the ledger says processed, but the index does not have them; run with purge=true",
-    "differing": "the index holds another version than the ledger says; run with purge=true",
-    "unledgered": "in the index, but not in the ledger (a kill in between); `raypipe run` mends it",
-    "failed": "failed; state.uri/failures says why",
-    "pending": "new or changed; the next `raypipe run` takes them",
+_MAX_BOOKS = 10
+"""Books listed for each difference in the text report."""
+
+_MEANINGS: Mapping[str, str] = {
+    "missing": "processed in the ledger, but not in the index; run with purge=true",
+    "differing": "the index has another version than the ledger; run with purge=true",
+    "unledgered": "in the index, but not in the ledger (after a kill); `raypipe run` repairs it",
+    "failed": "failed; state.uri/failures has the reason",
+    "pending": "new or changed; the next `raypipe run` processes them",
     "removed": "in the index, but no longer listed",
 }
+"""What each list of a `Reconciliation` means, in the order of the report."""
 
 
 def main(cfg: DictConfig) -> int:
-    """Compare, print what was found, and return 0 only if all books agree.
+    """Compare, print the differences, and return 0 only if all books agree.
 
     Returns:
-        0 all agree; 1 ledger and index disagree, or `against` has results that the new ones
-        lack or are unlike; 3 books failed; 4 books are pending.
+        0 if all books agree; 1 if ledger and index differ, or if old results of `against` have no
+        new document or differ from it; 3 if books failed; 4 if books are pending.
 
     Raises:
-        SetupError: There is no index, or one of the three cannot be read.
+        SetupError: There is no index, or the listing, the ledger or the index cannot be read.
     """
-    options = config.options(cfg)
+    options = read_options(cfg)
     with Services(Path(options.embedded.data)) as services:
         start_local_services(cfg, services)
-        store = config.required(cfg, "storage")
-        index: IndexConfig = config.required(cfg, "opensearch")
+        store = require_part(cfg, "storage")
+        index = _find_index(require_part(cfg, "opensearch"))
         state = open_job_state(options, store)
-        handle = _found(index)
-        refresh(index, handle)
-        indexed = {one.book_id: one.etag for one in scan_ids(index, handle)}
+        index.refresh()
+        indexed = {book.book_id: book.etag for book in index.scan()}
         listing = list(store.list_books())
-        found = reconcile(listing, _ledger(state, handle), indexed, _failed(state))
-        old = None
+        etags = _read_ledger(state, index.ref.generation)
+        result = reconcile(listing, etags, indexed, _read_failed(state))
+        legacy = None
         if options.against:
-            embedder = config.required(cfg, "embedder")
-            old = compare_with(
+            embedder = require_part(cfg, "embedder")
+            legacy = compare_with_legacy(
                 options.against, listing, store, state, embedder, options.most_nearer
             )
-    print(_json(found, old) if options.output == "json" else _text(found, old, handle))
-    codes = [found.exit_code, old.exit_code if old else 0]
-    return 1 if 1 in codes else max(codes)
+    if options.output == "json":
+        print(_format_json(result, legacy))
+    else:
+        print(_format_text(result, legacy, index.ref))
+    codes = [result.exit_code, legacy.exit_code if legacy else 0]
+    return ERROR if ERROR in codes else max(codes)
 
 
-def _found(index: IndexConfig) -> IndexRef:
-    handle = find(index)
-    if handle is None:
+def _find_index(config: IndexConfig) -> Index:
+    index = IndexAlias(config).find()
+    if index is None:
         raise SetupError(
-            f"opensearch.index={index.index} is not at {index.connection.endpoint}; "
+            f"opensearch.index={config.index} does not exist at {config.connection.endpoint}; "
             "`raypipe run` makes it, or give another name"
         )
-    return handle
+    return index
 
 
-def _ledger(state: State, handle: IndexRef) -> dict[str, str]:
-    table = Ledger(state).checkpoint.read_generation(handle.generation)
+def _read_ledger(state: State, generation: str) -> dict[str, str]:
+    """Return the ETag of each book that the ledger has for this index, by book id."""
+    table = Ledger(state).checkpoint.read_generation(generation)
     return dict(zip(table["book_id"].to_pylist(), table["etag"].to_pylist(), strict=True))
 
 
-def _failed(state: State) -> set[str]:
+def _read_failed(state: State) -> set[str]:
+    """Return the ids of the books whose last attempt failed."""
     return set(Ledger(state).unresolved_failures()["book_id"].to_pylist())
 
 
-def _report(found: Reconciliation | Comparison) -> dict[str, Any]:
-    """Return all that was found, the good ones as a number."""
-    return {**dataclasses.asdict(found), "good": len(found.good), "exit_code": found.exit_code}
-
-
-def _json(found: Reconciliation, old: Comparison | None) -> str:
-    report = _report(found)
-    if old is not None:
-        report["against"] = _report(old)
+def _format_json(result: Reconciliation, legacy: Comparison | None) -> str:
+    report = _to_dict(result)
+    if legacy is not None:
+        report["against"] = _to_dict(legacy)
     return json.dumps(report, ensure_ascii=False)
 
 
-def _text(found: Reconciliation, old: Comparison | None, handle: IndexRef) -> str:
-    lines = [f"{handle.alias} -> {handle.physical} at {handle.endpoint}"]
-    lines += _lines(found, _MEANING)
-    if old is not None:
-        lines += ["", "against the old results", *_lines(old, MEANING)]
+def _to_dict(result: Reconciliation | Comparison) -> dict[str, Any]:
+    """Return all lists of a result; the good books as a number only."""
+    return {**dataclasses.asdict(result), "good": len(result.good), "exit_code": result.exit_code}
+
+
+def _format_text(result: Reconciliation, legacy: Comparison | None, ref: IndexRef) -> str:
+    lines = [f"{ref.alias} -> {ref.physical} at {ref.endpoint}"]
+    lines += _format_lists(result, _MEANINGS)
+    if legacy is not None:
+        lines += ["", "compared with the old results", *_format_lists(legacy, LEGACY_MEANINGS)]
     return "\n".join(lines)
 
 
-def _lines(found: Reconciliation | Comparison, meanings: Mapping[str, str]) -> list[str]:
-    cells = dataclasses.asdict(found)
-    counts = {name: len(one) if isinstance(one, list) else one for name, one in cells.items()}
+def _format_lists(result: Reconciliation | Comparison, meanings: Mapping[str, str]) -> list[str]:
+    fields = dataclasses.asdict(result)
+    counts = {
+        name: len(value) if isinstance(value, list) else value for name, value in fields.items()
+    }
     lines = [" · ".join(f"{name} {count:,}" for name, count in counts.items())]
     for name, meaning in meanings.items():
-        books: list[str] = cells[name]
+        books: list[str] = fields[name]
         if books:
             lines.append(f"{name}: {meaning}")
-            lines += [f"  {book}" for book in books[:_SHOWN]]
-            if len(books) > _SHOWN:
-                lines.append(f"  and {len(books) - _SHOWN:,} more (output=json names all)")
+            lines += [f"  {book}" for book in books[:_MAX_BOOKS]]
+            if len(books) > _MAX_BOOKS:
+                lines.append(f"  and {len(books) - _MAX_BOOKS:,} more (output=json lists all)")
     return lines

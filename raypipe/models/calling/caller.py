@@ -1,4 +1,4 @@
-"""Every call to a model: out of the cache, or paid for once under the quota, and kept."""
+"""Make the model calls of a part: from the cache, or paid for once under the quota and cached."""
 
 from __future__ import annotations
 
@@ -17,34 +17,38 @@ from raypipe.ledger.answer_cache import (
     cache_key,
     embeddings_group,
 )
+from raypipe.models.calling.answer_groups import AnswerGroups
 from raypipe.models.calling.fair_pool import FairThreadPool
-from raypipe.models.calling.model_calls import EMBED, TokenEstimate
+from raypipe.models.calling.model_calls import EMBED
 from raypipe.models.calling.retrying import RetryingCall, Sleep
-from raypipe.models.calling.single_flight import AnswerGroups, PendingCall, SingleFlight
+from raypipe.models.calling.single_flight import PendingCall, SingleFlight
+from raypipe.models.calling.token_estimate import TokenEstimate
 from raypipe.models.context import ModelContext
 from raypipe.models.protocol import ModelCall, TokenUsage
 from raypipe.quota.local import LocalQuotaClient
 
-_SWITCH_S = 0.02
-"""After so many seconds a thread that waits for Python's lock asks for it, and so do all others.
-With some hundred threads that is what the time goes to: measured with 256 calls in flight, 49 calls
-a second at 0.5 ms, 94 at Python's own 5 ms, 110 at 20 ms."""
-_LOOKERS = 8
-"""Threads that look answers up: what is paid for already waits for no quota."""
+_SWITCH_INTERVAL_S = 0.02
+"""Seconds after which a thread that waits for Python's lock requests it. All waiting threads do,
+and with some hundred threads most time is spent on that: measured with 256 calls in flight, 49
+calls a second at 0.5 ms, 94 at Python's default of 5 ms, 110 at 20 ms."""
+_LOOKUP_THREADS = 8
+"""Threads that look up cached answers: a paid answer does not wait for the quota."""
 
 T = TypeVar("T")
 
 
 class ModelCaller:
-    """Makes the calls of one part in one process; safe for many threads.
+    """Makes the calls of one part in one process. Thread-safe.
 
-    Made on the worker, on first use: it holds threads. Pickled, it comes back without any.
+    Created on the worker, on first use, because it holds threads. A pickled caller arrives
+    without pending calls.
 
     Args:
-        context: The run's cache and quota.
-        pool: The quota that the calls draw on, `ChatModel.pool`.
-        max_in_flight: Most calls at a time; None = `context.max_in_flight`, its upper bound.
-        sleep: Waits some seconds before a retry.
+        context: The run's answer cache and quota.
+        pool: The quota that the calls draw on, `PaidModel.pool`.
+        max_in_flight: Maximum number of calls at a time; `context.max_in_flight` is the upper
+            bound and the default.
+        sleep: Waits that many seconds before a retry.
     """
 
     def __init__(
@@ -55,161 +59,166 @@ class ModelCaller:
         max_in_flight: int | None = None,
         sleep: Sleep = time.sleep,
     ) -> None:
-        sys.setswitchinterval(_SWITCH_S)
-        self._made_of = context, pool, max_in_flight, sleep
-        most = context.max_in_flight
-        threads = most if max_in_flight is None else min(max_in_flight, most)
-        given = context.quotas.get(pool)
-        self.quota = LocalQuotaClient(threads) if given is None else given
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        self._settings = context, pool, max_in_flight, sleep
+        limit = context.max_in_flight
+        threads = limit if max_in_flight is None else min(max_in_flight, limit)
+        quota = context.quotas.get(pool)
+        self.quota = LocalQuotaClient(threads) if quota is None else quota
         self.token_estimate = TokenEstimate()
         self._sleep = sleep
-        self._calls = FairThreadPool(threads, f"call {pool}")
-        self._lookups = FairThreadPool(min(threads, _LOOKERS), f"look up {pool}")
+        self._call_threads = FairThreadPool(threads, f"call {pool}")
+        self._lookup_threads = FairThreadPool(min(threads, _LOOKUP_THREADS), f"look up {pool}")
         state = context.state
         self._groups = None if state is None else AnswerGroups(AnswerCache(state))
-        self._flights = SingleFlight()
+        self._single_flight = SingleFlight()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle what it is made of; what is under way stays here."""
-        context, pool, max_in_flight, sleep = self._made_of
+        """Pickle the settings; pending calls stay in this process."""
+        context, pool, max_in_flight, sleep = self._settings
         return partial(ModelCaller, max_in_flight=max_in_flight, sleep=sleep), (context, pool)
 
     def submit(
-        self, group: str, call: ModelCall[T], stopped: StopCheck = never_stopped, *, name: str = ""
+        self,
+        group: str,
+        call: ModelCall[T],
+        stop_check: StopCheck = never_stopped,
+        *,
+        name: str = "",
     ) -> Future[T]:
-        """Get the answer of a call: the kept one, or a new one.
+        """Get the answer of a call from the cache or from the model.
 
-        Calls of all groups take turns, so that no group waits for a large one. Of equal calls
-        that are under way at the same time one is made. Answers of embedding models are kept
-        by their key, whatever the group: they belong to no single book.
+        Groups take turns, so that no group waits for a large one. Equal calls that are pending
+        at the same time are made once. Answers of embedding models are cached by their key and
+        not by group, since they belong to no single book.
 
         Args:
-            group: The book's text hash; one component of a name in the state.
-            call: What is asked.
-            stopped: Asked before anything new is sent, and twice a second while it waits.
-            name: Whose call it is, for messages: the book's key.
+            group: Text hash of the book; one component of an object name in the state.
+            call: The call.
+            stop_check: Returns the stop reason; asked before each request, and twice a second
+                while the call waits.
+            name: Name for messages: the book's key.
 
         Returns:
-            A future of the answer, or of BookError, TooLongError (ask for less at a time),
-            BookLeftError (stopped, or the budget came first) or SetupError (no call can succeed).
-            Canceled before it is sent, it never is.
+            A future of the answer, or of BookError, TooLongError (send less per call),
+            BookLeftError (the run stops, or the budget is used up) or SetupError (no call can
+            succeed). A call that is canceled before it is sent is never sent.
         """
         key = cache_key(call.key)
         direct = call.key.get("operation") == EMBED
-        kept_in = embeddings_group(key) if direct else group
-        flight = PendingCall(group, kept_in, key, call, stopped, name)
+        cache_group = embeddings_group(key) if direct else group
+        pending = PendingCall(group, cache_group, key, call, stop_check, name)
         if self._groups is not None:
-            self._groups.enter(kept_in, direct=direct)
-            flight.future.add_done_callback(lambda _: self._leave(kept_in))
-        self._take_off(flight)
-        return flight.future
+            self._groups.enter(cache_group, direct=direct)
+            pending.future.add_done_callback(lambda _: self._leave(cache_group))
+        self._begin(pending)
+        return pending.future
 
-    def _take_off(self, flight: PendingCall[Any]) -> None:
-        if not self._flights.is_leader(flight):
+    def _begin(self, pending: PendingCall[Any]) -> None:
+        if not self._single_flight.is_leader(pending):
             return
-        flight.future.add_done_callback(lambda _: self._landed(flight))
+        pending.future.add_done_callback(lambda _: self._serve_followers(pending))
         if self._groups is None:
-            self._queue(self._calls, flight, self._make)
+            self._enqueue(self._call_threads, pending, self._make)
         else:
-            self._queue(self._lookups, flight, self._look_up)
+            self._enqueue(self._lookup_threads, pending, self._look_up)
 
-    def _queue(
-        self, pool: FairThreadPool, flight: PendingCall[T], work: Callable[[PendingCall[T]], None]
+    def _enqueue(
+        self,
+        threads: FairThreadPool,
+        pending: PendingCall[T],
+        work: Callable[[PendingCall[T]], None],
     ) -> None:
         try:
-            pool.submit(flight.turn, lambda: work(flight))
-        except RuntimeError as error:  # not one thread can be started
-            _fail(flight, error)
+            threads.submit(pending.group, lambda: work(pending))
+        except RuntimeError as error:  # no thread can be started
+            pending.fail(error)
 
-    def _landed(self, leader: PendingCall[Any]) -> None:
-        served, others = self._flights.landed(leader)
-        for flight in served:
-            if flight.begin():
-                flight.end(lambda: self._saved(leader.future.result()))
-        for flight in others:
-            if not flight.future.cancelled():
-                self._take_off(flight)
+    def _serve_followers(self, leader: PendingCall[Any]) -> None:
+        served, others = self._single_flight.complete(leader)
+        for follower in served:
+            if follower.start():
+                follower.resolve(lambda: self._count_cached(leader.future.result()))
+        for follower in others:
+            if not follower.future.cancelled():
+                self._begin(follower)
 
     def _leave(self, group: str) -> None:
         assert self._groups is not None
         self._groups.leave(group)
 
-    def _look_up(self, flight: PendingCall[T]) -> None:
+    def _look_up(self, pending: PendingCall[T]) -> None:
         assert self._groups is not None
-        if flight.future.cancelled():
-            return  # and its group may be forgotten
+        if pending.future.cancelled():
+            return  # its group may be closed already
         try:
-            kept = self._groups[flight.group].get(flight.key, _reader(flight.call))
+            cached = self._groups[pending.cache_group].get(pending.key, _parser(pending.call))
         except Exception as error:
-            _fail(flight, error)
+            pending.fail(error)
             return
-        if kept is None:
-            self._queue(self._calls, flight, self._make)
-        elif flight.begin():
-            flight.end(lambda: self._saved(kept))
+        if cached is None:
+            self._enqueue(self._call_threads, pending, self._make)
+        elif pending.start():
+            pending.resolve(lambda: self._count_cached(cached))
 
-    def _saved(self, answer: T) -> T:
+    def _count_cached(self, answer: T) -> T:
         self.quota.count_cached_calls(1)
         return answer
 
-    def _make(self, flight: PendingCall[T]) -> None:
-        if not flight.future.cancelled():
-            flight.end(lambda: self._paid(flight))
+    def _make(self, pending: PendingCall[T]) -> None:
+        if not pending.future.cancelled():
+            pending.resolve(lambda: self._get_paid_answer(pending))
 
-    def _paid(self, flight: PendingCall[T]) -> T:
-        attempts = RetryingCall(
-            flight.call,
+    def _get_paid_answer(self, pending: PendingCall[T]) -> T:
+        retrying = RetryingCall(
+            pending.call,
             self.quota,
-            stopped=flight.why_not,
-            begin=flight.begin,
-            lost=lambda: self._lost(flight),
-            name=flight.name,
+            stop_check=pending.stop_reason,
+            start=pending.start,
+            on_unknown=lambda: self._record_unknown(pending),
+            name=pending.name,
             sleep=self._sleep,
         )
-        return attempts.answer(lambda answer, usage: self._keep(flight, answer, usage))
+        return retrying.answer(lambda answer, usage: self._keep(pending, answer, usage))
 
-    def _keep(self, flight: PendingCall[T], answer: T, usage: TokenUsage) -> T:
-        """Keep a paid answer, or what it came to; return the answer that counts."""
+    def _keep(self, pending: PendingCall[T], answer: T, usage: TokenUsage) -> T:
+        """Cache a paid answer, or record its usage only; return the answer to use."""
         if self._groups is None:
             return answer
-        call, bill = flight.call, _bill(flight, usage)
-        answers = self._groups[flight.group]
+        call, call_usage = pending.call, _call_usage(pending, usage)
+        answers = self._groups[pending.cache_group]
         if not call.is_cacheable(answer):
-            answers.record_usage(flight.key, bill)
+            answers.record_usage(pending.key, call_usage)
             return answer
-        first = answers.put(flight.key, call.to_json(answer), bill, _reader(call))
+        first = answers.put(pending.key, call.to_json(answer), call_usage, _parser(call))
         return answer if first is None else first
 
-    def _lost(self, flight: PendingCall[Any]) -> None:
-        """Record what a call of unknown outcome came to at most: the budget counts it."""
+    def _record_unknown(self, pending: PendingCall[Any]) -> None:
+        """Record the maximum usage of a call with an unknown result, so that budgets count it."""
         if self._groups is not None:
-            need = flight.call.request
-            usage = TokenUsage(need.input_tokens, need.max_tokens)
-            self._groups[flight.group].record_usage(flight.key, _bill(flight, usage))
+            request = pending.call.request
+            usage = TokenUsage(request.input_tokens, request.max_tokens)
+            answers = self._groups[pending.cache_group]
+            answers.record_usage(pending.key, _call_usage(pending, usage))
 
 
-def _fail(flight: PendingCall[Any], error: Exception) -> None:
-    if flight.begin():
-        flight.future.set_exception(error)
-
-
-def _bill(flight: PendingCall[Any], usage: TokenUsage) -> CallUsage:
-    asked = flight.call.key
+def _call_usage(pending: PendingCall[Any], usage: TokenUsage) -> CallUsage:
+    key = pending.call.key
     return CallUsage(
-        str(asked.get("operation", "")),
-        str(asked.get("model", "")),
+        str(key.get("operation", "")),
+        str(key.get("model", "")),
         usage.input_tokens,
         usage.output_tokens,
     )
 
 
-def _reader(call: ModelCall[T]) -> ParseAnswer[T]:
-    """Return the reader of kept answers; one that would not be kept today is not believed."""
+def _parser(call: ModelCall[T]) -> ParseAnswer[T]:
+    """Return the reader of cached answers; it rejects answers that are not cacheable today."""
 
-    def read(kept: Any) -> T:
-        answer = call.from_json(kept)
+    def read(cached: Any) -> T:
+        answer = call.from_json(cached)
         if not call.is_cacheable(answer):
-            raise ValueError("would not be kept")
+            raise ValueError("not cacheable any more")
         return answer
 
     return read

@@ -1,4 +1,4 @@
-"""Threads that take turns over a few books at a time: a book of 400 chunks delays no other."""
+"""A thread pool in which groups take turns: a book of 400 chunks does not delay other books."""
 
 from __future__ import annotations
 
@@ -15,39 +15,41 @@ T = TypeVar("T")
 _IDLE_S = 10.0
 """A thread without work ends after this many seconds."""
 _THREADS_PER_GROUP = 32
-_FEWEST_GROUPS = 4
-_REMEMBERED = 4_096  # groups whose age is known after they waited for nothing
+_MIN_GROUPS = 4
+_MAX_KNOWN_GROUPS = 4_096
+"""Groups without waiting calls whose age is remembered."""
 
-_Call = tuple[Future[Any], Callable[[], Any]]
+_Task = tuple[Future[Any], Callable[[], Any]]
 
 
 @dataclass(slots=True)
 class _Group:
-    """What is known of a group.
+    """A group and its waiting tasks.
 
     Args:
-        came: Its number, in the order in which groups came.
-        served: Number of its last call among all calls.
+        age: Number of the group, in the order of the groups' first tasks.
+        last_turn: Number of the group's last task that was run, among all tasks.
+        waiting: Tasks that wait for a thread.
     """
 
-    came: int
-    served: int = 0
-    waiting: deque[_Call] = field(default_factory=deque)
+    age: int
+    last_turn: int = 0
+    waiting: deque[_Task] = field(default_factory=deque)
 
 
 class FairThreadPool:
-    """At most `threads` calls at a time; the oldest groups that have any take turns.
+    """Run at most `threads` tasks at a time; the oldest groups with waiting tasks take turns.
 
-    A group is as old as its first call, whatever it asks later: were all groups to take turns,
-    all books would be at the same place, and would end together, with threads that have nothing
-    to do meanwhile. Were the oldest one served alone, a long book would hold up the others.
+    A group is as old as its first task, whatever it submits later. If all groups took turns, all
+    books would progress alike and end together, and threads would idle before the end. If only
+    the oldest group was served, a long book would delay the others.
 
-    Threads are started as they are needed and end when they are idle. They are daemons: an
-    interpreter that exits does not wait for a model. A pickled pool comes back empty.
+    Threads are started on demand and end when they are idle. They are daemons: an interpreter
+    that exits does not wait for a model. A pickled pool arrives empty.
 
     Args:
-        threads: Most threads.
-        name: What the threads are called.
+        threads: Maximum number of threads.
+        name: Name of the threads.
     """
 
     def __init__(self, threads: int, name: str = "models") -> None:
@@ -56,86 +58,93 @@ class FairThreadPool:
         self.threads = threads
         self._name = name
         self._lock = threading.Lock()
-        self._work = threading.Condition(self._lock)
+        self._has_work = threading.Condition(self._lock)
         self._groups: dict[str, _Group] = {}
-        self._waiting: dict[str, _Group] = {}  # those of them with calls that wait
-        self._turns = max(_FEWEST_GROUPS, threads // _THREADS_PER_GROUP)
-        self._came = self._served = self._calls = 0
-        self._running = 0  # threads
-        self._idle = 0
+        self._waiting: dict[str, _Group] = {}  # the groups with waiting tasks
+        self._groups_in_turn = max(_MIN_GROUPS, threads // _THREADS_PER_GROUP)
+        self._group_count = self._turn_count = 0
+        self._waiting_tasks = 0
+        self._running_threads = 0
+        self._idle_threads = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the settings; threads and what waits stay here."""
+        """Pickle the settings; threads and waiting tasks stay in this process."""
         return FairThreadPool, (self.threads, self._name)
 
     def submit(self, group: str, fn: Callable[[], T]) -> Future[T]:
-        """Call `fn` in a thread when it is the group's turn; cancelled before, it never runs."""
+        """Run `fn` in a thread when it is the group's turn.
+
+        Raises:
+            RuntimeError: The system can start no thread at all.
+        """
         future: Future[T] = Future()
         with self._lock:
-            one = self._known(group)
-            one.waiting.append((future, fn))
-            self._waiting[group] = one
-            self._calls += 1
-            if self._idle >= self._calls:
-                self._work.notify()
-            elif self._running < self.threads:
-                self._start()
+            known = self._get_or_add(group)
+            known.waiting.append((future, fn))
+            self._waiting[group] = known
+            self._waiting_tasks += 1
+            if self._idle_threads >= self._waiting_tasks:
+                self._has_work.notify()
+            elif self._running_threads < self.threads:
+                self._start_thread()
         return future
 
-    def _start(self) -> None:
-        thread = threading.Thread(target=self._take_turns, name=self._name, daemon=True)
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._run_tasks, name=self._name, daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # the system has no more threads: those that run must do
-            if not self._running:
+        except RuntimeError:  # the system has no more threads; the running ones continue
+            if not self._running_threads:
                 raise
         else:
-            self._running += 1
+            self._running_threads += 1
 
-    def _take_turns(self) -> None:
+    def _run_tasks(self) -> None:
         while True:
-            taken = self._next()
-            if taken is None:
+            task = self._wait_for_task()
+            if task is None:
                 return
-            future, fn = taken
+            future, fn = task
             if future.set_running_or_notify_cancel():
-                _run(future, fn)
-            del taken, future, fn  # an idle thread keeps no answer alive
+                _run_task(future, fn)
+            del task, future, fn  # an idle thread must not keep an answer alive
 
-    def _next(self) -> _Call | None:
-        """Return the next call, or None: this thread has ended."""
+    def _wait_for_task(self) -> _Task | None:
+        """Return the next task, or None after `_IDLE_S` without one: the thread ends."""
         with self._lock:
             while not self._waiting:
-                self._idle += 1
-                woken = self._work.wait(_IDLE_S)
-                self._idle -= 1
-                if not woken and not self._waiting:
-                    self._running -= 1
+                self._idle_threads += 1
+                notified = self._has_work.wait(_IDLE_S)
+                self._idle_threads -= 1
+                if not notified and not self._waiting:
+                    self._running_threads -= 1
                     return None
-            return self._turn()
+            return self._take_task()
 
-    def _turn(self) -> _Call:
-        """Take a call of that one of the oldest groups whose last turn is longest ago."""
-        oldest = nsmallest(self._turns, self._waiting.items(), key=lambda item: item[1].came)
-        name, group = min(oldest, key=lambda item: item[1].served)
-        self._served += 1
-        group.served = self._served
-        self._calls -= 1
-        call = group.waiting.popleft()
+    def _take_task(self) -> _Task:
+        """Take a task of the oldest groups: of the group whose last turn is longest ago."""
+        oldest = nsmallest(
+            self._groups_in_turn, self._waiting.items(), key=lambda item: item[1].age
+        )
+        name, group = min(oldest, key=lambda item: item[1].last_turn)
+        self._turn_count += 1
+        group.last_turn = self._turn_count
+        self._waiting_tasks -= 1
+        task = group.waiting.popleft()
         if not group.waiting:
             del self._waiting[name]
-        return call
+        return task
 
-    def _known(self, name: str) -> _Group:
+    def _get_or_add(self, name: str) -> _Group:
         if name not in self._groups:
-            while len(self._groups) >= _REMEMBERED + len(self._waiting):
-                del self._groups[next(one for one in self._groups if one not in self._waiting)]
-            self._came += 1
-            self._groups[name] = _Group(self._came)
+            while len(self._groups) >= _MAX_KNOWN_GROUPS + len(self._waiting):
+                del self._groups[next(old for old in self._groups if old not in self._waiting)]
+            self._group_count += 1
+            self._groups[name] = _Group(self._group_count)
         return self._groups[name]
 
 
-def _run(future: Future[Any], fn: Callable[[], Any]) -> None:
+def _run_task(future: Future[Any], fn: Callable[[], Any]) -> None:
     try:
         result = fn()
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""One paid call from its lease to its answer: the quota is asked, errors are followed up."""
+"""Make one paid call: get a lease from the quota, send the request, retry after errors."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from typing import Generic, NoReturn, TypeVar
 from raypipe.core.errors import BookError, BookLeftError, SetupError
 from raypipe.core.retry import full_jitter
 from raypipe.core.stop import StopCheck
-from raypipe.models.error_policy import Do, Rule, rule_for
+from raypipe.models.error_policy import Action, Rule, rule_for
 from raypipe.models.protocol import ModelCall, ModelError, TokenUsage, TooLongError
 from raypipe.quota.protocol import CallOutcome, Lease, QuotaClient
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 0.5
-"""A stop is seen within this many seconds."""
+_STOP_CHECK_S = 0.5
+"""A stop ends a wait within this many seconds."""
 
-_LONGEST_MESSAGE = 500  # characters of what a server says
+_MAX_MESSAGE_CHARS = 500
+"""Characters of a server's message in our own messages."""
 
 T = TypeVar("T")
 Sleep = Callable[[float], None]
@@ -29,126 +30,133 @@ Sleep = Callable[[float], None]
 
 @dataclass
 class RetryingCall(Generic[T]):
-    """The tries of one call, all of them ours: a client makes one request each.
+    """All tries of one call. A client makes one request per call, so every retry is made here.
+
+    `raypipe.core.retry.attempts` does not fit: each kind of error has its own number of retries,
+    and a throttled call waits for the quota instead of a fixed time.
 
     Args:
-        call: What is asked.
-        permits: The quota.
-        stopped: Why nothing new may begin.
-        begin: Whether the call is wanted still; asked before something is sent.
-        lost: Told after each try of unknown outcome.
-        name: Whose call it is, for messages; '' = nobody's.
-        sleep: Waits some seconds.
+        call: The call.
+        quota: The quota of its pool.
+        stop_check: Returns the stop reason; asked before every request and during waits.
+        start: Returns whether the call is still wanted; asked before every request.
+        on_unknown: Called after each try with an unknown result, which may be billed.
+        name: Name for messages: the book's key; '' for none.
+        sleep: Waits that many seconds.
     """
 
     call: ModelCall[T]
-    permits: QuotaClient
-    stopped: StopCheck
-    begin: Callable[[], bool]
-    lost: Callable[[], None]
+    quota: QuotaClient
+    stop_check: StopCheck
+    start: Callable[[], bool]
+    on_unknown: Callable[[], None]
     name: str = ""
     sleep: Sleep = time.sleep
-    _failed: Counter[Rule] = field(default_factory=Counter, init=False)  # throttles not counted
+    _failures: Counter[Rule] = field(default_factory=Counter, init=False)  # without throttles
 
-    def answer(self, paid: Callable[[T, TokenUsage], T]) -> T:
-        """Return the answer, whatever `paid`, told of it at once, makes of it.
+    def answer(self, keep: Callable[[T, TokenUsage], T]) -> T:
+        """Make the call, with retries; return what `keep` returns for the answer.
+
+        Args:
+            keep: Called at once with a paid answer and its tokens; stores it, and returns the
+                answer to use.
 
         Raises:
-            BookError: The model did not answer, or does not take this.
-            TooLongError: It cannot take so much at once.
-            BookLeftError: Stopped, or the budget holds no such call.
+            BookError: The model did not answer, or rejects this call.
+            TooLongError: The input is too long for the model.
+            BookLeftError: The run stops, or the budget does not cover the call.
             SetupError: No call can succeed.
         """
-        need = self.call.request
+        request = self.call.request
         while True:
-            self._look()
-            lease = self.permits.acquire(need, self.stopped)
+            self._check_stop()
+            lease = self.quota.acquire(request, self.stop_check)
             try:
-                return self._sent(lease, paid)
+                return self._send(lease, keep)
             except ModelError as error:
-                self._follow(error)
-            need = replace(need, is_retry=True)
+                self._handle(error)
+            request = replace(request, is_retry=True)
 
-    def _sent(self, lease: Lease, paid: Callable[[T, TokenUsage], T]) -> T:
-        """Make one request and settle the lease, whatever comes of it."""
-        spent, began = CallOutcome(), time.monotonic()
+    def _send(self, lease: Lease, keep: Callable[[T, TokenUsage], T]) -> T:
+        """Make one request and settle the lease, whatever the result."""
+        outcome, began = CallOutcome(), time.monotonic()
         try:
-            self._look()
-            if not self.begin():
+            self._check_stop()
+            if not self.start():
                 raise BookLeftError("canceled")
-            spent = CallOutcome(unknown=True)  # until it is known
+            outcome = CallOutcome(unknown=True)  # until the result is known
             answer = self.call.send()
-            usage = self._usage(answer)
-            spent = CallOutcome(usage.input_tokens, usage.output_tokens)
+            usage = self._usage_of(answer)
+            outcome = CallOutcome(usage.input_tokens, usage.output_tokens)
         except ModelError as error:
-            spent = _spent(error)
+            outcome = _outcome_of(error)
             raise
         except SetupError:
-            spent = CallOutcome()  # there is no client: nothing was sent
+            outcome = CallOutcome()  # there is no client: nothing was sent
             raise
         finally:
-            settled = self._settled(lease, replace(spent, seconds=time.monotonic() - began))
-        answer = paid(answer, usage)  # kept even if the quota could not be told
-        if settled is not None:
-            raise settled
+            outcome = replace(outcome, seconds=time.monotonic() - began)
+            settle_error = self._try_settle(lease, outcome)
+        answer = keep(answer, usage)  # a paid answer is kept even if the settlement failed
+        if settle_error is not None:
+            raise settle_error
         return answer
 
-    def _settled(self, lease: Lease, spent: CallOutcome) -> Exception | None:
+    def _try_settle(self, lease: Lease, outcome: CallOutcome) -> Exception | None:
         try:
-            self.permits.settle(lease, spent)
+            self.quota.settle(lease, outcome)
         except Exception as error:
             return error
         return None
 
-    def _usage(self, answer: T) -> TokenUsage:
+    def _usage_of(self, answer: T) -> TokenUsage:
         usage = self.call.usage_of(answer)
         if usage.input_tokens > 0:
             return usage
-        # A server that tells no usage has counted all the same.
+        # A server that reports no usage has counted the tokens nevertheless.
         return replace(usage, input_tokens=self.call.request.input_tokens)
 
-    def _follow(self, error: ModelError) -> None:
-        """Wait for the next try, or raise what becomes of the call."""
+    def _handle(self, error: ModelError) -> None:
+        """Wait for the next try, or raise the error that ends the call."""
         if error.maybe_paid:
-            self.lost()
+            self.on_unknown()
         rule = rule_for(error)
-        if rule.do == "throttled":
-            return  # the quota decides when
-        self._failed[rule] += 1
-        if rule.do not in ("retry", "unknown"):
-            self._raise(rule.do, rule, error)
-        if self._failed[rule] > rule.retries:
+        if rule.action == "throttled":
+            return  # the quota decides when to try again
+        self._failures[rule] += 1
+        if rule.action not in ("retry", "unknown"):
+            self._raise(rule.action, rule, error)
+        if self._failures[rule] > rule.retries:
             self._raise(rule.then, rule, error)
         self._wait(rule, error)
 
     def _wait(self, rule: Rule, error: ModelError) -> None:
-        wait_s = full_jitter(self._failed[rule], base=rule.base_s)
+        wait_s = full_jitter(self._failures[rule], base=rule.base_s)
         wait_s = max(wait_s, error.retry_after_s or 0.0)
-        log.info("%s: %s; trying again in %.1f s", self._about(), error.code, wait_s)
-        self._pause(wait_s)
-
-    def _pause(self, wait_s: float) -> None:
+        log.info("%s: %s; retrying in %.1f s", self._label, error.code, wait_s)
         while wait_s > 0:
-            self._look()
-            self.sleep(min(wait_s, _LOOK_S))
-            wait_s -= _LOOK_S
+            self._check_stop()
+            self.sleep(min(wait_s, _STOP_CHECK_S))
+            wait_s -= _STOP_CHECK_S
 
-    def _raise(self, do: Do, rule: Rule, error: ModelError) -> NoReturn:
-        said = str(error)[:_LONGEST_MESSAGE]
-        if do == "stop":
-            raise SetupError(f"{self._model}: {said}; {rule.way_out}") from error
-        if do == "too_long":
-            raise TooLongError(f"{self._about()}: {said}") from error
-        tries = self._failed.total()
-        tried = f" (tried {tries} times)" if tries > 1 else ""
-        message = f"{self._about()}: {said}{tried}"
-        raise BookError(rule.kind, message, retryable=rule.retryable) from error
+    def _raise(self, action: Action, rule: Rule, error: ModelError) -> NoReturn:
+        message = str(error)[:_MAX_MESSAGE_CHARS]
+        if action == "stop":
+            raise SetupError(f"{self._model}: {message}; {rule.way_out}") from error
+        if action == "too_long":
+            raise TooLongError(f"{self._label}: {message}") from error
+        tries = self._failures.total()
+        suffix = f" (tried {tries} times)" if tries > 1 else ""
+        raise BookError(
+            rule.kind, f"{self._label}: {message}{suffix}", retryable=rule.retryable
+        ) from error
 
-    def _look(self) -> None:
-        if why := self.stopped():
-            raise BookLeftError(why)
+    def _check_stop(self) -> None:
+        if reason := self.stop_check():
+            raise BookLeftError(reason)
 
-    def _about(self) -> str:
+    @property
+    def _label(self) -> str:
         return f"{self.name}: {self._model}" if self.name else self._model
 
     @property
@@ -156,9 +164,9 @@ class RetryingCall(Generic[T]):
         return str(self.call.key.get("model", "the model"))
 
 
-def _spent(error: ModelError) -> CallOutcome:
+def _outcome_of(error: ModelError) -> CallOutcome:
     rule = rule_for(error)
-    throttled = rule.do == "throttled"
+    throttled = rule.action == "throttled"
     return CallOutcome(
         throttled=throttled,
         retry_after_s=error.retry_after_s if throttled else None,

@@ -1,1 +1,1 @@
-"""Write documents in bulk requests and settle each by its own result."""
+"""Write items in bulk requests and settle each by its own result; knows no books."""

@@ -1,70 +1,74 @@
-"""How much a writer sends at once and how long it rests: less where a server has trouble."""
+"""Adapt the bytes of bulk requests and the waits between them to the server's load."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from raypipe.opensearch.index.config import MEBIBYTE
-
-_FEWEST_BYTES = 64 * 1024
-_CLEAN = 10
-"""Requests without trouble after which more is sent again, a mebibyte at a time."""
-_DROPS = 2
-"""Requests that a connection drops before they are halved: some proxies say too large so."""
-MOST_REFUSED = 0.5
-"""Share of a request's documents, refused for being too many, from which it was too large."""
+MEBIBYTE = 1024 * 1024
+_MIN_BYTES = 64 * 1024
+_SUCCESSES_TO_GROW = 10
+"""Successful requests after which the size grows again, by a mebibyte."""
+_CUTS_TO_HALVE = 2
+"""Cut connections in a row after which requests are halved: some proxies cut large requests."""
+OVERLOAD_SHARE = 0.5
+"""Share of refused documents (429) from which a request was too large for the server's load."""
 DISK_FULL_S = 30.0
-"""Rest while the disks of the server are too full to write: a person must do something."""
-_LONGEST_RETRY_AFTER_S = 300.0
+"""Seconds to wait while the server's disks are too full to write, until somebody frees space."""
+_MAX_RETRY_AFTER_S = 300.0
 
 
 @dataclass
 class AdaptiveBatchSize:
-    """Bytes a request, halved when a server refuses for load, and grown slowly again.
+    """Bytes of a bulk request: halved when the server is overloaded, grown again slowly.
 
     Args:
-        limit: Most bytes that are ever sent; what is too large for a server or proxy lowers it
-            for good.
+        limit: Upper bound of the size in bytes; lowered for good when a request is too large for
+            the server or a proxy.
     """
 
     limit: int
     bytes: int = field(init=False)
-    rest_s: float = 0.0  # at least, before the next request
-    _drops: int = 0
-    _clean: int = 0
+    _wait_s: float = 0.0  # at least, before the next request
+    _cuts: int = 0
+    _successes: int = 0
 
     def __post_init__(self) -> None:
-        """Begin with the most."""
+        """Begin with the largest size."""
         self.bytes = self.limit
 
-    def too_large(self, size: int) -> None:
-        """Note that a request of this size is too large there."""
+    def record_too_large(self, size: int) -> None:
+        """Note that a request of this size is too large for the server or a proxy."""
         self.limit = self.bytes = size // 2
 
-    def dropped(self, size: int, *, cut: bool) -> None:
-        """Note a request that got no answer; whether its connection was cut tells why."""
-        self._drops = self._drops + 1 if cut else 0
-        if self._drops >= _DROPS and size > MEBIBYTE:
+    def record_no_response(self, size: int, *, was_cut: bool) -> None:
+        """Note a request without a response, and whether its connection was cut."""
+        self._cuts = self._cuts + 1 if was_cut else 0
+        if self._cuts >= _CUTS_TO_HALVE and size > MEBIBYTE:
             self.limit = self.bytes = max(MEBIBYTE, size // 2)
 
-    def refused(self, size: int, share: float = 1.0) -> None:
-        """Note that a share of a request was refused because the server has too much to do."""
-        if share >= MOST_REFUSED:
-            self.bytes = max(min(_FEWEST_BYTES, self.limit), min(size, self.bytes) // 2)
-            self._clean = 0
+    def record_refused(self, size: int, share: float = 1.0) -> None:
+        """Note that the overloaded server refused this share of a request's documents."""
+        if share >= OVERLOAD_SHARE:
+            self.bytes = max(min(_MIN_BYTES, self.limit), min(size, self.bytes) // 2)
+            self._successes = 0
 
-    def taken(self) -> None:
+    def record_response(self) -> None:
         """Note a request that was answered as a whole."""
-        self._drops, self._clean = 0, self._clean + 1
-        if self._clean >= _CLEAN and self.bytes < self.limit:
-            self.bytes, self._clean = min(self.limit, self.bytes + MEBIBYTE), 0
+        self._cuts, self._successes = 0, self._successes + 1
+        if self._successes >= _SUCCESSES_TO_GROW and self.bytes < self.limit:
+            self.bytes, self._successes = min(self.limit, self.bytes + MEBIBYTE), 0
 
-    def wait(self, seconds: float | None, *, disk_full: bool = False) -> None:
-        """Note how long the server wants to be left alone."""
-        wanted = min(seconds or 0.0, _LONGEST_RETRY_AFTER_S)
-        self.rest_s = max(self.rest_s, wanted, DISK_FULL_S if disk_full else 0.0)
+    def require_wait(self, seconds: float | None, *, disk_full: bool = False) -> None:
+        """Note the seconds that the server asks to wait; None if it asks for nothing."""
+        wanted = min(seconds or 0.0, _MAX_RETRY_AFTER_S)
+        self._wait_s = max(self._wait_s, wanted, DISK_FULL_S if disk_full else 0.0)
 
-    def rested(self) -> float:
-        """Return the seconds to rest, once."""
-        rest, self.rest_s = self.rest_s, 0.0
-        return rest
+    @property
+    def has_wait(self) -> bool:
+        """Whether a wait is due before the next request."""
+        return self._wait_s > 0
+
+    def take_wait(self) -> float:
+        """Return the seconds to wait before the next request, and reset them."""
+        seconds, self._wait_s = self._wait_s, 0.0
+        return seconds

@@ -1,68 +1,70 @@
-"""What became of a bulk request whose answer was lost, on a server that takes no ids."""
+"""Find out which documents of a bulk request with a lost response were written.
+
+For servers that make the ids themselves, where repeating a write would duplicate documents.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from raypipe.opensearch.bulk import error_policy as policy
-from raypipe.opensearch.bulk.error_policy import Action
+from raypipe.opensearch.bulk.error_policy import Action, request_action
 from raypipe.opensearch.bulk.retry_budget import RetryBudget
-from raypipe.opensearch.index.config import IndexConfig, IndexRef
-from raypipe.opensearch.index.serverless import LOOK_S, arrived
+from raypipe.opensearch.bulk.target import BulkTarget
 
 log = logging.getLogger(__name__)
+
+VISIBILITY_POLL_S = 2.0
+"""Interval of searches for documents that were just written."""
 
 
 @dataclass(frozen=True)
 class LostResponseResolver:
-    """Looks what arrived.
+    """Search for the documents of a request until they are visible.
 
     Args:
-        index: Where.
-        handle: The index.
-        patience: The writer's.
+        target: The index.
+        search: Returns the ids that a search finds for a request id; raises opensearch-py's
+            exceptions.
+        visible_s: Seconds after which a search finds every written document.
     """
 
-    index: IndexConfig
-    handle: IndexRef
-    patience: RetryBudget
+    target: BulkTarget
+    search: Callable[[str], set[str]]
+    visible_s: float
 
-    def arrived(self, write_id: str, wanted: set[str], trouble: str) -> set[str]:
-        """Return which books of a request a search shows, at the latest after `visible_s`.
+    def find_written(
+        self, request_id: str, ids: Collection[str], reason: str, budget: RetryBudget
+    ) -> set[str]:
+        """Return the documents that a search finds, at the latest after `visible_s`.
 
-        A search that fails says nothing: it is made again for as long as documents may take.
+        A failed search proves nothing, and is repeated for as long as the budget allows.
 
         Raises:
-            SinkError: The index is gone, or refuses these credentials.
+            SinkError: The index is deleted, or refuses these credentials.
         """
         from opensearchpy.exceptions import OpenSearchException
 
-        message = "OpenSearch at %s: looking what became of %d documents (%s)"
-        log.info(message, self.handle.endpoint, len(wanted), trouble)
-        patience = self.patience
-        began, there = patience.clock(), set[str]()
-        while not patience.is_over():
-            waited = patience.clock() - began
+        message = "OpenSearch at %s: searching for %d documents with unknown outcome (%s)"
+        log.info(message, self.target.endpoint, len(ids), reason)
+        started, written = budget.clock(), set[str]()
+        while not budget.is_stopped():
+            waited = budget.clock() - started
             try:
-                there = arrived(self.index, self.handle, write_id)
-                late = waited >= self.index.visible_s
+                written = self.search(request_id)
+                is_over = waited >= self.visible_s
             except OpenSearchException as error:
                 self._check(error)
-                late = waited >= patience.budget_s()
-            if late or wanted <= there:
+                is_over = waited >= budget.limit_s()
+            if is_over or written.issuperset(ids):
                 break
-            patience.rest(LOOK_S)
-        return there
+            budget.sleep(VISIBILITY_POLL_S)
+        return written
 
     def _check(self, error: Exception) -> None:
-        action = policy.request_action(error)
+        action = request_action(error)
         if action is Action.RENEW:
-            self.index.connection.renew()
+            self.target.connection.renew()
         elif action is Action.ABORT:
-            raise policy.abort_error(
-                self.handle.endpoint,
-                self.handle.alias,
-                policy.status_of(error),
-                policy.reason_of(error),
-            ) from None
+            raise self.target.abort_error_for(error) from None

@@ -1,82 +1,60 @@
-"""The documents of one write task, by as many bulk writers as pay."""
+"""Write the documents of one task with several concurrent bulk writers."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Generic
 
-from raypipe.coordination.run_coordinator import Coordinator
-from raypipe.core.book import Document
+from raypipe.core.stop import StopCheck, never_stopped
+from raypipe.opensearch.bulk.limiter import Limiter
 from raypipe.opensearch.bulk.results import Counters, Rejected
+from raypipe.opensearch.bulk.strategy import D, WriteStrategy
+from raypipe.opensearch.bulk.target import BulkTarget
 from raypipe.opensearch.bulk.writer import BulkWriter
-from raypipe.opensearch.index.config import IndexConfig, IndexRef
 
 WRITERS = 2
 """Most bulk requests in flight of one write task."""
-_LOOK_S = 0.2
-"""A writer that waits for its turn looks so often whether it has come."""
 
 
 @dataclass(frozen=True)
-class SharedLimiter:
-    """One writer's turn among those of all write tasks of the run.
+class ParallelBulkWriter(Generic[D]):
+    """Write documents to one index with up to `WRITERS` requests in flight.
 
     Args:
-        marks: The run's monitor.
-        who: Names the writer; a task that is tried again has the name, and the lane, of the first.
+        target: The index.
+        strategy: Encodes documents and finds out which writes the index has.
+        limiter_for: Returns the limiter of a writer, by its number in this task.
+        stop_check: Returns the stop reason, or ''.
     """
 
-    marks: Coordinator
-    who: str
+    target: BulkTarget
+    strategy: WriteStrategy[D]
+    limiter_for: Callable[[int], Limiter]
+    stop_check: StopCheck = never_stopped
 
-    def enter(self) -> None:
-        """Wait until the others leave room."""
-        while not self.marks.acquire_slot(self.who):
-            time.sleep(_LOOK_S)
-
-    def leave(self, *, refused: bool) -> None:
-        """Make room."""
-        self.marks.release_slot(self.who, refused=refused)
-
-
-@dataclass(frozen=True)
-class ParallelBulkWriter:
-    """Bulk writers of one write task.
-
-    Args:
-        index: Where and how.
-        handle: The index.
-        run_seq: The run's number.
-        marks: The run's monitor.
-        task: The write task in the run.
-    """
-
-    index: IndexConfig
-    handle: IndexRef
-    run_seq: int
-    marks: Coordinator
-    task: int
-
-    def write(self, documents: Sequence[Document]) -> tuple[dict[str, Rejected], Counters]:
-        """Write documents, no id twice; returns those that the index does not have, by id.
+    def write(self, documents: Sequence[D]) -> tuple[dict[str, Rejected], Counters]:
+        """Write documents with different ids; return the rejected ones by id, and counters.
 
         Raises:
-            SinkError: The index is gone, or refuses these credentials.
+            SinkError: The index is deleted, blocked or refuses these credentials.
         """
-        # A second request in flight where there are documents for it: a node lets one wait for
-        # its disk while it works on another.
-        writers = WRITERS if len(documents) > self.index.max_docs else 1
+        # A second request pays off where there are documents for it: the node processes one
+        # while another waits for its disk.
+        writers = WRITERS if len(documents) > self.target.max_docs else 1
         with ThreadPoolExecutor(writers) as pool:
-            shares = (documents[at::writers] for at in range(writers))
-            written = list(pool.map(self._share, range(writers), shares))
-        rejected = {one.book_id: one for several, _ in written for one in several}
-        return rejected, sum((counters for _, counters in written), Counters())
+            shares = (documents[number::writers] for number in range(writers))
+            outcomes = list(pool.map(self._write_share, range(writers), shares))
+        rejected = {result.doc_id: result for results, _ in outcomes for result in results}
+        return rejected, sum((counters for _, counters in outcomes), Counters())
 
-    def _share(self, at: int, documents: Sequence[Document]) -> tuple[list[Rejected], Counters]:
-        lane = SharedLimiter(self.marks, f"{self.task}-{at}")
-        stopped = self.marks.stop_reason
-        writer = BulkWriter(self.index, self.handle, self.run_seq, lane=lane, stopped=stopped)
+    def _write_share(self, number: int, documents: Sequence[D]) -> tuple[list[Rejected], Counters]:
+        writer = BulkWriter(
+            self.target,
+            self.strategy,
+            limiter=self.limiter_for(number),
+            stop_check=self.stop_check,
+        )
         results = (result for batch in writer.write(documents) for result in batch)
-        return [one for one in results if isinstance(one, Rejected)], writer.counters
+        return [result for result in results if isinstance(result, Rejected)], writer.counters

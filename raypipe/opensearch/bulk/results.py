@@ -1,4 +1,4 @@
-"""What became of each document, and what writing took."""
+"""The outcome of each document, and counters of the writing."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+LEFT = "left"
+"""Kind of a document that a stopped run did not write: no failure, the next run writes it."""
+
+Outcome = Literal["created", "updated", "noop"]
+
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The index has the document; `noop` = it had this very one already."""
+    """The index has the document; `noop` if it already had this very document."""
 
-    book_id: str
-    result: Literal["created", "updated", "noop"]
-
-
-LEFT = "left"
-"""The run was asked to stop before the server took the document: no failure, the next run's."""
+    doc_id: str
+    result: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The index does not have the document: a kind of `bulk_policy.KINDS` or `LEFT`, and why.
+    """The index does not have the document.
 
-    `superseded` says that a run with a higher number has written another version of the book.
+    Args:
+        doc_id: The client's id of the document.
+        kind: A kind of `raypipe.opensearch.bulk.error_policy.KINDS`, or `LEFT`. `superseded`
+            means that a run with a higher number has written other content.
+        message: The reason, without document content.
+        retryable: Whether a later run may succeed without a change of the document.
     """
 
-    book_id: str
+    doc_id: str
     kind: str
     message: str
     retryable: bool
@@ -38,21 +44,21 @@ Result = Ack | Rejected
 
 @dataclass
 class Counters:
-    """What writing took, in counts, bytes, milliseconds and seconds; they add up.
+    """Counts, bytes and times of bulk writing; counters add up.
 
     Args:
         requests: Bulk requests sent.
-        documents: Documents sent, those sent again included.
-        first_attempt_successes: Documents that the first request with them settled well.
+        documents: Documents sent, resent ones included.
+        first_attempt_successes: Documents that were acknowledged by their first request.
         retries: Documents sent again.
         acknowledged: Documents that the index has.
-        rejected: Documents that it has not.
-        superseded: Those of them that a newer run has overtaken.
-        duplicates: Documents dropped for a later one with the same id.
-        bytes_sent: Body bytes as sent, compressed if they were.
-        took_ms: The server's own time, as it says.
-        seconds: Time spent waiting for answers.
-        statuses: Answers by item status, and failed requests by status or exception.
+        rejected: Documents that the index does not have.
+        superseded: Rejected documents of which a newer run has written another version.
+        duplicates: Documents dropped in favor of a later one with the same id.
+        bytes_sent: Bytes of request bodies as sent, after compression.
+        took_ms: Milliseconds that the server reports as its own time.
+        seconds: Seconds spent waiting for responses.
+        statuses: Number of results by item status, and of failed requests by status or exception.
     """
 
     requests: int = 0
@@ -71,8 +77,8 @@ class Counters:
     def __add__(self, other: Counters) -> Counters:
         return Counters(**{name: value + vars(other)[name] for name, value in vars(self).items()})
 
-    def settle(self, results: Iterable[Result]) -> None:
-        """Count results."""
+    def count(self, results: Iterable[Result]) -> None:
+        """Count the outcomes of documents."""
         for result in results:
             if isinstance(result, Ack):
                 self.acknowledged += 1

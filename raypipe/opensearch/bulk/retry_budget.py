@@ -1,49 +1,48 @@
-"""How long a writer waits: less once the run is asked to stop."""
+"""Bound the time of retries; the bound shrinks once the run is asked to stop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from raypipe.core.stop import never_stopped
+from raypipe.core.stop import StopCheck, never_stopped
 
 STOP_BUDGET_S = 8.0
-"""Seconds in which a server in trouble may still take documents once the run is asked to stop."""
-_LOOK_S = 1.0
-"""A writer that rests looks so often whether the run is asked to stop."""
+"""Seconds that retries may still take once the run is asked to stop."""
+_STOP_POLL_S = 1.0
+"""Interval in which a waiting writer checks whether the run is asked to stop."""
 
 
 @dataclass
 class RetryBudget:
-    """A writer's waits.
+    """The time that a writer may spend on retries.
 
     Args:
-        most_s: Seconds that documents have to be taken after their first failure.
-        stopped: Returns something while the run is asked to stop.
-        sleep: Waits that many seconds.
-        clock: Seconds, only ever growing.
+        max_s: Seconds after its first failure in which a document may be sent again.
+        stop_check: Returns the stop reason, or ''.
+        wait: Waits that many seconds.
+        clock: Monotonic seconds.
     """
 
-    most_s: float
-    stopped: Callable[[], object]
-    sleep: Callable[[float], None]
+    max_s: float
+    stop_check: StopCheck
+    wait: Callable[[float], None]
     clock: Callable[[], float]
-    _stopped_at: float | None = field(default=None, init=False)
+    _is_stopped: bool = field(default=False, init=False)
 
-    def rest(self, seconds: float) -> None:
-        """Sleep, but wake up when the run is asked to stop."""
+    def sleep(self, seconds: float) -> None:
+        """Sleep, but return early when the run is asked to stop."""
         end = self.clock() + seconds
         while (left := end - self.clock()) > 0:
-            self.sleep(left if self.stopped is never_stopped else min(left, _LOOK_S))
-            if self.is_over():
+            self.wait(left if self.stop_check is never_stopped else min(left, _STOP_POLL_S))
+            if self.is_stopped():
                 return
 
-    def budget_s(self) -> float:
-        """Return the seconds that documents have to be taken after their first failure."""
-        return min(self.most_s, STOP_BUDGET_S) if self.is_over() else self.most_s
+    def limit_s(self) -> float:
+        """Return the seconds after its first failure in which a document may be sent again."""
+        return min(self.max_s, STOP_BUDGET_S) if self.is_stopped() else self.max_s
 
-    def is_over(self) -> bool:
-        """Whether the run was asked to stop."""
-        if self._stopped_at is None and self.stopped():
-            self._stopped_at = self.clock()
-        return self._stopped_at is not None
+    def is_stopped(self) -> bool:
+        """Return whether the run was asked to stop."""
+        self._is_stopped = self._is_stopped or bool(self.stop_check())
+        return self._is_stopped

@@ -1,1 +1,1 @@
-"""Reach an OpenSearch server: client, credentials, capabilities."""
+"""Connect to an OpenSearch server: client, credentials, errors and capabilities."""

@@ -1,4 +1,4 @@
-"""The way to Amazon OpenSearch Service: every request is signed."""
+"""Connect to Amazon OpenSearch Service with signed requests."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.bulk.error_policy import reason_of
 from raypipe.opensearch.connection.client import Connection
+from raypipe.opensearch.connection.errors import reason_of
 
 SERVICES = ("es", "aoss")
-"""Names in the signature: Amazon OpenSearch Service, Serverless."""
+"""Service names in the signature: Amazon OpenSearch Service, Serverless."""
 _HOST = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.(es|aoss)\.amazonaws\.com(?:\.cn)?$")
 """Hosts that AWS gives to domains and collections: `<id>.<region>.<service>.amazonaws.com`."""
-_CHAIN = "opensearch.connection"
-_OTHER = {
-    "es": "is a domain: give opensearch=aws_managed",
-    "aoss": "is a Serverless collection: give opensearch=aws_serverless",
+_WRONG_SERVICE = {
+    "es": "is a domain: use opensearch=aws_managed",
+    "aoss": "is a Serverless collection: use opensearch=aws_serverless",
 }
+_POLICY = {"es": "domain's access policy", "aoss": "collection's data access policy"}
 
 
 @dataclass(frozen=True)
 class AwsConnection(Connection):
-    """A connection that signs what it sends (Signature Version 4), by boto3's credentials.
+    """A connection that signs its requests (Signature Version 4) with boto3's credentials.
 
-    Credentials that renew themselves (roles, SSO) do so while it runs.
+    Credentials that renew themselves (roles, SSO) do so during a run.
 
     Args:
         service: `es` for a domain, `aoss` for a Serverless collection.
-        region: None = as the host says, else the profile's.
-        profile: Name of a profile; None = boto3's own chain.
+        region: AWS region; None to take it from the host name, else from the profile.
+        profile: Name of an AWS profile; None for boto3's default chain.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -49,15 +49,15 @@ class AwsConnection(Connection):
             raise ValueError(f"connection.service={self.service}: choose one of es, aoss")
         if self.username or self.token:
             raise ValueError("a signed connection takes no user name and no token")
-        if parts.scheme != "https" and not self.loopback:
-            raise ValueError(f"endpoint={self.endpoint}: AWS takes https:// alone")
-        named = _HOST.search(parts.hostname or "")
-        if named and named[2] != self.service:
-            raise ValueError(f"endpoint={self.endpoint} {_OTHER[named[2]]}")
+        if parts.scheme != "https" and not self.is_loopback:
+            raise ValueError(f"endpoint={self.endpoint}: AWS accepts https:// only")
+        host = _HOST.search(parts.hostname or "")
+        if host and host[2] != self.service:
+            raise ValueError(f"endpoint={self.endpoint} {_WRONG_SERVICE[host[2]]}")
 
     @property
-    def serverless(self) -> bool:
-        """Whether it leads to a collection that makes ids itself and has no refresh."""
+    def is_serverless(self) -> bool:
+        """Whether the server is a Serverless collection, without client ids and refresh."""
         return self.service == "aoss"
 
     def _auth(self) -> Any:
@@ -69,27 +69,23 @@ class AwsConnection(Connection):
             session = boto3.Session(profile_name=self.profile)
             credentials = session.get_credentials()
         except BotoCoreError as error:
-            raise SetupError(f"{_CHAIN}: {error}") from None
+            raise SetupError(f"opensearch.connection: {error}") from None
         if credentials is None:
             raise SetupError(
-                f"{_CHAIN}: no AWS credentials found; run `aws configure`, or set AWS_PROFILE or "
-                "opensearch.connection.profile"
+                "opensearch.connection: no AWS credentials found; run `aws configure`, or set "
+                "AWS_PROFILE or opensearch.connection.profile"
             )
-        named = _HOST.search(urlsplit(self.endpoint).hostname or "")
-        region = self.region or (named[1] if named else session.region_name)
+        host = _HOST.search(urlsplit(self.endpoint).hostname or "")
+        region = self.region or (host[1] if host else session.region_name)
         if not region:
             raise SetupError(
-                f"the region of {self.endpoint} is not known; give opensearch.connection.region"
+                f"the region of {self.endpoint} is unknown; set opensearch.connection.region"
             )
         return Urllib3AWSV4SignerAuth(credentials, region, self.service)
 
-    def _refusal(self, status: int, error: Exception) -> str:
-        said = reason_of(error)
+    def _explain_refusal(self, status: int, error: Exception) -> str:
         return (
-            f"AWS refused the request ({status}): {said}; check opensearch.connection.profile and "
-            f"region, that the credentials are valid now, and that the {_POLICY[self.service]} "
-            "lets them in"
+            f"AWS refused the request ({status}): {reason_of(error)}; check "
+            "opensearch.connection.profile and region, that the credentials are still valid, and "
+            f"that the {_POLICY[self.service]} grants them access"
         )
-
-
-_POLICY = {"es": "domain's access policy", "aoss": "collection's data access policy"}

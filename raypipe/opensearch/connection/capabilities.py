@@ -1,4 +1,4 @@
-"""What a server says of itself, and whether raypipe can use it."""
+"""Find out the server's distribution, version and plugins, and refuse servers that do not fit."""
 
 from __future__ import annotations
 
@@ -7,94 +7,101 @@ from dataclasses import dataclass
 from typing import Any
 
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.index.config import IndexConfig
-from raypipe.opensearch.index.mapping import check_engine
+from raypipe.opensearch.connection.client import Connection
 
 log = logging.getLogger(__name__)
 
 KNN = "knn"
-_OLDEST = 2
-_MODULE = "ModulePlugin"
-"""What every server has; one from plain jars names it, by its class, among the plugins."""
-_SILENT = (400, 401, 403, 404, 405)
-"""What servers answer that do not tell this user which plugins they have."""
+MIN_MAJOR_VERSION = 2
+_MODULE_SUFFIX = "ModulePlugin"
+"""Built-in modules, which a server built from plain jars lists, by class, among its plugins."""
+_PLUGINS_UNKNOWN = (400, 401, 403, 404, 405)
+"""Statuses with which servers hide their plugins from this user."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """What a server is and has.
+    """Version and plugins of a server.
 
     Args:
         name: Distribution and version.
-        plugins: Short names of its plugins, like `knn`; None = it does not tell.
-        packaged: Whether it comes from a package, which brings the native k-NN libraries.
+        plugins: Short names of its plugins, like `knn`; None if the server hides them.
+        has_native_libraries: Whether it was installed from a package, which contains the native
+            k-NN libraries.
     """
 
     name: str
     plugins: frozenset[str] | None = None
-    packaged: bool = True
+    has_native_libraries: bool = True
 
     def __str__(self) -> str:
         if self.plugins is None:
             return self.name
         return f"{self.name}, with the plugins {', '.join(sorted(self.plugins)) or 'none'}"
 
+    def check_engine(self, engine: str) -> None:
+        """Raise `SetupError` if the server cannot run a k-NN engine.
 
-def check_server(index: IndexConfig) -> Server:
-    """Find out what the server is, say so, and return it.
+        The embedded node has no native libraries: with faiss the shard fails, and the request
+        that creates the index hangs until its timeout, so it is refused before it is sent.
+        """
+        if engine == "faiss" and not self.has_native_libraries:
+            raise SetupError(
+                "opensearch.engine=faiss needs native libraries, which the embedded server does "
+                "not have; use opensearch.engine=lucene, or connect to another server "
+                "(opensearch=self_managed)"
+            )
+
+
+SERVERLESS = Server("OpenSearch Serverless: no ids, no refresh, no settings")
+"""A Serverless collection, which does not answer `GET /`."""
+
+
+def check_server(connection: Connection) -> Server:
+    """Return the server's version and plugins.
 
     Raises:
-        SetupError: It cannot be used: another product, too old, or without the k-NN plugin.
+        SetupError: The server is another product, too old, or lacks the k-NN plugin.
     """
-    server = _asked(index)
-    where = f"OpenSearch at {index.connection.endpoint}"
+    info = connection.info()
+    version = info["version"]
+    _check_version(connection.endpoint, info)
+    params = {"format": "json", "h": "component"}
+    plugins = connection.ask("GET", "/_cat/plugins", params=params, ignore=_PLUGINS_UNKNOWN)
+    server = Server(
+        f"OpenSearch {version['number']}",
+        _short_names(plugins) if isinstance(plugins, list) else None,
+        # Servers built from plain jars, like the embedded one, report `unknown`; packages report
+        # `tar`, `rpm`, `deb` or `docker`.
+        has_native_libraries=version.get("build_type") != "unknown",
+    )
     if server.plugins is not None and KNN not in server.plugins:
         raise SetupError(
-            f"{where}: the plugin opensearch-{KNN} is missing there; install it, or give another "
-            "opensearch.endpoint"
+            f"OpenSearch at {connection.endpoint}: the plugin opensearch-{KNN} is not installed; "
+            "install it, or set another opensearch.endpoint"
         )
-    check_engine(index.engine, embedded=not server.packaged)
-    log.info("%s is %s", index.connection.endpoint, server)
     return server
 
 
-def _asked(index: IndexConfig) -> Server:
-    connection = index.connection
-    if connection.serverless:  # which does not answer to `GET /`
-        return Server("OpenSearch Serverless: no ids, no refresh, no settings")
-    info = connection.info()
-    version = info["version"]
-    _check_version(index, info)
-    params = {"format": "json", "h": "component"}
-    listed = connection.ask("GET", "/_cat/plugins", params=params, ignore=_SILENT)
-    return Server(
-        f"OpenSearch {version['number']}",
-        _short(listed) if isinstance(listed, list) else None,
-        # Servers built from plain jars, as the embedded one is, say `unknown` where packages say
-        # `tar`, `rpm`, `deb` or `docker`.
-        packaged=version.get("build_type") != "unknown",
-    )
-
-
-def _short(listed: list[dict[str, Any]]) -> frozenset[str]:
-    """Return `knn` for `opensearch-knn`, and for `org.opensearch.knn.plugin.KNNPlugin` too."""
-    names = (str(one.get("component")) for one in listed)
+def _short_names(plugins: list[dict[str, Any]]) -> frozenset[str]:
+    """Return `knn` for `opensearch-knn` and for `org.opensearch.knn.plugin.KNNPlugin`."""
+    names = (str(plugin.get("component")) for plugin in plugins)
     return frozenset(
         name.rpartition(".")[2].removesuffix("Plugin").removeprefix("opensearch-").lower()
         for name in names
-        if not name.endswith(_MODULE)
+        if not name.endswith(_MODULE_SUFFIX)
     )
 
 
-def _check_version(index: IndexConfig, info: dict[str, Any]) -> None:
+def _check_version(endpoint: str, info: dict[str, Any]) -> None:
     version = info["version"]
     number = str(version["number"])
-    ours = version.get("distribution") == "opensearch" or "OpenSearch" in info.get("tagline", "")
-    major = number.partition(".")[0]
-    # One that pretends to be Elasticsearch for old clients' sake says 7.10.2 of itself.
-    if ours and (not major.isdigit() or int(major) >= _OLDEST):
-        return
-    product = "OpenSearch" if ours else "Elasticsearch"
-    raise SetupError(
-        f"{index.connection.endpoint} is {product} {number}; raypipe needs OpenSearch 2 or newer"
+    is_opensearch = version.get("distribution") == "opensearch" or "OpenSearch" in info.get(
+        "tagline", ""
     )
+    major = number.partition(".")[0]
+    # A server that imitates Elasticsearch for old clients reports 7.10.2.
+    if is_opensearch and (not major.isdigit() or int(major) >= MIN_MAJOR_VERSION):
+        return
+    product = "OpenSearch" if is_opensearch else "Elasticsearch"
+    raise SetupError(f"{endpoint} is {product} {number}; raypipe needs OpenSearch 2 or newer")

@@ -1,4 +1,4 @@
-"""What opensearch-py does not do by itself: fast answers, and how long a server asks to wait."""
+"""Extend opensearch-py's transport: parse JSON with orjson and keep `Retry-After`."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from raypipe.core.retry import retry_after_s
 
 
 def connection_class() -> Any:
-    """Return opensearch-py's connection, which tells with an error how long to wait."""
+    """Return a connection class whose errors carry `retry_after_s`, the wait in seconds or None."""
     from opensearchpy import Urllib3HttpConnection
     from opensearchpy.exceptions import TransportError
 
-    class Telling(Urllib3HttpConnection):
-        _said = threading.local()
+    class RetryAfterConnection(Urllib3HttpConnection):
+        _last = threading.local()
 
         def get_response_headers(self, response: Any) -> Any:
             headers = super().get_response_headers(response)
-            self._said.wait = retry_after_s(headers)
+            self._last.retry_after_s = retry_after_s(headers)
             return headers
 
         def _raise_error(self, *args: Any, **kwargs: Any) -> Any:
             try:
                 super()._raise_error(*args, **kwargs)
             except TransportError as error:
-                vars(error)["retry_after_s"] = getattr(self._said, "wait", None)
+                vars(error)["retry_after_s"] = getattr(self._last, "retry_after_s", None)
                 raise
 
-    return Telling
+    return RetryAfterConnection
 
 
 def serializer() -> Any:
-    """Return opensearch-py's serializer with orjson for the answers."""
+    """Return opensearch-py's serializer with orjson for responses."""
     from opensearchpy.exceptions import SerializationError
     from opensearchpy.serializer import JSONSerializer
 
-    class Orjson(JSONSerializer):
+    class OrjsonSerializer(JSONSerializer):
         def loads(self, s: str) -> Any:
             try:
                 return orjson.loads(s)
             except ValueError as error:
                 raise SerializationError(s[:200], error) from None
 
-    return Orjson()
+    return OrjsonSerializer()

@@ -1,37 +1,35 @@
-"""What a person sets about the index, what it is to hold, and the index once found."""
+"""Settings of an index: its name, its server, and how it is written."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
+from raypipe.opensearch.bulk.batch_size import MEBIBYTE
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.index.mapping import ENGINES
 
-MEBIBYTE = 1024 * 1024
+ENGINES = ("lucene", "faiss")
 _NAME = re.compile(r"[a-z0-9][^A-Z\\/*?\"<>| ,#:]{0,229}")
-"""OpenSearch's rules for index names, 25 bytes short of its 255 for the time behind the name."""
+"""OpenSearch's rules for index names; 25 bytes short of its 255, for the time in the name."""
 
 
 @dataclass(frozen=True)
 class IndexConfig:
-    """Which index, where, and how it is written.
+    """Name, server and write settings of an index; set in `conf/opensearch`.
 
     Args:
-        connection: The way to the server.
-        index: The *alias*; the physical index is `<index>-<time>` behind it.
-        endpoint: The connection's endpoint again, under the name that people type
-            (`opensearch.endpoint`); empty = the connection's.
+        connection: Connection to the server.
+        index: The *alias*; the physical index behind it is called `<index>-<time>`.
+        endpoint: The connection's endpoint, repeated as the short option `opensearch.endpoint`;
+            empty for the connection's.
         shards: Primary shards of a new index.
         replicas: Copies of each shard of a new index.
         engine: k-NN engine of a new index, `lucene` or `faiss`.
-        max_bytes: Most uncompressed bytes in a bulk request: the limits of servers and proxies
-            count them so (10 MiB on small Amazon domains). A larger document goes alone.
+        max_bytes: Most uncompressed bytes in a bulk request: servers and proxies count their
+            limits so (10 MiB on small Amazon domains). A larger document is sent alone.
         max_docs: Most documents in a bulk request.
-        retry_budget_s: Seconds that the writer waits for a server that takes nothing.
-        visible_s: Seconds after which a search sees what was written, on a server without refresh
+        retry_budget_s: Seconds that the writer retries while the server accepts nothing.
+        visible_s: Seconds until a search finds what was written, on a server without refresh
             (Serverless).
 
     Raises:
@@ -57,7 +55,10 @@ class IndexConfig:
                 "- and _, at most 230 bytes, and begin with a letter or digit"
             )
         if self.endpoint and self.endpoint != self.connection.endpoint:
-            raise ValueError(f"endpoint={self.endpoint}, but connection.endpoint is another")
+            raise ValueError(
+                f"endpoint={self.endpoint} differs from "
+                f"connection.endpoint={self.connection.endpoint}; set one of them"
+            )
         if self.engine not in ENGINES:
             raise ValueError(f"engine={self.engine}: choose one of {', '.join(ENGINES)}")
         for name, least in (("shards", 1), ("replicas", 0), ("max_bytes", 1), ("max_docs", 1)):
@@ -68,59 +69,6 @@ class IndexConfig:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 0")
 
     @property
-    def has_ids(self) -> bool:
-        """Whether the server takes ids and versions; collections for vectors do not."""
-        return not self.connection.serverless
-
-
-@dataclass(frozen=True)
-class IndexSpec:
-    """What an index is to hold, known on the driver before the run.
-
-    Args:
-        dimension: Length of the vectors.
-        embedder: What changes the vectors, see `Embedder.identity`.
-        state: Id of the state that writes it.
-        recipe: Document recipe of the run.
-    """
-
-    dimension: int
-    embedder: Mapping[str, Any]
-    state: str
-    recipe: str
-
-
-@dataclass(frozen=True)
-class IndexRef:
-    """One physical index, as found or made; small, and may go to workers.
-
-    Args:
-        alias: The name that people give.
-        physical: The index itself; the alias itself where a concrete index has that name.
-        generation: Names this physical index in the ledger; empty if raypipe never marked it.
-        endpoint: Where it is.
-        created: Whether this call made it.
-        require_alias: Whether to write and read through the alias.
-        state: Id of the state that it belongs to.
-        embedder: Identity of the embedder whose vectors it holds.
-        dimension: Length of its vectors; 0 if it has none.
-        recipe: Document recipe that it holds.
-        served: Whether the name that people give stands for it; False while it is built.
-    """
-
-    alias: str
-    physical: str
-    generation: str
-    endpoint: str
-    created: bool = False
-    require_alias: bool = True
-    state: str = ""
-    embedder: Mapping[str, Any] = field(default_factory=dict)
-    dimension: int = 0
-    recipe: str = ""
-    served: bool = True
-
-    @property
-    def target(self) -> str:
-        """Return the name to write and read under."""
-        return self.alias if self.require_alias else self.physical
+    def label(self) -> str:
+        """Return the index's name and server for messages."""
+        return f"opensearch.index={self.index} at {self.connection.endpoint}"

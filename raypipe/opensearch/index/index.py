@@ -1,306 +1,210 @@
-"""Making an index, checking one that is there, emptying it; and its settings."""
+"""One physical index: read, write, delete, and prepare it for being served."""
 
 from __future__ import annotations
 
-import logging
-import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from raypipe.core.book import Document
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.connection.capabilities import check_server
-from raypipe.opensearch.index.config import IndexConfig, IndexRef, IndexSpec
-from raypipe.opensearch.index.mapping import VECTOR, Meta, differences, index_body, meta_of
-from raypipe.opensearch.index.pagination import count
-from raypipe.opensearch.index.reads import IndexedBook, mget, refresh, scan_ids
-from raypipe.opensearch.index.serverless import visibility_polls
+from raypipe.core.stop import StopCheck, never_stopped
+from raypipe.opensearch.bulk.limiter import Limiter
+from raypipe.opensearch.bulk.parallel import ParallelBulkWriter
+from raypipe.opensearch.bulk.strategy import WriteStrategy
+from raypipe.opensearch.bulk.target import BulkTarget
+from raypipe.opensearch.bulk.writer import BulkWriter
+from raypipe.opensearch.connection.client import Connection
+from raypipe.opensearch.index import nearest
+from raypipe.opensearch.index.admin import IndexAdmin
+from raypipe.opensearch.index.backend import Backend, backend_for
+from raypipe.opensearch.index.config import IndexConfig
+from raypipe.opensearch.index.deletes import delete_documents
+from raypipe.opensearch.index.load_settings import apply_load_settings, restore_settings
+from raypipe.opensearch.index.pagination import PAGE_SIZE, count_documents, iter_hits
+from raypipe.opensearch.index.reads import VERSION_FIELDS, IndexedBook, to_indexed_book
+from raypipe.opensearch.index.ref import IndexRef
 
-__all__ = [
-    "IndexConfig",
-    "IndexRef",
-    "IndexSpec",
-    "IndexedBook",
-    "count",
-    "ensure",
-    "find",
-    "mget",
-    "purge",
-    "refresh",
-    "scan_ids",
-]
-
-log = logging.getLogger(__name__)
-
-CREATE_TRIES = 3
+_TASK_POLL_S = 1.0
 
 
 @dataclass(frozen=True)
-class Found:
-    """An index as it is there."""
-
-    handle: IndexRef
-    mapping: Mapping[str, Any]
-    settings: Mapping[str, Any]
-
-
-def ensure(index: IndexConfig, contents: IndexSpec, *, adopt: bool = False) -> IndexRef:
-    """Return the index to write to, made if it is not there.
+class Index:
+    """One physical index; `IndexAlias` finds or creates it. Small, and picklable to workers.
 
     Args:
-        index: Where and how.
-        contents: What it is to hold.
-        adopt: Take over an index of another state, or one that raypipe never marked.
-
-    Raises:
-        SetupError: The server or the index cannot be used; the line says why and the way out.
+        config: Connection and settings.
+        ref: Facts about the index.
     """
-    check_server(index)
-    return get_or_create(index, contents, adopt=adopt)
 
+    config: IndexConfig
+    ref: IndexRef
 
-def get_or_create(index: IndexConfig, contents: IndexSpec, *, adopt: bool) -> IndexRef:
-    """Return the index to write to, made if it is not there; the server was checked.
+    @property
+    def connection(self) -> Connection:
+        """Return the connection to the server."""
+        return self.config.connection
 
-    Raises:
-        SetupError: As `ensure`.
-    """
-    for _ in range(CREATE_TRIES):
-        found = get_index(index)
-        if found is not None:
-            return accept(index, found, contents, adopt=adopt)
-        created = create(index, contents)
-        if created is not None:
-            return created
-        log.info("Another run is making %s; looking again", index.index)
-    raise SetupError(
-        f"{describe_index(index)} is made and deleted by others again and again; stop them"
-    )
+    @property
+    def backend(self) -> Backend:
+        """Return the behavior of this kind of server."""
+        return backend_for(self.config)
 
-
-def find(index: IndexConfig) -> IndexRef | None:
-    """Return the index as it is, or None if there is none; makes and changes nothing.
-
-    Raises:
-        SetupError: The server cannot be used, or the alias stands on several indices.
-    """
-    found = get_index(index)
-    return None if found is None else found.handle
-
-
-def purge(index: IndexConfig, contents: IndexSpec, *, adopt: bool = False) -> IndexRef:
-    """Delete the physical index, if there is one, and make a new one: another generation.
-
-    Raises:
-        SetupError: As `ensure`; an index of another state is not deleted without `adopt`.
-    """
-    check_server(index)
-    found = get_index(index)
-    if found is not None:
-        check_owner(index, found, contents, adopt=adopt)
-        log.info("Deleting the index %s", found.handle.physical)
-        delete(index, found.handle.physical)
-    return get_or_create(index, contents, adopt=adopt)
-
-
-def get_index(index: IndexConfig) -> Found | None:
-    """Return the index behind an alias, or of that name, as it is; None if there is none.
-
-    Raises:
-        SetupError: As `find`.
-    """
-    answer = index.connection.ask("GET", f"/{index.index}", ignore=(404,))
-    if not answer:
-        return None
-    if len(answer) > 1:
-        raise SetupError(
-            f"{describe_index(index)} is an alias of several indices ({', '.join(sorted(answer))}); "
-            "leave it on one of them, or give another opensearch.index"
+    def bulk_target(self) -> BulkTarget:
+        """Return the address and limits of bulk requests."""
+        return BulkTarget(
+            connection=self.connection,
+            alias=self.ref.alias,
+            physical=self.ref.physical,
+            require_alias=self.ref.require_alias,
+            max_bytes=self.config.max_bytes,
+            max_docs=self.config.max_docs,
+            retry_budget_s=self.config.retry_budget_s,
         )
-    [(physical, body)] = answer.items()
-    alias = body.get("aliases", {}).get(index.index)
-    if alias is not None and str(alias.get("is_write_index", True)).lower() == "false":
+
+    def write_strategy(self, run_seq: int) -> WriteStrategy[Document]:
+        """Return how a run writes documents.
+
+        Args:
+            run_seq: Number of the writing run, the version of all its documents.
+        """
+        return self.backend.write_strategy(self.bulk_target(), self.ref, run_seq)
+
+    def bulk_writer(self, run_seq: int) -> BulkWriter[Document]:
+        """Return a writer that sends one bulk request at a time."""
+        return BulkWriter(self.bulk_target(), self.write_strategy(run_seq))
+
+    def parallel_writer(
+        self,
+        run_seq: int,
+        limiter_for: Callable[[int], Limiter],
+        stop_check: StopCheck = never_stopped,
+    ) -> ParallelBulkWriter[Document]:
+        """Return a writer that sends several bulk requests at a time.
+
+        Args:
+            run_seq: Number of the writing run, the version of all its documents.
+            limiter_for: Returns the limiter of a writer, by its number.
+            stop_check: Returns the stop reason, or ''.
+        """
+        strategy = self.write_strategy(run_seq)
+        return ParallelBulkWriter(self.bulk_target(), strategy, limiter_for, stop_check)
+
+    def refresh(self) -> None:
+        """Let searches find everything that was written, where the server can."""
+        self.backend.refresh(self.ref)
+
+    def count(self, query: Mapping[str, Any] | None = None) -> int:
+        """Return the number of documents that a search finds; `refresh` first to count all.
+
+        Raises:
+            SetupError: A shard did not answer.
+        """
+        return count_documents(self.connection, self.ref.physical, query)
+
+    def hits(self, body: Mapping[str, Any], page_size: int = PAGE_SIZE) -> Iterator[dict[str, Any]]:
+        """Yield every hit of a search in order; see `iter_hits`.
+
+        Args:
+            body: The search, with a `sort` in which no two hits are equal.
+            page_size: Hits in one request.
+
+        Raises:
+            SetupError: A shard did not answer.
+        """
+        return iter_hits(self.connection, self.ref.physical, body, page_size)
+
+    def scan(self, *, page_size: int = PAGE_SIZE) -> Iterator[IndexedBook]:
+        """Yield every book's newest document in id order, in bounded memory; `refresh` first.
+
+        Raises:
+            SetupError: A shard did not answer; a part of the index is never taken for the whole.
+        """
+        body = {
+            "_source": False,
+            # From doc values: loading sources would read each text and rebuild each vector.
+            "docvalue_fields": list(VERSION_FIELDS),
+            "sort": self.backend.scan_sort(),
+        }
+        previous = None
+        for hit in self.hits(body, page_size):
+            book = to_indexed_book(hit)
+            if book.book_id != previous:
+                yield book
+            previous = book.book_id
+
+    def mget(
+        self, book_ids: Collection[str], fields: Collection[str] = VERSION_FIELDS
+    ) -> dict[str, dict[str, Any] | None]:
+        """Return fields of the books' documents, None for a missing document.
+
+        Sees writes before a refresh, except on servers without client ids.
+
+        Raises:
+            opensearchpy.exceptions.OpenSearchException: The request failed; it is not retried.
+        """
+        return self.backend.read(self.ref, book_ids, fields)
+
+    def is_nearest(self, book_id: str, vector: object, tolerance: float) -> bool:
+        """Return whether a document is the nearest to its own vector, or as near as the nearest."""
+        return nearest.is_nearest(self.connection, self.ref.physical, book_id, vector, tolerance)
+
+    def visibility_polls(self) -> Iterator[bool]:
+        """Yield whenever a search may find more than before; True for the last time."""
+        return self.backend.visibility_polls()
+
+    def delete_books(self, book_ids: Sequence[str], run_seq: int) -> None:
+        """Delete books; a missing book is no error, and a newer run's document stays.
+
+        Args:
+            book_ids: Ids of the books.
+            run_seq: Version of the deletion (`external_gte`).
+
+        Raises:
+            SetupError: The server refuses, or does not delete within `retry_budget_s`.
+        """
+        actions = self.backend.delete_actions(self.ref, book_ids, run_seq)
+        delete_documents(self.config, self.ref, actions)
+
+    def finalize(self, book_ids: Collection[str], run_seq: int, *, stopped: bool = False) -> None:
+        """Make a run's documents visible and delete the documents that they replace.
+
+        Args:
+            book_ids: Books that the run wrote.
+            run_seq: Number of the run.
+            stopped: Whether the run was asked to stop; it waits for nothing then.
+
+        Raises:
+            SetupError: The server cannot be used.
+        """
+        self.backend.finalize(self.ref, book_ids, run_seq, stopped=stopped)
+
+    def apply_load_settings(self) -> None:
+        """Disable replicas and refresh during a load, where the server allows it."""
+        settings = self.backend.load_settings()
+        if settings:
+            apply_load_settings(IndexAdmin(self.config), self.ref.physical, settings)
+
+    def restore_settings(self) -> None:
+        """Restore the settings from before a load, if there was one."""
+        admin = IndexAdmin(self.config)
+        restore_settings(admin, admin.describe_physical(self.ref.physical))
+
+    def force_merge(self, max_segments: int, timeout_s: float) -> None:
+        """Merge each shard to this many segments, and wait for it.
+
+        Raises:
+            SetupError: The merge takes longer than `timeout_s`.
+        """
+        params = {"max_num_segments": max_segments, "wait_for_completion": "false"}
+        response = self.connection.ask("POST", f"/{self.ref.physical}/_forcemerge", params=params)
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            if self.connection.ask("GET", f"/_tasks/{response['task']}").get("completed"):
+                return
+            time.sleep(_TASK_POLL_S)
         raise SetupError(
-            f"{describe_index(index)} is an alias that may not be written (is_write_index=false of "
-            f"{physical}); make it the write index, or give another opensearch.index"
+            f"{self.config.label}: the merge takes longer than {timeout_s:g} s; run "
+            "`raypipe promote` later"
         )
-    return found_as(index, index.index, physical, body)
-
-
-def found_as(index: IndexConfig, name: str, physical: str, body: Mapping[str, Any]) -> Found:
-    """Return an index from what the server says of it.
-
-    Args:
-        index: Where.
-        name: The alias that it is written under; its own name where that is no alias.
-        physical: The index's own name.
-        body: Its aliases, mappings and settings, as `GET /<physical>` answers.
-    """
-    mapping = body.get("mappings", {})
-    meta = meta_of(mapping)
-    handle = IndexRef(
-        alias=name,
-        physical=physical,
-        generation=meta.generation if meta else "",
-        endpoint=index.connection.endpoint,
-        require_alias=physical != name,
-        state=meta.state if meta else "",
-        embedder=meta.embedder if meta else {},
-        dimension=int(mapping.get("properties", {}).get(VECTOR, {}).get("dimension", 0)),
-        recipe=meta.recipe if meta else "",
-    )
-    return Found(handle, mapping, body.get("settings", {}))
-
-
-def incompatibilities(index: IndexConfig, found: Found, contents: IndexSpec) -> list[str]:
-    """Return in which ways an index cannot hold what it is to hold, one readable line each."""
-    return differences(found.mapping, found.settings, _body(index, contents, _new_meta(contents)))
-
-
-def accept(index: IndexConfig, found: Found, contents: IndexSpec, *, adopt: bool) -> IndexRef:
-    """Return the index that is there, to write into it.
-
-    Raises:
-        SetupError: It does not fit, or is another state's.
-    """
-    handle = found.handle
-    lines = incompatibilities(index, found, contents)
-    if lines:
-        raise SetupError(
-            f"{describe_index(index)} ({handle.physical}) does not fit: {'; '.join(lines)}. Build a new one "
-            "beside it with index.mode=alias, make it anew with purge=true, or give another "
-            "opensearch.index"
-        )
-    check_owner(index, found, contents, adopt=adopt)
-    if not handle.require_alias:
-        log.info("%s is an index, not an alias: it is used in place", index.index)
-    if (handle.state, handle.recipe) == (contents.state, contents.recipe) and handle.generation:
-        return handle
-    return _adopt(index, found, contents)
-
-
-def check_owner(index: IndexConfig, found: Found, contents: IndexSpec, *, adopt: bool) -> None:
-    """Raise `SetupError` if an index is another state's, or nobody's."""
-    handle = found.handle
-    if adopt or (handle.generation and handle.state == contents.state):
-        return
-    if handle.generation:
-        whose = f"belongs to the state {handle.state}, and this run's state is {contents.state}"
-    else:
-        whose = "was not made by raypipe"
-    raise SetupError(
-        f"{describe_index(index)} ({handle.physical}) {whose}; give that state's state.uri, another "
-        "opensearch.index, or adopt=true to take it over"
-    )
-
-
-def _adopt(index: IndexConfig, found: Found, contents: IndexSpec) -> IndexRef:
-    # The generation stays: this state's ledger names no book of this recipe in it, so every one
-    # is written again.
-    meta = _new_meta(contents)
-    if found.handle.generation:
-        meta = replace(meta, generation=found.handle.generation)
-    if found.handle.state != contents.state:
-        log.info("Took over %s for the state %s", found.handle.physical, contents.state)
-    write_metadata(index, found, meta)
-    return replace(
-        found.handle,
-        generation=meta.generation,
-        state=meta.state,
-        embedder=meta.embedder,
-        recipe=meta.recipe,
-    )
-
-
-def write_metadata(index: IndexConfig, found: Found, meta: Meta) -> None:
-    """Write raypipe's mark; what others keep in `_meta`, which is replaced whole, stays."""
-    marks = {**found.mapping.get("_meta", {}), "raypipe": meta.as_dict()}
-    index.connection.ask("PUT", f"/{found.handle.physical}/_mapping", body={"_meta": marks})
-
-
-def delete(index: IndexConfig, physical: str) -> None:
-    """Delete a physical index; one that is gone already is no error."""
-    index.connection.ask("DELETE", f"/{physical}", ignore=(404,))
-
-
-def create(index: IndexConfig, contents: IndexSpec, name: str = "") -> IndexRef | None:
-    """Make the index and its alias in one request, or return None if another was faster.
-
-    `is_write_index` decides between two creators: the server refuses an alias with two.
-
-    Args:
-        index: The alias, and how.
-        contents: What it is to hold.
-        name: What the physical index is called before the time; empty = as the alias.
-    """
-    meta = _new_meta(contents)
-    physical = _free(index, name or index.index)
-    aliases = {index.index: {"is_write_index": True}}
-    body = {**_body(index, contents, meta), "aliases": aliases}
-    try:
-        answer = index.connection.ask("PUT", f"/{physical}", body=body)
-    except SetupError:
-        found = get_index(index)
-        if found is None:
-            raise
-        # A lost answer, or a server that was busy and did it all the same: it is ours.
-        ours = found.handle.generation == meta.generation
-        return replace(found.handle, created=True) if ours else None
-    if not answer.get("shards_acknowledged", True):
-        log.warning("%s is made, but its shards are not started yet", physical)
-    _wait_for(index)
-    log.info("Made the index %s behind the alias %s", physical, index.index)
-    return IndexRef(
-        alias=index.index,
-        physical=physical,
-        generation=meta.generation,
-        endpoint=index.connection.endpoint,
-        created=True,
-        state=meta.state,
-        embedder=meta.as_dict()["embedder"],
-        dimension=contents.dimension,
-        recipe=meta.recipe,
-    )
-
-
-def _wait_for(index: IndexConfig) -> None:
-    """Wait until a new index is there: Serverless answers before it is.
-
-    It takes some 15 s, as users of Flink's sink measured (apache/flink-agents pull request 678).
-    """
-    if index.has_ids:
-        return
-    for _ in visibility_polls(index):
-        if get_index(index) is not None:
-            return
-
-
-def _free(index: IndexConfig, name: str) -> str:
-    """Return a name for a new physical index; a second has one, and may be gone already."""
-    moment = datetime.now(UTC)
-    while True:
-        physical = f"{name}-{moment:%Y%m%d%H%M%S}"
-        if not index.connection.ask("GET", f"/{physical}/_settings", ignore=(404,)):
-            return physical
-        moment += timedelta(seconds=1)
-
-
-def _new_meta(contents: IndexSpec) -> Meta:
-    return Meta(uuid.uuid4().hex, contents.state, contents.recipe, contents.embedder)
-
-
-def _body(index: IndexConfig, contents: IndexSpec, meta: Meta) -> dict[str, Any]:
-    return index_body(
-        contents.dimension,
-        meta,
-        engine=index.engine,
-        shards=index.shards,
-        replicas=index.replicas,
-        has_ids=index.has_ids,
-    )
-
-
-def describe_index(index: IndexConfig) -> str:
-    """Name an index and its server in a message."""
-    return f"opensearch.index={index.index} at {index.connection.endpoint}"

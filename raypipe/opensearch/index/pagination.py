@@ -1,4 +1,4 @@
-"""All hits of a query, page by page, as they were at one moment."""
+"""Read all hits of a query page by page, from one point in time."""
 
 from __future__ import annotations
 
@@ -7,86 +7,89 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.index.config import IndexConfig, IndexRef
+from raypipe.opensearch.connection.client import Connection
 
 log = logging.getLogger(__name__)
 
-PAGE = 2000
-"""Hits a page; the server allows 10,000 (`index.max_result_window`)."""
+PAGE_SIZE = 2000
+"""Hits in a page; the server allows 10,000 (`index.max_result_window`)."""
 KEEP_ALIVE = "5m"
 
 
-def pages(
-    index: IndexConfig, handle: IndexRef, body: Mapping[str, Any], page: int = PAGE
+def iter_hits(
+    connection: Connection, physical: str, body: Mapping[str, Any], page_size: int = PAGE_SIZE
 ) -> Iterator[dict[str, Any]]:
-    """Yield every hit in order, in bounded memory; `refresh` first to see all.
+    """Yield every hit in order, in bounded memory; refresh the index first to see all.
 
-    Pages are searches after the last hit within one point in time, where the server has them
-    (OpenSearch 2.4 and later), so that writes meanwhile neither hide nor double a document.
+    Each page is a search after the last hit of the previous one, within one point in time where
+    the server supports it (OpenSearch 2.4 and later), so that concurrent writes neither hide nor
+    duplicate a document.
 
     Args:
-        index: Where.
-        handle: The index.
+        connection: Connection to the server.
+        physical: Name of the physical index.
         body: The search, with a `sort` in which no two hits are equal.
-        page: Hits of one request.
+        page_size: Hits in one request.
 
     Raises:
-        SetupError: A shard did not answer: a part of the index is never taken for the whole.
+        SetupError: A shard did not answer; a part of the index is never returned as the whole.
     """
-    pit = _open(index, handle)
-    path = "/_search" if pit else f"/{handle.physical}/_search"
+    pit = _open_point_in_time(connection, physical)
+    path = "/_search" if pit else f"/{physical}/_search"
     moment = {"pit": {"id": pit, "keep_alive": KEEP_ALIVE}} if pit else {}
-    asked: dict[str, Any] = {"size": page, "track_total_hits": False, **body, **moment}
+    search: dict[str, Any] = {"size": page_size, "track_total_hits": False, **body, **moment}
     try:
         while True:
-            answer = index.connection.ask("POST", path, body=asked)
-            check_whole(index, handle, answer)
-            hits = answer["hits"]["hits"]
+            response = connection.ask("POST", path, body=search)
+            check_complete(connection, physical, response)
+            hits = response["hits"]["hits"]
             yield from hits
-            if len(hits) < page:
+            if len(hits) < page_size:
                 return
-            asked["search_after"] = hits[-1]["sort"]
+            search["search_after"] = hits[-1]["sort"]
     finally:
         if pit:
-            _close(index, pit)
+            _close_point_in_time(connection, pit)
 
 
-def count(index: IndexConfig, handle: IndexRef, query: Mapping[str, Any] | None = None) -> int:
-    """Return how many documents a search sees; `refresh` first to count all.
+def count_documents(
+    connection: Connection, physical: str, query: Mapping[str, Any] | None = None
+) -> int:
+    """Return the number of documents that a search finds; refresh the index first to count all.
 
     Raises:
         SetupError: A shard did not answer.
     """
     body = {"query": query} if query else None
-    answer = index.connection.ask("POST", f"/{handle.physical}/_count", body=body)
-    check_whole(index, handle, answer)
-    return int(answer["count"])
+    response = connection.ask("POST", f"/{physical}/_count", body=body)
+    check_complete(connection, physical, response)
+    return int(response["count"])
 
 
-def check_whole(index: IndexConfig, handle: IndexRef, answer: Any) -> None:
-    """Raise `SetupError` if an answer is that of a part of the index."""
-    if answer.get("_shards", {}).get("failed", 0) or answer.get("timed_out"):
+def check_complete(connection: Connection, physical: str, response: Any) -> None:
+    """Raise `SetupError` if a response covers only a part of the index."""
+    if response.get("_shards", {}).get("failed", 0) or response.get("timed_out"):
         raise SetupError(
-            f"{handle.physical} at {index.connection.endpoint} answered for a part of its shards "
-            "only; wait until its health is green or yellow and try again"
+            f"{physical} at {connection.endpoint} answered for some of its shards only; wait until "
+            "its health is green or yellow and try again"
         )
 
 
-def _open(index: IndexConfig, handle: IndexRef) -> str | None:
-    answer = index.connection.ask(
+def _open_point_in_time(connection: Connection, physical: str) -> str | None:
+    response = connection.ask(
         "POST",
-        f"/{handle.physical}/_search/point_in_time",
+        f"/{physical}/_search/point_in_time",
         params={"keep_alive": KEEP_ALIVE, "allow_partial_pit_creation": "false"},
-        ignore=(400, 404, 405),  # what servers say that don't know it
+        ignore=(400, 404, 405),  # responses of servers that do not support it
     )
-    if answer is None:
-        log.info("No point in time on this server: writes meanwhile may be missed")
+    if response is None:
+        log.info("The server has no points in time: concurrent writes may be missed")
         return None
-    return str(answer["pit_id"])
+    return str(response["pit_id"])
 
 
-def _close(index: IndexConfig, pit: str) -> None:
+def _close_point_in_time(connection: Connection, pit: str) -> None:
     try:
-        index.connection.ask("DELETE", "/_search/point_in_time", body={"pit_id": [pit]})
+        connection.ask("DELETE", "/_search/point_in_time", body={"pit_id": [pit]})
     except SetupError:
-        log.info("A point in time could not be closed; it ends by itself in %s", KEEP_ALIVE)
+        log.info("A point in time could not be closed; it expires in %s", KEEP_ALIVE)

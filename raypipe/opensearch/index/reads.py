@@ -1,22 +1,20 @@
-"""What stands in the index: refresh, all ids, and documents by their ids."""
+"""Read documents by their ids, and the fields that identify their versions."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import orjson
 
-from raypipe.opensearch.index import serverless as collection
-from raypipe.opensearch.index.config import IndexConfig, IndexRef
-from raypipe.opensearch.index.pagination import PAGE, pages
+from raypipe.opensearch.connection.client import Connection
 
-FATE = ("etag", "document_recipe", "run_seq")
-"""What says which version of which book a document is."""
+VERSION_FIELDS = ("etag", "document_recipe", "run_seq")
+"""Fields that identify the version of a document."""
 
 
 class IndexedBook(NamedTuple):
-    """One document's id and what it was made from."""
+    """Id and version of one indexed document."""
 
     book_id: str
     etag: str
@@ -24,59 +22,30 @@ class IndexedBook(NamedTuple):
     run_seq: int
 
 
-def refresh(index: IndexConfig, handle: IndexRef) -> None:
-    """Make what was written findable; a server without refresh shows it by itself, later."""
-    if index.has_ids:
-        index.connection.ask("POST", f"/{handle.physical}/_refresh")
+def to_indexed_book(hit: dict[str, Any]) -> IndexedBook:
+    """Return the version of a hit with `VERSION_FIELDS` as doc values, sorted by book first."""
+    values = hit.get("fields", {})
+    etag, recipe, run_seq = (values.get(name, [""])[0] for name in VERSION_FIELDS)
+    return IndexedBook(str(hit["sort"][0]), str(etag), str(recipe), int(run_seq or 0))
 
 
-def scan_ids(index: IndexConfig, handle: IndexRef, *, page: int = PAGE) -> Iterator[IndexedBook]:
-    """Yield every book's newest document in id order, in bounded memory; `refresh` first.
-
-    Raises:
-        SetupError: A shard did not answer: a part of the index is never taken for the whole.
-    """
-    body = {
-        "_source": False,
-        # From doc values: loading sources would read each text and rebuild each vector.
-        "docvalue_fields": list(FATE),
-        "sort": [{"book_id": "asc"}] if index.has_ids else collection.NEWEST_FIRST,
-    }
-    last = None
-    for hit in pages(index, handle, body, page):
-        found = _indexed(hit)
-        if found.book_id != last:
-            yield found
-        last = found.book_id
-
-
-def mget(
-    index: IndexConfig,
-    handle: IndexRef,
-    book_ids: Collection[str],
-    fields: Collection[str] = FATE,
+def multi_get(
+    connection: Connection, target: str, doc_ids: Collection[str], fields: Collection[str]
 ) -> dict[str, dict[str, Any] | None]:
-    """Return the fields of the documents with these ids as last written, None where missing.
+    """Return fields of the documents with these ids, None for a missing document.
 
-    It sees what no refresh has made findable yet, but on a server that takes no ids.
+    Sees writes before a refresh.
 
     Raises:
-        opensearchpy.exceptions.OpenSearchException: As opensearch-py raises it; not tried again.
+        opensearchpy.exceptions.OpenSearchException: The request failed; it is not retried.
     """
-    if not index.has_ids:
-        return collection.newest(index, handle, book_ids, fields)
-    answer = index.connection.send(
+    response = connection.send(
         "POST",
-        f"/{handle.target}/_mget",
+        f"/{target}/_mget",
         params={"_source_includes": ",".join(fields)},
-        body=orjson.dumps({"ids": list(book_ids)}),
+        body=orjson.dumps({"ids": list(doc_ids)}),
     )
     return {
-        doc["_id"]: doc.get("_source", {}) if doc.get("found") else None for doc in answer["docs"]
+        document["_id"]: document.get("_source", {}) if document.get("found") else None
+        for document in response["docs"]
     }
-
-
-def _indexed(hit: dict[str, Any]) -> IndexedBook:
-    values = hit.get("fields", {})
-    etag, recipe, run_seq = (values.get(name, [""])[0] for name in FATE)
-    return IndexedBook(str(hit["sort"][0]), str(etag), str(recipe), int(run_seq or 0))

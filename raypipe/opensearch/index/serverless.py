@@ -1,140 +1,164 @@
-"""Serverless collections for vectors: the server makes the ids, and shows what it has later.
-
-What stands for a book is told by fields: `book_id`, the run's number, and the request that wrote
-it. A document may stand there twice, after a request whose answer was lost or a task that was
-tried again: the newest counts, and a run deletes the others at its end.
-"""
+"""The backend for Serverless collections: server ids, no refresh, no index settings."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
-import orjson
-
-from raypipe.opensearch.index.config import IndexConfig, IndexRef
-from raypipe.opensearch.index.mapping import WRITE_ID
-from raypipe.opensearch.index.pagination import count, pages
+from raypipe.core.book import Document
+from raypipe.core.errors import SetupError
+from raypipe.core.options import IndexOptions
+from raypipe.opensearch.bulk.lost_responses import VISIBILITY_POLL_S
+from raypipe.opensearch.bulk.strategy import WriteStrategy
+from raypipe.opensearch.bulk.target import BulkTarget
+from raypipe.opensearch.connection.capabilities import SERVERLESS, Server
+from raypipe.opensearch.index.config import IndexConfig
+from raypipe.opensearch.index.copies import NEWEST_FIRST, iter_copies, iter_copies_of, read_newest
+from raypipe.opensearch.index.deletes import DeleteAction, delete_documents
+from raypipe.opensearch.index.mapping import KEYWORD, WRITE_ID
+from raypipe.opensearch.index.pagination import count_documents
+from raypipe.opensearch.index.ref import IndexRef
+from raypipe.opensearch.index.server_ids import ServerIds
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 2.0
-"""What was written is looked for so often."""
-NEWEST_FIRST = [{"book_id": "asc"}, {"run_seq": "desc"}, {WRITE_ID: "desc"}]
-"""No two documents are equal in all three: a request carries a book once."""
-_MOST = 10_000
-"""Hits of a search, at most (`index.max_result_window`)."""
-_TERMS = 1_000
 
+@dataclass(frozen=True)
+class ServerlessBackend:
+    """A Serverless collection for vectors; implements `Backend`.
 
-class Copy(NamedTuple):
-    """One document of a book."""
-
-    book_id: str
-    run_seq: int
-    server_id: str
-
-
-def arrived(index: IndexConfig, handle: IndexRef, write_id: str) -> set[str]:
-    """Return the ids of the books that a search sees of one bulk request.
-
-    Raises:
-        opensearchpy.exceptions.OpenSearchException: As opensearch-py raises it; not tried again.
+    Args:
+        config: Connection and settings of the index.
     """
-    body = {
-        "size": _MOST,
-        "_source": False,
-        "docvalue_fields": ["book_id"],
-        "query": {"term": {WRITE_ID: write_id}},
-        "track_total_hits": False,
-    }
-    path = f"/{handle.physical}/_search"
-    answer = index.connection.send("POST", path, body=orjson.dumps(body))
-    return {str(hit["fields"]["book_id"][0]) for hit in answer["hits"]["hits"]}
 
+    config: IndexConfig
 
-def visibility_polls(index: IndexConfig) -> Iterator[bool]:
-    """Yield when it is time to look for what was done, and whether for the last time.
+    def check_server(self) -> Server:
+        """Return the description of a collection, which does not answer `GET /`."""
+        return SERVERLESS
 
-    A server that takes ids shows it at once: one look is enough.
-    """
-    end = time.monotonic() + (0.0 if index.has_ids else index.visible_s)
-    while time.monotonic() < end:
-        yield False
-        time.sleep(max(0.0, min(LOOK_S, end - time.monotonic())))
-    yield True
+    def check_options(self, options: IndexOptions) -> None:
+        """Raise `SetupError` for options that a collection does not support."""
+        if options.force_merge is not None:
+            raise SetupError(
+                "index.force_merge: OpenSearch Serverless merges by itself; remove the option"
+            )
 
+    def index_settings(self) -> dict[str, Any]:
+        """Return no settings: a collection chooses shards and replicas itself."""
+        return {}
 
-def wait_until_visible(
-    index: IndexConfig, handle: IndexRef, book_ids: Collection[str], run_seq: int
-) -> None:
-    """Wait until a search sees what a run wrote; tells what it does not see in time.
+    def extra_fields(self) -> dict[str, Any]:
+        """Return the field with the id of the request that wrote a document."""
+        return {WRITE_ID: KEYWORD}
 
-    Raises:
-        SetupError: The server cannot be used.
-    """
-    wanted, query = set(book_ids), {"term": {"run_seq": run_seq}}
-    if not wanted:
-        return
-    missing = wanted
-    for last in visibility_polls(index):
-        if last or count(index, handle, query) >= len(wanted):
-            missing = wanted - {one.book_id for one in copies(index, handle, query)}
-        if not missing:
+    def load_settings(self) -> dict[str, Any]:
+        """Return no settings: a collection refuses to change them."""
+        return {}
+
+    def write_strategy(
+        self, target: BulkTarget, ref: IndexRef, run_seq: int
+    ) -> WriteStrategy[Document]:
+        """Return the strategy that writes documents under the server's ids."""
+        return ServerIds(target, ref, run_seq, self.config.visible_s)
+
+    def scan_sort(self) -> list[dict[str, str]]:
+        """Return the sort order of a scan: by book, its newest document first."""
+        return NEWEST_FIRST
+
+    def search_body(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return a search that finds a book once, though it may have older documents."""
+        return {**body, "collapse": {"field": "book_id"}}
+
+    def read(
+        self, ref: IndexRef, book_ids: Collection[str], fields: Collection[str]
+    ) -> dict[str, dict[str, Any] | None]:
+        """Return fields of each book's newest document that a search finds, None where missing.
+
+        Raises:
+            SetupError: The server cannot be used.
+        """
+        return read_newest(self.config.connection, ref.physical, book_ids, fields)
+
+    def refresh(self, ref: IndexRef) -> None:
+        """Do nothing: a collection makes writes visible by itself, later."""
+
+    def visibility_polls(self) -> Iterator[bool]:
+        """Yield False every `VISIBILITY_POLL_S`, and True at the end of `visible_s`."""
+        end = time.monotonic() + self.config.visible_s
+        while time.monotonic() < end:
+            yield False
+            time.sleep(max(0.0, min(VISIBILITY_POLL_S, end - time.monotonic())))
+        yield True
+
+    def wait_until_created(self, is_created: Callable[[], bool]) -> None:
+        """Wait until a new index exists: Serverless answers before it does.
+
+        It takes some 15 s, as users of Flink's sink measured (apache/flink-agents pull request
+        678).
+        """
+        for _ in self.visibility_polls():
+            if is_created():
+                return
+
+    def delete_actions(
+        self, ref: IndexRef, book_ids: Sequence[str], run_seq: int
+    ) -> list[DeleteAction]:
+        """Return the actions that delete all documents of books but those of newer runs."""
+        copies = iter_copies_of(self.config.connection, ref.physical, book_ids)
+        return [{"_id": copy.server_id} for copy in copies if copy.run_seq <= run_seq]
+
+    def finalize(
+        self, ref: IndexRef, book_ids: Collection[str], run_seq: int, *, stopped: bool
+    ) -> None:
+        """Wait until the run's documents are visible, then delete older ones of the same books.
+
+        Older documents are deleted even after a run that wrote nothing: the run before may have
+        been killed before it deleted them. A stopped run waits for nothing.
+        """
+        if not stopped:
+            self._wait_until_visible(ref, book_ids, run_seq)
+            self.delete_older_copies(ref)
+
+    def delete_older_copies(self, ref: IndexRef) -> int:
+        """Delete all but the newest document of each book; return the number of deletions.
+
+        Raises:
+            SetupError: The server refuses, or does not delete within `retry_budget_s`.
+        """
+        copies = iter_copies(self.config.connection, ref.physical)
+        older = [
+            {"_id": copy.server_id}
+            for newer, copy in pairwise(copies)
+            if copy.book_id == newer.book_id
+        ]
+        delete_documents(self.config, ref, older)
+        if older:
+            message = "Deleted %s older or duplicate documents of %s"
+            log.info(message, f"{len(older):,}", ref.physical)
+        return len(older)
+
+    def _wait_until_visible(self, ref: IndexRef, book_ids: Collection[str], run_seq: int) -> None:
+        """Wait until a search finds a run's documents; warn about those that it does not find."""
+        wanted, query = set(book_ids), {"term": {"run_seq": run_seq}}
+        if not wanted:
             return
-    log.warning(
-        "%s does not show yet %s books that it took %g s ago (opensearch.visible_s); "
-        "`raypipe verify` says when it does",
-        handle.physical,
-        f"{len(missing):,}",
-        index.visible_s,
-    )
-
-
-def newest(
-    index: IndexConfig, handle: IndexRef, book_ids: Collection[str], fields: Collection[str]
-) -> dict[str, dict[str, Any] | None]:
-    """Return the fields of the newest document of each book that a search sees, None where missing.
-
-    Raises:
-        SetupError: The server cannot be used.
-    """
-    found: dict[str, dict[str, Any] | None] = dict.fromkeys(book_ids)
-    for query in _of(book_ids):
-        body = {"_source": list(fields), "query": query, "sort": NEWEST_FIRST}
-        for hit in pages(index, handle, body):
-            book_id = str(hit["sort"][0])
-            if found[book_id] is None:
-                found[book_id] = hit["_source"]
-    return found
-
-
-def copies_of(index: IndexConfig, handle: IndexRef, book_ids: Collection[str]) -> Iterator[Copy]:
-    """Yield every document of these books that a search sees.
-
-    Raises:
-        SetupError: The server cannot be used.
-    """
-    for query in _of(book_ids):
-        yield from copies(index, handle, query)
-
-
-def copies(
-    index: IndexConfig, handle: IndexRef, query: Mapping[str, Any] | None = None
-) -> Iterator[Copy]:
-    """Yield every document that a search sees, by book, the newest first.
-
-    Raises:
-        SetupError: The server cannot be used.
-    """
-    body = {"_source": False, "sort": NEWEST_FIRST, **({"query": query} if query else {})}
-    for hit in pages(index, handle, body):
-        yield Copy(str(hit["sort"][0]), int(hit["sort"][1]), str(hit["_id"]))
-
-
-def _of(book_ids: Collection[str]) -> Iterator[dict[str, Any]]:
-    ids = sorted(book_ids)
-    for at in range(0, len(ids), _TERMS):
-        yield {"terms": {"book_id": ids[at : at + _TERMS]}}
+        missing = wanted
+        connection, physical = self.config.connection, ref.physical
+        for is_last in self.visibility_polls():
+            if is_last or count_documents(connection, physical, query) >= len(wanted):
+                visible = {copy.book_id for copy in iter_copies(connection, physical, query)}
+                missing = wanted - visible
+            if not missing:
+                return
+        log.warning(
+            "%s does not show %s books yet that were written %g s ago (opensearch.visible_s); "
+            "`raypipe verify` checks whether it does",
+            physical,
+            f"{len(missing):,}",
+            self.config.visible_s,
+        )

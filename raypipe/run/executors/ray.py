@@ -1,13 +1,11 @@
-"""Start Ray, watch over the graph while it runs, and carry a stop to the workers."""
+"""Execute the stages of a run on Ray: start Ray, watch the graph, pass a stop to the workers."""
 
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
 
@@ -19,191 +17,175 @@ from raypipe.coordination.limiter import AdaptiveLimiter
 from raypipe.coordination.progress import STOP_GRACE_S, repeat_in_background, watch
 from raypipe.coordination.run_coordinator import Progress, RemoteCoordinator, RunCoordinator
 from raypipe.coordination.signals import StopTimeout, interruptible, stop_on_signal
-from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
+from raypipe.core.options import BreakerOptions, Stages
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
-from raypipe.opensearch.index.config import IndexRef
-from raypipe.run import graph as pipeline
-from raypipe.run.book_sink import OpenSearchDatasink, Target
-from raypipe.run.costs import CostAwareCoordinator, check_costs, open_model_context
+from raypipe.run.book_sink import BookSink
+from raypipe.run.costs import CostAwareCoordinator, check_costs, connect_models
 from raypipe.run.executors.cluster_checks import check_gpus, check_reachable
 from raypipe.run.executors.ray_session import ray_session
-from raypipe.run.executors.resources import (
+from raypipe.run.graph import run_graph
+from raypipe.run.job import Execution, ModelLimits
+from raypipe.run.ray_data import configure_ray_data, silence_ray_data
+from raypipe.run.resources import (
     check_resources,
     resolve_workers,
     set_calls_per_worker,
     size_for_models,
 )
-from raypipe.run.job import Checked, Job, Timer
-from raypipe.run.source import READY, BatchLimits, PendingBooksDatasource
+from raypipe.run.source import MIN_FINISHED_BOOKS, BatchLimits, PendingBooksDatasource
+from raypipe.run.timer import StepTimer
+from raypipe.run.work import Checkable, Work
 
 log = logging.getLogger(__name__)
 
-COMPACT_EVERY_S = 60.0
-LOST = "another run took the claim of this state"
-SIGNAL = "asked to stop"
+COMPACT_INTERVAL_S = 60.0
+LOCK_LOST = "another run took the lock of this state"
+SIGNAL_RECEIVED = "asked to stop"
 
 
-def execute(
-    job: Job,
-    books: Sequence[Book],
-    needed: Sequence[Checked],
-    handle: IndexRef | None,
-    run_id: str,
-    run_seq: int,
-    lost: Event,
-    timer: Timer,
-    stack: ExitStack,
-) -> Progress:
-    """Bring the books through the graph.
+@dataclass(frozen=True)
+class RayExecutor:
+    """Runs the stages of a run on Ray, local or a cluster.
 
     Args:
-        job: What the run is made of.
-        books: What it takes, in order.
-        needed: Parts that are checked on a worker before the first book.
-        handle: The index; None stops at finished documents.
-        run_id: The run's id.
-        run_seq: Its number.
-        lost: Set when another run takes the claim.
-        timer: Where the steps' seconds are kept.
-        stack: Keeps Ray, and the signals held back, until the caller has closed its record.
-
-    Returns:
-        The run's last numbers.
-
-    Raises:
-        SetupError: The graph does not fit the cluster, or something makes every book fail.
+        execution: Where and how large the graph runs.
+        limits: What model calls may take and cost.
     """
-    check_costs(job)
-    with timer.step("ray_start"):
-        endpoint = job.index.connection.endpoint if job.index is not None else ""
-        in_flight = job.quota.max_in_flight if job.summarizer.in_flight else 0
-        stages = check_resources(
-            size_for_models(job.stages, in_flight), job.ray, len(books), endpoint
-        )
-        cpus = stack.enter_context(ray_session(job.ray))
-        job = replace(job, stages=set_calls_per_worker(resolve_workers(stages, cpus), in_flight))
-        check_gpus(job.stages.embed.workers, job.stages.embed.num_gpus, job.ray)
-        if job.ray.address != "local":
-            check_reachable(_places(job))
-        # After Ray's own start, which puts its handlers in place.
-        asked = stack.enter_context(stop_on_signal())
-        actor = _actor(job)
-        # Of a multirun, or after an exception that keeps its frames, it would live on.
-        stack.callback(ray.kill, actor)
-        monitor = RemoteCoordinator(actor)
-        _preflight(needed)
-        job, spending = stack.enter_context(open_model_context(job, run_id, run_seq))
-    counted = CostAwareCoordinator(monitor, spending)
-    stops = {SIGNAL: asked, LOST: lost}
-    compaction = repeat_in_background(
-        COMPACT_EVERY_S, partial(job.ledger.compact, job.recipe.document)
-    )
-    with timer.step("graph"), compaction:
-        try:
-            with interruptible() as late, watch(counted, len(books), stops, late):
-                _run(job, books, handle, run_seq, monitor)
-        except StopTimeout:
-            log.warning("what was begun did not end within %g s; it is left", STOP_GRACE_S)
-    progress = counted.progress()
-    if progress.stop_reason:
-        log.warning("stopped: %s; run again for the books that are left", progress.stop_reason)
-    for stage, seconds in progress.stage_seconds:
-        timer.seconds[f"{stage}_busy"] = round(seconds, 3)
-    return progress
+
+    execution: Execution
+    limits: ModelLimits
+
+    def execute(self, work: Work, lock_lost: Event, timer: StepTimer, stack: ExitStack) -> Progress:
+        """Process the books of a run.
+
+        Args:
+            work: The books and what processes them.
+            lock_lost: Set when another run takes the writer lock.
+            timer: Records the seconds of the steps.
+            stack: Keeps Ray and the signal handlers until the caller has saved its record.
+
+        Returns:
+            The run's last numbers.
+
+        Raises:
+            SetupError: The graph does not fit the cluster, or every book would fail.
+        """
+        check_costs(work.processing, self.limits)
+        with timer.step("ray_start"):
+            stages = self._start_ray(work, stack)
+            # After Ray's start, which installs signal handlers of its own.
+            stop_requested = stack.enter_context(stop_on_signal())
+            actor = _start_coordinator(self.execution.breaker, stages)
+            # Otherwise the actor survives in a multirun, or after an exception that keeps frames.
+            stack.callback(ray.kill, actor)
+            coordinator = RemoteCoordinator(actor)
+            _check_on_worker(work.required)
+            processing, costs = stack.enter_context(
+                connect_models(
+                    work.processing, self.limits, work.ledger.state, work.run_id, work.run_seq
+                )
+            )
+            work = replace(work, processing=processing)
+        watched = CostAwareCoordinator(coordinator, costs)
+        stops = {SIGNAL_RECEIVED: stop_requested, LOCK_LOST: lock_lost}
+        recipe = processing.recipe.document
+        compaction = repeat_in_background(COMPACT_INTERVAL_S, lambda: work.ledger.compact(recipe))
+        with timer.step("graph"), compaction:
+            try:
+                with (
+                    interruptible() as interrupt,
+                    watch(watched, len(work.books), stops, interrupt),
+                ):
+                    _run_graph(work, stages, coordinator)
+            except StopTimeout:
+                log.warning(
+                    "books in progress did not end within %g s; they are left", STOP_GRACE_S
+                )
+        progress = watched.progress()
+        if progress.stop_reason:
+            log.warning("stopped: %s; run again for the remaining books", progress.stop_reason)
+        for stage, seconds in progress.stage_seconds:
+            timer.seconds[f"{stage}_busy"] = round(seconds, 3)
+        return progress
+
+    def _start_ray(self, work: Work, stack: ExitStack) -> Stages:
+        """Start or join Ray; return the sizes of the graph with all numbers set."""
+        options = self.execution.ray
+        waits_for_models = work.processing.summarizer.in_flight > 0
+        max_in_flight = self.limits.quota.max_in_flight if waits_for_models else 0
+        endpoint = work.index.ref.endpoint if work.index is not None else ""
+        stages = size_for_models(self.execution.stages, max_in_flight)
+        stages = check_resources(stages, options, len(work.books), endpoint)
+        cpus = stack.enter_context(ray_session(options))
+        stages = set_calls_per_worker(resolve_workers(stages, cpus), max_in_flight)
+        check_gpus(stages.embed.workers, stages.embed.num_gpus, options)
+        if options.address != "local":
+            locations = {**work.source.locations, "opensearch.endpoint": endpoint}
+            check_reachable({option: place for option, place in locations.items() if place})
+        return stages
 
 
-def _run(
-    job: Job,
-    books: Sequence[Book],
-    handle: IndexRef | None,
-    run_seq: int,
-    monitor: RemoteCoordinator,
-) -> None:
-    pipeline.configure()
-    _keep_to_files()
-    parts = pipeline.StageParts(
-        job.store,
-        job.cleaner,
-        job.summarizer,
-        job.embedder,
-        job.ledger.documents,
-        job.recipe,
-        run_seq,
-        monitor,
-    )
-    target = Target(job.index, handle) if job.index is not None and handle is not None else None
-    sink = OpenSearchDatasink(job.ledger, job.recipe, run_seq, monitor, target)
-    pending = PendingBooksDatasource(books, _parcel_size(job, len(books)), monitor)
+def _run_graph(work: Work, stages: Stages, coordinator: RemoteCoordinator) -> None:
+    configure_ray_data()
+    silence_ray_data()
+    recipe = work.processing.recipe
+    sink = BookSink(work.ledger, recipe, work.run_seq, coordinator, work.index)
+    limits = _batch_limits(stages, len(work.books))
+    books = PendingBooksDatasource(work.books, limits, coordinator)
     try:
-        pipeline.run(pending, parts, sink, job.stages)
+        run_graph(books, work, sink, stages, coordinator)
     except (RayError, RuntimeError) as error:
-        raise _explained(error) from error
+        raise _explain(error) from error
 
 
-def _keep_to_files() -> None:
-    """Keep Ray Data's tracebacks in its session's log: a person gets one line, from us."""
-    for handler in logging.getLogger("ray.data").handlers:
-        ray_made = type(handler).__module__.startswith("ray.")
-        if ray_made and isinstance(handler, logging.StreamHandler):
-            handler.setLevel(logging.CRITICAL + 1)
-    # A run with fewer parcels than workers is nothing to warn of.
-    warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")
-
-
-def _parcel_size(job: Job, books: int) -> BatchLimits:
-    """Return parcels within the options, small enough that every worker gets some."""
-    options = job.stages.summarize
+def _batch_limits(stages: Stages, books: int) -> BatchLimits:
+    """Return limits within the options, small enough that every worker gets batches."""
+    options = stages.summarize
     at_once = (options.workers or 1) * (options.calls_per_worker or 1)
+    finished = min(4 * MIN_FINISHED_BOOKS, books // (2 * stages.write.tasks))
     return BatchLimits(
         books=max(1, min(options.books_per_task, books // (2 * at_once))),
         source_bytes=options.bytes_per_task,
-        ready=max(READY, min(4 * READY, books // (2 * job.stages.write.tasks))),
+        finished_books=max(MIN_FINISHED_BOOKS, finished),
     )
 
 
-def _actor(job: Job) -> Any:
-    """Start the monitor where the driver is: it must not go with a worker node."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+def _start_coordinator(breaker: BreakerOptions, stages: Stages) -> Any:
+    """Start the coordinator's actor on the driver's node: worker nodes may leave."""
+    node_id = ray.get_runtime_context().get_node_id()
+    driver_node = NodeAffinitySchedulingStrategy(node_id, soft=False)
     remote: Any = ray.remote  # its overloads know neither this strategy nor plain classes
-    actor = remote(num_cpus=0, max_restarts=0, scheduling_strategy=here)(RunCoordinator)
-    return actor.remote(job.breaker, AdaptiveLimiter(job.stages.write.tasks * WRITERS))
+    actor = remote(num_cpus=0, max_restarts=0, scheduling_strategy=driver_node)(RunCoordinator)
+    return actor.remote(breaker, AdaptiveLimiter(stages.write.tasks * WRITERS))
 
 
-def _places(job: Job) -> dict[str, str]:
-    """Return what the workers reach for, by the options that say where it is."""
-    places = dict(job.store.locations)
-    if job.index is not None:
-        places["opensearch.endpoint"] = job.index.connection.endpoint
-    return places
-
-
-def _preflight(parts: Sequence[Checked]) -> None:
+def _check_on_worker(parts: Sequence[Checkable]) -> None:
     """Check on one worker what the driver checked: credentials, models, a writable state."""
-    check: Any = ray.remote(num_cpus=0.1, max_retries=1)(_check_worker)
+    check: Any = ray.remote(num_cpus=0.1, max_retries=1)(_check_parts)
     try:
         ray.get(check.remote(list(parts)))
     except RayTaskError as error:
-        raise _explained(error) from error
+        raise _explain(error) from error
 
 
-def _check_worker(parts: Sequence[Checked]) -> None:
+def _check_parts(parts: Sequence[Checkable]) -> None:
     for part in parts:
         part.check()
 
 
-def _explained(error: BaseException) -> Exception:
-    """Return the line for a person, if the cause is a known one; else a short summary."""
+def _explain(error: BaseException) -> Exception:
+    """Return the one-line error that caused a failure of Ray, or a short summary of it."""
     cause: BaseException | None = error
     while cause is not None:
-        inner = getattr(cause, "cause", None)
-        # What Ray wraps is of its cause's class too, but has pages of tracebacks for a text.
-        if isinstance(inner, (SetupError, SinkError)):
-            return SetupError(str(inner).strip().splitlines()[0])
+        wrapped = getattr(cause, "cause", None)
+        # Ray's wrapper is also an instance of the cause's class, but its text is a traceback.
+        if isinstance(wrapped, (SetupError, SinkError)):
+            return SetupError(str(wrapped).strip().splitlines()[0])
         if isinstance(cause, (SetupError, SinkError)):
             return SetupError(str(cause).strip().splitlines()[-1])
         cause = cause.__cause__
-    log.error("Ray stopped the run; processing.log has the whole story", exc_info=error)
+    log.error("Ray stopped the run; processing.log has the traceback", exc_info=error)
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return SetupError(f"Ray stopped the run: {type(error).__name__}: {lines[-1] if lines else ''}")

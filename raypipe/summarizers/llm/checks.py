@@ -1,9 +1,9 @@
-"""Whether a model's answer can be used: cheap checks that every answer goes through.
+"""Check whether the text of a model's answer can be used: cheap checks for every answer.
 
-Copied sentences are no fault here: they are what an extractive model gives.
+Sentences copied from the book are not a problem here: extractive models answer that way.
 """
 
-# ruff: noqa: RUF001 - the quotes and stops of other scripts are meant
+# ruff: noqa: RUF001 - typographic quotes and dashes are intended
 from __future__ import annotations
 
 import re
@@ -18,20 +18,20 @@ from raypipe.text import count_words
 from raypipe.text.language import UNKNOWN, detect_language
 
 CHECKS_VERSION = 1
-"""Raise it when the same answers lead to other summaries; it is part of the summary recipe."""
+"""Part of the summary recipe. Raise it when the same answers lead to different summaries."""
 
-LONGEST = 1.5
-"""An answer may have this many times the words that were asked for."""
+MAX_LENGTH_RATIO = 1.5
+"""An answer may have this many times the requested words."""
 
-_SHORTEST = 0.1  # of the words asked for
-_ENOUGH_WORDS = 40  # before the language, or what repeats, tells anything
-_DISTINCT = 0.6  # of all 3-grams; prose has 0.95 and more, a model in a loop 0.2
-_LONG_GRAM = 8
+_MIN_LENGTH_RATIO = 0.1  # of the requested words
+_MIN_WORDS_TO_JUDGE = 40  # fewer words do not show the language or repetition
+_MIN_DISTINCT_SHARE = 0.6  # of all 3-grams; prose has 0.95 and more, a model in a loop 0.2
+_REPEAT_GRAM = 8
 _ECHO_GRAM = 10
-_REFUSAL_WORDS = 120  # a refusal is short, and says so at once
-_REFUSAL_CHARS = 300
+_MAX_REFUSAL_WORDS = 120  # a refusal is short and begins at once
+_MAX_REFUSAL_CHARS = 300
 
-_REFUSED = re.compile(
+_REFUSAL = re.compile(
     r"\b(?:I|we) (?:cannot|can['’]t|won['’]t|will not|do not|don['’]t"
     r"|(?:am|are) (?:unable|not able) to|['’]m (?:unable|not able) to)(?: \w+){0,2}"
     r" (?:help (?:you|with)|assist(?: you| with|ance)|summari[sz]e|provide|comply|fulfill?|generate"
@@ -41,7 +41,7 @@ _REFUSED = re.compile(
     r"\b(?:copyright|content polic(?:y|ies)|(?:content|safety|usage) guidelines)\b",
     re.I,
 )
-"""A task verb belongs to it: people in books say that they are sorry but cannot, too."""
+"""A refusal includes a verb of the task: people in books are sorry but cannot do things, too."""
 _PREAMBLE = re.compile(
     r"(?:(?:sure|certainly|of course|okay|ok|absolutely)\b[,!.:]*\s*)?"
     r"(?:(?:here(?:'s|’s| is| are)|below is|the following is|this is)\b[^:\n]{0,120}"
@@ -52,7 +52,7 @@ _LABEL = re.compile(r"(?:#+\s*|\*\*)?(?:book )?summary(?:\*\*)?\s*(?::(?:\*\*)?|
 _BOILERPLATE = re.compile(
     r"project gutenberg|gutenberg(?:-tm|™|\.org)|\bproduced by [^.]{0,60}proofread", re.I
 )
-_END = re.compile(r"[.!?…][\"'”’»)\]]*(?=\s|$)|[。！？][」』”’）]*")
+_SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]]*(?=\s|$)|[。！？][」』”’）]*")
 _TAGS = re.compile(rf"</?(?:{TEXT_TAG}|{CATALOG_TAG})\b", re.I)
 _WORD = re.compile(r"\w+")
 
@@ -69,128 +69,138 @@ PROBLEMS = {
     "language": "it was not in the language of the text",
     "form": "it was not the JSON object that was asked for",
 }
-"""What can be wrong with an answer, as the model is told when it is asked again."""
+"""Problems of an answer, worst first, in the words sent to the model when it is asked again. The
+texts are part of prompts: changing one changes cache keys."""
 
 _WORST_FIRST = tuple(PROBLEMS)
-UNUSABLE = frozenset({"refused", "empty", "short", "echo", "loops"})
-"""Such an answer is no summary; the others can be put right, and are flagged."""
+_UNUSABLE_PROBLEMS = frozenset({"refused", "empty", "short", "echo", "loops"})
+"""An answer with one of these problems is no summary. Answers with other problems are repaired as
+far as possible, and flagged."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What the checks say of one answer.
+    """The result of checking one answer.
 
     Args:
-        text: The answer, put right as far as that goes; the summary of a JSON answer.
-        problem: A key of `PROBLEMS`, the worst there is; empty = the answer is fine.
-        usable: Whether the text can stand where nothing better comes.
+        text: The answer, repaired as far as possible; the summary of a JSON answer.
+        problem: The worst problem, a key of `PROBLEMS`; empty if the answer is fine.
+        is_usable: Whether the text can be used if no better answer comes.
     """
 
     text: str
     problem: str = ""
-    usable: bool = True
+    is_usable: bool = True
 
 
 @dataclass(frozen=True)
 class AnswerChecks:
-    """The checks of one book's answers.
+    """Check the answers about one book.
 
     Args:
-        language: The book's, ISO 639-1, or `und`.
-        instructions: All that a prompt says but the book.
+        language: The book's language: ISO 639-1 code, or `und`.
+        instructions: The texts of all prompts without the book.
     """
 
     language: str
     instructions: str
 
-    def verdict(self, answer: str, stop: StopReason, words: int) -> CheckResult:
-        """Judge an answer in prose.
+    def check(self, answer: str, stop_reason: StopReason, words: int) -> CheckResult:
+        """Check an answer in prose.
 
         Args:
             answer: The text.
-            stop: Why the model stopped.
-            words: How many words it was asked for at most.
+            stop_reason: Why the model stopped.
+            words: Maximum words that the prompt asked for.
         """
-        text = without_preamble(answer)
-        problems = set(self._problems(text, words))
-        if stop == "max_tokens":
+        text = remove_preamble(answer)
+        problems = set(self._find_problems(text, words))
+        if stop_reason == "max_tokens":
             problems.add("cut")
-        text = _mended(text, problems, words)
-        unusable = problems & UNUSABLE or not text
-        problem = next((one for one in _WORST_FIRST if one in problems), "")
-        return CheckResult(text, problem, usable=not unusable)
+        text = _repair(text, problems, words)
+        is_unusable = problems & _UNUSABLE_PROBLEMS or not text
+        worst = next((problem for problem in _WORST_FIRST if problem in problems), "")
+        return CheckResult(text, worst, is_usable=not is_unusable)
 
-    def _problems(self, text: str, words: int) -> Iterator[str]:
+    def _find_problems(self, text: str, words: int) -> Iterator[str]:
         count = count_words(text)
         if not any(map(str.isalnum, text)):
             yield "empty"
             return
-        if count <= _REFUSAL_WORDS and _REFUSED.search(text[:_REFUSAL_CHARS]):
+        if count <= _MAX_REFUSAL_WORDS and _REFUSAL.search(text[:_MAX_REFUSAL_CHARS]):
             yield "refused"
-        if count < max(2, _SHORTEST * words):
+        if count < max(2, _MIN_LENGTH_RATIO * words):
             yield "short"
-        if count > LONGEST * words + 10:
+        if count > MAX_LENGTH_RATIO * words + 10:
             yield "long"
         if _BOILERPLATE.search(text):
             yield "boilerplate"
-        yield from self._by_words(text)
-        if count >= _ENOUGH_WORDS and self.language != UNKNOWN:
-            found = detect_language(text)
-            if found not in (self.language, UNKNOWN):
+        yield from self._find_repetition(text)
+        if count >= _MIN_WORDS_TO_JUDGE and self.language != UNKNOWN:
+            language = detect_language(text)
+            if language not in (self.language, UNKNOWN):
                 yield "language"
 
-    def _by_words(self, text: str) -> Iterator[str]:
-        found = _WORD.findall(text.lower())
-        if _TAGS.search(text) or not self._told.isdisjoint(_grams(found, _ECHO_GRAM)):
+    def _find_repetition(self, text: str) -> Iterator[str]:
+        words = _WORD.findall(text.lower())
+        if _TAGS.search(text) or not self._instruction_grams.isdisjoint(_grams(words, _ECHO_GRAM)):
             yield "echo"
-        triples = list(_grams(found, 3))
-        if len(triples) >= _ENOUGH_WORDS and len(set(triples)) < _DISTINCT * len(triples):
+        triples = list(_grams(words, 3))
+        if len(triples) >= _MIN_WORDS_TO_JUDGE and len(set(triples)) < _MIN_DISTINCT_SHARE * len(
+            triples
+        ):
             yield "loops"
-        longer = list(_grams(found, _LONG_GRAM))
+        longer = list(_grams(words, _REPEAT_GRAM))
         if len(set(longer)) < len(longer):
             yield "repeats"
 
     @cached_property
-    def _told(self) -> frozenset[tuple[str, ...]]:
-        lines = self.instructions.lower().split("\n\n")
-        return frozenset(gram for line in lines for gram in _grams(_WORD.findall(line), _ECHO_GRAM))
+    def _instruction_grams(self) -> frozenset[tuple[str, ...]]:
+        paragraphs = self.instructions.lower().split("\n\n")
+        return frozenset(
+            gram
+            for paragraph in paragraphs
+            for gram in _grams(_WORD.findall(paragraph), _ECHO_GRAM)
+        )
 
 
-def without_preamble(text: str) -> str:
-    """Return an answer without `Here is a summary of ...:` or a heading before it."""
+def remove_preamble(text: str) -> str:
+    """Return an answer without a leading `Here is a summary of ...:` or heading."""
     text = text.strip()
     for form in (_PREAMBLE, _LABEL):
-        if found := form.match(text):
-            text = text[found.end() :].strip()
+        if match := form.match(text):
+            text = text[match.end() :].strip()
     return text
 
 
-def trimmed(text: str, words: int | None = None) -> str:
+def trim_to_sentence(text: str, max_words: int | None = None) -> str:
     """Return the text up to the end of its last whole sentence; empty if it has none.
 
     Args:
-        text: What was cut off somewhere.
-        words: Most words to keep; None = as many as there are.
+        text: A text that was cut off.
+        max_words: Maximum words to keep; None for no limit. The first sentence is always kept.
     """
     kept = ""
-    for found in _END.finditer(text):
-        head = text[: found.end()]
-        if words is not None and kept and count_words(head) > words:
+    for match in _SENTENCE_END.finditer(text):
+        head = text[: match.end()]
+        if max_words is not None and kept and count_words(head) > max_words:
             break
         kept = head
     return kept.strip()
 
 
-def _mended(text: str, problems: set[str], words: int) -> str:
-    """Return what can be kept of a text that has problems."""
+def _repair(text: str, problems: set[str], words: int) -> str:
+    """Return the part of a text that can be kept despite its problems."""
     if "boilerplate" in problems:
-        ends = [0, *(found.end() for found in _END.finditer(text)), len(text)]
-        parts = [text[start:end] for start, end in pairwise(ends)]
-        text = "".join(part for part in parts if not _BOILERPLATE.search(part)).strip()
+        ends = [0, *(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]
+        sentences = [text[start:end] for start, end in pairwise(ends)]
+        text = "".join(
+            sentence for sentence in sentences if not _BOILERPLATE.search(sentence)
+        ).strip()
     if "long" in problems:
-        return trimmed(text, int(LONGEST * words)) or text
-    return trimmed(text) if "cut" in problems else text
+        return trim_to_sentence(text, int(MAX_LENGTH_RATIO * words)) or text
+    return trim_to_sentence(text) if "cut" in problems else text
 
 
 def _grams(words: Sequence[str], size: int) -> Iterable[tuple[str, ...]]:
-    return zip(*(words[at:] for at in range(size)), strict=False)
+    return zip(*(words[start:] for start in range(size)), strict=False)

@@ -1,40 +1,41 @@
-"""A book in parts that a model takes in one call: along its chapters, even in size, never lost."""
+"""Cut a book into chunks that fit into one model call: along its chapters and even in size."""
 
-# ruff: noqa: RUF001, RUF002 - the quotes and stops of other scripts are meant
+# ruff: noqa: RUF001, RUF002 - typographic quotes and dashes are intended
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from raypipe.core.errors import BookError
 from raypipe.text import CleanText
 
 CHUNKS_VERSION = 1
-"""Raise it when the same text gives other chunks; it is part of the summary recipe."""
+"""Part of the summary recipe. Raise it when the same text gives different chunks."""
 
-LEAST_BYTES = 200
-"""A smaller target makes no sense: what is said of so little is longer than it."""
+MIN_CHUNK_BYTES = 200
+"""Minimum target size: a summary of less text would be longer than the text."""
 
-_TINY = 8
-"""A chapter of less than this part of a chunk (a title page, a dedication) joins any neighbor."""
-_SLACK = 0.15
-"""A cut may lie this share of a chunk before or behind the even place."""
-_ROOM = 1.25
-"""A chunk may be this much larger than the target, for a cut at a good place."""
-_WIDEST_CHAR = 4  # bytes in UTF-8
+_TINY_FRACTION = 8
+"""A chapter shorter than a chunk divided by this (a title page, a dedication) joins a neighbor."""
+_CUT_SLACK = 0.15
+"""A cut may be this share of a chunk before or after the even position."""
+_MAX_GROWTH = 1.25
+"""A chunk may be this much larger than the target, for a cut at a good position."""
+_MAX_CHAR_BYTES = 4  # bytes of a character in UTF-8
 
-_PARAGRAPH = re.compile(r"\n\n+")
-# Three letters or a digit before the stop, no title: not `Mr. Ash`, `J. R.`, `Mrs. Lee`. Chinese
-# and Japanese have no space behind it.
+_PARAGRAPH_END = re.compile(r"\n\n+")
+# Three letters or a digit before the stop, and no title: not `Mr. Ash`, `J. R.`, `Mrs. Lee`.
+# Chinese and Japanese have no space after the stop.
 _TITLES = "".join(rf"(?<!\b{title})" for title in ("Mrs", "Rev", "Gen", "Col", "Hon", "Mme"))
-_SENTENCE = re.compile(
+_SENTENCE_END = re.compile(
     rf"(?:(?<=[^\W_]{{3}})|(?<=\d)){_TITLES}[.!?…]+[\"'”’»)\]]*\s+|[。！？]+[」』”’）]*\s*"
 )
 _SPACE = re.compile(r"\s+")
-_BREAKS = (_PARAGRAPH, _SENTENCE, _SPACE)
+_BREAKS = (_PARAGRAPH_END, _SENTENCE_END, _SPACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ class Chunk:
     """A part of a book.
 
     Attributes:
-        text: What stands there, white space included: all chunks together are the book.
-        heading: The headings of the chapters that begin in it or reach into it.
+        text: The text with all its white space: all chunks together are the book.
+        heading: The headings of the chapters that the chunk begins or continues.
         start: Position of its first character in the book.
     """
 
@@ -53,12 +54,14 @@ class Chunk:
 
     @property
     def end(self) -> int:
-        """Position behind its last character in the book."""
+        """Position after its last character in the book."""
         return self.start + len(self.text)
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
+class _ByteSpan:
+    """A span of the book's UTF-8 bytes, and the titles of its chapters."""
+
     start: int
     end: int
     titles: tuple[str, ...]
@@ -68,146 +71,169 @@ class _Span:
         return self.end - self.start
 
 
-def split(book: CleanText, target: int, most: int, max_chunks: int) -> tuple[Chunk, ...]:
-    """Return a book's chunks, none empty; the same text and numbers always give the same.
+def split_into_chunks(
+    book: CleanText, target_bytes: int, max_bytes: int, max_chunks: int
+) -> tuple[Chunk, ...]:
+    """Return a book's chunks, none empty; the same text and numbers always give the same chunks.
 
-    A chapter is cut into the fewest even parts that meet the target. A chunk reaches across
-    the end of a chapter only where two neighbors fit into one chunk and one of them is less
-    than half of it, or where one is tiny. A book with more than `max_chunks` gets larger
-    chunks, up to `most`.
+    A chapter is cut into the fewest even parts that meet the target. A chunk extends over the
+    end of a chapter only if two neighbors fit into one chunk and one of them is less than half
+    of it, or if one is tiny. A book with more than `max_chunks` gets larger chunks, up to
+    `max_bytes`.
 
     Args:
         book: A book with at least one character.
-        target: Bytes (UTF-8) that a chunk should have; it may have a quarter more.
-        most: Bytes that it must not pass; at least `LEAST_BYTES`.
-        max_chunks: Most chunks of a book.
+        target_bytes: Target size of a chunk in UTF-8 bytes; a chunk may be a quarter larger.
+        max_bytes: Maximum size of a chunk in UTF-8 bytes; at least `MIN_CHUNK_BYTES`.
+        max_chunks: Maximum number of chunks.
 
     Raises:
         BookError: `too_large`: too many chunks, even if each is as large as allowed.
     """
     data = book.text.encode()
-    widest = int(most / _ROOM)
-    wanted = max(min(target, widest), 1)
+    max_target = int(max_bytes / _MAX_GROWTH)
+    target = max(min(target_bytes, max_target), 1)
     while True:
         spans = [
-            part for section in _sections(book, wanted) for part in _cut(data, section, wanted)
+            part
+            for section in _group_chapters(book, target)
+            for part in _cut_evenly(data, section, target)
         ]
         if len(spans) <= max_chunks:
-            return tuple(_chunks(data, spans))
-        if wanted >= widest:
+            return tuple(_chunks_of(data, spans))
+        if target >= max_target:
             raise BookError(
                 "too_large",
-                f"{len(spans):,} parts of up to {most:,} bytes, more than"
+                f"the book has {len(spans):,} chunks of up to {max_bytes:,} bytes, more than"
                 f" max_chunks={max_chunks:,}; raise summarizer.max_chunks or"
                 " summarizer.context_tokens",
             )
-        wanted = min(widest, math.ceil(wanted * max(1.1, len(spans) / max_chunks)))
+        target = min(max_target, math.ceil(target * max(1.1, len(spans) / max_chunks)))
 
 
-def halves(chunk: Chunk) -> tuple[Chunk, Chunk] | None:
-    """Return a chunk in two, cut as `split` does; None if there is nothing to cut."""
+def split_in_half(chunk: Chunk) -> tuple[Chunk, Chunk] | None:
+    """Return the two halves of a chunk, cut as by `split_into_chunks`; None if too short."""
     data = chunk.text.encode()
     if len(chunk.text) < 2:
         return None
-    whole = _Span(0, len(data), (chunk.heading,))
+    whole = _ByteSpan(0, len(data), (chunk.heading,))
     target = max(math.ceil(len(data) / 2), 1)
-    parts = list(_chunks(data, list(_cut(data, whole, target)), chunk.start))
-    return (parts[0], parts[1]) if len(parts) == 2 else None
+    halves = list(_chunks_of(data, list(_cut_evenly(data, whole, target)), chunk.start))
+    return (halves[0], halves[1]) if len(halves) == 2 else None
 
 
-def _sections(book: CleanText, target: int) -> list[_Span]:
-    """Return the chapters, small neighbors joined as long as they fit into one chunk."""
-    packed: list[_Span] = []
-    for chapter in _chapters(book):
-        last = packed[-1] if packed else None
-        if last and _fit(last.size, chapter.size, target):
-            packed[-1] = _joined(last, chapter)
+def label_chunks(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Give each chunk a unique heading: `Part 3` if it has none, `CHAPTER I (2)` if repeated."""
+    counts: Counter[str] = Counter()
+    labeled = []
+    for number, chunk in enumerate(chunks, start=1):
+        heading = " ".join(chunk.heading.split()) or f"Part {number}"
+        counts[heading] += 1
+        count = counts[heading]
+        labeled.append(replace(chunk, heading=f"{heading} ({count})" if count > 1 else heading))
+    return labeled
+
+
+def _group_chapters(book: CleanText, target: int) -> list[_ByteSpan]:
+    """Return the chapters, with small neighbors joined while they fit into one chunk."""
+    groups: list[_ByteSpan] = []
+    for chapter in _chapter_spans(book):
+        last = groups[-1] if groups else None
+        if last and _may_share_chunk(last.size, chapter.size, target):
+            groups[-1] = _join_spans(last, chapter)
         else:
-            packed.append(chapter)
-    sections: list[_Span] = []
-    for one in packed:
-        # What is tiny and found no room, between long chapters, lengthens one of them a little.
-        if sections and min(one.size, sections[-1].size) * _TINY < target:
-            sections[-1] = _joined(sections[-1], one)
+            groups.append(chapter)
+    sections: list[_ByteSpan] = []
+    for group in groups:
+        # A tiny group between long chapters fits nowhere: it makes a neighbor a little longer.
+        if sections and min(group.size, sections[-1].size) * _TINY_FRACTION < target:
+            sections[-1] = _join_spans(sections[-1], group)
         else:
-            sections.append(one)
+            sections.append(group)
     return sections
 
 
-def _fit(one: int, other: int, target: int) -> bool:
-    return min(one, other) * 2 < target and one + other <= target
+def _may_share_chunk(size: int, next_size: int, target: int) -> bool:
+    return min(size, next_size) * 2 < target and size + next_size <= target
 
 
-def _joined(one: _Span, other: _Span) -> _Span:
-    return _Span(one.start, other.end, (*one.titles, *other.titles))
+def _join_spans(first: _ByteSpan, second: _ByteSpan) -> _ByteSpan:
+    return _ByteSpan(first.start, second.end, (*first.titles, *second.titles))
 
 
-def _chapters(book: CleanText) -> Iterator[_Span]:
-    """Yield the chapters by bytes; the whole book if it has none."""
+def _chapter_spans(book: CleanText) -> Iterator[_ByteSpan]:
+    """Yield the byte spans of the chapters; of the whole book if it has no chapters."""
     if not book.chapters:
-        yield _Span(0, len(book.text.encode()), ())
+        yield _ByteSpan(0, len(book.text.encode()), ())
         return
-    texts = (book.text[one.start : one.end] for one in book.chapters)
+    texts = (book.text[chapter.start : chapter.end] for chapter in book.chapters)
     ends = list(accumulate(len(text.encode()) for text in texts))
     for chapter, start, end in zip(book.chapters, [0, *ends], ends, strict=False):
-        yield _Span(start, end, (chapter.title,) if chapter.title else ())
+        yield _ByteSpan(start, end, (chapter.title,) if chapter.title else ())
 
 
-def _cut(data: bytes, span: _Span, target: int) -> Iterator[_Span]:
-    """Yield the fewest even parts of a span that meet the target, each at most `_ROOM` of it."""
-    most = max(int(target * _ROOM), target + _WIDEST_CHAR)
+def _cut_evenly(data: bytes, span: _ByteSpan, target: int) -> Iterator[_ByteSpan]:
+    """Yield the fewest even parts of a span that meet the target.
+
+    Each part is at most `_MAX_GROWTH` times the target.
+    """
+    max_size = max(int(target * _MAX_GROWTH), target + _MAX_CHAR_BYTES)
     parts = max(1, math.ceil(span.size / target))
     start = span.start
-    for left in range(parts, 1, -1):
-        even = (span.end - start) / left
-        # A cut any earlier would leave more than the parts behind it can hold.
-        early = span.end - (left - 1) * (most - _WIDEST_CHAR)
-        low = max(math.ceil(start + even * (1 - _SLACK)), early, start + 1)
-        high = min(int(start + even * (1 + _SLACK)), start + most, span.end - 1)
-        cut = _best_cut(data, low, max(low, high), start + even)
+    for parts_left in range(parts, 1, -1):
+        even_size = (span.end - start) / parts_left
+        # An earlier cut would leave more than the following parts can hold.
+        earliest = span.end - (parts_left - 1) * (max_size - _MAX_CHAR_BYTES)
+        low = max(math.ceil(start + even_size * (1 - _CUT_SLACK)), earliest, start + 1)
+        high = min(int(start + even_size * (1 + _CUT_SLACK)), start + max_size, span.end - 1)
+        cut = _find_cut(data, low, max(low, high), start + even_size)
         if not start < cut < span.end:
             break
-        yield _Span(start, cut, span.titles)
+        yield _ByteSpan(start, cut, span.titles)
         start = cut
-    yield _Span(start, span.end, span.titles)
+    yield _ByteSpan(start, span.end, span.titles)
 
 
-def _best_cut(data: bytes, low: int, high: int, even: float) -> int:
-    """Return the place in [low, high] that is best to cut at, nearest to the even one."""
+def _find_cut(data: bytes, low: int, high: int, even_cut: float) -> int:
+    """Return the best position in [low, high] for a cut: a good break, nearest to the even one."""
     low, high = _char_start(data, low), _char_start(data, high)
-    # What is before `low` must be seen, too: a paragraph's end may begin there.
+    # Include some text before `low`: the end of a paragraph may begin there.
     begin = _char_start(data, max(0, low - 64))
     window = data[begin:high].decode()
-    for kind in _BREAKS:
-        places = (begin + _bytes(window, found.end()) for found in kind.finditer(window))
-        if usable := [place for place in places if low <= place <= high]:
-            return min(usable, key=_distance_from(even))
-    return max(low, min(high, _char_start(data, int(even))))
+    for break_form in _BREAKS:
+        positions = (
+            begin + _byte_length(window, match.end()) for match in break_form.finditer(window)
+        )
+        if usable := [position for position in positions if low <= position <= high]:
+            return min(usable, key=_distance_from(even_cut))
+    return max(low, min(high, _char_start(data, int(even_cut))))
 
 
-def _distance_from(even: float) -> Callable[[int], tuple[float, int]]:
-    return lambda place: (abs(place - even), place)
+def _distance_from(even_cut: float) -> Callable[[int], tuple[float, int]]:
+    return lambda position: (abs(position - even_cut), position)
 
 
-def _bytes(text: str, chars: int) -> int:
+def _byte_length(text: str, chars: int) -> int:
+    """Return the UTF-8 bytes of the first characters of a text."""
     return chars if text.isascii() else len(text[:chars].encode())
 
 
-def _char_start(data: bytes, at: int) -> int:
-    """Return the first position from `at` on where a character begins."""
-    while at < len(data) and data[at] & 0xC0 == 0x80:  # a byte inside a character (RFC 3629)
-        at += 1
-    return at
+def _char_start(data: bytes, position: int) -> int:
+    """Return the first position from the given one on where a character begins."""
+    # Bytes 10xxxxxx are inside a character (RFC 3629).
+    while position < len(data) and data[position] & 0xC0 == 0x80:
+        position += 1
+    return position
 
 
-def _chunks(data: bytes, spans: list[_Span], start: int = 0) -> Iterator[Chunk]:
+def _chunks_of(data: bytes, spans: list[_ByteSpan], start: int = 0) -> Iterator[Chunk]:
     for span in spans:
         text = data[span.start : span.end].decode()
-        yield Chunk(text, _heading(span.titles), start)
+        yield Chunk(text, _join_titles(span.titles), start)
         start += len(text)
 
 
-def _heading(titles: tuple[str, ...]) -> str:
+def _join_titles(titles: tuple[str, ...]) -> str:
     """Return one heading for the chapters of a chunk: `CHAPTER I – CHAPTER IV` for several."""
     named = [title for title in titles if title]
     if len(named) > 1:

@@ -1,4 +1,4 @@
-"""What the summary of a book would ask for, before anything is asked: the same way, to the call."""
+"""List the model calls that a book will take, without asking a model."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from raypipe.models.protocol import Answer, Question
+from raypipe.summarizers.llm.answer_checker import CheckedAnswer
 from raypipe.summarizers.llm.checks import CheckResult
-from raypipe.summarizers.llm.fields import Fields
+from raypipe.summarizers.llm.fields import BookFields
 from raypipe.summarizers.llm.hierarchy import Strategy, SummaryHierarchy
 from raypipe.summarizers.llm.questions import Level, QuestionWriter, Task
-from raypipe.summarizers.llm.task_runner import CheckedAnswer, TaskRunner
+from raypipe.summarizers.llm.task_runner import TaskRunner
 
 _FILLER = "words "  # as many bytes as an English word and its space
-_SHORTER = 0.8  # answers stay a fifth below "at most so many words"
+_LIKELY_SHARE = 0.8  # answers stay a fifth below "at most N words"
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """One call that a book will take, if no answer has to be asked for twice.
+    """A call that a book will take, if no answer needs a second attempt.
 
     Args:
         level: `chunk`, `merge`, `final` or `single`.
         input_tokens: Estimated tokens of the request.
-        max_tokens: Most tokens of the answer.
-        output_tokens: Tokens that the answer is likely to have.
+        max_tokens: Maximum tokens of the answer.
+        output_tokens: Likely tokens of the answer.
     """
 
     level: Level
@@ -35,8 +36,8 @@ class PlannedCall:
 
 
 @dataclass
-class _Recorder:
-    """Stands for the model: every answer is about as long as it was asked for."""
+class _RecordingModel:
+    """Answer every question with filler of about the requested length, and record the call."""
 
     questions: QuestionWriter
     calls: list[PlannedCall] = field(default_factory=list)
@@ -44,44 +45,49 @@ class _Recorder:
     def __call__(
         self, question: Question, task: Task, keep: Callable[[Answer], bool]
     ) -> Future[Answer]:
-        sizes = self.questions.sizes
-        sent = len(question.system.encode()) + len(question.prompt.encode())
-        likely = sizes.likely_tokens(task.words, structured=task.structured)
+        budget = self.questions.budget
+        prompt_bytes = len(question.system.encode()) + len(question.prompt.encode())
+        likely_tokens = budget.likely_answer_tokens(task.words, structured=task.is_structured)
         self.calls.append(
-            PlannedCall(task.level, sizes.cost_tokens(sent), question.max_tokens, likely)
+            PlannedCall(
+                task.level,
+                budget.estimate_tokens(prompt_bytes),
+                question.max_tokens,
+                likely_tokens,
+            )
         )
         future: Future[Answer] = Future()
-        future.set_result(Answer(filler(round(task.words * _SHORTER)), "end"))
+        future.set_result(Answer(_filler(round(task.words * _LIKELY_SHARE)), "end"))
         return future
 
 
 def plan_calls(questions: QuestionWriter, strategy: Strategy) -> list[PlannedCall]:
-    """Return the calls of a book in the order in which they would be made.
+    """Return the calls of a book in the order in which a run would make them.
 
-    It is the very climb of a real run, with answers of a likely length in place of the model's:
-    plan and run cannot differ but by what the model makes of it.
+    The same `SummaryHierarchy` runs as for a real summary, with answers of a likely length in
+    place of the model's. So plan and run differ only by the model's answers.
 
     Args:
-        questions: Of the book.
-        strategy: As the summarizer's.
+        questions: The questions of the book.
+        strategy: The summarizer's strategy.
 
     Raises:
         BookError: `too_large`, `too_long`: the book would fail.
     """
-    recorder = _Recorder(questions)
-    asking = TaskRunner(questions, recorder, _take, "plan")
-    SummaryHierarchy(questions, asking, strategy, quoted=_quoted).run()
-    return recorder.calls
+    model = _RecordingModel(questions)
+    runner = TaskRunner(questions, model, _accept, "plan")
+    SummaryHierarchy(questions, runner, strategy, quote=_quote).run()
+    return model.calls
 
 
-def filler(words: int) -> str:
-    """Return a text of so many words."""
+def _filler(words: int) -> str:
     return (_FILLER * words).strip()
 
 
-def _take(task: Task, answer: Answer) -> CheckedAnswer:
-    return CheckedAnswer(CheckResult(answer.text), Fields(answer.text) if task.structured else None)
+def _accept(task: Task, answer: Answer) -> CheckedAnswer:
+    fields = BookFields(answer.text) if task.is_structured else None
+    return CheckedAnswer(CheckResult(answer.text), fields)
 
 
-def _quoted(start: int, end: int, words: int) -> str:
-    return filler(min(words, (end - start) // len(_FILLER)))
+def _quote(start: int, end: int, max_words: int) -> str:
+    return _filler(min(max_words, (end - start) // len(_FILLER)))

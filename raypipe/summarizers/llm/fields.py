@@ -1,4 +1,4 @@
-"""What the model says of a book as a whole: the schema it is asked for, and lenient reading."""
+"""The structured answer about a book: its JSON schema, and a lenient reader."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ SCHEMA: Mapping[str, Any] = {
     "required": [*TEXTS, *LISTS, "summary"],
     "additionalProperties": False,
 }
-"""Without lengths and counts, which structured output does not know (Bedrock's and OpenAI's
-guides to it); the summary comes last, after the model has gone through the book once."""
+"""Schema of the answer about a book. It has no lengths and counts, which structured output does
+not support (Bedrock's and OpenAI's guides to it). The summary comes last, after the model has
+gone through the whole book."""
 
-_LONGEST = {"plot": 4_000}
-_LONGEST_TEXT = 200
-_MOST_ITEMS = 30
-_TRIES = 20
-_NOTHING = re.compile(
+_MAX_CHARS = {"plot": 4_000}
+_MAX_TEXT_CHARS = 200
+_MAX_ITEMS = 30
+_MAX_TRIES = 20
+_NO_VALUE = re.compile(
     r"(?:n/?a|none|null|unknown|unspecified|not (?:specified|stated|given|known|applicable)"
     r"|\"\"|-+)[.]?",
     re.I,
@@ -43,8 +44,8 @@ _DECODER = json.JSONDecoder(strict=False)  # models put real line breaks into st
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
-    """A model's answer about a book; empty where it said nothing."""
+class BookFields:
+    """A model's answer about a book; fields without a value are empty."""
 
     summary: str
     title: str = ""
@@ -58,83 +59,89 @@ class Fields:
     keywords: tuple[str, ...] = ()
 
 
-def parse(answer: str) -> Fields | None:
-    """Return the fields of an answer; None if no JSON object with a summary is in it.
+def parse_fields(answer: str) -> BookFields | None:
+    """Return the fields of an answer; None if it has no JSON object with a summary.
 
-    Code fences, words around the object, line breaks in strings, a comma too many, a string
-    where a list belongs and objects such as `{"name": ..., "role": ...}` are put up with.
+    These deviations are accepted: code fences, words around the object, line breaks in strings,
+    trailing commas, a string in place of a list, and objects such as `{"name": ..., "role":
+    ...}` in place of strings.
     """
-    for found in _objects(answer):
-        summary = found.get("summary")
-        if isinstance(summary, str) and clean(summary):
-            read: dict[str, Any] = {name: _short(found.get(name), name) for name in TEXTS}
-            read |= {name: _items(found.get(name)) for name in LISTS}
-            return Fields(summary=clean(summary), **read)
+    for values in _json_objects(answer):
+        summary = values.get("summary")
+        if isinstance(summary, str) and clean_answer(summary):
+            read: dict[str, Any] = {name: _read_text(values.get(name), name) for name in TEXTS}
+            read |= {name: _read_list(values.get(name)) for name in LISTS}
+            return BookFields(summary=clean_answer(summary), **read)
     return None
 
 
-def better_names(book: CleanText, fields: Fields) -> tuple[str, str]:
-    """Return the model's title and author where they are better; empty strings where not."""
+def improve_title_and_author(book: CleanText, fields: BookFields) -> tuple[str, str]:
+    """Return the model's title and author if they are better than the cleaner's, else ''.
+
+    The title counts only if the cleaner derived its title from a file name and the book has the
+    model's title literally. The author counts only if the cleaner found none.
+    """
     words = re.findall(r"[^\W_]+", book.title)
-    plain = [word for word in words if len(word) > 1 and word.isalpha()]
-    made_up = len(plain) < 2 and any(map(str.isdigit, book.title))
-    literal = fields.title and " ".join(fields.title.casefold().split()) in " ".join(
+    plain_words = [word for word in words if len(word) > 1 and word.isalpha()]
+    is_from_file_name = len(plain_words) < 2 and any(map(str.isdigit, book.title))
+    is_in_book = fields.title and " ".join(fields.title.casefold().split()) in " ".join(
         book.text.casefold().split()
     )
     return (
-        fields.title if made_up and literal else "",
+        fields.title if is_from_file_name and is_in_book else "",
         "" if book.author else fields.author,
     )
 
 
-def clean(text: str) -> str:
-    """Return a text that is valid UTF-8, without control characters, its spaces evened out."""
+def clean_answer(text: str) -> str:
+    """Return a text as valid UTF-8, without control characters and repeated spaces."""
     valid = text.encode("utf-8", "replace").decode()  # "\ud800" in JSON is half a character
     return re.sub(r"[ \t]+", " ", _CONTROLS.sub(" ", valid)).strip()
 
 
-def _objects(answer: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the JSON objects in an answer, from the outside in."""
+def _json_objects(answer: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the JSON objects in an answer, the outer before the inner ones."""
     for text in (answer, _TRAILING_COMMA.sub(r"\1", answer)):
-        at = text.find("{")
-        for _ in range(_TRIES):
-            if at < 0:
+        position = text.find("{")
+        for _ in range(_MAX_TRIES):
+            if position < 0:
                 break
             try:
-                found, _ = _DECODER.raw_decode(text, at)
+                value, _ = _DECODER.raw_decode(text, position)
             except (json.JSONDecodeError, RecursionError):
-                found = None
-            if isinstance(found, Mapping):
-                yield found
-            at = text.find("{", at + 1)
+                value = None
+            if isinstance(value, Mapping):
+                yield value
+            position = text.find("{", position + 1)
 
 
-def _short(value: Any, name: str = "") -> str:
-    """Return a value as one line; empty where it only says that there is nothing."""
+def _read_text(value: Any, name: str = "") -> str:
+    """Return a value as one line; empty if it only states that there is no value."""
     if isinstance(value, Mapping):
-        first, *rest = [text for text in map(_short, value.values()) if text] or [""]
-        said = f"{first}: {', '.join(rest)}" if rest else first
+        first, *rest = [text for text in map(_read_text, value.values()) if text] or [""]
+        text = f"{first}: {', '.join(rest)}" if rest else first
     elif isinstance(value, list):
-        said = ", ".join(filter(None, map(_short, value)))
+        text = ", ".join(filter(None, map(_read_text, value)))
     elif isinstance(value, str | int | float) and not isinstance(value, bool):
-        said = str(value)
+        text = str(value)
     else:
         return ""
-    line = " ".join(clean(said).split())
-    most = _LONGEST.get(name, _LONGEST_TEXT)
-    if len(line) > most:
-        line = line[:most].rpartition(" ")[0] or line[:most]
-    return "" if _NOTHING.fullmatch(line) else line
+    line = " ".join(clean_answer(text).split())
+    max_chars = _MAX_CHARS.get(name, _MAX_TEXT_CHARS)
+    if len(line) > max_chars:
+        line = line[:max_chars].rpartition(" ")[0] or line[:max_chars]
+    return "" if _NO_VALUE.fullmatch(line) else line
 
 
-def _items(value: Any) -> tuple[str, ...]:
+def _read_list(value: Any) -> tuple[str, ...]:
+    """Return a value as distinct lines, ignoring case."""
     if isinstance(value, str):
         value = re.split(r"[;,\n]", value)
     elif isinstance(value, Mapping):
         value = [{"name": name, "is": about} for name, about in value.items()]
     if not isinstance(value, list):
         return ()
-    known: dict[str, str] = {}
-    for item in filter(None, map(_short, value)):
-        known.setdefault(item.casefold(), item)
-    return tuple(known.values())[:_MOST_ITEMS]
+    distinct: dict[str, str] = {}
+    for item in filter(None, map(_read_text, value)):
+        distinct.setdefault(item.casefold(), item)
+    return tuple(distinct.values())[:_MAX_ITEMS]

@@ -1,236 +1,294 @@
-"""From a book's chunks up to one answer: each merge begins as soon as its own parts are there."""
+"""Summarize a book bottom-up: chunks -> merges -> final answer.
+
+Each merge starts as soon as the summaries of its own parts are there.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol
 
 from raypipe.core.errors import BookError
-from raypipe.summarizers.llm.chunks import LEAST_BYTES, Chunk, halves, split
-from raypipe.summarizers.llm.questions import Part, QuestionWriter, Task
-from raypipe.summarizers.llm.task_runner import TaskRunner, UsableAnswer
-from raypipe.summarizers.llm.tree import levels
+from raypipe.summarizers.llm.answer_checker import UsableAnswer
+from raypipe.summarizers.llm.chunks import (
+    MIN_CHUNK_BYTES,
+    Chunk,
+    label_chunks,
+    split_in_half,
+    split_into_chunks,
+)
+from raypipe.summarizers.llm.merge_levels import plan_merges
+from raypipe.summarizers.llm.questions import PartSummary, QuestionWriter, Task
+from raypipe.summarizers.llm.task_runner import TaskRunner
 
 Strategy = Literal["auto", "single", "hierarchical"]
-Up = Callable[[list[Part]], None]
+OnParts = Callable[[list[PartSummary]], None]
+"""Takes summaries of neighboring parts, in reading order."""
 
-_TO = " – "  # noqa: RUF001 - from one chapter to another
-
-
-class _Again(Protocol):
-    def __call__(self, parts: list[Part], *, quote: bool = True) -> None: ...
+_RANGE = " – "  # noqa: RUF001 - from one chapter to another
 
 
-class Stretch(Protocol):
-    """Gives sentences of a stretch of the book."""
+class SpanSentences(Protocol):
+    """Return sentences of a span of the book."""
 
-    def __call__(self, start: int, end: int, words: int) -> str:
-        """Return at most so many words of the text between two positions."""
+    def __call__(self, start: int, end: int, max_words: int) -> str:
+        """Return sentences with at most `max_words` words of the text from start to end."""
+
+
+class _SubmitParts(Protocol):
+    def __call__(self, parts: list[PartSummary], *, with_quotes: bool = True) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HierarchyResult:
+    """The result for one book.
+
+    Args:
+        answer: The answer about the book; None if it has to be replaced, see `degraded`.
+        sections: `heading: summary` of each chunk, in reading order; empty for a single call.
+        degraded: Why sentences of the book replace an answer; empty if they do not.
+    """
+
+    answer: UsableAnswer | None
+    sections: tuple[str, ...]
+    degraded: str
 
 
 @dataclass
 class SummaryHierarchy:
-    """The summary of one book, on its way.
+    """Summarize one book; used once.
 
     Args:
-        questions: Writes the questions.
-        asking: Asks them.
-        strategy: The whole book in one call where it fits (`single`), where it is no larger
-            than a chunk (`auto`), or never (`hierarchical`).
-        quoted: The sentences that merges and the final answer get beside the summaries.
-        stand_in: Sentences where a model has no usable answer; None = the book fails.
+        questions: Writes the tasks and questions.
+        runner: Runs the tasks.
+        strategy: One call for the whole book if it fits (`single`), if it is no larger than a
+            chunk (`auto`), or if it is a single chunk (`hierarchical`).
+        quote: Returns the sentences that merges and the final answer get beside the summaries.
+        fallback: Returns the sentences that replace an answer that cannot be used; None fails
+            the book.
     """
 
     questions: QuestionWriter
-    asking: TaskRunner
+    runner: TaskRunner
     strategy: Strategy
-    quoted: Stretch
-    stand_in: Stretch | None = None
-    said: UsableAnswer | None = None
-    degraded: str = ""
-    _sections: list[list[Part]] = field(default_factory=list)
+    quote: SpanSentences
+    fallback: SpanSentences | None = None
+    _answer: UsableAnswer | None = field(default=None, init=False)
+    _degraded: str = field(default="", init=False)
+    _sections: list[list[PartSummary]] = field(default_factory=list, init=False)
 
-    def run(self) -> UsableAnswer | None:
-        """Return the answer about the book; None = `stand_in` must do (`degraded` says why).
+    def run(self) -> HierarchyResult:
+        """Return the result for the book.
+
+        With a fallback, an exception that ends the tasks gives a result without an answer,
+        unless it is retryable: then a later run may get the model's answer.
 
         Raises:
             BookError, BookLeftError, SetupError: As `TaskRunner.run`; also `too_large`, `too_long`.
         """
-        if self._one_call():
-            self._single()
+        try:
+            self.start()
+            self.runner.run()
+        except BookError as error:
+            if self.fallback is None or error.retryable:
+                raise
+            self._answer, self._degraded = None, _describe(error)
+        parts = [part for parts in self._sections for part in parts]
+        sections = tuple(f"{part.heading}: {part.text}" for part in parts)
+        return HierarchyResult(self._answer, sections, self._degraded)
+
+    def start(self) -> None:
+        """Submit the first tasks: all chunks, or the whole book."""
+        if self._is_single_call():
+            self._submit_single()
         else:
-            self._grow(self._chunks())
-        self.asking.run()
-        return self.said
+            self._submit_chunks(self._split_book())
 
-    @property
-    def sections(self) -> tuple[str, ...]:
-        """`heading: summary` of each chunk, in reading order; none where one call did it all."""
-        parts = [part for place in self._sections for part in place]
-        return tuple(f"{part.heading}: {part.text}" for part in parts)
-
-    def _one_call(self) -> bool:
-        sizes = self.questions.sizes
+    def _is_single_call(self) -> bool:
         if self.strategy == "hierarchical":
-            return len(self._chunks()) == 1
-        small = len(self.questions.book.text.encode()) <= sizes.chunk_bytes
-        return (small or self.strategy == "single") and self.questions.fits(self.questions.single())
+            return len(self._split_book()) == 1
+        is_small = len(self.questions.book.text.encode()) <= self.questions.budget.chunk_bytes
+        may_be_single = is_small or self.strategy == "single"
+        return may_be_single and self.questions.fits(self.questions.single_task())
 
-    def _chunks(self) -> tuple[Chunk, ...]:
-        sizes, book = self.questions.sizes, self.questions.book
-        return split(book, sizes.chunk_bytes, sizes.most_chunk_bytes, sizes.max_chunks)
-
-    def _single(self) -> None:
-        self.asking.put(
-            self.questions.single(),
-            "the book",
-            done=self._done,
-            too_long=self._in_parts,
-            instead=self._give_up,
+    def _split_book(self) -> tuple[Chunk, ...]:
+        budget = self.questions.budget
+        return split_into_chunks(
+            self.questions.book, budget.chunk_bytes, budget.max_chunk_bytes, budget.max_chunks
         )
 
-    def _in_parts(self) -> None:
-        """Go on after the model found the whole book too long."""
-        chunks = self._chunks()
-        self._grow(chunks if len(chunks) > 1 else _halved(chunks[0]))
+    def _submit_single(self) -> None:
+        self.runner.submit(
+            self.questions.single_task(),
+            "the book",
+            on_done=self._set_answer,
+            on_too_long=self._continue_with_chunks,
+            on_give_up=self._give_up,
+        )
 
-    def _grow(self, chunks: Sequence[Chunk]) -> None:
-        """Ask for all chunks at once, each of them wired to its merge."""
-        shape = levels(len(chunks), self.questions.sizes.most_parts)
-        ups = joined(len(shape[-1]) if shape else len(chunks), self._final)
-        for level in reversed(shape):
-            pairs = zip(level, ups, strict=True)
-            ups = [one for size, up in pairs for one in joined(size, partial(self._merge, up=up))]
+    def _continue_with_chunks(self) -> None:
+        """Submit chunks after the model found the whole book too long."""
+        chunks = self._split_book()
+        self._submit_chunks(chunks if len(chunks) > 1 else _halve(chunks[0]))
+
+    def _submit_chunks(self, chunks: Sequence[Chunk]) -> None:
+        """Submit all chunks at once, each of them connected to its merge."""
+        levels = plan_merges(len(chunks), self.questions.budget.max_merge_parts)
+        top_size = len(levels[-1]) if levels else len(chunks)
+        slots = collect_parts(top_size, self._submit_final)
+        for level in reversed(levels):
+            slots = [
+                slot
+                for size, on_parts in zip(level, slots, strict=True)
+                for slot in collect_parts(size, partial(self._submit_merge, on_parts=on_parts))
+            ]
         self._sections = [[] for _ in chunks]
-        for place, (chunk, up) in enumerate(zip(_labeled(chunks), ups, strict=True)):
-            self._chunk(chunk, partial(self._section, place, up))
+        for index, (chunk, slot) in enumerate(zip(label_chunks(chunks), slots, strict=True)):
+            self._submit_chunk(chunk, partial(self._add_section, index, slot))
 
-    def _section(self, place: int, up: Up, parts: list[Part]) -> None:
-        self._sections[place] = parts
-        up(parts)
+    def _add_section(self, index: int, on_parts: OnParts, parts: list[PartSummary]) -> None:
+        self._sections[index] = parts
+        on_parts(parts)
 
-    def _chunk(self, chunk: Chunk, up: Up) -> None:
-        task = self.questions.chunk(chunk.text)
+    def _submit_chunk(self, chunk: Chunk, on_parts: OnParts) -> None:
+        task = self.questions.chunk_task(chunk.text)
 
-        def done(said: UsableAnswer) -> None:
-            up([Part(chunk.heading, said.text, chunk.start, chunk.end)])
+        def on_done(answer: UsableAnswer) -> None:
+            on_parts([PartSummary(chunk.heading, answer.text, chunk.start, chunk.end)])
 
-        self.asking.put(
+        self.runner.submit(
             task,
             f"the {len(chunk.text):,} characters from {chunk.start:,} on",
-            done=done,
-            too_long=lambda: self._halve(chunk, up),
-            instead=lambda why: done(self._instead(why, task, chunk.start, chunk.end)),
+            on_done=on_done,
+            on_too_long=lambda: self._submit_halves(chunk, on_parts),
+            on_give_up=lambda error: on_done(
+                self._replace_answer(error, task, chunk.start, chunk.end)
+            ),
         )
 
-    def _halve(self, chunk: Chunk, up: Up) -> None:
-        for half, place in zip(_halved(chunk), joined(2, up), strict=True):
-            self._chunk(half, place)
+    def _submit_halves(self, chunk: Chunk, on_parts: OnParts) -> None:
+        for half, slot in zip(_halve(chunk), collect_parts(2, on_parts), strict=True):
+            self._submit_chunk(half, slot)
 
-    def _merge(self, parts: list[Part], up: Up, *, quote: bool = True) -> None:
+    def _submit_merge(
+        self, parts: list[PartSummary], on_parts: OnParts, *, with_quotes: bool = True
+    ) -> None:
         if len(parts) == 1:
-            up(parts)
+            on_parts(parts)
             return
         start, end = parts[0].start, parts[-1].end
-        task = self.questions.merge(parts, self._quoted(start, end) if quote else "")
+        task = self.questions.merge_task(parts, self._quote(start, end) if with_quotes else "")
 
-        def done(said: UsableAnswer) -> None:
-            up([Part(_heading(parts), said.text, start, end)])
+        def on_done(answer: UsableAnswer) -> None:
+            on_parts([PartSummary(_join_headings(parts), answer.text, start, end)])
 
-        self.asking.put(
+        submit_again = partial(self._submit_merge, on_parts=on_parts)
+        self.runner.submit(
             task,
             f"a merge of {len(parts)} summaries",
-            done=done,
-            too_long=lambda: self._fewer(parts, partial(self._merge, up=up), up, quote=quote),
-            instead=lambda why: done(self._instead(why, task, start, end)),
+            on_done=on_done,
+            on_too_long=lambda: self._shorten(
+                parts, submit_again, on_parts, with_quotes=with_quotes
+            ),
+            on_give_up=lambda error: on_done(self._replace_answer(error, task, start, end)),
         )
 
-    def _final(self, parts: list[Part], *, quote: bool = True) -> None:
-        quoted = self._quoted(parts[0].start, parts[-1].end) if quote else ""
-        self.asking.put(
-            self.questions.final(parts, quoted),
+    def _submit_final(self, parts: list[PartSummary], *, with_quotes: bool = True) -> None:
+        quotes = self._quote(parts[0].start, parts[-1].end) if with_quotes else ""
+        self.runner.submit(
+            self.questions.final_task(parts, quotes),
             "the book",
-            done=self._done,
-            too_long=lambda: self._fewer(parts, self._final, self._final, quote=quote),
-            instead=self._give_up,
+            on_done=self._set_answer,
+            on_too_long=lambda: self._shorten(
+                parts, self._submit_final, self._submit_final, with_quotes=with_quotes
+            ),
+            on_give_up=self._give_up,
         )
 
-    def _fewer(self, parts: list[Part], again: _Again, up: Up, *, quote: bool) -> None:
-        """Go on where so many summaries are too much at once: two merges, or no quotes."""
+    def _shorten(
+        self,
+        parts: list[PartSummary],
+        submit_again: _SubmitParts,
+        on_parts: OnParts,
+        *,
+        with_quotes: bool,
+    ) -> None:
+        """Continue after a merge was too long: with two merges, or without quotes.
+
+        Args:
+            parts: The summaries of the merge.
+            submit_again: Submits the same merge.
+            on_parts: Takes the results of two merges.
+            with_quotes: Whether the merge had quotes.
+        """
         if len(parts) > 2:
-            half = len(parts) // 2
-            for some, place in zip((parts[:half], parts[half:]), joined(2, up), strict=True):
-                self._merge(some, place)
-        elif quote:
-            again(parts, quote=False)
+            middle = len(parts) // 2
+            halves = (parts[:middle], parts[middle:])
+            for half, slot in zip(halves, collect_parts(2, on_parts), strict=True):
+                self._submit_merge(half, slot)
+        elif with_quotes:
+            submit_again(parts, with_quotes=False)
         else:
-            raise _too_long("two summaries")
+            raise _too_long_error("two summaries")
 
-    def _quoted(self, start: int, end: int) -> str:
-        return self.quoted(start, end, self.questions.sizes.extract_words)
+    def _quote(self, start: int, end: int) -> str:
+        return self.quote(start, end, self.questions.budget.extract_words)
 
-    def _done(self, said: UsableAnswer) -> None:
-        self.said = said
+    def _set_answer(self, answer: UsableAnswer) -> None:
+        self._answer = answer
 
-    def _instead(self, why: BookError, task: Task, start: int, end: int) -> UsableAnswer:
-        """Return sentences of the book for one of its parts."""
-        if self.stand_in is None:
-            raise why
-        text = self.stand_in(start, end, task.words)
-        self.degraded = self.degraded or f"{why.kind}: {why.message}"
+    def _replace_answer(self, error: BookError, task: Task, start: int, end: int) -> UsableAnswer:
+        """Return sentences of the book in place of an answer about a part."""
+        if self.fallback is None:
+            raise error
+        text = self.fallback(start, end, task.words)
+        self._degraded = self._degraded or _describe(error)
         return UsableAnswer(text)
 
-    def _give_up(self, why: BookError) -> None:
-        if self.stand_in is None:
-            raise why
-        self.degraded = f"{why.kind}: {why.message}"
+    def _give_up(self, error: BookError) -> None:
+        """Leave the book without an answer."""
+        if self.fallback is None:
+            raise error
+        self._degraded = _describe(error)
 
 
-def joined(places: int, then: Up) -> list[Up]:
-    """Return a function for each place; with the last one called, all parts go on together.
+def collect_parts(count: int, on_parts: OnParts) -> list[OnParts]:
+    """Return a callback for each of `count` slots; the last one called passes on all parts.
 
     Args:
-        places: From how many places parts come, 1 or more.
-        then: Takes all parts, in the order of the places.
+        count: Number of slots, 1 or more.
+        on_parts: Takes the parts of all slots, in the order of the slots.
     """
-    there: dict[int, list[Part]] = {}
+    filled: dict[int, list[PartSummary]] = {}
 
-    def fill(place: int, parts: list[Part]) -> None:
-        there[place] = parts
-        if len(there) == places:
-            then([part for one in sorted(there) for part in there[one]])
+    def fill(slot: int, parts: list[PartSummary]) -> None:
+        filled[slot] = parts
+        if len(filled) == count:
+            on_parts([part for slot in sorted(filled) for part in filled[slot]])
 
-    return [partial(fill, place) for place in range(places)]
-
-
-def _halved(chunk: Chunk) -> tuple[Chunk, Chunk]:
-    found = halves(chunk) if len(chunk.text.encode()) > LEAST_BYTES else None
-    if found is None:
-        raise _too_long(f"a piece of {len(chunk.text.encode()):,} bytes")
-    return found
+    return [partial(fill, slot) for slot in range(count)]
 
 
-def _too_long(what: str) -> BookError:
+def _halve(chunk: Chunk) -> tuple[Chunk, Chunk]:
+    halves = split_in_half(chunk) if len(chunk.text.encode()) > MIN_CHUNK_BYTES else None
+    if halves is None:
+        raise _too_long_error(f"a piece of {len(chunk.text.encode()):,} bytes")
+    return halves
+
+
+def _too_long_error(text_name: str) -> BookError:
     return BookError(
-        "too_long", f"the model finds {what} too long; look at summarizer.context_tokens"
+        "too_long",
+        f"{text_name} exceeds the model's context window; check summarizer.context_tokens",
     )
 
 
-def _labeled(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """Give each chunk a heading of its own: `Part 3` without one, `CHAPTER I (2)` in pieces."""
-    seen: Counter[str] = Counter()
-    labeled = []
-    for number, chunk in enumerate(chunks, start=1):
-        heading = " ".join(chunk.heading.split()) or f"Part {number}"
-        seen[heading] += 1
-        count = seen[heading]
-        labeled.append(replace(chunk, heading=f"{heading} ({count})" if count > 1 else heading))
-    return labeled
+def _describe(error: BookError) -> str:
+    return f"{error.kind}: {error.message}"
 
 
-def _heading(parts: Sequence[Part]) -> str:
-    first, last = parts[0].heading.split(_TO)[0], parts[-1].heading.split(_TO)[-1]
-    return first if first == last else f"{first}{_TO}{last}"
+def _join_headings(parts: Sequence[PartSummary]) -> str:
+    first, last = parts[0].heading.split(_RANGE)[0], parts[-1].heading.split(_RANGE)[-1]
+    return first if first == last else f"{first}{_RANGE}{last}"

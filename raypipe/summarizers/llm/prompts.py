@@ -1,4 +1,4 @@
-"""What a model is told, from conf/prompts/: checked when it is read, filled in one pass."""
+"""The prompts of conf/prompts/: checked when created, filled in one pass."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 TEXT_TAG, CATALOG_TAG = "book_text", "catalog_entry"
-_OUR_TAG = re.compile(rf"<(?=\W{{0,16}}(?:{TEXT_TAG}|{CATALOG_TAG})\b)", re.I)
-_PLACE = re.compile(r"\{(\w+)\}")
-_PLACES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+_OWN_TAG = re.compile(rf"<(?=\W{{0,16}}(?:{TEXT_TAG}|{CATALOG_TAG})\b)", re.I)
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_PLACEHOLDERS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "system": (frozenset(), frozenset()),
     "fields": (frozenset(), frozenset({"words", "plot_words"})),
     "chunk": (frozenset({"text", "words"}), frozenset()),
@@ -20,23 +20,26 @@ _PLACES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "tighter": (frozenset(), frozenset({"words", "problem"})),
     "repair": (frozenset({"text", "fields"}), frozenset({"words"})),
 }
-"""What must stand in each text, and what may."""
+"""Required and optional placeholders of each prompt."""
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """The texts that a model is sent; `{text}` and other places are filled in.
+    """The texts sent to a model; `{text}` and other placeholders are filled in.
 
     Args:
-        version: For people; the texts themselves tell old summaries from new ones.
-        system: Standing orders of every call.
+        version: Version of the texts; part of the identity, like the texts themselves.
+        system: System prompt of every call.
         chunk: Asks for the summary of a part of a book.
         merge: Asks for one summary of several.
         final: Asks for the answer about the book, from summaries of its parts.
-        single: The same, from the book itself.
-        fields: How that answer is laid out; it stands where the others have `{fields}`.
+        single: Asks for the answer about the book, from the book itself.
+        fields: Describes the form of that answer; replaces `{fields}` in the other prompts.
         tighter: Added when an answer could not be used.
         repair: Asks for the same answer as JSON.
+
+    Raises:
+        ValueError: A prompt lacks a required placeholder or has an unknown one.
     """
 
     version: int
@@ -50,40 +53,49 @@ class Prompts:
     repair: str
 
     def __post_init__(self) -> None:
-        """Refuse a text that lacks what is to be filled in, or has what nothing fills."""
-        for name, (needed, allowed) in _PLACES.items():
-            there = set(_PLACE.findall(getattr(self, name)))
-            for place in sorted(needed - there):
-                raise ValueError(f"prompts.{name} must have {{{place}}} in it")
-            for place in sorted(there - needed - allowed):
-                known = ", ".join(f"{{{one}}}" for one in sorted(needed | allowed)) or "nothing"
+        """Check the placeholders of each prompt."""
+        for name, (required, optional) in _PLACEHOLDERS.items():
+            used = set(_PLACEHOLDER.findall(getattr(self, name)))
+            for placeholder in sorted(required - used):
+                raise ValueError(f"prompts.{name} must have {{{placeholder}}} in it")
+            for placeholder in sorted(used - required - optional):
+                known = ", ".join(f"{{{name}}}" for name in sorted(required | optional))
                 raise ValueError(
-                    f"prompts.{name} has {{{place}}}, which nothing fills; it can have {known}"
+                    f"prompts.{name} has {{{placeholder}}}, which nothing fills; it can have"
+                    f" {known or 'no placeholders'}"
                 )
 
     def identity(self) -> Mapping[str, Any]:
-        """Return what changes the answers: every text."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        """Return everything that changes answers: every text."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def written(self, name: str, **values: str) -> str:
-        """Return a text with its places filled; what is filled in is not looked at again."""
-        texts = {"fields": filled(self.fields, values), **values}
-        return filled(getattr(self, name), texts).strip()
+    def render(self, name: str, **values: str) -> str:
+        """Return a prompt with its placeholders filled; values are not searched for placeholders.
+
+        Args:
+            name: The prompt, e.g. `chunk`.
+            values: Values by placeholder; a placeholder without a value stays.
+        """
+        values = {"fields": fill_placeholders(self.fields, values), **values}
+        return fill_placeholders(getattr(self, name), values).strip()
 
     def instructions(self) -> str:
-        """Return all that is said but the books, to find it again in an answer."""
+        """Return the texts of all prompts without the books, to recognize them in an answer."""
         texts = (self.system, self.chunk, self.merge, self.final, self.fields)
-        return "\n".join(_PLACE.sub("\n", text) for text in (*texts, self.single, self.repair))
+        return "\n".join(
+            _PLACEHOLDER.sub("\n", text) for text in (*texts, self.single, self.repair)
+        )
 
 
-def filled(text: str, values: Mapping[str, str]) -> str:
+def fill_placeholders(text: str, values: Mapping[str, str]) -> str:
     """Return a text with each `{name}` replaced, in one pass."""
-    return _PLACE.sub(lambda place: values.get(place[1], place[0]), text)
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
 
 
-def as_data(text: str, tag: str = TEXT_TAG) -> str:
-    """Return a text between tags that it cannot close itself.
+def wrap_as_data(text: str, tag: str = TEXT_TAG) -> str:
+    """Return a text between tags that the text itself cannot close.
 
-    A `<` before one of our tags becomes `[`: as many bytes, so that a book cannot grow by it.
+    A `<` before one of our tags becomes `[`: the same number of bytes, so that the text cannot
+    grow.
     """
-    return f"<{tag}>\n{_OUR_TAG.sub('[', text.strip())}\n</{tag}>"
+    return f"<{tag}>\n{_OWN_TAG.sub('[', text.strip())}\n</{tag}>"

@@ -1,4 +1,4 @@
-"""Sentences of the book itself for the prompts that only see summaries.
+"""Quote typical sentences of the book in the prompts that otherwise only have summaries.
 
 Merging compounds invention; source sentences at merge time helped most against it (CAHM, ACL
 Findings 2025, arXiv 2502.00977).
@@ -17,100 +17,114 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raypipe.embedders.protocol import Embedder
-from raypipe.summarizers.extractive import greedy, is_prose
-from raypipe.text import CleanText, count_words, sentences
+from raypipe.summarizers.sentence_selection import is_prose, select_sentences
+from raypipe.text import CleanText, count_words, split_sentences
 
-COMPUTING = threading.Lock()
-"""One book at a time, of the many that a worker waits for: the sentence splitter keeps memos for
-all threads, and all of them together have one core."""
+SENTENCE_LOCK = threading.Lock()
+"""Held while a worker splits and embeds sentences, so that it does so for one book at a time. The
+sentence splitter has caches that all threads share, and all threads together have one core."""
 
 _SAMPLE_CHARS = 250_000
-"""Looked at of a book, in even places: 0.2 s, whatever its length."""
+"""Sampled characters of a book, at even distances: 0.2 s, whatever the length of the book."""
 _PIECE_CHARS = 2_000
-_FEWEST_WORDS, _MOST_WORDS = 8, 60
-_SLICES = 5
+_MIN_WORDS, _MAX_WORDS = 8, 60
+_MAX_SLICES = 5
 
 
 @dataclass(frozen=True)
 class _Candidates:
+    """The sentences of the sample that may be quoted.
+
+    Attributes:
+        texts: The sentences.
+        starts: Their approximate positions in the book, ascending.
+        word_counts: Their words, shape (sentences,).
+        vectors: Their unit vectors, shape (sentences, dimension).
+    """
+
     texts: list[str]
-    starts: list[int]  # position in the book, about; ascending
-    counts: NDArray[np.int64]  # words
-    vectors: NDArray[np.float32]  # shape (sentences, dimension)
+    starts: list[int]
+    word_counts: NDArray[np.int64]
+    vectors: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Quotes:
-    """The typical sentences of any span of a book; found on first use, once a book.
+    """Select typical sentences of spans of a book; embeds the book's sentences on first use.
 
     Args:
         book: The book.
-        embedder: Gives the sentences' vectors.
+        embedder: Embeds the sentences.
     """
 
     book: CleanText
     embedder: Embedder
 
-    def of(self, start: int, end: int, words: int) -> str:
-        """Return sentences of a span of the book, one a line, in reading order.
+    def select(self, start: int, end: int, max_words: int) -> str:
+        """Return sentences of a span of the book, one per line, in reading order.
 
         Args:
             start: Position of the span's first character.
-            end: Position behind its last.
-            words: Most words of all sentences together.
+            end: Position after its last character.
+            max_words: Maximum words of all sentences together.
         """
-        if words < 1:
+        if max_words < 1:
             return ""
-        every = self._candidates
-        low, high = bisect_left(every.starts, start), bisect_left(every.starts, end)
+        candidates = self._candidates
+        low, high = bisect_left(candidates.starts, start), bisect_left(candidates.starts, end)
         if low >= high:
             return ""
-        slices = min(_SLICES, high - low)
-        picked = greedy(every.vectors[low:high], every.counts[low:high], words, slices)
-        return "\n".join(every.texts[low + at] for at in sorted(picked))
+        slices = min(_MAX_SLICES, high - low)
+        selected = select_sentences(
+            candidates.vectors[low:high], candidates.word_counts[low:high], max_words, slices
+        )
+        return "\n".join(candidates.texts[low + position] for position in sorted(selected))
 
     @cached_property
     def _candidates(self) -> _Candidates:
-        with COMPUTING:
-            return self._found()
+        with SENTENCE_LOCK:
+            return self._find_candidates()
 
-    def _found(self) -> _Candidates:
-        found: dict[str, int] = {}
-        for text, start in _located(self.book):
-            found.setdefault(text, start)
-        counts = np.array([count_words(text) for text in found], dtype=np.int64)
+    def _find_candidates(self) -> _Candidates:
+        start_of: dict[str, int] = {}
+        for text, start in _locate_sentences(self.book):
+            start_of.setdefault(text, start)
+        word_counts = np.array([count_words(text) for text in start_of], dtype=np.int64)
         good = [
-            at
-            for at, text in enumerate(found)
-            if _FEWEST_WORDS <= counts[at] <= _MOST_WORDS and is_prose(text)
+            position
+            for position, text in enumerate(start_of)
+            if _MIN_WORDS <= word_counts[position] <= _MAX_WORDS and is_prose(text)
         ]
-        texts, starts = list(found), list(found.values())
-        chosen = [texts[at] for at in good]
+        texts, starts = list(start_of), list(start_of.values())
+        chosen = [texts[position] for position in good]
         vectors = self.embedder.embed(chosen) if chosen else np.zeros((0, 1), dtype=np.float32)
-        return _Candidates(chosen, [starts[at] for at in good], counts[good], vectors)
+        return _Candidates(
+            chosen, [starts[position] for position in good], word_counts[good], vectors
+        )
 
 
-def _located(book: CleanText) -> Iterator[tuple[str, int]]:
-    """Yield sentences of the sample with their positions in the book, which ascend."""
+def _locate_sentences(book: CleanText) -> Iterator[tuple[str, int]]:
+    """Yield the sentences of the sample with their positions in the book, which ascend."""
     pieces = list(_sample(book.text))
     joined = "\n\n".join(text for text, _ in pieces)
-    begins = [0, *accumulate(len(text) + 2 for text, _ in pieces)]
+    piece_starts = [0, *accumulate(len(text) + 2 for text, _ in pieces)]
     cursor = 0
-    for sentence in sentences(joined, book.language):
-        found = joined.find(sentence, cursor)
-        cursor = found if found >= 0 else cursor
-        piece = min(bisect_left(begins, cursor + 1) - 1, len(pieces) - 1)
-        yield sentence, pieces[piece][1] + cursor - begins[piece]
-        cursor += len(sentence) if found >= 0 else 0
+    for sentence in split_sentences(joined, book.language):
+        found_at = joined.find(sentence, cursor)
+        cursor = found_at if found_at >= 0 else cursor
+        piece = min(bisect_left(piece_starts, cursor + 1) - 1, len(pieces) - 1)
+        yield sentence, pieces[piece][1] + cursor - piece_starts[piece]
+        cursor += len(sentence) if found_at >= 0 else 0
 
 
 def _sample(text: str) -> Iterator[tuple[str, int]]:
-    """Yield every n-th paragraph, and its position; endless ones in pieces."""
+    """Yield every n-th paragraph and its position; very long paragraphs in pieces."""
     step = max(1, -(-len(text) // _SAMPLE_CHARS))
-    number = at = 0
+    number = block_start = 0
     for block in text.split("\n\n"):
         for start in range(0, len(block), _PIECE_CHARS):
             if number % step == 0:
-                yield block[start : start + _PIECE_CHARS].replace("\n", " "), at + start
+                piece = block[start : start + _PIECE_CHARS]
+                yield piece.replace("\n", " "), block_start + start
             number += 1
-        at += len(block) + 2
+        block_start += len(block) + 2

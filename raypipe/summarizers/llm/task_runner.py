@@ -1,4 +1,4 @@
-"""One task from question to usable text: asked, checked, asked once more, flagged or given up."""
+"""Run the tasks of one book: ask, check, ask again, then use the answer or give up."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from typing import Protocol
 from raypipe.core.errors import BookError, BookLeftError
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.models.protocol import Answer, Question, TooLongError
-from raypipe.summarizers.llm.checks import PROBLEMS, AnswerChecks, CheckResult
-from raypipe.summarizers.llm.fields import Fields, clean, parse
+from raypipe.summarizers.llm.answer_checker import AnswerChecker, CheckedAnswer, UsableAnswer
+from raypipe.summarizers.llm.checks import PROBLEMS
 from raypipe.summarizers.llm.questions import QuestionWriter, Task
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 15.0
-"""A run that is stopped ends within 30 s, sink and ledger included."""
-_LOOK_S = 1.0
+STOP_GRACE_S = 15.0
+"""Seconds that a stopped book waits for its calls. A stopped run must end within 30 s, sink and
+ledger included."""
+_STOP_CHECK_INTERVAL_S = 1.0
 
 _FLAGS = {
     "cut": "trimmed",
@@ -32,231 +33,203 @@ _FLAGS = {
     "language": "other_language",
     "form": "unstructured",
 }
-"""What a document is flagged with where an answer was used despite a problem."""
-_KINDS = {"refused": "refused", "cut": "cut"}
+"""Flags of a document whose answer was used despite a problem, by problem."""
+FAILURE_KINDS = {"refused": "refused", "cut": "cut"}
+"""Failure kinds by problem; all other problems fail as `bad_answer`."""
 
 
 class AskModel(Protocol):
-    """Gets an answer, from the cache or for money."""
+    """Get an answer from the cache or from the model."""
 
     def __call__(
         self, question: Question, task: Task, keep: Callable[[Answer], bool]
     ) -> Future[Answer]:
-        """Return a future of the answer, or of what the caller of models raises."""
+        """Return a future of the answer, or of an exception of `Caller.submit`.
 
-
-@dataclass(frozen=True, slots=True)
-class UsableAnswer:
-    """A usable answer.
-
-    Args:
-        text: The summary.
-        fields: What else an answer about the whole book says.
-    """
-
-    text: str
-    fields: Fields | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedAnswer:
-    """An answer and what the checks say of it."""
-
-    verdict: CheckResult
-    fields: Fields | None = None
-
-    @property
-    def said(self) -> UsableAnswer:
-        """The usable answer."""
-        return UsableAnswer(self.verdict.text, self.fields)
-
-
-class AnswerChecker(Protocol):
-    """Says whether an answer to a task can be used."""
-
-    def __call__(self, task: Task, answer: Answer) -> CheckedAnswer:
-        """Judge an answer; the same one always alike."""
-
-
-@dataclass(frozen=True)
-class StrictChecker:
-    """The judge of real answers.
-
-    Args:
-        checks: The checks of this book.
-    """
-
-    checks: AnswerChecks
-
-    def __call__(self, task: Task, answer: Answer) -> CheckedAnswer:
-        """Judge an answer; of one that should be JSON, its summary."""
-        if not task.structured:
-            return CheckedAnswer(self._verdict(clean(answer.text), answer, task.words))
-        fields = parse(answer.text)
-        if fields is not None:
-            verdict = self._verdict(fields.summary, answer, task.words)
-            return CheckedAnswer(verdict, fields)
-        verdict = self._verdict(clean(answer.text), answer, task.words)
-        if "{" in answer.text[:80]:  # a piece of an object is no prose to fall back on
-            problem = "cut" if answer.stop_reason == "max_tokens" else "form"
-            return CheckedAnswer(CheckResult("", problem, usable=False))
-        # Plain words can stand for the summary if the model does not come to JSON.
-        bad = not verdict.usable or verdict.problem == "cut"
-        return CheckedAnswer(verdict if bad else CheckResult(verdict.text, "form"))
-
-    def _verdict(self, text: str, answer: Answer, words: int) -> CheckResult:
-        return self.checks.verdict(text, answer.stop_reason, words)
+        Args:
+            question: The question.
+            task: The task that it was written for.
+            keep: Whether the cache may keep an answer.
+        """
 
 
 @dataclass
-class _Open:
-    """A task that waits for its answer."""
+class _PendingTask:
+    """A task that waits for its answer.
+
+    Attributes:
+        task: The task; replaced when it is asked again.
+        location: The part of the book, for messages.
+        on_done: Called with a usable answer.
+        on_too_long: Called if the task is too long for one call.
+        on_give_up: Called with the reason if no answer can be used.
+        first: The checked first answer, if the task is asked again.
+        last_checked: The last answer that was checked, and its result: checks take time.
+    """
 
     task: Task
-    where: str
-    done: Callable[[UsableAnswer], None]
-    too_long: Callable[[], None]
-    instead: Callable[[BookError], None]
-    first: CheckedAnswer | None = None  # the answer before, if it is asked again
-    known: tuple[Answer, CheckedAnswer] | None = (
-        None  # what was judged last: checks take their time
-    )
+    location: str
+    on_done: Callable[[UsableAnswer], None]
+    on_too_long: Callable[[], None]
+    on_give_up: Callable[[BookError], None]
+    first: CheckedAnswer | None = None
+    last_checked: tuple[Answer, CheckedAnswer] | None = None
 
 
 @dataclass
 class TaskRunner:
-    """Asks the tasks of one book, many at a time; what follows is done in the book's own thread.
+    """Run the tasks of one book, many at a time; all callbacks run in the book's own thread.
 
     Args:
         questions: Writes the questions.
         ask: Gets the answers.
-        judge: Checks them.
-        model: The model's name, for messages.
-        stop_check: Returns the stop reason; a reason ends the book.
-        patience_s: Seconds that a stopped book waits for calls under way: they are paid for, but
-            one may hang.
+        checker: Checks the answers.
+        model_name: The model's name, for messages.
+        stop_check: Returns the stop reason, or '' to continue.
+        stop_grace_s: Seconds that a stopped book waits for calls in flight: they are paid for,
+            but a call may hang.
+
+    Attributes:
+        flags: Flags of answers that were used despite a problem, in the order of their use.
     """
 
     questions: QuestionWriter
     ask: AskModel
-    judge: AnswerChecker
-    model: str
+    checker: AnswerChecker
+    model_name: str
     stop_check: StopCheck = never_stopped
-    patience_s: float = PATIENCE_S
-    flags: dict[str, None] = field(default_factory=dict)
-    _landed: SimpleQueue[tuple[Future[Answer], _Open]] = field(default_factory=SimpleQueue)
-    _waiting: dict[Future[Answer], None] = field(default_factory=dict)
+    stop_grace_s: float = STOP_GRACE_S
+    flags: dict[str, None] = field(default_factory=dict, init=False)
+    _finished: SimpleQueue[tuple[Future[Answer], _PendingTask]] = field(
+        default_factory=SimpleQueue, init=False
+    )
+    _waiting: dict[Future[Answer], None] = field(default_factory=dict, init=False)
 
-    def put(
+    def submit(
         self,
         task: Task,
-        where: str,
+        location: str,
         *,
-        done: Callable[[UsableAnswer], None],
-        too_long: Callable[[], None],
-        instead: Callable[[BookError], None],
+        on_done: Callable[[UsableAnswer], None],
+        on_too_long: Callable[[], None],
+        on_give_up: Callable[[BookError], None],
     ) -> None:
-        """Ask a task; one of the three is called later, or now.
+        """Ask a task; call one of the three callbacks later, or `on_too_long` immediately.
 
         Args:
-            task: What.
-            where: Which part of the book, for messages.
-            done: Takes a usable answer.
-            too_long: Is called where the task is too much for one call.
-            instead: Is called where no answer can be used, with the reason.
+            task: The task.
+            location: The part of the book, for messages.
+            on_done: Called with a usable answer.
+            on_too_long: Called if the task is too long for one call.
+            on_give_up: Called with the reason if no answer can be used.
         """
-        one = _Open(task, where, done, too_long, instead)
         if self.questions.fits(task):
-            self._send(one)
+            self._ask(_PendingTask(task, location, on_done, on_too_long, on_give_up))
         else:
-            too_long()
+            on_too_long()
 
     def run(self) -> None:
-        """Work until nothing is open.
+        """Process answers and run callbacks until no task is pending.
 
         Raises:
-            BookError, BookLeftError, SetupError: As the first call that raised it; calls that wait
-                are canceled, those under way are paid for and kept.
+            BookError, BookLeftError, SetupError: The first exception of a call or callback. Calls
+                that are not sent yet are canceled; answers of calls in flight are paid for and
+                kept in the cache.
         """
         try:
             while self._waiting:
-                future, one = self._next()
+                future, pending = self._next_finished()
                 del self._waiting[future]
-                self._answered(one, future)
+                self._process(pending, future)
         finally:
             for future in self._waiting:
                 future.cancel()
 
-    def _next(self) -> tuple[Future[Answer], _Open]:
-        """Return the next call that landed; a stop does not wait for one that hangs."""
-        since = math.inf
+    def _next_finished(self) -> tuple[Future[Answer], _PendingTask]:
+        """Return the next finished call; after a stop, wait at most `stop_grace_s`."""
+        stopped_at = math.inf
         while True:
             try:
-                return self._landed.get(timeout=_LOOK_S)
+                return self._finished.get(timeout=_STOP_CHECK_INTERVAL_S)
             except Empty:
-                if why := self.stop_check():
-                    since = min(since, time.monotonic())
-                    if time.monotonic() - since > self.patience_s:
-                        raise BookLeftError(why) from None
+                if reason := self.stop_check():
+                    stopped_at = min(stopped_at, time.monotonic())
+                    if time.monotonic() - stopped_at > self.stop_grace_s:
+                        raise BookLeftError(reason) from None
 
-    def _send(self, one: _Open) -> None:
-        task = one.task
+    def _ask(self, pending: _PendingTask) -> None:
+        task = pending.task
 
         def keep(answer: Answer) -> bool:
-            # One that is only too long, say, is kept: found again, it is asked for once more as
-            # tightly as before, and that answer is found, too. Nothing is paid for twice.
-            one.known = (answer, self.judge(task, answer))
-            return answer.stop_reason == "end" and one.known[1].verdict.usable
+            # An answer that is only too long, for example, is kept too. When it is found again,
+            # the same retry follows, and the cache has that answer as well: nothing is paid twice.
+            checked = self.checker(task, answer)
+            pending.last_checked = (answer, checked)
+            return answer.stop_reason == "end" and checked.result.is_usable
 
-        future = self.ask(self.questions.question(task), task, keep)
+        future = self.ask(self.questions.write(task), task, keep)
         self._waiting[future] = None
-        future.add_done_callback(lambda landed: self._landed.put((landed, one)))
+        future.add_done_callback(lambda finished: self._finished.put((finished, pending)))
 
-    def _answered(self, one: _Open, future: Future[Answer]) -> None:
+    def _process(self, pending: _PendingTask, future: Future[Answer]) -> None:
         try:
             answer = future.result()
         except TooLongError:
-            one.too_long()
+            pending.on_too_long()
             return
         if answer.stop_reason == "context":
-            one.too_long()
+            pending.on_too_long()
         elif answer.stop_reason == "filtered":
-            one.instead(
-                BookError("filtered", f"{self.model}: its content filter took away {one.where}")
+            pending.on_give_up(
+                BookError(
+                    "filtered",
+                    f"{self.model_name}: its content filter removed the answer about"
+                    f" {pending.location}",
+                )
             )
         else:
-            known = one.known
-            same = known is not None and known[0] is answer
-            self._judged(one, known[1] if known and same else self.judge(one.task, answer))
+            self._use_or_ask_again(pending, self._check(pending, answer))
 
-    def _judged(self, one: _Open, judged: CheckedAnswer) -> None:
-        problem = judged.verdict.problem
+    def _check(self, pending: _PendingTask, answer: Answer) -> CheckedAnswer:
+        last = pending.last_checked
+        return last[1] if last and last[0] is answer else self.checker(pending.task, answer)
+
+    def _use_or_ask_again(self, pending: _PendingTask, checked: CheckedAnswer) -> None:
+        problem = checked.result.problem
         if not problem:
-            one.done(judged.said)
-        elif one.first is None:
-            log.info("%s: asking again about %s: %s", self.model, one.where, PROBLEMS[problem])
-            one.first = judged
-            if problem == "form" and judged.verdict.usable:
-                one.task = self.questions.repair(one.task, judged.verdict.text)
+            pending.on_done(checked.usable_answer)
+        elif pending.first is None:
+            log.info(
+                "%s: asking again about %s: %s",
+                self.model_name,
+                pending.location,
+                PROBLEMS[problem],
+            )
+            pending.first = checked
+            if problem == "form" and checked.result.is_usable:
+                pending.task = self.questions.repair_task(pending.task, checked.result.text)
             else:
-                one.task = self.questions.tighter(one.task, PROBLEMS[problem])
-            self._send(one)
+                pending.task = self.questions.retry_task(pending.task, PROBLEMS[problem])
+            self._ask(pending)
         else:
-            self._best(one, one.first, judged)
+            self._use_better(pending, pending.first, checked)
 
-    def _best(self, one: _Open, first: CheckedAnswer, second: CheckedAnswer) -> None:
-        """Take the better of two answers that both have a problem."""
-        for judged in (second, first):
-            if judged.verdict.usable:
-                self.flags[_FLAGS[judged.verdict.problem]] = None
-                one.done(judged.said)
+    def _use_better(
+        self, pending: _PendingTask, first: CheckedAnswer, second: CheckedAnswer
+    ) -> None:
+        """Use the better of two answers that both have a problem, or give up."""
+        for checked in (second, first):
+            if checked.result.is_usable:
+                self.flags[_FLAGS[checked.result.problem]] = None
+                pending.on_done(checked.usable_answer)
                 return
-        problem = second.verdict.problem
-        kind = _KINDS.get(problem, "bad_answer")
-        one.instead(
+        problem = second.result.problem
+        kind = FAILURE_KINDS.get(problem, "bad_answer")
+        pending.on_give_up(
             BookError(
                 kind,
-                f"{self.model}: no usable answer about {one.where}, asked twice: {PROBLEMS[problem]}",
+                f"{self.model_name}: no usable answer about {pending.location} in two attempts:"
+                f" {PROBLEMS[problem]}",
                 retryable=kind == "bad_answer",
             )
         )

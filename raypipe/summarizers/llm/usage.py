@@ -1,4 +1,4 @@
-"""What the calls of one book came to."""
+"""Count the model calls and tokens of one book."""
 
 from __future__ import annotations
 
@@ -10,28 +10,38 @@ from raypipe.models.protocol import Answer, TokenUsage
 
 
 class BookUsage:
-    """What the calls of one book came to; safe for many threads."""
+    """Model calls and tokens of one book; safe for many threads.
+
+    Attributes:
+        paid_calls: Calls that were sent to the model and answered.
+        tokens: Tokens of the paid calls.
+    """
 
     def __init__(self) -> None:
-        self.paid = 0
-        self.answered = 0
-        self.usage = TokenUsage()
+        self.paid_calls = 0
+        self.tokens = TokenUsage()
+        self._answers = 0
         self._lock = threading.Lock()
 
-    def counted(self, send: Callable[[], Answer]) -> Callable[[], Answer]:
-        """Return a `send` that counts the answers it gets for money."""
+    @property
+    def cached_calls(self) -> int:
+        """Answers that were not paid for: they came from the cache."""
+        return self._answers - self.paid_calls
 
-        def count() -> Answer:
+    def count_paid(self, send: Callable[[], Answer]) -> Callable[[], Answer]:
+        """Return a `send` that also counts the calls it pays for."""
+
+        def send_and_count() -> Answer:
             answer = send()
             with self._lock:
-                self.paid += 1
-                self.usage += answer.usage
+                self.paid_calls += 1
+                self.tokens += answer.usage
             return answer
 
-        return count
+        return send_and_count
 
-    def landed(self, future: Future[Answer]) -> None:
-        """Count an answer, wherever it came from."""
+    def count_answer(self, future: Future[Answer]) -> None:
+        """Count an answer, paid or cached; used as a callback of a future."""
         if not future.cancelled() and future.exception() is None:
             with self._lock:
-                self.answered += 1
+                self._answers += 1

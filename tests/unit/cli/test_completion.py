@@ -1,4 +1,4 @@
-"""Tab completion, as the shell asks for it and as its own function answers."""
+"""Tab completion: raypipe's answers to the shell, and the shell's own function."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from raypipe.cli.app import COMMANDS
-from raypipe.config import build as config
 
-ROOT = Path(config.__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -29,12 +28,14 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PATH": f"{script.parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
 
 
-def asked(environment: dict[str, str], line: str, *, point: int | None = None) -> list[str]:
-    """Return what raypipe offers for a line; it must say nothing else."""
-    at = len(line) if point is None else point
+def ask_completions(
+    environment: dict[str, str], line: str, *, point: int | None = None
+) -> list[str]:
+    """Return the completions of a line; raypipe must print nothing else."""
+    cursor = len(line) if point is None else point
     done = subprocess.run(
         ["raypipe", "-sc", "query=bash"],
-        env={**environment, "COMP_LINE": line, "COMP_POINT": str(at)},
+        env={**environment, "COMP_LINE": line, "COMP_POINT": str(cursor)},
         cwd=environment["HOME"],
         capture_output=True,
         text=True,
@@ -45,7 +46,7 @@ def asked(environment: dict[str, str], line: str, *, point: int | None = None) -
 
 
 @pytest.mark.parametrize(
-    ("line", "offered"),
+    ("line", "completions"),
     [
         ("raypipe ", list(COMMANDS)),
         ("raypipe ver", ["verify"]),
@@ -57,30 +58,33 @@ def asked(environment: dict[str, str], line: str, *, point: int | None = None) -
         ("raypipe run -m embedder=hash,wordllama sca", ["scale="]),
         ('raypipe search "two old friends" emb', ["embedded.", "embedder.", "embedder="]),
         ("raypipe run --cf", ["--cfg"]),
-        # a group that this command has not, half a line, a value that cannot be read
+        # a group of another command, an unfinished value, an unknown choice
         ("raypipe up scale", []),
         ("raypipe run limit=[ sto", []),
         ("raypipe run storage=nosuch storage.", []),
     ],
 )
-def test_what_is_offered(environment: dict[str, str], line: str, offered: list[str]) -> None:
-    assert asked(environment, line) == offered
+def test_completions_of_a_line(
+    environment: dict[str, str], line: str, completions: list[str]
+) -> None:
+    assert ask_completions(environment, line) == completions
 
 
-def test_what_stands_behind_the_cursor_does_not_matter(environment: dict[str, str]) -> None:
-    assert asked(environment, "raypipe ver limit=3", point=len("raypipe ver")) == ["verify"]
+def test_words_after_the_cursor_do_not_matter(environment: dict[str, str]) -> None:
+    line, cursor = "raypipe ver limit=3", len("raypipe ver")
+    assert ask_completions(environment, line, point=cursor) == ["verify"]
 
 
 @pytest.mark.parametrize(
-    ("words", "offered"),
+    ("words", "completions"),
     [
         (["raypipe", "sea"], ["search"]),
         (["raypipe", "run", "summarizer=e"], ["summarizer=extractive"]),
         (["raypipe", "run", "storage=s3", "storage.buc"], ["storage.bucket="]),
     ],
 )
-def test_bashs_own_function_completes(
-    environment: dict[str, str], words: list[str], offered: list[str]
+def test_the_bash_function_completes(
+    environment: dict[str, str], words: list[str], completions: list[str]
 ) -> None:
     line = " ".join(words)
     script = f"""
@@ -101,11 +105,13 @@ def test_bashs_own_function_completes(
         check=True,
     )
     assert "-F hydra_bash_completion raypipe" in done.stderr
-    assert done.stdout.split() == offered
+    assert done.stdout.split() == completions
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_installing_names_the_program(environment: dict[str, str], shell: str) -> None:
+def test_install_and_uninstall_print_a_shell_function(
+    environment: dict[str, str], shell: str
+) -> None:
     for verb in ("install", "uninstall"):
         done = subprocess.run(
             ["raypipe", "-sc", f"{verb}={shell}"],
@@ -119,7 +125,7 @@ def test_installing_names_the_program(environment: dict[str, str], shell: str) -
 
 
 @pytest.mark.parametrize("args", [["-sc"], ["-sc", "install=ksh"], ["run", "-sc", "x=bash"]])
-def test_a_wrong_question_is_one_line_with_the_way_out(
+def test_a_wrong_request_gives_one_line_with_the_fix(
     environment: dict[str, str], args: list[str]
 ) -> None:
     done = subprocess.run(["raypipe", *args], env=environment, capture_output=True, text=True)

@@ -8,7 +8,7 @@ import pytest
 from raypipe.cli.log_handlers import LogFile, TerminalFormatter
 
 
-def record(message: str) -> logging.LogRecord:
+def record_with_traceback(message: str) -> logging.LogRecord:
     try:
         raise ValueError("inside")
     except ValueError as error:
@@ -16,22 +16,22 @@ def record(message: str) -> logging.LogRecord:
     return logging.LogRecord("raypipe", logging.ERROR, "x.py", 1, message, (), info)
 
 
-def test_the_terminal_gets_the_line_and_the_file_its_traceback() -> None:
-    one = record("it broke")
-    assert TerminalFormatter("%(message)s").format(one) == "it broke"
-    assert "ValueError: inside" in logging.Formatter("%(message)s").format(one)
-    assert TerminalFormatter("%(message)s").format(one) == "it broke", "whoever came first"
+def test_the_terminal_gets_the_message_and_the_file_its_traceback() -> None:
+    record = record_with_traceback("it broke")
+    assert TerminalFormatter("%(message)s").format(record) == "it broke"
+    assert "ValueError: inside" in logging.Formatter("%(message)s").format(record)
+    assert TerminalFormatter("%(message)s").format(record) == "it broke", "in any order"
 
 
-def test_a_log_that_cannot_be_written_is_said_once(
+def test_a_log_that_cannot_be_written_is_reported_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "processing.log"
     path.mkdir()
     handler = LogFile(path, delay=True)
-    logger = logging.Logger("raypipe-test")  # noqa: LOG001 - none that others see
+    logger = logging.Logger("raypipe-test")  # noqa: LOG001 - not shared with other tests
     logger.addHandler(handler)
     for _ in range(3):
         logger.error("a line")
-    said = capsys.readouterr().err.splitlines()
-    assert said == [f"raypipe: {path}: Is a directory; this run writes no log"]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"raypipe: {path}: Is a directory; this run writes no log"]

@@ -1,4 +1,4 @@
-"""cluster.yaml is one that Ray and AWS take, checked without either."""
+"""Ray and AWS accept cluster.yaml; checked without a cluster and without AWS."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Config = dict[str, Any]
 
 
 def load() -> Config:
-    """Return cluster.yaml as it stands."""
+    """Return the content of cluster.yaml."""
     config: Config = yaml.safe_load((ROOT / "cluster.yaml").read_text(encoding="utf-8"))
     return config
 
 
 def check(config: Config) -> None:
-    """Raise unless Ray's own schema and boto3's own model of RunInstances take the config."""
+    """Raise an error unless Ray's schema and boto3's model of RunInstances accept the config."""
     from botocore.session import Session
     from botocore.validate import ParamValidator
     from ray.autoscaler._private.util import prepare_config, validate_config
@@ -32,14 +32,14 @@ def check(config: Config) -> None:
     validate_config(prepare_config(copy.deepcopy(config)))
     shape = Session().get_service_model("ec2").operation_model("RunInstances").input_shape
     assert shape is not None
-    for name, kind in config["available_node_types"].items():
-        # Ray adds these two at the launch.
-        launch = {"MinCount": 1, "MaxCount": 1, **kind["node_config"]}
+    for name, node_type in config["available_node_types"].items():
+        # Ray adds these two keys at the launch.
+        launch = {"MinCount": 1, "MaxCount": 1, **node_type["node_config"]}
         report = ParamValidator().validate(launch, shape)
         assert not report.has_errors(), f"{name}: {report.generate_report()}"
 
 
-def test_ray_and_aws_take_it() -> None:
+def test_ray_and_aws_accept_it() -> None:
     check(load())
 
 
@@ -69,7 +69,7 @@ def _no_such_head(config: Config) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mutate", "error", "said"),
+    ("mutate", "error", "message"),
     [
         (_typo, AssertionError, "InstanceTyp"),
         (_deep_typo, AssertionError, "HttpToken"),
@@ -78,16 +78,16 @@ def _no_such_head(config: Config) -> None:
         (_no_such_head, ValueError, "head_node_type"),
     ],
 )
-def test_a_mistake_is_found(
-    mutate: Callable[[Config], None], error: type[Exception], said: str
+def test_the_check_finds_a_mistake(
+    mutate: Callable[[Config], None], error: type[Exception], message: str
 ) -> None:
     config = load()
     mutate(config)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         check(config)
 
 
-def test_it_is_pinned_guarded_and_grows() -> None:
+def test_versions_are_pinned_and_the_cluster_grows() -> None:
     config = load()
     assert config["docker"]["image"] == f"rayproject/ray:{version('ray')}-py311-cpu"
     head, worker = (config["available_node_types"][name] for name in ("head", "worker"))
@@ -101,18 +101,18 @@ def test_it_is_pinned_guarded_and_grows() -> None:
         assert [disk["Ebs"]["VolumeType"] for disk in node["BlockDeviceMappings"]] == ["gp3"]
 
 
-def test_every_node_gets_the_token_and_asks_for_it() -> None:
+def test_every_node_gets_the_token_and_requires_it() -> None:
     config = load()
     assert config["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
-    for who in ("head", "worker"):
-        *_, start = config[f"{who}_start_ray_commands"]
+    for node in ("head", "worker"):
+        *_, start = config[f"{node}_start_ray_commands"]
         assert "RAY_AUTH_MODE=token" in start.partition("ray start")[0]
 
 
-def test_what_it_mounts_is_in_the_checkout_or_built() -> None:
+def test_mounted_files_are_in_the_checkout_or_built() -> None:
     mounts = load()["file_mounts"].values()
-    here = [one for one in mounts if not one.startswith("~") and one != "dist"]
-    assert here == [one for one in here if (ROOT / one).exists()]
+    files = [path for path in mounts if not path.startswith("~") and path != "dist"]
+    assert files == [path for path in files if (ROOT / path).exists()]
     build = re.search(r"^build:.*\n\t(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert build is not None
     assert "--wheel" in build[1]  # into dist/

@@ -1,4 +1,4 @@
-"""The steps of CONTRIBUTING, followed word for word in a copy of the project."""
+"""The steps of CONTRIBUTING, executed word for word in a copy of the project."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ FILES = ["raypipe/embedders/letters.py", "conf/embedder/letters.yaml"]
 TEST = "tests/unit/embedders/test_letters_embedder.py"
 
 
-def blocks() -> list[str]:
-    """Return the files that the steps show, in order."""
-    found = re.findall(r"^   ```\w+\n(.*?)^   ```$", STEPS, re.MULTILINE | re.DOTALL)
-    return [textwrap.dedent(block) for block in found]
+def read_blocks() -> list[str]:
+    """Return the content of the files in the steps, in order."""
+    blocks = re.findall(r"^   ```\w+\n(.*?)^   ```$", STEPS, re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(block) for block in blocks]
 
 
 def test_an_embedder_is_added_in_three_steps(tmp_path: Path) -> None:
@@ -27,19 +27,20 @@ def test_an_embedder_is_added_in_three_steps(tmp_path: Path) -> None:
     for part in ("raypipe", "conf", "tests/unit"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for name, block in zip([*FILES, TEST], blocks(), strict=True):
+    for name, block in zip([*FILES, TEST], read_blocks(), strict=True):
         assert name in STEPS
         (tmp_path / name).write_text(block, encoding="utf-8")
     checks = [TEST, "tests/unit/test_pickling.py", "-k", "letters or every_kind"]
-    told = python(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", *checks)
-    assert "5 passed" in told, told
-    told = python(tmp_path, "-m", "raypipe", "run", "embedder=letters", "--cfg", "job")
-    assert "LettersEmbedder" in told
-    assert python(tmp_path, "-m", "ruff", "check", *FILES[:1], TEST).startswith("All checks passed")
+    printed = run_python(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", *checks)
+    assert "5 passed" in printed, printed
+    printed = run_python(tmp_path, "-m", "raypipe", "run", "embedder=letters", "--cfg", "job")
+    assert "LettersEmbedder" in printed
+    printed = run_python(tmp_path, "-m", "ruff", "check", *FILES[:1], TEST)
+    assert printed.startswith("All checks passed")
 
 
-def python(folder: Path, *args: str) -> str:
-    """Run Python in the copy; returns what it printed."""
+def run_python(folder: Path, *args: str) -> str:
+    """Run Python in the copy, and return its output."""
     done = subprocess.run(
         [sys.executable, *args],
         cwd=folder,

@@ -12,32 +12,36 @@ import pytest
 
 from raypipe.core.errors import SetupError
 from raypipe.embedders.sentence_transformers import SentenceTransformersEmbedder
-from tests.unit.models_here import StandIn, stand_in
+from tests.unit.models_here import FakeSentenceTransformer, fake_sentence_transformers
 
 
 @pytest.fixture
-def library() -> Iterator[type[StandIn]]:
-    with stand_in() as fake:
+def library() -> Iterator[type[FakeSentenceTransformer]]:
+    with fake_sentence_transformers() as fake:
         yield fake
 
 
-def test_the_model_is_loaded_once_offline_and_on_the_given_device(library: type[StandIn]) -> None:
+def test_the_model_is_loaded_once_offline_and_on_the_given_device(
+    library: type[FakeSentenceTransformer],
+) -> None:
     embedder = SentenceTransformersEmbedder(device="cuda", batch=7)
     embedder.check()
     copy = pickle.loads(pickle.dumps(embedder))
     assert np.allclose(copy.embed(["a lamp"]), embedder.embed(["a lamp"]))
-    [model] = library.made
+    [model] = library.created
     assert model.options == {"device": "cuda", "local_files_only": True, "trust_remote_code": False}
     assert os.environ["HF_HUB_OFFLINE"] == "1"
 
 
-def test_the_model_is_downloaded_only_on_request(library: type[StandIn]) -> None:
+def test_the_model_is_downloaded_only_on_request(library: type[FakeSentenceTransformer]) -> None:
     SentenceTransformersEmbedder(download=True).check()
-    assert not library.made[0].options["local_files_only"]
+    assert not library.created[0].options["local_files_only"]
     assert "HF_HUB_OFFLINE" not in os.environ
 
 
-def test_vectors_are_normalized_and_queries_use_the_query_prompt(library: type[StandIn]) -> None:
+def test_vectors_are_normalized_and_queries_use_the_query_prompt(
+    library: type[FakeSentenceTransformer],
+) -> None:
     embedder = SentenceTransformersEmbedder()
     vectors = embedder.embed(["a lamp", "", "a lighthouse"])
     assert (vectors.dtype, vectors.shape) == (np.float32, (3, 384))
@@ -48,7 +52,7 @@ def test_vectors_are_normalized_and_queries_use_the_query_prompt(library: type[S
     assert embedder.embed([]).shape == (0, 384)
 
 
-def test_check_finds_another_dimension(library: type[StandIn]) -> None:
+def test_check_finds_another_dimension(library: type[FakeSentenceTransformer]) -> None:
     with pytest.raises(SetupError, match=r"set embedder.dimension=384, or .*shorten=true"):
         SentenceTransformersEmbedder(dimension=128).check()
     with pytest.raises(SetupError, match=r"set embedder.dimension=384$"):
@@ -58,7 +62,9 @@ def test_check_finds_another_dimension(library: type[StandIn]) -> None:
     assert np.linalg.norm(short) == pytest.approx(1.0)
 
 
-def test_a_model_that_cannot_be_loaded_is_a_one_line_error(library: type[StandIn]) -> None:
+def test_a_model_that_cannot_be_loaded_is_a_one_line_error(
+    library: type[FakeSentenceTransformer],
+) -> None:
     with pytest.raises(SetupError, match=r"hub; give a folder, or set embedder.download=true$"):
         SentenceTransformersEmbedder(model="nowhere/none").check()
 

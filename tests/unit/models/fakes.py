@@ -1,4 +1,4 @@
-"""A model that does as it is told, and a quota that writes down what it is asked."""
+"""A scripted chat model, and a quota client that records its requests."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ USAGE = TokenUsage(100, 20)
 
 @dataclass
 class FakeModel:
-    """Answers with a number that no other call gets, unless `does` has something else to do."""
+    """Answers each call with the number of the call, or with the next step of `script`."""
 
-    does: Iterable[Exception | Answer] = ()
+    script: Iterable[Exception | Answer] = ()
     before: Callable[[str], None] = lambda prompt: None
     base_model: str = "fake-1"
     pool: str = "pool"
@@ -28,7 +28,7 @@ class FakeModel:
     _lock: Any = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._script = iter(self.does)
+        self._steps = iter(self.script)
 
     def identity(self) -> Mapping[str, Any]:
         return {"model": self.base_model}
@@ -46,7 +46,7 @@ class FakeModel:
         with self._lock:
             self.prompts.append(question.prompt)
             number = len(self.prompts)
-            step = next(self._script, None)
+            step = next(self._steps, None)
         self.before(question.prompt)
         if isinstance(step, Exception):
             raise step
@@ -54,38 +54,38 @@ class FakeModel:
 
 
 @dataclass
-class FakePermits:
-    """Gives every lease at once; holds that each is settled once."""
+class FakeQuota:
+    """Grants every lease at once; asserts that each lease is settled once."""
 
-    needs: list[CallRequest] = field(default_factory=list)
-    spent: dict[int, CallOutcome] = field(default_factory=dict)
+    requests: list[CallRequest] = field(default_factory=list)
+    outcomes: dict[int, CallOutcome] = field(default_factory=dict)
     cached: int = 0
-    refuses: Exception | None = None
+    refusal: Exception | None = None
     _lock: Any = field(default_factory=threading.Lock)
 
-    def acquire(self, need: CallRequest, stop_check: StopCheck = never_stopped) -> Lease:
+    def acquire(self, request: CallRequest, stop_check: StopCheck = never_stopped) -> Lease:
         with self._lock:
-            if self.refuses:
-                raise self.refuses
-            self.needs.append(need)
-            return Lease(len(self.needs))
+            if self.refusal:
+                raise self.refusal
+            self.requests.append(request)
+            return Lease(len(self.requests))
 
-    def settle(self, lease: Lease, spent: CallOutcome) -> None:
+    def settle(self, lease: Lease, outcome: CallOutcome) -> None:
         with self._lock:
-            assert lease.number not in self.spent, "settled twice"
-            self.spent[lease.number] = spent
+            assert lease.number not in self.outcomes, "settled twice"
+            self.outcomes[lease.number] = outcome
 
     def count_cached_calls(self, calls: int) -> None:
         with self._lock:
             self.cached += calls
 
     def totals(self) -> Totals:
-        return Totals(calls=len(self.spent), cached_calls=self.cached)
+        return Totals(calls=len(self.outcomes), cached_calls=self.cached)
 
     @property
-    def balanced(self) -> bool:
-        return set(self.spent) == set(range(1, len(self.needs) + 1))
+    def all_settled(self) -> bool:
+        return set(self.outcomes) == set(range(1, len(self.requests) + 1))
 
 
-def ask(model: FakeModel, prompt: str = "why", *, keep: bool = True) -> ModelCall[Answer]:
+def fake_call(model: FakeModel, prompt: str = "why", *, keep: bool = True) -> ModelCall[Answer]:
     return chat_call(model, Question("be brief", prompt, max_tokens=50), lambda _: keep)

@@ -1,4 +1,4 @@
-"""The cache and the quota around a call: what is kept, what is shared, who waits for whom."""
+"""The cache and the quota around a call, and calls that wait for each other."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from raypipe.models.context import ModelContext
 from raypipe.models.protocol import Answer, ModelError
 from raypipe.state.local import LocalState
 from raypipe.state.store import Names
-from tests.unit.models.fakes import USAGE, FakeModel, FakePermits, ask
+from tests.unit.models.fakes import USAGE, FakeModel, FakeQuota, fake_call
 
-SOON_S = 5.0
+TIMEOUT_S = 5.0
 
 
-class Listed(LocalState):
-    """Writes down what is listed."""
+class ListingState(LocalState):
+    """Records the prefixes that are listed."""
 
     prefixes: list[str]
 
@@ -41,19 +41,19 @@ class Listed(LocalState):
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Listed:
-    return Listed(str(tmp_path))
+def state(tmp_path: Path) -> ListingState:
+    return ListingState(str(tmp_path))
 
 
 @pytest.fixture
-def permits() -> FakePermits:
-    return FakePermits()
+def quota() -> FakeQuota:
+    return FakeQuota()
 
 
 @pytest.fixture
-def caller(state: Listed, permits: FakePermits) -> ModelCaller:
+def caller(state: ListingState, quota: FakeQuota) -> ModelCaller:
     return ModelCaller(
-        ModelContext(state, {"pool": permits}, max_in_flight=4), "pool", sleep=_no_sleep
+        ModelContext(state, {"pool": quota}, max_in_flight=4), "pool", sleep=_no_sleep
     )
 
 
@@ -61,235 +61,249 @@ def _no_sleep(_: float) -> None:
     pass
 
 
-def said(future: Future[Answer]) -> str:
-    return future.result(SOON_S).text
+def text_of(future: Future[Answer]) -> str:
+    return future.result(TIMEOUT_S).text
 
 
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + SOON_S
-    while not true():
+def wait_until(is_true: Callable[[], bool]) -> None:
+    end = time.monotonic() + TIMEOUT_S
+    while not is_true():
         assert time.monotonic() < end
         time.sleep(0.002)
 
 
 def test_an_answer_is_paid_for_once(
-    caller: ModelCaller, permits: FakePermits, state: Listed
+    caller: ModelCaller, quota: FakeQuota, state: ListingState
 ) -> None:
     model = FakeModel()
-    assert said(caller.submit("book", ask(model))) == "answer 1"
-    again = ModelCaller(ModelContext(state, {"pool": permits}), "pool")
-    answer = again.submit("book", ask(model)).result(SOON_S)
+    assert text_of(caller.submit("book", fake_call(model))) == "answer 1"
+    second = ModelCaller(ModelContext(state, {"pool": quota}), "pool")
+    answer = second.submit("book", fake_call(model)).result(TIMEOUT_S)
     assert (answer.text, answer.stop_reason, answer.usage) == ("answer 1", "end", USAGE)
     assert len(model.prompts) == 1
-    assert permits.cached == 1
-    assert [one.input_tokens for one in permits.spent.values()] == [USAGE.input_tokens]
-    assert said(again.submit("book", ask(model, "how"))) == "answer 2"
-    assert said(again.submit("book", ask(FakeModel(base_model="other")))) == "answer 1"
+    assert quota.cached == 1
+    assert [outcome.input_tokens for outcome in quota.outcomes.values()] == [USAGE.input_tokens]
+    assert text_of(second.submit("book", fake_call(model, "how"))) == "answer 2"
+    assert text_of(second.submit("book", fake_call(FakeModel(base_model="other")))) == "answer 1"
 
 
 def test_the_lease_is_settled_with_what_the_server_counted(
-    caller: ModelCaller, permits: FakePermits
+    caller: ModelCaller, quota: FakeQuota
 ) -> None:
-    caller.submit("book", ask(FakeModel(), "x" * 300)).result(SOON_S)
-    need, settled = permits.needs[0], permits.spent[1]
-    assert need.input_tokens >= 300 / 3
-    assert (need.max_tokens, need.is_retry) == (50, False)
-    assert (settled.input_tokens, settled.output_tokens) == (100, 20)
-    assert not settled.unknown
+    caller.submit("book", fake_call(FakeModel(), "x" * 300)).result(TIMEOUT_S)
+    request, outcome = quota.requests[0], quota.outcomes[1]
+    assert request.input_tokens >= 300 / 3
+    assert (request.max_tokens, request.is_retry) == (50, False)
+    assert (outcome.input_tokens, outcome.output_tokens) == (100, 20)
+    assert not outcome.unknown
 
 
-def test_without_a_state_every_call_is_made(permits: FakePermits) -> None:
-    caller, model = ModelCaller(ModelContext(None, {"pool": permits}), "pool"), FakeModel()
-    assert [said(caller.submit("book", ask(model))) for _ in range(2)] == ["answer 1", "answer 2"]
+def test_without_a_state_every_call_is_made(quota: FakeQuota) -> None:
+    caller, model = ModelCaller(ModelContext(None, {"pool": quota}), "pool"), FakeModel()
+    assert [text_of(caller.submit("book", fake_call(model))) for _ in range(2)] == [
+        "answer 1",
+        "answer 2",
+    ]
 
 
-def test_without_a_quota_there_is_a_bound(state: Listed) -> None:
-    at_once, most, lock = 0, 0, threading.Lock()
+def test_without_a_quota_the_calls_in_flight_are_bounded(state: ListingState) -> None:
+    in_flight, max_seen, lock = 0, 0, threading.Lock()
 
     def count(_: str) -> None:
-        nonlocal at_once, most
+        nonlocal in_flight, max_seen
         with lock:
-            at_once += 1
-            most = max(most, at_once)
+            in_flight += 1
+            max_seen = max(max_seen, in_flight)
         time.sleep(0.002)
         with lock:
-            at_once -= 1
+            in_flight -= 1
 
     caller = ModelCaller(ModelContext(state, max_in_flight=8), "pool", max_in_flight=3)
     model = FakeModel(before=count)
-    wait([caller.submit("book", ask(model, f"{n}")) for n in range(12)], SOON_S)
-    assert most == 3
+    wait([caller.submit("book", fake_call(model, f"{n}")) for n in range(12)], TIMEOUT_S)
+    assert max_seen == 3
     totals = caller.quota.totals()
     assert (totals.calls, totals.in_flight, totals.input_tokens) == (12, 0, 1200)
 
 
-def test_one_listing_serves_the_calls_of_a_book_and_is_forgotten_after_them(
-    caller: ModelCaller, state: Listed
+def test_the_calls_of_a_book_share_one_listing_which_is_dropped_after_them(
+    caller: ModelCaller, state: ListingState
 ) -> None:
     gate = threading.Event()
-    model = FakeModel(before=lambda _: _waited(gate))
-    calls = [caller.submit("book", ask(model, f"{n}")) for n in range(20)]
+    model = FakeModel(before=lambda _: _wait_for(gate))
+    calls = [caller.submit("book", fake_call(model, f"{n}")) for n in range(20)]
     assert caller._groups is not None
     assert len(caller._groups) == 1
     gate.set()
-    wait(calls, SOON_S)
+    wait(calls, TIMEOUT_S)
     assert state.prefixes == ["cache/book/"]
-    until(lambda: len(caller._groups or "") == 0)
+    wait_until(lambda: len(caller._groups or "") == 0)
 
 
-def _waited(gate: threading.Event) -> None:
-    assert gate.wait(SOON_S)
+def _wait_for(gate: threading.Event) -> None:
+    assert gate.wait(TIMEOUT_S)
 
 
-@pytest.mark.parametrize("others", ["book", "another"])
-def test_equal_calls_are_made_once(others: str, caller: ModelCaller, permits: FakePermits) -> None:
+@pytest.mark.parametrize("second_group", ["book", "another"])
+def test_equal_calls_are_made_once(
+    second_group: str, caller: ModelCaller, quota: FakeQuota
+) -> None:
     gate = threading.Event()
-    model = FakeModel(before=lambda _: _waited(gate))
-    calls = [caller.submit(group, ask(model)) for group in ("book", others, others)]
-    until(lambda: bool(model.prompts))
+    model = FakeModel(before=lambda _: _wait_for(gate))
+    calls = [
+        caller.submit(group, fake_call(model)) for group in ("book", second_group, second_group)
+    ]
+    wait_until(lambda: bool(model.prompts))
     gate.set()
-    assert [said(one) for one in calls] == ["answer 1"] * 3
-    assert (len(model.prompts), permits.cached) == (1, 2)
+    assert [text_of(call) for call in calls] == ["answer 1"] * 3
+    assert (len(model.prompts), quota.cached) == (1, 2)
 
 
-def test_who_waits_for_an_equal_call_that_failed_asks_for_itself(caller: ModelCaller) -> None:
+def test_after_a_failed_call_an_equal_waiting_call_is_made(caller: ModelCaller) -> None:
     gate = threading.Event()
     bad = ModelError("ValidationException", "no", status=400)
-    model = FakeModel([bad], before=lambda _: _waited(gate))
-    first, second = (caller.submit("book", ask(model)) for _ in range(2))
-    until(lambda: bool(model.prompts))
+    model = FakeModel([bad], before=lambda _: _wait_for(gate))
+    first, second = (caller.submit("book", fake_call(model)) for _ in range(2))
+    wait_until(lambda: bool(model.prompts))
     gate.set()
     with pytest.raises(BookError):
-        first.result(SOON_S)
-    assert said(second) == "answer 2"
+        first.result(TIMEOUT_S)
+    assert text_of(second) == "answer 2"
 
 
-def test_a_canceled_call_is_not_made_and_who_waited_for_it_asks(state: Listed) -> None:
+def test_a_canceled_call_is_not_made_but_an_equal_waiting_call_is(state: ListingState) -> None:
     caller = ModelCaller(ModelContext(state, max_in_flight=1), "pool")
     gate = threading.Event()
-    model = FakeModel(before=lambda _: _waited(gate))
-    first = caller.submit("book", ask(model, "first"))
-    until(lambda: bool(model.prompts))
-    leader, follower, alone = (caller.submit("book", ask(model, who)) for who in ("a", "a", "b"))
+    model = FakeModel(before=lambda _: _wait_for(gate))
+    first = caller.submit("book", fake_call(model, "first"))
+    wait_until(lambda: bool(model.prompts))
+    leader, follower, other = (
+        caller.submit("book", fake_call(model, prompt)) for prompt in ("a", "a", "b")
+    )
     assert leader.cancel()
-    assert alone.cancel()
-    assert wait([leader, alone], 1.0).not_done == set()  # they are told at once
+    assert other.cancel()
+    assert wait([leader, other], 1.0).not_done == set()  # waiters are notified at once
     gate.set()
-    assert (said(first), said(follower)) == ("answer 1", "answer 2")
+    assert (text_of(first), text_of(follower)) == ("answer 1", "answer 2")
     assert model.prompts == ["first", "a"]
 
 
-def test_a_call_that_waits_for_the_quota_can_be_canceled(state: Listed) -> None:
-    gate, settled = threading.Event(), FakePermits()
+def test_a_call_that_waits_for_the_quota_can_be_canceled(state: ListingState) -> None:
+    gate, settled = threading.Event(), FakeQuota()
 
-    class Slow(FakePermits):
-        def acquire(self, need: Any, stop_check: Any = None) -> Any:
-            lease = settled.acquire(need)
-            _waited(gate)
+    class SlowQuota(FakeQuota):
+        def acquire(self, request: Any, stop_check: Any = None) -> Any:
+            lease = settled.acquire(request)
+            _wait_for(gate)
             return lease
 
-        def settle(self, lease: Any, spent: Any) -> None:
-            settled.settle(lease, spent)
+        def settle(self, lease: Any, outcome: Any) -> None:
+            settled.settle(lease, outcome)
 
-    caller, model = ModelCaller(ModelContext(state, {"pool": Slow()}), "pool"), FakeModel()
-    call = caller.submit("book", ask(model))
-    until(lambda: bool(settled.needs))
+    caller, model = ModelCaller(ModelContext(state, {"pool": SlowQuota()}), "pool"), FakeModel()
+    call = caller.submit("book", fake_call(model))
+    wait_until(lambda: bool(settled.requests))
     assert call.cancel()
     gate.set()
-    until(lambda: settled.balanced)
+    wait_until(lambda: settled.all_settled)
     assert model.prompts == []
-    assert settled.spent[1].unknown is False
+    assert settled.outcomes[1].unknown is False
 
 
-def test_what_is_paid_for_already_waits_for_no_quota(state: Listed) -> None:
+def test_a_cached_answer_does_not_wait_for_the_quota(state: ListingState) -> None:
     model, gate = FakeModel(), threading.Event()
-    said(ModelCaller(ModelContext(state), "pool").submit("ready", ask(model)))
+    text_of(ModelCaller(ModelContext(state), "pool").submit("ready", fake_call(model)))
     caller = ModelCaller(ModelContext(state, max_in_flight=1), "pool")
-    stuck = FakeModel(before=lambda _: _waited(gate))
-    slow = [caller.submit("slow", ask(stuck, f"{n}")) for n in range(5)]
-    until(lambda: bool(stuck.prompts))
-    ready = caller.submit("ready", ask(model))
-    assert ready.result(SOON_S / 2).text == "answer 1"  # before the others give up
+    stuck_model = FakeModel(before=lambda _: _wait_for(gate))
+    slow = [caller.submit("slow", fake_call(stuck_model, f"{n}")) for n in range(5)]
+    wait_until(lambda: bool(stuck_model.prompts))
+    ready = caller.submit("ready", fake_call(model))
+    assert ready.result(TIMEOUT_S / 2).text == "answer 1"  # before the others give up
     gate.set()
-    wait(slow, SOON_S)
+    wait(slow, TIMEOUT_S)
 
 
-def test_what_may_not_be_kept_is_paid_again_and_its_usage_recorded(
-    caller: ModelCaller, state: Listed
+def test_an_answer_that_is_not_cacheable_is_paid_again_and_its_usage_recorded(
+    caller: ModelCaller, state: ListingState
 ) -> None:
     model = FakeModel()
     for text in ("answer 1", "answer 2"):
-        assert said(caller.submit("book", ask(model, keep=False))) == text
-    bills = [bill for _, bill in read_usage(state, list_entries(state))]
-    assert [(one.model, one.operation, one.input_tokens) for one in bills] == [
+        assert text_of(caller.submit("book", fake_call(model, keep=False))) == text
+    usages = [usage for _, usage in read_usage(state, list_entries(state))]
+    assert [(usage.model, usage.operation, usage.input_tokens) for usage in usages] == [
         ("fake-1", "chat", 100)
     ] * 2
     assert not any("answer" in json.loads(state.get(name) or b"") for name in state.list("cache/"))
 
 
-def test_a_kept_answer_that_would_not_be_kept_today_is_replaced(
-    caller: ModelCaller, state: Listed
+def test_a_cached_answer_that_is_not_cacheable_any_more_is_replaced(
+    caller: ModelCaller, state: ListingState
 ) -> None:
     model = FakeModel()
-    said(caller.submit("book", ask(model)))
-    assert said(caller.submit("book", ask(model, keep=False))) == "answer 2"
-    assert said(caller.submit("book", ask(model))) == "answer 1"
+    text_of(caller.submit("book", fake_call(model)))
+    assert text_of(caller.submit("book", fake_call(model, keep=False))) == "answer 2"
+    assert text_of(caller.submit("book", fake_call(model))) == "answer 1"
 
 
-def test_the_first_answer_of_two_workers_counts(state: Listed, permits: FakePermits) -> None:
-    callers = [ModelCaller(ModelContext(state, {"pool": permits}), "pool") for _ in range(2)]
-    both = threading.Barrier(2)
-    model = FakeModel(before=lambda _: _together(both))
-    texts = {said(one) for one in [caller.submit("book", ask(model)) for caller in callers]}
+def test_the_first_answer_of_two_workers_counts(state: ListingState, quota: FakeQuota) -> None:
+    callers = [ModelCaller(ModelContext(state, {"pool": quota}), "pool") for _ in range(2)]
+    barrier = threading.Barrier(2)
+    model = FakeModel(before=lambda _: _meet(barrier))
+    texts = {
+        text_of(future)
+        for future in [caller.submit("book", fake_call(model)) for caller in callers]
+    }
     assert len(texts) == 1
     assert len(model.prompts) == 2
-    assert sum(bill.input_tokens for _, bill in read_usage(state, list_entries(state))) == 200
+    assert sum(usage.input_tokens for _, usage in read_usage(state, list_entries(state))) == 200
 
 
-def _together(barrier: threading.Barrier) -> None:
-    barrier.wait(SOON_S)
+def _meet(barrier: threading.Barrier) -> None:
+    barrier.wait(TIMEOUT_S)
 
 
-def test_a_book_of_many_chunks_delays_no_other(state: Listed) -> None:
+def test_a_book_of_many_chunks_does_not_delay_another_book(state: ListingState) -> None:
     caller, gate = ModelCaller(ModelContext(state, max_in_flight=1), "pool"), threading.Event()
-    model = FakeModel(before=lambda _: _waited(gate))
-    many = [caller.submit("large", ask(model, f"large {n}")) for n in range(30)]
-    until(lambda: bool(model.prompts))
-    small = caller.submit("small", ask(model, "small"))
-    until(lambda: "small" in caller._calls._waiting)
+    model = FakeModel(before=lambda _: _wait_for(gate))
+    many = [caller.submit("large", fake_call(model, f"large {n}")) for n in range(30)]
+    wait_until(lambda: bool(model.prompts))
+    small = caller.submit("small", fake_call(model, "small"))
+    wait_until(lambda: "small" in caller._call_threads._waiting)
     gate.set()
-    wait([small, *many], SOON_S)
+    wait([small, *many], TIMEOUT_S)
     assert model.prompts.index("small") <= 2
 
 
-def test_a_damaged_entry_is_paid_for_and_made_good(caller: ModelCaller, state: Listed) -> None:
-    model = FakeModel()
-    said(caller.submit("book", ask(model)))
-    (name,) = state.list("cache/")
-    state.put(name, b"{")
-    assert said(caller.submit("book", ask(model))) == "answer 2"
-    assert said(caller.submit("book", ask(model))) == "answer 2"
-
-
-def test_a_stop_lets_nothing_begin_but_gives_what_is_kept(
-    caller: ModelCaller, permits: FakePermits
+def test_a_damaged_cache_entry_is_paid_again_and_repaired(
+    caller: ModelCaller, state: ListingState
 ) -> None:
     model = FakeModel()
-    said(caller.submit("book", ask(model)))
+    text_of(caller.submit("book", fake_call(model)))
+    (name,) = state.list("cache/")
+    state.put(name, b"{")
+    assert text_of(caller.submit("book", fake_call(model))) == "answer 2"
+    assert text_of(caller.submit("book", fake_call(model))) == "answer 2"
+
+
+def test_after_a_stop_no_call_begins_but_cached_answers_are_returned(
+    caller: ModelCaller, quota: FakeQuota
+) -> None:
+    model = FakeModel()
+    text_of(caller.submit("book", fake_call(model)))
     with pytest.raises(BookLeftError, match="Ctrl-C"):
-        caller.submit("book", ask(model, "new"), lambda: "Ctrl-C").result(SOON_S)
-    assert said(caller.submit("book", ask(model), lambda: "Ctrl-C")) == "answer 1"
-    assert len(permits.needs) == 1
+        caller.submit("book", fake_call(model, "new"), lambda: "Ctrl-C").result(TIMEOUT_S)
+    assert text_of(caller.submit("book", fake_call(model), lambda: "Ctrl-C")) == "answer 1"
+    assert len(quota.requests) == 1
 
 
-def test_a_caller_goes_to_a_worker_without_its_threads(state: Listed) -> None:
+def test_a_pickled_caller_arrives_without_its_threads(state: ListingState) -> None:
     caller = ModelCaller(ModelContext(state, max_in_flight=5), "pool", max_in_flight=2)
-    said(caller.submit("book", ask(FakeModel()), never_stopped))
+    text_of(caller.submit("book", fake_call(FakeModel()), never_stopped))
     copy = pickle.loads(pickle.dumps(caller))
-    assert copy._calls.threads == 2
-    assert said(copy.submit("book", ask(FakeModel()))) == "answer 1"
+    assert copy._call_threads.threads == 2
+    assert text_of(copy.submit("book", fake_call(FakeModel()))) == "answer 1"
 
 
-def test_a_group_that_is_no_name_is_refused_at_once(caller: ModelCaller) -> None:
+def test_a_group_that_is_not_a_name_is_refused_at_once(caller: ModelCaller) -> None:
     with pytest.raises(ValueError, match="invalid name"):
-        caller.submit("a/b", ask(FakeModel()))
+        caller.submit("a/b", fake_call(FakeModel()))

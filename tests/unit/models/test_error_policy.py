@@ -1,11 +1,11 @@
-"""What the table says of each error; the names are those that the servers use."""
+"""The rule of each error; the codes are those of the servers."""
 
 from __future__ import annotations
 
 import pytest
 
 from raypipe.ledger.failures import KINDS
-from raypipe.models import bedrock_errors as aws_errors
+from raypipe.models import bedrock_errors
 from raypipe.models import error_policy as policy
 from raypipe.models.error_policy import rule_for
 from raypipe.models.protocol import ModelError
@@ -16,7 +16,7 @@ def error(code: str, status: int = 0, message: str = "", **more: object) -> Mode
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "do"),
+    ("code", "status", "action"),
     [
         ("ThrottlingException", 429, "throttled"),
         ("ModelNotReadyException", 429, "retry"),
@@ -47,7 +47,7 @@ def error(code: str, status: int = 0, message: str = "", **more: object) -> Mode
         ("BadResponse", 200, "unknown"),
         ("ConnectTimeout", 0, "retry"),
         ("ConnectionError", 0, "retry"),
-        # Never heard of: by status
+        # Unknown codes: by status
         ("Strange", 429, "throttled"),
         ("Strange", 401, "stop"),
         ("Strange", 404, "stop"),
@@ -57,10 +57,10 @@ def error(code: str, status: int = 0, message: str = "", **more: object) -> Mode
         ("Strange", 0, "retry"),
     ],
 )
-def test_what_is_done(code: str, status: int, do: str) -> None:
+def test_the_action_by_code_and_status(code: str, status: int, action: str) -> None:
     rule = rule_for(error(code, status))
-    assert rule.do == do
-    assert bool(rule.way_out) == (do == "stop")
+    assert rule.action == action
+    assert bool(rule.way_out) == (action == "stop")
 
 
 @pytest.mark.parametrize(
@@ -74,35 +74,35 @@ def test_what_is_done(code: str, status: int, do: str) -> None:
     ],
 )
 @pytest.mark.parametrize("code", ["ValidationException", "BadRequestError"])
-def test_too_long_is_told_by_its_text(code: str, message: str) -> None:
-    assert rule_for(error(code, 400, message)).do == "too_long"
+def test_too_long_is_recognized_by_the_message(code: str, message: str) -> None:
+    assert rule_for(error(code, 400, message)).action == "too_long"
     assert rule_for(error(code, 400, "temperature must be positive")).kind == "bad_request"
 
 
-def test_too_many_tokens_is_a_throttle_and_no_matter_of_length() -> None:
+def test_too_many_tokens_is_a_throttle_and_not_too_long() -> None:
     text = "Too many tokens, please wait before trying again. Input is too long."
     rule = rule_for(error("ThrottlingException", 429, text))
-    assert (rule.do, rule.daily) == ("throttled", False)
+    assert (rule.action, rule.daily) == ("throttled", False)
 
 
 @pytest.mark.parametrize(
     "text", ["Too many tokens per day, please wait", "Rate limit reached on tokens per day (TPD)"]
 )
-def test_the_quota_of_the_day_is_told_apart(text: str) -> None:
+def test_the_daily_quota_is_recognized(text: str) -> None:
     assert rule_for(error("ThrottlingException", 429, text)).daily
     assert rule_for(error("rate_limit_exceeded", 429, text)).daily
 
 
-def test_a_model_that_is_named_wrongly_stops_the_run_though_it_is_called_invalid() -> None:
+def test_a_wrong_model_id_stops_the_run_although_the_code_means_an_invalid_request() -> None:
     for text in (
         "The provided model identifier is invalid.",
         "Invocation of model ID x with on-demand throughput isn\u2019t supported.",
     ):
-        assert rule_for(error("ValidationException", 400, text)).do == "stop"
+        assert rule_for(error("ValidationException", 400, text)).action == "stop"
 
 
 @pytest.mark.parametrize(
-    ("original", "do", "kind"),
+    ("original", "action", "kind"),
     [
         (500, "retry", "model"),
         (0, "retry", "model"),
@@ -111,28 +111,30 @@ def test_a_model_that_is_named_wrongly_stops_the_run_though_it_is_called_invalid
         (429, "retry", "model"),
     ],
 )
-def test_a_models_own_error_counts_by_its_own_status(original: int, do: str, kind: str) -> None:
+def test_an_error_of_the_model_itself_follows_its_own_status(
+    original: int, action: str, kind: str
+) -> None:
     rule = rule_for(error("ModelErrorException", 424, original_status=original))
-    assert (rule.do, rule.kind) == (do, kind)
+    assert (rule.action, rule.kind) == (action, kind)
 
 
-def test_what_may_have_been_paid_is_repeated_twice_at_most() -> None:
+def test_a_call_that_may_be_billed_is_repeated_twice_at_most() -> None:
     for code in ("ConnectionError", "ReadTimeout"):
         rule = rule_for(error(code, maybe_paid=True))
-        assert (rule.do, rule.retries) == ("unknown", 2)
+        assert (rule.action, rule.retries) == ("unknown", 2)
 
 
-def test_what_a_client_calls_hopeless_before_the_run_stops_it_later() -> None:
-    for code in aws_errors._WAYS_OUT:
+def test_errors_that_fail_the_check_before_a_run_also_stop_a_run() -> None:
+    for code in bedrock_errors._WAYS_OUT:
         rule = rule_for(error(code))
-        passing = code.startswith("Connect")
-        assert (rule.do == "stop" or rule.then == "stop") is not passing, code
+        is_transient = code.startswith("Connect")
+        assert (rule.action == "stop" or rule.then == "stop") is not is_transient, code
 
 
-def test_the_second_timeout_of_a_model_means_less_at_a_time() -> None:
+def test_the_second_timeout_of_a_model_means_that_the_input_is_too_long() -> None:
     rule = rule_for(error("ModelTimeoutException", 408))
     assert (rule.retries, rule.then) == (1, "too_long")
 
 
-def test_every_kind_of_the_table_is_explained() -> None:
+def test_every_kind_of_the_table_is_documented() -> None:
     assert {rule.kind for rule in policy.CODES.values()} <= set(KINDS)

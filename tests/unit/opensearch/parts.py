@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from raypipe.coordination.limiter import Limiter
 from raypipe.core.book import Document
-from raypipe.core.stop import never_stopped
-from raypipe.opensearch.bulk.writer import BulkWriter, Result
+from raypipe.core.stop import StopCheck, never_stopped
+from raypipe.opensearch.bulk.limiter import Limiter
+from raypipe.opensearch.bulk.results import Result
+from raypipe.opensearch.bulk.writer import BulkWriter
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.index.index import IndexConfig, IndexRef
+from raypipe.opensearch.index import Index, IndexConfig, IndexRef
 from tests.unit.opensearch.stub import PHYSICAL
 
 DIMENSION = 4
@@ -53,15 +53,19 @@ def documents(number: int) -> list[Document]:
     return [document(f"b{i:04d}") for i in range(number)]
 
 
-def index_at(url: str, **settings: Any) -> IndexConfig:
+def config_at(url: str, **settings: Any) -> IndexConfig:
     keys = ("timeout_s", "compress", "username", "password_env")
     connection = {name: settings.pop(name) for name in keys if name in settings}
     return IndexConfig(Connection(url, **connection), index="books", **settings)
 
 
-def handle_at(url: str, **fields: Any) -> IndexRef:
+def ref_at(url: str, **fields: Any) -> IndexRef:
     values = {"alias": "books", "physical": PHYSICAL, "generation": "g1", "endpoint": url}
     return IndexRef(**{**values, "dimension": DIMENSION, **fields})
+
+
+def index_at(url: str, **settings: Any) -> Index:
+    return Index(config_at(url, **settings), ref_at(url))
 
 
 class Clock:
@@ -86,17 +90,17 @@ def writer_at(
     *,
     clock: Clock | None = None,
     run_seq: int = 7,
-    lane: Limiter | None = None,
-    stopped: Callable[[], object] = never_stopped,
+    limiter: Limiter | None = None,
+    stop_check: StopCheck = never_stopped,
     **settings: Any,
-) -> Any:
+) -> BulkWriter[Document]:
     clock = clock or Clock()
+    index = index_at(url, **settings)
     return BulkWriter(
-        index_at(url, **settings),
-        handle_at(url),
-        run_seq,
-        lane=lane,
-        stopped=stopped,
+        index.bulk_target(),
+        index.write_strategy(run_seq),
+        limiter=limiter,
+        stop_check=stop_check,
         sleep=clock.sleep,
         jitter=lambda attempt: float(attempt),
         clock=clock,
@@ -104,4 +108,4 @@ def writer_at(
 
 
 def by_id(batches: list[list[Result]]) -> dict[str, Result]:
-    return {result.book_id: result for batch in batches for result in batch}
+    return {result.doc_id: result for batch in batches for result in batch}

@@ -21,15 +21,11 @@ import orjson
 import pytest
 
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.bulk.writer import BulkWriter, SinkError
-from raypipe.opensearch.connection.capabilities import check_server
+from raypipe.opensearch.bulk.error_policy import SinkError
+from raypipe.opensearch.bulk.writer import BulkWriter
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.index import index as indices
-from raypipe.opensearch.index import rebuild as build
-from raypipe.opensearch.index.config import IndexConfig, IndexRef, IndexSpec
-from raypipe.opensearch.index.deletes import delete_books
-from raypipe.opensearch.index.reads import mget, refresh, scan_ids
-from raypipe.opensearch.search import is_nearest, search_vector
+from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexSpec, admin, metadata
+from raypipe.opensearch.search import search_vector
 from tests.unit.opensearch.forwarding import Answer, Forwarding, serving
 from tests.unit.opensearch.parts import DIMENSION, document
 from tests.unit.opensearch.stub import Reply, Request, Stub
@@ -42,88 +38,89 @@ VECTOR = (0.5, 0.5, 0.5, 0.5)
 
 
 def walk(url: str) -> dict[str, Any]:
-    """Go through the life of an index; returns what came of each step."""
-    index = IndexConfig(Connection(url), index=NAME)
-    told: dict[str, Any] = {"plugins": "knn" in (check_server(index).plugins or ())}
-    told["none yet"] = indices.find(index) is None
-    handle = indices.ensure(index, CONTENTS)
-    told["again"] = indices.ensure(index, CONTENTS).generation == handle.generation
-    told["written"] = _written(index, handle, 5, bad=True)
-    told["the same again"] = _written(index, handle, 5)
-    told["a zombie"] = _written(index, handle, 4, etag="old")
-    refresh(index, handle)
-    told["count"] = indices.count(index, handle)
-    told["scanned"] = [list(one) for one in scan_ids(index, handle, page=2)]
-    told["read"] = mget(index, handle, ["b1", "none"], ["etag", "title"])
+    """Go through the life of an index; return the result of each step."""
+    alias = IndexAlias(IndexConfig(Connection(url), index=NAME))
+    told: dict[str, Any] = {"plugins": "knn" in (alias.check_server().plugins or ())}
+    told["none yet"] = alias.find() is None
+    index = alias.ensure(CONTENTS)
+    told["again"] = alias.ensure(CONTENTS).ref.generation == index.ref.generation
+    told["written"] = _write(index, 5, bad=True)
+    told["the same again"] = _write(index, 5)
+    told["a zombie"] = _write(index, 4, etag="old")
+    index.refresh()
+    told["count"] = index.count()
+    told["scanned"] = [list(book) for book in index.scan(page_size=2)]
+    told["read"] = index.mget(["b1", "none"], ["etag", "title"])
     told["searched"] = [
         (hit.rank, hit.book_id, hit.title)
-        for hit in search_vector(index, handle, _array(VECTOR), "keepers quarrel", 2)
+        for hit in search_vector(index, _array(VECTOR), "keepers quarrel", 2)
     ]
-    told["nearest"] = is_nearest(index, handle, "b1", list(VECTOR), 1e-4)
-    told |= _beside(index, handle)
-    told |= _refusals(index)
-    for one in build.family(index, CONTENTS.state):
-        indices.delete(index, one.physical)
-    told["deleted"] = indices.find(index) is None
+    told["nearest"] = index.is_nearest("b1", list(VECTOR), 1e-4)
+    told |= _rebuild(alias, index)
+    told |= _provoke_refusals(alias)
+    for ref in alias.list_indices(CONTENTS.state):
+        alias.delete(ref.physical)
+    told["deleted"] = alias.find() is None
     return told
 
 
-def _beside(index: IndexConfig, old: IndexRef) -> dict[str, Any]:
+def _rebuild(alias: IndexAlias, old: Index) -> dict[str, Any]:
     told: dict[str, Any] = {}
-    made = build.open_index(index, OTHER)
-    build.apply_load_settings(index, made)
-    told["beside"] = _written(index, made, 6)
-    delete_books(index, made, ["b2", "none"], 7)
-    found = build.find_build(index)
-    told["found"] = found is not None and found.physical == made.physical
-    build.restore_index_settings(index, made)
-    params = {"max_num_segments": 1, "wait_for_completion": "false"}
-    task = index.connection.ask("POST", f"/{made.physical}/_forcemerge", params=params)
-    build.wait_for_task(index, str(task["task"]), 60.0)
-    told["went over from"] = build.switch_alias(index, made.physical) == old.physical
-    refresh(index, made)
-    told["left"] = [one.book_id for one in scan_ids(index, made)]
+    build = alias.open(OTHER)
+    build.apply_load_settings()
+    told["beside"] = _write(build, 6)
+    build.delete_books(["b2", "none"], 7)
+    found = alias.find_build()
+    told["found"] = found is not None and found.ref.physical == build.ref.physical
+    build.restore_settings()
+    build.force_merge(1, timeout_s=60.0)
+    told["went over from"] = alias.switch_to(build.ref.physical) == old.ref.physical
+    build.refresh()
+    told["left"] = [book.book_id for book in build.scan()]
     other = dataclasses.replace(CONTENTS, dimension=DIMENSION + 1, recipe="recipe-2")
     try:
-        indices.ensure(index, other)
+        alias.ensure(other)
     except SetupError as error:
-        told["unlike"] = str(error).replace(index.connection.endpoint, "")
+        told["unlike"] = str(error).replace(alias.config.connection.endpoint, "")
     return told
 
 
-def _refusals(index: IndexConfig) -> dict[str, Any]:
+def _provoke_refusals(alias: IndexAlias) -> dict[str, Any]:
     told: dict[str, Any] = {}
-    handle = indices.find(index)
-    assert handle is not None
-    path = f"/{handle.physical}/_settings"
+    index = alias.find()
+    assert index is not None
+    path = f"/{index.ref.physical}/_settings"
     for name, blocked in (("blocked", True), ("open again", False)):
         index.connection.ask("PUT", path, body={"index": {"blocks": {"write": blocked}}})
-        told[name] = _written(index, handle, 8)
-    told["gone"] = _written(index, dataclasses.replace(handle, alias=f"{NAME}-gone"), 8)
+        told[name] = _write(index, 8)
+    deleted = dataclasses.replace(index.ref, alias=f"{NAME}-gone")
+    told["gone"] = _write(alias.bind(deleted), 8)
     try:
-        index.connection.ask("POST", f"/{handle.physical}/_search", body={"query": {"no": {}}})
+        body: dict[str, Any] = {"query": {"no": {}}}
+        index.connection.ask("POST", f"/{index.ref.physical}/_search", body=body)
     except SetupError as error:
         told["bad query"] = str(error).replace(index.connection.endpoint, "")
     return told
 
 
-def _written(
-    index: IndexConfig,
-    handle: IndexRef,
-    run_seq: int,
-    *,
-    etag: str = "e1",
-    bad: bool = False,
-) -> Any:
-    """Return the results of writing three books, and one that fits no mapping."""
+def _write(index: Index, run_seq: int, *, etag: str = "e1", bad: bool = False) -> Any:
+    """Write three books, and one that fits no mapping; return the results."""
     books = [document(f"b{number}", etag=etag) for number in range(1, 4)]
     books += [document("bad", words=2**63 - 1, size="not a number")] if bad else []
-    writer = BulkWriter(index, handle, run_seq, sleep=lambda _: None, jitter=lambda _: 0.0)
+    writer = BulkWriter(
+        index.bulk_target(),
+        index.write_strategy(run_seq),
+        sleep=lambda _: None,
+        jitter=lambda _: 0.0,
+    )
     try:
-        results = [one for several in writer.write(books) for one in several]
+        results = [result for batch in writer.write(books) for result in batch]
     except SinkError as error:
         return error.status
-    return [(one.book_id, getattr(one, "result", getattr(one, "kind", ""))) for one in results]
+    return [
+        (result.doc_id, getattr(result, "result", getattr(result, "kind", "")))
+        for result in results
+    ]
 
 
 def _array(values: Any) -> Any:
@@ -140,8 +137,8 @@ def same_names() -> Iterator[None]:
     moments = SimpleNamespace(now=lambda _: start + timedelta(seconds=next(seconds)))
     names = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=f"{next(ids):032x}"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(indices, "datetime", moments)
-        patch.setattr(indices, "uuid", names)
+        patch.setattr(admin, "datetime", moments)
+        patch.setattr(metadata, "uuid", names)
         yield
 
 

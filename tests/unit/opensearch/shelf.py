@@ -20,7 +20,7 @@ class WithoutIds(Connection):
     """A connection to it."""
 
     @property
-    def serverless(self) -> bool:
+    def is_serverless(self) -> bool:
         return True
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from raypipe.core import retry
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.bulk.writer import Ack, BulkWriter, SinkError
-from raypipe.opensearch.connection import client
+from raypipe.opensearch.bulk.error_policy import SinkError
+from raypipe.opensearch.bulk.results import Ack
 from raypipe.opensearch.connection.aws import AwsConnection
-from raypipe.opensearch.index.config import IndexConfig
-from tests.unit.opensearch.parts import by_id, documents, handle_at
+from raypipe.opensearch.index import Index, IndexConfig
+from tests.unit.opensearch.parts import by_id, documents, ref_at
 from tests.unit.opensearch.sigv4 import Signer
 from tests.unit.opensearch.stub import Reply, Request, Stub
 
@@ -25,7 +26,7 @@ INFO = Reply(body={"version": {"number": "2.19.0", "distribution": "opensearch"}
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(client, "full_jitter", lambda attempt, cap: 0.0)
+    monkeypatch.setattr(retry, "full_jitter", lambda attempt, **_: 0.0)
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", GOOD.key)
@@ -58,8 +59,8 @@ def connection(stub: Stub, **settings: Any) -> AwsConnection:
 
 @pytest.mark.parametrize("compress", [False, True])
 def test_bulk_requests_are_signed_as_they_are_sent(aws: Stub, compress: bool) -> None:
-    index = IndexConfig(connection(aws, compress=compress), index="books")
-    writer = BulkWriter(index, handle_at(aws.url), 1)
+    config = IndexConfig(connection(aws, compress=compress), index="books")
+    writer = Index(config, ref_at(aws.url)).bulk_writer(1)
     results = by_id(list(writer.write(documents(5))))
     assert all(isinstance(one, Ack) for one in results.values())
     assert len(results) == 5
@@ -108,8 +109,9 @@ def test_a_refusal_is_one_line_that_says_what_aws_says(
 def test_credentials_that_expire_under_way_are_read_anew_once(
     aws: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index = IndexConfig(connection(aws), index="books", max_docs=2)
-    writer = BulkWriter(index, handle_at(aws.url), 1)
+    config = IndexConfig(connection(aws), index="books", max_docs=2)
+    index = Index(config, ref_at(aws.url))
+    writer = index.bulk_writer(1)
     answers = writer.write(documents(4))
     next(answers)
     guard(aws, Signer("AKIDNEXT", "the next secret", "eu-west-1", "es", token="t2"))
@@ -119,7 +121,7 @@ def test_credentials_that_expire_under_way_are_read_anew_once(
     assert len(by_id(list(answers))) == 2
     guard(aws, GOOD)
     with pytest.raises(SinkError, match="invalid"):
-        list(BulkWriter(index, handle_at(aws.url), 1).write(documents(1)))
+        list(index.bulk_writer(1).write(documents(1)))
 
 
 def test_no_credentials_and_no_profile_are_named(
@@ -137,7 +139,7 @@ def test_the_region_is_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     host = "https://search-books-abc.us-gov-west-1.es.amazonaws.com"
     signer = AwsConnection(host)._auth().signer
     assert (signer.region, signer.service) == ("us-gov-west-1", "es")
-    with pytest.raises(SetupError, match=r"give opensearch\.connection\.region"):
+    with pytest.raises(SetupError, match=r"set opensearch\.connection\.region"):
         AwsConnection("https://books.example.org").info()
 
 
@@ -145,7 +147,7 @@ def test_the_region_is_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     ("settings", "words"),
     [
         ({"endpoint": "https://x1.eu-west-1.aoss.amazonaws.com"}, "Serverless collection"),
-        ({"endpoint": "http://books.example.org"}, "https:// alone"),
+        ({"endpoint": "http://books.example.org"}, "https:// only"),
         ({"endpoint": "https://host", "username": "me"}, "no user name"),
         ({"endpoint": "https://host", "service": "ec2"}, "es, aoss"),
     ],

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from raypipe.opensearch.bulk import batch_size as bulk_pace
-from raypipe.opensearch.bulk.batch_size import AdaptiveBatchSize
-from raypipe.opensearch.bulk.results import LEFT
-from raypipe.opensearch.bulk.writer import Ack, SinkError
-from raypipe.opensearch.index.config import MEBIBYTE
+from raypipe.opensearch.bulk.batch_size import DISK_FULL_S, MEBIBYTE, AdaptiveBatchSize
+from raypipe.opensearch.bulk.error_policy import SinkError
+from raypipe.opensearch.bulk.results import LEFT, Ack
 from tests.unit.opensearch.parts import Clock, by_id, document, documents, writer_at
 from tests.unit.opensearch.stub import Reply, Stub, failed, items_failing
 
@@ -20,33 +18,33 @@ FULL = (
 
 def test_a_refused_request_is_halved_and_grows_again_after_ten_that_are_taken() -> None:
     pace = AdaptiveBatchSize(8 * MEBIBYTE)
-    pace.refused(8 * MEBIBYTE)
+    pace.record_refused(8 * MEBIBYTE)
     assert pace.bytes == 4 * MEBIBYTE
-    pace.refused(1 * MEBIBYTE)
+    pace.record_refused(1 * MEBIBYTE)
     assert pace.bytes == MEBIBYTE // 2
     for _ in range(9):
-        pace.taken()
+        pace.record_response()
     assert pace.bytes == MEBIBYTE // 2
-    pace.taken()
+    pace.record_response()
     assert pace.bytes == MEBIBYTE * 3 // 2
     for _ in range(100):
-        pace.taken()
+        pace.record_response()
     assert pace.bytes == 8 * MEBIBYTE
 
 
 def test_a_few_refused_documents_are_no_reason_to_send_less() -> None:
     pace = AdaptiveBatchSize(8 * MEBIBYTE)
-    pace.refused(8 * MEBIBYTE, 0.05)
+    pace.record_refused(8 * MEBIBYTE, 0.05)
     assert pace.bytes == 8 * MEBIBYTE
-    pace.refused(8 * MEBIBYTE, 0.6)
+    pace.record_refused(8 * MEBIBYTE, 0.6)
     assert pace.bytes == 4 * MEBIBYTE
 
 
 def test_what_is_too_large_stays_so() -> None:
     pace = AdaptiveBatchSize(8 * MEBIBYTE)
-    pace.too_large(4 * MEBIBYTE)
+    pace.record_too_large(4 * MEBIBYTE)
     for _ in range(100):
-        pace.taken()
+        pace.record_response()
     assert pace.bytes == 2 * MEBIBYTE
 
 
@@ -82,7 +80,7 @@ def test_a_full_disk_is_said_and_waited_for(
     clock = Clock()
     results = by_id(list(writer_at(stub.url, clock=clock).write(documents(2))))
     assert all(isinstance(one, Ack) for one in results.values())
-    assert clock.slept == [bulk_pace.DISK_FULL_S]
+    assert clock.slept == [DISK_FULL_S]
     said = [one.message for one in caplog.records if "disks are too full" in one.message]
     assert len(said) == 1
 
@@ -125,12 +123,12 @@ class Lane:
         self.stub = stub
         self.said: list[int] = []
 
-    def enter(self) -> None:
+    def acquire(self) -> None:
         self.said.append(len(self.stub.bulks))
 
-    def leave(self, *, refused: bool) -> None:
+    def release(self, *, overloaded: bool) -> None:
         assert len(self.stub.bulks) == self.said[-1] + 1
-        self.said.append(refused)
+        self.said.append(overloaded)
 
 
 def test_each_request_has_its_turn_and_refusals_are_told(stub: Stub) -> None:
@@ -141,7 +139,7 @@ def test_each_request_has_its_turn_and_refusals_are_told(stub: Stub) -> None:
         items_failing(stub, b0000=(429, "x")),
     ]
     lane = Lane(stub)
-    results = by_id(list(writer_at(stub.url, lane=lane).write(documents(5))))
+    results = by_id(list(writer_at(stub.url, limiter=lane).write(documents(5))))
     assert len(results) == 5
     assert lane.said == [0, True, 1, False, 2, True, 3, False, 4, False]
 
@@ -149,14 +147,14 @@ def test_each_request_has_its_turn_and_refusals_are_told(stub: Stub) -> None:
 def test_one_document_that_fails_a_request_is_searched_for_in_turns(stub: Stub) -> None:
     stub.steps.append(failed(400))
     lane = Lane(stub)
-    list(writer_at(stub.url, lane=lane).write(documents(4)))
+    list(writer_at(stub.url, limiter=lane).write(documents(4)))
     assert lane.said == [0, False, 1, False, 2, False]
 
 
 def test_a_stop_ends_the_wait_for_a_server_in_trouble(stub: Stub) -> None:
     stub.always = lambda request: failed(503)
     clock, asked = Clock(), iter([""] * 6)
-    writer = writer_at(stub.url, clock=clock, stopped=lambda: next(asked, "asked to stop"))
+    writer = writer_at(stub.url, clock=clock, stop_check=lambda: next(asked, "asked to stop"))
     results = by_id(list(writer.write(documents(3))))
     assert {getattr(one, "kind", "") for one in results.values()} == {LEFT}
     assert sum(clock.slept) < 20.0  # of the budget of ten minutes
@@ -165,6 +163,6 @@ def test_a_stop_ends_the_wait_for_a_server_in_trouble(stub: Stub) -> None:
 
 def test_after_a_stop_what_a_server_takes_is_written(stub: Stub) -> None:
     stub.steps += [failed(503), failed(429)]
-    writer = writer_at(stub.url, stopped=lambda: "asked to stop")
+    writer = writer_at(stub.url, stop_check=lambda: "asked to stop")
     results = by_id(list(writer.write(documents(3))))
     assert all(isinstance(one, Ack) for one in results.values())

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from raypipe.opensearch.bulk.writer import Ack, Counters, Rejected, SinkError
+from raypipe.opensearch.bulk.error_policy import SinkError
+from raypipe.opensearch.bulk.results import Ack, Counters, Rejected
 from tests.unit.opensearch.parts import Clock, by_id, document, documents, writer_at
 from tests.unit.opensearch.stub import PHYSICAL, Reply, Stub, items_failing
 
@@ -19,7 +20,7 @@ from tests.unit.opensearch.stub import PHYSICAL, Reply, Stub, items_failing
 def test_every_document_is_acknowledged_in_order_by_its_own_item(stub: Stub) -> None:
     writer = writer_at(stub.url, max_docs=4)
     batches = list(writer.write(documents(10)))
-    ids = [result.book_id for batch in batches for result in batch]
+    ids = [result.doc_id for batch in batches for result in batch]
     assert ids == [f"b{i:04d}" for i in range(10)]
     assert [len(request.ids) for request in stub.bulks] == [4, 4, 2]
     assert all(isinstance(result, Ack) and result.result == "created" for result in batches[0])
@@ -243,7 +244,7 @@ def test_an_alias_that_was_moved_meanwhile_aborts(stub: Stub) -> None:
         return reply
 
     stub.steps.append(moved)
-    with pytest.raises(SinkError, match=f"books-of-another-run now, not on {PHYSICAL}"):
+    with pytest.raises(SinkError, match=f"books-of-another-run now, not to {PHYSICAL}"):
         list(writer_at(stub.url).write(documents(1)))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from raypipe.opensearch.bulk.error_policy import KINDS, LONGEST_REASON, kind_of, without_content
+from raypipe.opensearch.bulk.error_policy import KINDS, failure_kind
+from raypipe.opensearch.connection.errors import MAX_REASON_CHARS, strip_content
 
 
 @pytest.mark.parametrize(
@@ -28,16 +29,16 @@ from raypipe.opensearch.bulk.error_policy import KINDS, LONGEST_REASON, kind_of,
     ],
 )  # fmt: skip
 def test_content_goes_and_field_paths_stay(reason: str, kept: str | None) -> None:
-    said = without_content(reason)
+    said = strip_content(reason)
     assert "secret" not in said
     if kept is not None:
         assert said == kept
 
 
 def test_a_long_reason_is_cut() -> None:
-    assert len(without_content("word " * 1000)) == LONGEST_REASON
+    assert len(strip_content("word " * 1000)) == MAX_REASON_CHARS
 
 
 @pytest.mark.parametrize("kind", ["mapper_parsing_exception", "anything", ""])
 def test_kinds_are_from_the_list(kind: str) -> None:
-    assert kind_of(kind) in KINDS
+    assert failure_kind(kind) in KINDS

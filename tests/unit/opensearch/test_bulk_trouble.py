@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from raypipe.opensearch.bulk.writer import Ack, Rejected, SinkError
+from raypipe.opensearch.bulk.error_policy import SinkError
+from raypipe.opensearch.bulk.results import Ack, Rejected
 from tests.unit.opensearch.parts import Clock, by_id, document, documents, writer_at
 from tests.unit.opensearch.stub import Reply, Request, Stub, failed
 
@@ -164,7 +165,7 @@ def test_when_the_budget_ends_the_rest_is_rejected_without_a_request(stub: Stub)
     }
     assert writer.counters.rejected == 45
     [message] = {result.message for result in results.values()}  # type: ignore[union-attr]
-    assert "took nothing for 3 s (503" in message
+    assert "accepted nothing for 3 s (503" in message
 
 
 def test_one_document_that_never_passes_ends_alone(stub: Stub) -> None:
@@ -209,4 +210,4 @@ def test_opensearch_pys_own_log_shows_no_traceback(
     list(writer_at(stub.url).write(documents(1)))
     assert "Traceback" not in caplog.text
     ours = [one.getMessage() for one in caplog.records if one.name.startswith("raypipe")]
-    assert [one.split(": ", 1)[1][:21] for one in ours] == ["1 documents again in "] * 3
+    assert [one.split(": ", 1)[1][:24] for one in ours] == ["retrying 1 documents in "] * 3

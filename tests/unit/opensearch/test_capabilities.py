@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.connection.capabilities import check_server
-from tests.unit.opensearch.parts import index_at
+from raypipe.opensearch.connection.capabilities import Server
+from raypipe.opensearch.index import IndexAlias, IndexConfig
+from tests.unit.opensearch.parts import config_at
 from tests.unit.opensearch.stub import Reply, Stub
 
 OURS = "The OpenSearch Project: https://opensearch.org/"
@@ -18,6 +19,10 @@ CLASSES = [
     {"component": "org.opensearch.knn.plugin.KNNPlugin"},
     {"component": "org.opensearch.geo.GeoModulePlugin"},
 ]
+
+
+def check_server(config: IndexConfig) -> Server:
+    return IndexAlias(config).check_server()
 
 
 def says(stub: Stub, plugins: Any = None, tagline: str = OURS, **version: Any) -> None:
@@ -42,7 +47,7 @@ def test_what_it_is_and_has_is_found_out_and_told(
 ) -> None:
     says(stub, plugins, **version)
     with caplog.at_level(logging.INFO):
-        assert str(check_server(index_at(stub.url))) == name
+        assert str(check_server(config_at(stub.url))) == name
     assert f"{stub.url} is {name}" in caplog.text
 
 
@@ -50,7 +55,7 @@ def test_what_it_is_and_has_is_found_out_and_told(
 def test_a_server_need_not_tell_its_plugins(stub: Stub, status: int) -> None:
     says(stub)
     stub.paths["/_cat/plugins"] = Reply(status, {"message": "no"})
-    assert check_server(index_at(stub.url)).plugins is None
+    assert check_server(config_at(stub.url)).plugins is None
 
 
 @pytest.mark.parametrize(
@@ -58,8 +63,8 @@ def test_a_server_need_not_tell_its_plugins(stub: Stub, status: int) -> None:
     [
         (KNN, "You Know, for Search", {"number": "8.11.0"}, "is Elasticsearch 8.11.0; raypipe"),
         (KNN, OURS, {"number": "1.3.20"}, "is OpenSearch 1.3.20; raypipe needs OpenSearch 2"),
-        ([], OURS, {}, "the plugin opensearch-knn is missing there"),
-        ([{"component": "opensearch-security"}], OURS, {}, "opensearch-knn is missing there"),
+        ([], OURS, {}, "the plugin opensearch-knn is not installed"),
+        ([{"component": "opensearch-security"}], OURS, {}, "opensearch-knn is not installed"),
     ],
     ids=["elasticsearch", "old", "no plugins", "other plugins"],
 )
@@ -68,13 +73,13 @@ def test_what_cannot_be_used_is_refused_in_one_line(
 ) -> None:
     says(stub, plugins, tagline, **version)
     with pytest.raises(SetupError, match=said) as caught:
-        check_server(index_at(stub.url))
+        check_server(config_at(stub.url))
     assert "\n" not in str(caught.value)
 
 
 def test_native_engines_need_a_package(stub: Stub) -> None:
     says(stub, CLASSES, build_type="unknown")
     with pytest.raises(SetupError, match="faiss needs native libraries"):
-        check_server(index_at(stub.url, engine="faiss"))
+        check_server(config_at(stub.url, engine="faiss"))
     says(stub, KNN, build_type="tar")
-    check_server(index_at(stub.url, engine="faiss"))
+    check_server(config_at(stub.url, engine="faiss"))

@@ -7,16 +7,15 @@ from collections.abc import Callable
 import orjson
 import pytest
 
+from raypipe.core import retry
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.index import deletes as delete
-from raypipe.opensearch.index.deletes import delete_books
-from tests.unit.opensearch.parts import handle_at, index_at
+from tests.unit.opensearch.parts import index_at
 from tests.unit.opensearch.stub import Reply, Request, Stub, error
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delete, "full_jitter", lambda attempt: 0.0)
+    monkeypatch.setattr(retry, "full_jitter", lambda attempt, **_: 0.0)
 
 
 def answering(**statuses: int) -> Callable[[Request], Reply]:
@@ -41,7 +40,7 @@ def lines(request: Request) -> list[str]:
 
 def test_ids_go_in_requests_of_max_docs_with_the_runs_version(stub: Stub) -> None:
     stub.always = answering()
-    delete_books(index_at(stub.url, max_docs=2), handle_at(stub.url), ["a", "b", "c"], 9)
+    index_at(stub.url, max_docs=2).delete_books(["a", "b", "c"], 9)
     assert [lines(request) for request in stub.bulks] == [["a", "b"], ["c"]]
     action = orjson.loads(stub.bulks[0].body.splitlines()[0])
     assert action == {"delete": {"_id": "a", "version": 9, "version_type": "external_gte"}}
@@ -51,7 +50,7 @@ def test_ids_go_in_requests_of_max_docs_with_the_runs_version(stub: Stub) -> Non
 def test_what_is_gone_or_newer_is_no_trouble_and_the_rest_is_asked_again(stub: Stub) -> None:
     stub.steps += [answering(a=404, b=409, c=429, d=503), answering(d=429)]
     stub.always = answering()
-    delete_books(index_at(stub.url), handle_at(stub.url), ["a", "b", "c", "d", "e"], 9)
+    index_at(stub.url).delete_books(["a", "b", "c", "d", "e"], 9)
     assert [lines(request) for request in stub.bulks] == [
         ["a", "b", "c", "d", "e"],
         ["c", "d"],
@@ -61,11 +60,11 @@ def test_what_is_gone_or_newer_is_no_trouble_and_the_rest_is_asked_again(stub: S
 
 def test_what_is_refused_for_good_is_one_line(stub: Stub) -> None:
     stub.always = answering(b=403)
-    with pytest.raises(SetupError, match="deletes nothing: some_exception: why"):
-        delete_books(index_at(stub.url), handle_at(stub.url), ["a", "b"], 9)
+    with pytest.raises(SetupError, match="refuses deletes: some_exception: why"):
+        index_at(stub.url).delete_books(["a", "b"], 9)
 
 
 def test_a_server_that_never_does_it_is_given_up(stub: Stub) -> None:
     stub.always = answering(a=429)
     with pytest.raises(SetupError, match="run again later"):
-        delete_books(index_at(stub.url, retry_budget_s=0.2), handle_at(stub.url), ["a"], 9)
+        index_at(stub.url, retry_budget_s=0.2).delete_books(["a"], 9)

@@ -10,17 +10,14 @@ import pytest
 
 from raypipe.core.book import Document
 from raypipe.core.errors import BookError, SetupError
-from raypipe.opensearch.index.mapping import (
-    Meta,
-    body_of,
-    check_engine,
-    differences,
-    index_body,
-    meta_of,
-)
+from raypipe.opensearch.connection.capabilities import Server
+from raypipe.opensearch.index.compatibility import find_differences
+from raypipe.opensearch.index.encoding import document_body
+from raypipe.opensearch.index.mapping import index_body
+from raypipe.opensearch.index.metadata import IndexMetadata, read_metadata
 from tests.unit.opensearch.parts import document
 
-META = Meta("g1", "state-1", "recipe-1", {"name": "hash", "dimension": 4})
+META = IndexMetadata("g1", "state-1", "recipe-1", {"name": "hash", "dimension": 4})
 
 
 def served(**changes: Any) -> dict[str, Any]:
@@ -43,36 +40,36 @@ def test_every_field_of_a_document_is_mapped_and_sent_and_no_other() -> None:
     assert body["dynamic"] == "strict"
     full = {name: "told" for name in ("genre", "setting", "period", "plot", "degraded")}
     lists = {name: ("told",) for name in ("themes", "characters", "sections")}
-    assert set(body_of(document("a", **full, **lists), 4)) == fields
+    assert set(document_body(document("a", **full, **lists), 4)) == fields
 
 
 def test_what_only_a_model_tells_is_left_out_where_no_model_told_it() -> None:
-    body = body_of(document("a", genre="novel"), 4)
+    body = document_body(document("a", genre="novel"), 4)
     assert body["genre"] == "novel"
     assert not set(body) & {"setting", "plot", "themes", "sections", "degraded"}
 
 
 def test_a_body_is_json_with_short_floats() -> None:
     vector = (0.1, 0.2, 0.3, 0.4)
-    body = body_of(document("a", summary_vector=vector), 4)
+    body = document_body(document("a", summary_vector=vector), 4)
     text = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY).decode()
     assert "[0.1,0.2,0.3,0.4]" in text
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e308])
 def test_a_time_that_is_none_is_left_out(seconds: float) -> None:
-    assert body_of(document("a", modified=seconds), 4)["modified"] is None
+    assert document_body(document("a", modified=seconds), 4)["modified"] is None
 
 
 def test_a_bad_vector_names_its_book() -> None:
     with pytest.raises(BookError, match=r"shelf/a.txt has 4 values, not 8") as caught:
-        body_of(document("a"), 8)
+        document_body(document("a"), 8)
     assert caught.value.kind == "bad_vector"
 
 
 def test_an_index_as_made_does_not_differ() -> None:
     there = served()
-    assert differences(there["mappings"], there["settings"], index_body(4, META)) == []
+    assert find_differences(there["mappings"], there["settings"], index_body(4, META)) == []
 
 
 def test_another_engine_or_more_shards_or_fields_do_not_matter() -> None:
@@ -80,7 +77,7 @@ def test_another_engine_or_more_shards_or_fields_do_not_matter() -> None:
     there["mappings"]["properties"]["summary_vector"]["method"]["engine"] = "faiss"
     there["mappings"]["properties"]["note"] = {"type": "text"}
     there["settings"]["index"]["number_of_shards"] = "5"
-    assert differences(there["mappings"], there["settings"], index_body(4, META)) == []
+    assert find_differences(there["mappings"], there["settings"], index_body(4, META)) == []
 
 
 def test_differences_are_readable_lines() -> None:
@@ -89,7 +86,7 @@ def test_differences_are_readable_lines() -> None:
     there["mappings"]["properties"]["summary_vector"]["method"]["space_type"] = "l2"
     there["mappings"]["dynamic"] = "true"
     del there["settings"]["index"]["knn"]
-    lines = differences(there["mappings"], there["settings"], index_body(4, META))
+    lines = find_differences(there["mappings"], there["settings"], index_body(4, META))
     assert set(lines) == {
         "summary_vector.dimension: the index has 384, this run needs 4",
         "summary_vector.space_type: the index has l2, this run needs cosinesimil",
@@ -110,7 +107,7 @@ def test_another_embedder_or_schema_differs_another_recipe_or_generation_does_no
         embedder={"name": "wordllama", "dimension": 4, "truncated": True},
         document_schema=2,
     )
-    lines = differences(there["mappings"], there["settings"], index_body(4, other))
+    lines = find_differences(there["mappings"], there["settings"], index_body(4, other))
     assert lines == [
         "document_schema: the index has 1, this run needs 2",
         "embedder.name: the index has hash, this run needs wordllama",
@@ -123,20 +120,19 @@ def test_an_identity_is_compared_as_json_keeps_it() -> None:
     tuples = dataclasses.replace(META, embedder={**META.embedder})
     there["mappings"]["_meta"]["raypipe"]["embedder"]["layers"] = [1, 2]
     needed = dataclasses.replace(tuples, embedder={**META.embedder, "layers": (1, 2)})
-    assert differences(there["mappings"], there["settings"], index_body(4, needed)) == []
+    assert find_differences(there["mappings"], there["settings"], index_body(4, needed)) == []
 
 
 @pytest.mark.parametrize(
     "mapping", [{}, {"_meta": {}}, {"_meta": {"raypipe": {}}}, {"_meta": {"raypipe": "x"}}]
 )
 def test_an_index_without_a_mark_has_none(mapping: dict[str, Any]) -> None:
-    assert meta_of(mapping) is None
+    assert read_metadata(mapping) is None
 
 
 def test_faiss_is_refused_on_the_embedded_server_only() -> None:
-    check_engine("faiss", embedded=False)
-    check_engine("lucene", embedded=True)
+    embedded = Server("OpenSearch 3", has_native_libraries=False)
+    Server("OpenSearch 3").check_engine("faiss")
+    embedded.check_engine("lucene")
     with pytest.raises(SetupError, match="opensearch=self_managed"):
-        check_engine("faiss", embedded=True)
-    with pytest.raises(SetupError, match="choose one of lucene, faiss"):
-        check_engine("nmslib", embedded=False)
+        embedded.check_engine("faiss")

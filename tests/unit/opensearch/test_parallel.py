@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from raypipe.coordination.limiter import AdaptiveLimiter
 from raypipe.coordination.run_coordinator import RunCoordinator
+from raypipe.coordination.shared_limiter import SharedLimiter
+from raypipe.core.book import Document
 from raypipe.core.options import BreakerOptions
-from raypipe.opensearch.bulk.parallel import ParallelBulkWriter, SharedLimiter
-from tests.unit.opensearch.parts import documents, handle_at, index_at
+from raypipe.opensearch.bulk.parallel import ParallelBulkWriter
+from tests.unit.opensearch.parts import documents, index_at
 from tests.unit.opensearch.stub import Stub, items_failing
 
 
@@ -15,9 +17,10 @@ class Here(RunCoordinator):
         return "here"
 
 
-def writers(stub: Stub, lanes: AdaptiveLimiter, **settings: int) -> ParallelBulkWriter:
-    marks = Here(BreakerOptions(), lanes)
-    return ParallelBulkWriter(index_at(stub.url, **settings), handle_at(stub.url), 7, marks, task=3)
+def writers(stub: Stub, lanes: AdaptiveLimiter, **settings: int) -> ParallelBulkWriter[Document]:
+    coordinator = Here(BreakerOptions(), lanes)
+    index = index_at(stub.url, **settings)
+    return index.parallel_writer(7, lambda number: SharedLimiter(coordinator, f"3-{number}"))
 
 
 def test_all_documents_are_written_and_what_is_refused_is_told(stub: Stub) -> None:
@@ -37,7 +40,7 @@ def test_few_documents_go_in_one_request(stub: Stub) -> None:
 def test_one_lane_is_shared_and_a_task_tried_again_takes_its_own(stub: Stub) -> None:
     lanes = AdaptiveLimiter(1)
     marks = Here(BreakerOptions(), lanes)
-    SharedLimiter(marks, "3-0").enter()  # of a task whose node was lost
+    SharedLimiter(marks, "3-0").acquire()  # of a task whose node was lost
     rejected, counters = writers(stub, lanes, max_docs=4).write(documents(4))
     assert (rejected, counters.acknowledged) == ({}, 4)
     assert lanes.acquire("another")

@@ -3,40 +3,60 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
 from raypipe.core.book import Document
-from raypipe.opensearch.bulk.item import Item
+from raypipe.opensearch.bulk.item import BulkItem
 from raypipe.opensearch.bulk.prefetch import EncodePrefetcher
 from tests.unit.opensearch.parts import documents
 
 
-def encode(one: Document) -> Item:
-    return Item(one.book_id, ("", ""), b"x" * 10)
+def encode(document: Document) -> BulkItem:
+    return BulkItem(document.book_id, ("", ""), b"x" * 10)
 
 
-def left(ahead: EncodePrefetcher) -> list[str]:
-    return [getattr(one, "book_id", "") for one in iter(ahead.next, None)]
+def prefetch(
+    source: Iterable[Document],
+    encode: Callable[[Document], BulkItem] = encode,
+    *,
+    max_docs: int,
+    max_bytes: int = 1000,
+) -> EncodePrefetcher[Document]:
+    return EncodePrefetcher(
+        source,
+        encode=encode,
+        id_of=lambda document: document.book_id,
+        max_docs=max_docs,
+        max_bytes=max_bytes,
+    )
+
+
+def read_ids(ahead: EncodePrefetcher[Document]) -> list[str]:
+    ids = []
+    while (item := ahead.next()) is not None:
+        ids.append(item.doc_id)
+    return ids
 
 
 def test_order_is_kept_whether_or_not_it_is_made_ready() -> None:
-    ahead = EncodePrefetcher(documents(10), encode, docs=4, size=1000)
+    ahead = prefetch(documents(10), max_docs=4)
     first = ahead.next()
+    assert first is not None
     ahead.prepare()
-    assert [getattr(first, "book_id", ""), *left(ahead)] == [f"b{i:04d}" for i in range(10)]
+    assert [first.doc_id, *read_ids(ahead)] == [f"b{i:04d}" for i in range(10)]
     ahead.close()
 
 
 def test_it_is_done_in_another_thread_and_only_when_asked_for() -> None:
     threads = []
 
-    def noting(one: Document) -> Item:
+    def encode_and_note(document: Document) -> BulkItem:
         threads.append(threading.current_thread())
-        return encode(one)
+        return encode(document)
 
-    ahead = EncodePrefetcher(documents(10), noting, docs=4, size=1000)
+    ahead = prefetch(documents(10), encode_and_note, max_docs=4)
     ahead.prepare()
     ahead.prepare()
     assert ahead.next() is not None
@@ -47,31 +67,31 @@ def test_it_is_done_in_another_thread_and_only_when_asked_for() -> None:
 
 
 def test_bytes_bound_it_too() -> None:
-    made = []
+    encoded = []
 
-    def noting(one: Document) -> Item:
-        made.append(one)
-        return encode(one)
+    def encode_and_note(document: Document) -> BulkItem:
+        encoded.append(document)
+        return encode(document)
 
-    ahead = EncodePrefetcher(documents(10), noting, docs=100, size=25)
+    ahead = prefetch(documents(10), encode_and_note, max_docs=100, max_bytes=25)
     ahead.prepare()
     ahead.next()
-    assert len(made) == 3
+    assert len(encoded) == 3
     ahead.close()
 
 
 def test_ids_of_what_is_left_and_trouble_of_the_source_is_raised() -> None:
-    ahead = EncodePrefetcher(documents(6), encode, docs=2, size=1000)
+    ahead = prefetch(documents(6), max_docs=2)
     ahead.next()
     ahead.prepare()
-    assert list(ahead.ids()) == [f"b{i:04d}" for i in range(1, 6)]
+    assert list(ahead.remaining_ids()) == [f"b{i:04d}" for i in range(1, 6)]
     ahead.close()
 
     def broken() -> Iterator[Document]:
         raise OSError("no more")
         yield
 
-    ahead = EncodePrefetcher(broken(), encode, docs=2, size=1000)
+    ahead = prefetch(broken(), max_docs=2)
     ahead.prepare()
     with pytest.raises(OSError, match="no more"):
         ahead.next()

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.search import fuse, search_vector, words_of
-from tests.unit.opensearch.parts import handle_at, index_at
+from raypipe.opensearch.query_text import shorten_query
+from raypipe.opensearch.search import fuse, search_vector
+from tests.unit.opensearch.parts import index_at
 from tests.unit.opensearch.stub import Reply, Stub
 
 
@@ -30,29 +31,29 @@ def test_ranks_are_fused_with_60_and_ties_go_by_id() -> None:
     ["two friends quarrel: why, and who's to blame?", 'a "quoted" (a/b) \\ c*', "🏰", "", "a a a"],
 )
 def test_a_short_query_is_sent_as_it_is(query: str) -> None:
-    assert words_of(query, 250) == query
+    assert shorten_query(query, 250) == query
 
 
 def test_a_long_query_keeps_its_different_words_in_order() -> None:
     query = " ".join(f"Word{i % 300} word{i % 300}" for i in range(5000))
-    words = words_of(query, 250).split()
+    words = shorten_query(query, 250).split()
     assert words == [f"Word{i}" for i in range(250)]
 
 
 def test_text_without_spaces_is_bounded_by_its_characters() -> None:
-    assert len(words_of("灯台守の娘" * 1000, 250)) <= 250
-    assert len(re.findall("[^ ]", words_of("🏰" * 3000, 250))) <= 250
-    assert len(words_of("x" * 100_000, 5)) < 100_001
+    assert len(shorten_query("灯台守の娘" * 1000, 250)) <= 250
+    assert len(re.findall("[^ ]", shorten_query("🏰" * 3000, 250))) <= 250
+    assert len(shorten_query("x" * 100_000, 5)) < 100_001
 
 
 def test_lone_surrogates_in_a_query_do_no_harm() -> None:
-    assert words_of("half \ud83d emoji", 250) == "half ? emoji"
+    assert shorten_query("half \ud83d emoji", 250) == "half ? emoji"
 
 
 @pytest.mark.parametrize("limit", [0, 1001])
 def test_a_limit_out_of_range_is_named(stub: Stub, limit: int) -> None:
     with pytest.raises(SetupError, match=f"limit={limit} must be between"):
-        search_vector(index_at(stub.url), handle_at(stub.url), [1.0], "q", limit)  # type: ignore[arg-type]
+        search_vector(index_at(stub.url), [1.0], "q", limit)  # type: ignore[arg-type]
 
 
 def test_an_error_in_one_of_the_two_searches_is_not_half_a_result(stub: Stub) -> None:
@@ -60,4 +61,4 @@ def test_an_error_in_one_of_the_two_searches_is_not_half_a_result(stub: Stub) ->
     bad = {"error": {"type": "x_exception", "reason": "no [field] 'secret'"}, "status": 400}
     stub.paths["/_msearch"] = Reply(body={"responses": [good, bad]})
     with pytest.raises(SetupError, match=r"could not be searched: x_exception: no \[field\] …"):
-        search_vector(index_at(stub.url), handle_at(stub.url), [1.0], "q")  # type: ignore[arg-type]
+        search_vector(index_at(stub.url), [1.0], "q")  # type: ignore[arg-type]

@@ -10,8 +10,8 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from raypipe.opensearch.index.index import IndexConfig
-from tests.unit.opensearch.parts import index_at
+from raypipe.opensearch.index import IndexConfig
+from tests.unit.opensearch.parts import config_at
 
 CONF = Path(__file__).parents[3] / "conf" / "opensearch"
 
@@ -21,7 +21,7 @@ CONF = Path(__file__).parents[3] / "conf" / "opensearch"
 )
 def test_what_cannot_be_an_index_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="cannot be an index's name"):
-        IndexConfig(index_at("http://host").connection, index=name)
+        IndexConfig(config_at("http://host").connection, index=name)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_what_cannot_be_an_index_name_is_refused(name: str) -> None:
 def test_settings_out_of_range_are_named(setting: dict[str, Any]) -> None:
     [(name, value)] = setting.items()
     with pytest.raises(ValueError, match=f"{name}={value}"):
-        IndexConfig(index_at("http://host").connection, **setting)
+        IndexConfig(config_at("http://host").connection, **setting)
 
 
 @pytest.mark.parametrize("option", ["embedded", "self_managed"])

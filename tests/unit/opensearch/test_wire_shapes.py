@@ -14,13 +14,18 @@ from tests.unit.opensearch.stub import Stub
 FILES = sorted(RECORDED.glob("*.json"))
 
 
+def without_advice(told: dict[str, Any]) -> dict[str, Any]:
+    """Return the results without the way out, which is raypipe's own text and may change."""
+    return {**told, "unlike": told["unlike"].partition(". ")[0]}
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_an_index_lives_as_it_did_on_the_real_server(stub: Stub, file: Path) -> None:
     recorded = orjson.loads(file.read_bytes())
     replay(stub, recorded)
     with same_names():
         told = walk(stub.url)
-    assert orjson.loads(orjson.dumps(told)) == recorded["told"]
+    assert without_advice(orjson.loads(orjson.dumps(told))) == without_advice(recorded["told"])
 
 
 def test_what_comes_of_it_is_the_same_on_each_version() -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from raypipe.opensearch.bulk.results import LEFT
-from raypipe.opensearch.bulk.writer import Ack, BulkWriter, Rejected, SinkError
-from raypipe.opensearch.index import serverless as collection
-from raypipe.opensearch.index.config import IndexConfig
-from raypipe.opensearch.index.deletes import delete_books, sweep
-from raypipe.opensearch.index.finalize import finalize
-from raypipe.opensearch.index.reads import mget, scan_ids
-from tests.unit.opensearch.parts import Clock, by_id, document, documents, handle_at
+from raypipe.core.book import Document
+from raypipe.core.stop import StopCheck, never_stopped
+from raypipe.opensearch.bulk.error_policy import SinkError
+from raypipe.opensearch.bulk.results import LEFT, Ack, Rejected
+from raypipe.opensearch.bulk.writer import BulkWriter
+from raypipe.opensearch.index import Index, IndexConfig, serverless
+from raypipe.opensearch.index.serverless import ServerlessBackend
+from tests.unit.opensearch.parts import Clock, by_id, document, documents, ref_at
 from tests.unit.opensearch.shelf import Shelf, WithoutIds
 from tests.unit.opensearch.stub import Reply, Request, Stub, failed
 
@@ -25,9 +25,9 @@ VISIBLE_S = 10.0
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(collection, "time", SimpleNamespace(monotonic=made, sleep=made.sleep))
-    return made
+    clock = Clock()
+    monkeypatch.setattr(serverless, "time", SimpleNamespace(monotonic=clock, sleep=clock.sleep))
+    return clock
 
 
 @pytest.fixture
@@ -35,19 +35,20 @@ def shelf(stub: Stub, clock: Clock) -> Shelf:
     return Shelf(stub, clock, VISIBLE_S)
 
 
-def index_of(shelf: Shelf, **settings: Any) -> IndexConfig:
+def index_of(shelf: Shelf, **settings: Any) -> Index:
     connection = WithoutIds(shelf.stub.url)
-    return IndexConfig(connection, index="books", **{"visible_s": VISIBLE_S + 1, **settings})
+    settings = {"visible_s": VISIBLE_S + 1, **settings}
+    return Index(IndexConfig(connection, index="books", **settings), ref_at(shelf.stub.url))
 
 
 def writer_of(
-    shelf: Shelf, *, run_seq: int = 7, stopped: Callable[[], object] = lambda: "", **settings: Any
-) -> BulkWriter:
+    shelf: Shelf, *, run_seq: int = 7, stop_check: StopCheck = never_stopped, **settings: Any
+) -> BulkWriter[Document]:
+    index = index_of(shelf, **settings)
     return BulkWriter(
-        index_of(shelf, **settings),
-        handle_at(shelf.stub.url),
-        run_seq,
-        stopped=stopped,
+        index.bulk_target(),
+        index.write_strategy(run_seq),
+        stop_check=stop_check,
         sleep=shelf.clock.sleep,
         jitter=float,
         clock=shelf.clock,
@@ -169,7 +170,7 @@ def test_a_stop_leaves_what_nobody_knows_of_to_the_next_run(shelf: Shelf) -> Non
         return Reply(reset=True)
 
     shelf.stub.always = lost
-    results = by_id(list(writer_of(shelf, stopped=lambda: asked).write(documents(1))))
+    results = by_id(list(writer_of(shelf, stop_check=lambda: "".join(asked)).write(documents(1))))
     assert isinstance(results["b0000"], Rejected)
     assert results["b0000"].kind == LEFT
 
@@ -179,21 +180,22 @@ def test_of_several_documents_of_a_book_the_newest_counts_and_stays(shelf: Shelf
         one = [document("b1", etag=etag), document(f"only-{run_seq}")]
         list(writer_of(shelf, run_seq=run_seq).write(one))
     shelf.clock.now += VISIBLE_S
-    index, handle = index_of(shelf), handle_at(shelf.stub.url)
-    found = {one.book_id: one for one in scan_ids(index, handle, page=2)}
+    index = index_of(shelf)
+    found = {one.book_id: one for one in index.scan(page_size=2)}
     assert sorted(found) == ["b1", "only-3", "only-4", "only-5"]
     assert (found["b1"].etag, found["b1"].run_seq) == ("new", 5)
-    assert mget(index, handle, ["b1", "b2"], ["etag"])["b2"] is None
-    assert (mget(index, handle, ["b1"], ["etag"])["b1"] or {})["etag"] == "new"
-    assert sweep(index, handle) == 2
+    assert index.mget(["b1", "b2"], ["etag"])["b2"] is None
+    assert (index.mget(["b1"], ["etag"])["b1"] or {})["etag"] == "new"
+    backend = ServerlessBackend(index.config)
+    assert backend.delete_older_copies(index.ref) == 2
     assert books(shelf) == ["b1", "only-3", "only-4", "only-5"]
-    assert sweep(index, handle) == 0
+    assert backend.delete_older_copies(index.ref) == 0
 
 
 def test_a_run_waits_at_its_end_until_all_is_seen_and_sweeps(shelf: Shelf) -> None:
     for run_seq in (1, 2):
         list(writer_of(shelf, run_seq=run_seq).write(documents(3)))
-    finalize(index_of(shelf), handle_at(shelf.stub.url), ["b0000", "b0001", "b0002"], 2)
+    index_of(shelf).finalize(["b0000", "b0001", "b0002"], 2)
     assert shelf.clock.now - 1000 >= VISIBLE_S
     assert books(shelf) == ["b0000", "b0001", "b0002"]
     assert {source["run_seq"] for _, source in shelf.cells.values()} == {2}
@@ -203,13 +205,13 @@ def test_what_is_not_seen_in_time_is_told(shelf: Shelf, caplog: pytest.LogCaptur
     shelf.visible_s = 1e6
     list(writer_of(shelf).write(documents(2)))
     with caplog.at_level(logging.WARNING):
-        finalize(index_of(shelf), handle_at(shelf.stub.url), ["b0000", "b0001"], 7)
-    assert "does not show yet 2 books" in caplog.text
+        index_of(shelf).finalize(["b0000", "b0001"], 7)
+    assert "does not show 2 books yet" in caplog.text
 
 
 def test_all_documents_of_a_book_are_deleted_but_a_newer_runs(shelf: Shelf) -> None:
     for run_seq in (1, 2, 9):
         list(writer_of(shelf, run_seq=run_seq).write([document("b1"), document("b2")]))
     shelf.clock.now += VISIBLE_S
-    delete_books(index_of(shelf), handle_at(shelf.stub.url), ["b1"], 5)
+    index_of(shelf).delete_books(["b1"], 5)
     assert books(shelf) == ["b1", "b2", "b2", "b2"]

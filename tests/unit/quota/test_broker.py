@@ -6,101 +6,101 @@ import pytest
 
 from raypipe.core.errors import SetupError
 from raypipe.core.options import QuotaOptions
-from raypipe.quota.daily import DAY_S, TRY_S
+from raypipe.quota.daily import DAY_S, MAX_RETRY_S
 from raypipe.quota.protocol import CallOutcome, CallRequest
 from raypipe.quota.reservation import check_call_fits
-from tests.unit.quota.desk import Desk, client
+from tests.unit.quota.broker_harness import BrokerHarness, run_account
 
 
 def test_first_come_first_served_up_to_the_calls_in_flight() -> None:
-    desk = Desk(QuotaOptions(managed=False, max_in_flight=2))
+    harness = BrokerHarness(QuotaOptions(managed=False, max_in_flight=2))
     for name in "abcd":
-        desk.ask(name)
-    assert desk.granted == ["a", "b"]
-    desk.settle("b", CallOutcome(10, 5))
-    desk.settle("a", CallOutcome(10, 5))
-    assert desk.granted == ["a", "b", "c", "d"]
-    assert (desk.totals().in_flight, desk.totals().calls) == (2, 2)
+        harness.request(name)
+    assert harness.granted == ["a", "b"]
+    harness.settle("b", CallOutcome(10, 5))
+    harness.settle("a", CallOutcome(10, 5))
+    assert harness.granted == ["a", "b", "c", "d"]
+    assert (harness.totals().in_flight, harness.totals().calls) == (2, 2)
 
 
-def test_what_was_refused_before_goes_first() -> None:
-    desk = Desk(QuotaOptions(managed=False, max_in_flight=1))
-    desk.ask("a")
-    desk.ask("b")
-    desk.ask("c", again=True)
-    desk.settle("a")
-    assert desk.granted == ["a", "c"]
+def test_a_refused_call_precedes_new_calls() -> None:
+    harness = BrokerHarness(QuotaOptions(managed=False, max_in_flight=1))
+    harness.request("a")
+    harness.request("b")
+    harness.request("c", is_retry=True)
+    harness.settle("a")
+    assert harness.granted == ["a", "c"]
 
 
 def test_the_bucket_starts_empty_and_fills_steadily() -> None:
-    desk = Desk(QuotaOptions(tokens_per_minute=60_000))
-    desk.ask("a", 1_500, 500)
-    desk.wait(1.99)
-    assert desk.granted == []
-    desk.wait(0.02)
-    assert desk.granted == ["a"]
+    harness = BrokerHarness(QuotaOptions(tokens_per_minute=60_000))
+    harness.request("a", 1_500, 500)
+    harness.wait(1.99)
+    assert harness.granted == []
+    harness.wait(0.02)
+    assert harness.granted == ["a"]
 
 
-def test_it_does_not_fill_before_the_first_call() -> None:
+def test_the_bucket_does_not_fill_before_the_first_call() -> None:
     # The server's own may be made by that call, empty: a burst would be refused.
-    desk = Desk(QuotaOptions(tokens_per_minute=60_000, requests_per_minute=60))
-    desk.wait(60)
-    desk.ask("a", 1_000)
-    desk.wait(0.9)
-    assert desk.granted == []
-    desk.wait(0.2)
-    assert desk.granted == ["a"]
+    harness = BrokerHarness(QuotaOptions(tokens_per_minute=60_000, requests_per_minute=60))
+    harness.wait(60)
+    harness.request("a", 1_000)
+    harness.wait(0.9)
+    assert harness.granted == []
+    harness.wait(0.2)
+    assert harness.granted == ["a"]
 
 
-def test_it_holds_a_few_seconds() -> None:
-    desk = Desk(QuotaOptions(tokens_per_minute=60_000))
-    desk.fill()
+def test_the_bucket_holds_a_few_seconds_of_quota() -> None:
+    harness = BrokerHarness(QuotaOptions(tokens_per_minute=60_000))
+    harness.fill_bucket()
     for name in "abcd":
-        desk.ask(name, 1_000)
-    assert desk.granted == ["a", "b", "c"]
+        harness.request(name, 1_000)
+    assert harness.granted == ["a", "b", "c"]
 
 
-def test_what_was_not_taken_comes_back() -> None:
-    desk = Desk(QuotaOptions(tokens_per_minute=60_000))
-    desk.fill()
-    desk.ask("a", 1_000, 2_000)
-    desk.ask("b", 1_500)
-    assert desk.granted == ["a"]
-    desk.settle("a", CallOutcome(1_000, 500))
-    assert desk.granted == ["a", "b"]
+def test_unused_tokens_return_to_the_bucket() -> None:
+    harness = BrokerHarness(QuotaOptions(tokens_per_minute=60_000))
+    harness.fill_bucket()
+    harness.request("a", 1_000, 2_000)
+    harness.request("b", 1_500)
+    assert harness.granted == ["a"]
+    harness.settle("a", CallOutcome(1_000, 500))
+    assert harness.granted == ["a", "b"]
 
 
-def test_an_unknown_fate_counts_as_spent() -> None:
-    desk = Desk(QuotaOptions(tokens_per_minute=60_000))
-    desk.fill()
-    desk.ask("a", 1_000, 2_000)
-    desk.ask("b", 1_500)
-    desk.settle("a", CallOutcome(unknown=True))
-    assert desk.granted == ["a"]
-    assert (desk.totals().unknown, desk.totals().calls) == (1, 0)
-    assert desk.totals().usd == pytest.approx((1_000 + 10 * 2_000) / 1e6)
-    desk.wait(1.51)
-    assert desk.granted == ["a", "b"]
+def test_an_unknown_outcome_counts_as_spent() -> None:
+    harness = BrokerHarness(QuotaOptions(tokens_per_minute=60_000))
+    harness.fill_bucket()
+    harness.request("a", 1_000, 2_000)
+    harness.request("b", 1_500)
+    harness.settle("a", CallOutcome(unknown=True))
+    assert harness.granted == ["a"]
+    assert (harness.totals().unknown, harness.totals().calls) == (1, 0)
+    assert harness.totals().usd == pytest.approx((1_000 + 10 * 2_000) / 1e6)
+    harness.wait(1.51)
+    assert harness.granted == ["a", "b"]
 
 
-def test_more_than_the_bucket_holds_goes_when_it_is_full_and_leaves_a_debt() -> None:
-    desk = Desk(QuotaOptions(tokens_per_minute=60_000))
-    desk.ask("a", 30_000)
-    desk.ask("b", 1)
-    desk.wait(2.9)
-    assert desk.granted == []
-    desk.wait(0.2)
-    assert desk.granted == ["a"]
-    desk.wait(27.2)
-    assert desk.granted == ["a"]
-    desk.wait(0.3)
-    assert desk.granted == ["a", "b"]
+def test_a_call_larger_than_the_bucket_waits_until_it_is_full_and_leaves_a_debt() -> None:
+    harness = BrokerHarness(QuotaOptions(tokens_per_minute=60_000))
+    harness.request("a", 30_000)
+    harness.request("b", 1)
+    harness.wait(2.9)
+    assert harness.granted == []
+    harness.wait(0.2)
+    assert harness.granted == ["a"]
+    harness.wait(27.2)
+    assert harness.granted == ["a"]
+    harness.wait(0.3)
+    assert harness.granted == ["a", "b"]
 
 
-def test_more_than_a_minute_is_refused_at_once() -> None:
-    desk = Desk(QuotaOptions(tokens_per_minute=60_000))
-    desk.ask("a", 59_000, 2_000)
-    assert desk.refused["a"].kind == "setup"
+def test_a_call_above_the_quota_of_a_minute_is_refused_at_once() -> None:
+    harness = BrokerHarness(QuotaOptions(tokens_per_minute=60_000))
+    harness.request("a", 59_000, 2_000)
+    assert harness.refused["a"].kind == "setup"
     with pytest.raises(SetupError, match=r"quota\.tokens_per_minute=60000 .* 59000 .*=2000"):
         check_call_fits(QuotaOptions(tokens_per_minute=60_000), CallRequest(59_000, 2_000))
     check_call_fits(QuotaOptions(tokens_per_minute=60_000), CallRequest(59_000, 1_000))
@@ -109,150 +109,156 @@ def test_more_than_a_minute_is_refused_at_once() -> None:
         check_call_fits(QuotaOptions(tokens_per_day=100), CallRequest(101, 0))
 
 
-def test_our_own_caution_keeps_no_call_out() -> None:
-    desk = Desk(QuotaOptions(tokens_per_minute=60_000), burndown=15)
-    desk.ask("a", 50_000, 10_000)  # as 200,000 at the worst
-    desk.wait(4)
-    assert desk.granted == ["a"]
+def test_a_cautious_reservation_does_not_block_a_call() -> None:
+    harness = BrokerHarness(QuotaOptions(tokens_per_minute=60_000), burndown=15)
+    harness.request("a", 50_000, 10_000)  # as 200,000 at the worst
+    harness.wait(4)
+    assert harness.granted == ["a"]
 
 
-def test_burndown_is_charged_before_it_is_due_as_answers_were_so_far() -> None:
-    desk = Desk(QuotaOptions(tokens_per_minute=60_000), burndown=5)
-    desk.fill()
-    desk.ask("a", 0, 100)
-    desk.settle("a", CallOutcome(1, 50))  # half of max_tokens
-    desk.wait(60)
-    desk.ask("b", 0, 1_000)  # as 2,500 of the 3,000
-    desk.ask("c", 600)
-    assert desk.granted == ["a", "b"]
-    desk.settle("b", CallOutcome(0, 500))
-    assert desk.granted == ["a", "b"]
-    desk.wait(0.2)
-    assert desk.granted == ["a", "b", "c"]
+def test_burndown_is_reserved_by_the_length_of_earlier_answers() -> None:
+    harness = BrokerHarness(QuotaOptions(tokens_per_minute=60_000), burndown=5)
+    harness.fill_bucket()
+    harness.request("a", 0, 100)
+    harness.settle("a", CallOutcome(1, 50))  # half of max_tokens
+    harness.wait(60)
+    harness.request("b", 0, 1_000)  # as 2,500 of the 3,000
+    harness.request("c", 600)
+    assert harness.granted == ["a", "b"]
+    harness.settle("b", CallOutcome(0, 500))
+    assert harness.granted == ["a", "b"]
+    harness.wait(0.2)
+    assert harness.granted == ["a", "b", "c"]
 
 
-def test_requests_have_a_minute_too() -> None:
-    desk = Desk(QuotaOptions(requests_per_minute=30))
+def test_requests_per_minute_are_limited() -> None:
+    harness = BrokerHarness(QuotaOptions(requests_per_minute=30))
     for name in "abc":
-        desk.ask(name)
-    desk.wait(2.1)
-    assert desk.granted == ["a"]
-    desk.settle("a", CallOutcome(1, 1))
-    desk.wait(1.8)
-    assert desk.granted == ["a"]
-    desk.wait(0.2)
-    assert desk.granted == ["a", "b"]
+        harness.request(name)
+    harness.wait(2.1)
+    assert harness.granted == ["a"]
+    harness.settle("a", CallOutcome(1, 1))
+    harness.wait(1.8)
+    assert harness.granted == ["a"]
+    harness.wait(0.2)
+    assert harness.granted == ["a", "b"]
 
 
-@pytest.mark.parametrize("heard_s", [1.0, None])
-def test_the_first_call_goes_alone_until_something_is_known(heard_s: float | None) -> None:
-    desk = Desk(QuotaOptions(tokens_per_minute=600_000))
+@pytest.mark.parametrize("answered_after_s", [1.0, None])
+def test_the_first_call_goes_alone_until_its_outcome_is_known(
+    answered_after_s: float | None,
+) -> None:
+    harness = BrokerHarness(QuotaOptions(tokens_per_minute=600_000))
     for name in "abc":
-        desk.ask(name, 1_000)
-    desk.wait(1)
-    assert desk.granted == ["a"]
-    if heard_s is None:
-        desk.wait(4)
-        assert desk.granted == ["a"]
-        desk.wait(0.2)
+        harness.request(name, 1_000)
+    harness.wait(1)
+    assert harness.granted == ["a"]
+    if answered_after_s is None:
+        harness.wait(4)
+        assert harness.granted == ["a"]
+        harness.wait(0.2)
     else:
-        desk.settle("a", CallOutcome(1_000, 0))
-    assert desk.granted == ["a", "b", "c"]
+        harness.settle("a", CallOutcome(1_000, 0))
+    assert harness.granted == ["a", "b", "c"]
 
 
-def test_after_a_throttle_nothing_goes_for_as_long_as_the_server_says() -> None:
-    desk = Desk(QuotaOptions(tokens_per_minute=60_000_000))
-    desk.fill()
-    desk.ask("a")
-    desk.settle("a", CallOutcome(throttled=True, retry_after_s=7))
-    desk.ask("b")
-    desk.ask("a again", again=True)
-    desk.wait(6.9)
-    assert desk.granted == ["a"]
-    desk.wait(0.2)
-    assert desk.granted == ["a", "a again", "b"]
-    assert desk.totals().throttled == 1
+def test_after_a_throttle_no_call_begins_for_as_long_as_the_server_says() -> None:
+    harness = BrokerHarness(QuotaOptions(tokens_per_minute=60_000_000))
+    harness.fill_bucket()
+    harness.request("a")
+    harness.settle("a", CallOutcome(throttled=True, retry_after_s=7))
+    harness.request("b")
+    harness.request("a retry", is_retry=True)
+    harness.wait(6.9)
+    assert harness.granted == ["a"]
+    harness.wait(0.2)
+    assert harness.granted == ["a", "a retry", "b"]
+    assert harness.totals().throttled == 1
 
 
-def test_a_refused_call_that_is_larger_than_the_bucket_is_saved_up_for() -> None:
+def test_tokens_are_saved_up_for_a_refused_call_that_is_larger_than_the_bucket() -> None:
     # Full is not enough: the server's bucket may be deeper, and empty.
-    desk = Desk(QuotaOptions(tokens_per_minute=60_000))
-    desk.fill()
-    desk.ask("a", 20_000)
-    desk.settle("a", CallOutcome(throttled=True))
-    desk.ask("a again", 20_000, again=True)
-    desk.wait(19)
-    assert desk.granted == ["a"]
-    desk.wait(1.5)
-    assert desk.granted == ["a", "a again"]
+    harness = BrokerHarness(QuotaOptions(tokens_per_minute=60_000))
+    harness.fill_bucket()
+    harness.request("a", 20_000)
+    harness.settle("a", CallOutcome(throttled=True))
+    harness.request("a retry", 20_000, is_retry=True)
+    harness.wait(19)
+    assert harness.granted == ["a"]
+    harness.wait(1.5)
+    assert harness.granted == ["a", "a retry"]
 
 
-def test_unmanaged_it_waits_after_a_throttle_too() -> None:
-    desk = Desk()
-    desk.ask("a")
-    desk.settle("a", CallOutcome(throttled=True))
-    desk.ask("b")
-    assert desk.granted == ["a"]
-    desk.wait(1.1)
-    assert desk.granted == ["a", "b"]
-    assert desk.totals().tokens_per_minute is None
+def test_an_unmanaged_quota_pauses_after_a_throttle_too() -> None:
+    harness = BrokerHarness()
+    harness.request("a")
+    harness.settle("a", CallOutcome(throttled=True))
+    harness.request("b")
+    assert harness.granted == ["a"]
+    harness.wait(1.1)
+    assert harness.granted == ["a", "b"]
+    assert harness.totals().tokens_per_minute is None
 
 
-def test_the_quota_of_the_day_pauses_and_says_so() -> None:
-    desk = Desk(QuotaOptions(tokens_per_day=1_000))
-    desk.ask("a", 500, 400)
-    desk.wait(1.1)
-    desk.settle("a", CallOutcome(500, 300))
-    desk.ask("b", 300)
-    desk.wait(60)
-    assert desk.granted == ["a"]
-    assert "quota.tokens_per_day=1000 is used up" in desk.totals().paused
-    assert desk.broker.turn(desk.now) > 5, "it does not spin"
-    desk.wait(DAY_S)
-    assert desk.granted == ["a", "b"]
-    assert desk.totals().paused == ""
+def test_a_used_up_daily_quota_pauses_and_is_reported() -> None:
+    harness = BrokerHarness(QuotaOptions(tokens_per_day=1_000))
+    harness.request("a", 500, 400)
+    harness.wait(1.1)
+    harness.settle("a", CallOutcome(500, 300))
+    harness.request("b", 300)
+    harness.wait(60)
+    assert harness.granted == ["a"]
+    assert "quota.tokens_per_day=1000 is used up" in harness.totals().paused
+    assert harness.broker.grant_waiting(harness.now) > 5, "the broker does not poll"
+    harness.wait(DAY_S)
+    assert harness.granted == ["a", "b"]
+    assert harness.totals().paused == ""
 
 
-@pytest.mark.parametrize(("retry_after_s", "wait"), [(None, TRY_S), (60_000, TRY_S), (120, 120)])
-def test_the_server_may_say_that_the_day_is_over(retry_after_s: float | None, wait: float) -> None:
-    desk = Desk(QuotaOptions(tokens_per_minute=60_000_000))
-    desk.fill()
-    desk.ask("a")
-    desk.settle("a", CallOutcome(throttled=True, daily=True, retry_after_s=retry_after_s))
-    desk.ask("a again", again=True)
-    assert "the quota of the day is used up" in desk.totals().paused
-    desk.wait(wait - 1)
-    assert desk.granted == ["a"]
-    desk.wait(2)
-    assert desk.granted == ["a", "a again"]
+@pytest.mark.parametrize(
+    ("retry_after_s", "wait"), [(None, MAX_RETRY_S), (60_000, MAX_RETRY_S), (120, 120)]
+)
+def test_the_server_can_report_that_the_daily_quota_is_used_up(
+    retry_after_s: float | None, wait: float
+) -> None:
+    harness = BrokerHarness(QuotaOptions(tokens_per_minute=60_000_000))
+    harness.fill_bucket()
+    harness.request("a")
+    harness.settle("a", CallOutcome(throttled=True, daily=True, retry_after_s=retry_after_s))
+    harness.request("a retry", is_retry=True)
+    assert "the quota of the day is used up" in harness.totals().paused
+    harness.wait(wait - 1)
+    assert harness.granted == ["a"]
+    harness.wait(2)
+    assert harness.granted == ["a", "a retry"]
 
 
-def test_a_stop_ends_the_waiting_of_its_run_alone() -> None:
-    desk = Desk(QuotaOptions(managed=False, max_in_flight=1))
-    other = client()
-    desk.ask("a")
-    desk.ask("b")
-    desk.ask("c", of=other)
-    desk.broker.stop(desk.client, "asked to stop")
-    desk.ask("d")
-    assert {name: one.reason for name, one in desk.refused.items()} == {
+def test_a_stop_refuses_the_waiting_calls_of_its_run_only() -> None:
+    harness = BrokerHarness(QuotaOptions(managed=False, max_in_flight=1))
+    other = run_account()
+    harness.request("a")
+    harness.request("b")
+    harness.request("c", account=other)
+    harness.broker.stop(harness.account, "asked to stop")
+    harness.request("d")
+    assert {name: refusal.reason for name, refusal in harness.refused.items()} == {
         "b": "asked to stop",
         "d": "asked to stop",
     }
-    assert {one.kind for one in desk.refused.values()} == {"left"}
-    desk.settle("a", CallOutcome(1, 1))
-    assert desk.granted == ["a", "c"]
-    assert (desk.totals().calls, desk.totals(other).calls) == (1, 0)
+    assert {refusal.kind for refusal in harness.refused.values()} == {"stopped"}
+    harness.settle("a", CallOutcome(1, 1))
+    assert harness.granted == ["a", "c"]
+    assert (harness.totals().calls, harness.totals(other).calls) == (1, 0)
 
 
-def test_a_new_quota_holds_from_now_on() -> None:
-    desk = Desk(QuotaOptions(tokens_per_minute=60))
-    desk.broker.configure(QuotaOptions(tokens_per_minute=60_000), 1.0, desk.now)
-    desk.ask("a", 1_000)
-    desk.wait(1.1)
-    assert desk.granted == ["a"]
-    desk.settle("a", CallOutcome(1_000))
-    desk.broker.configure(QuotaOptions(tokens_per_minute=60_000), 1.0, desk.now)
-    desk.wait(1.1)
-    desk.ask("b", 1_000)
-    assert desk.granted == ["a", "b"], "the same numbers keep the bucket"
+def test_a_new_quota_applies_at_once() -> None:
+    harness = BrokerHarness(QuotaOptions(tokens_per_minute=60))
+    harness.broker.configure(QuotaOptions(tokens_per_minute=60_000), 1.0, harness.now)
+    harness.request("a", 1_000)
+    harness.wait(1.1)
+    assert harness.granted == ["a"]
+    harness.settle("a", CallOutcome(1_000))
+    harness.broker.configure(QuotaOptions(tokens_per_minute=60_000), 1.0, harness.now)
+    harness.wait(1.1)
+    harness.request("b", 1_000)
+    assert harness.granted == ["a", "b"], "the same numbers keep the bucket"

@@ -1,4 +1,4 @@
-"""The service around the broker: runs that share it, and what an heir of a dead one is told."""
+"""The service around the broker: runs that share it, and the successor of a dead service."""
 
 from __future__ import annotations
 
@@ -8,187 +8,198 @@ from collections import Counter
 import pytest
 
 from raypipe.core.options import BudgetOptions, QuotaOptions
-from raypipe.quota import service as services
-from raypipe.quota.broker import Refusal
+from raypipe.quota import service as service_module
 from raypipe.quota.budget import Cost
+from raypipe.quota.messages import Batch, Reply, RunRegistration, Settlement
 from raypipe.quota.protocol import CallOutcome, CallRequest, Lease
-from raypipe.quota.service import Batch, QuotaService, Reply, RunRegistration, Settled
+from raypipe.quota.service import QuotaService
 from raypipe.quota.sessions import CallTally
-from tests.unit.quota.desk import PRICE
+from raypipe.quota.waiting_calls import Refusal
+from tests.unit.quota.broker_harness import PRICE
 
-NEED = CallRequest(100, 50)
-
-
-def joining(run: str, max_tokens: int | None = None) -> RunRegistration:
-    return RunRegistration(run, PRICE, BudgetOptions(max_tokens=max_tokens), Cost())
+REQUEST = CallRequest(100, 50)
 
 
-def service(max_in_flight: int = 64) -> QuotaService:
+def registration(run_id: str, max_tokens: int | None = None) -> RunRegistration:
+    return RunRegistration(run_id, PRICE, BudgetOptions(max_tokens=max_tokens), Cost())
+
+
+def create_service(max_in_flight: int = 64) -> QuotaService:
     return QuotaService(QuotaOptions(managed=False, max_in_flight=max_in_flight), 1.0)
 
 
 class Process:
-    """One process of a run: it says something, and takes its answers."""
+    """A process of a run: sends batches and returns the answers to its requests."""
 
-    def __init__(self, of: QuotaService, run: str, worker: str = "worker") -> None:
-        self.of, self.run, self.worker = of, run, worker
-        self.said = 0
+    def __init__(self, service: QuotaService, run_id: str, worker: str = "worker") -> None:
+        self.service, self.run_id, self.worker = service, run_id, worker
+        self.batches = 0
 
-    async def says(
-        self, *settled: Settled, asks: int = 0, saved: int = 0, again: bool = False
+    async def send(
+        self,
+        *settlements: Settlement,
+        requests: int = 0,
+        cached_calls: int = 0,
+        repeat: bool = False,
     ) -> list[Lease | Refusal]:
-        self.said += not again
-        wanted = {100 * self.said + number: NEED for number in range(asks)}
-        batch = Batch(self.said, wanted, settled, saved)
-        return list((await self.of.exchange(self.run, self.worker, batch)).answers.values())
+        self.batches += not repeat
+        numbered = {100 * self.batches + number: REQUEST for number in range(requests)}
+        batch = Batch(self.batches, numbered, settlements, cached_calls)
+        reply = await self.service.exchange(self.run_id, self.worker, batch)
+        return list(reply.answers.values())
 
-    async def leased(self) -> int:
-        [lease] = await self.says(asks=1)
+    async def acquire(self) -> int:
+        [lease] = await self.send(requests=1)
         assert isinstance(lease, Lease)
         return lease.number
 
-    async def settles(self, number: int, spent: CallOutcome) -> None:
-        await self.says(Settled(number, NEED, spent))
+    async def settle(self, number: int, outcome: CallOutcome) -> None:
+        await self.send(Settlement(number, REQUEST, outcome))
 
 
-def test_two_runs_share_the_calls_in_flight_and_nothing_else() -> None:
-    async def play() -> None:
-        one = service(max_in_flight=1)
-        for run in ("first", "second"):
-            await one.join(joining(run, max_tokens=200), CallTally(), 0)
-        a, b = Process(one, "first", "a"), Process(one, "second", "b")
-        number = await a.leased()
-        assert await b.says(asks=1) == []
-        await a.settles(number, CallOutcome(100, 40))
-        [lease] = await b.says()
+def test_two_runs_share_only_the_calls_in_flight() -> None:
+    async def scenario() -> None:
+        service = create_service(max_in_flight=1)
+        for run_id in ("first", "second"):
+            await service.register(registration(run_id, max_tokens=200), CallTally(), 0)
+        a, b = Process(service, "first", "a"), Process(service, "second", "b")
+        number = await a.acquire()
+        assert await b.send(requests=1) == []
+        await a.settle(number, CallOutcome(100, 40))
+        [lease] = await b.send()
         assert isinstance(lease, Lease)
-        await b.settles(lease.number, CallOutcome(100, 30))
-        first, second = await one.totals("first"), await one.totals("second")
+        await b.settle(lease.number, CallOutcome(100, 30))
+        first, second = await service.totals("first"), await service.totals("second")
         assert (first.output_tokens, second.output_tokens) == (40, 30)
-        [refused] = await a.says(asks=1)
-        assert isinstance(refused, Refusal), "its budget"
+        [refusal] = await a.send(requests=1)
+        assert isinstance(refusal, Refusal), "its own budget is used up"
 
-    asyncio.run(play())
-
-
-def test_a_stop_ends_the_waiting() -> None:
-    async def play() -> None:
-        one = service(max_in_flight=1)
-        await one.join(joining("run"), CallTally(), 0)
-        process = Process(one, "run")
-        await process.leased()
-        assert await process.says(asks=1) == []
-        await one.stop("run", "asked to stop")
-        assert await process.says() == [Refusal("left", "asked to stop")]
-
-    asyncio.run(play())
+    asyncio.run(scenario())
 
 
-def test_an_heir_counts_what_each_process_counted_once() -> None:
-    async def play() -> None:
-        first = service()
-        life = await first.join(joining("run", max_tokens=1_000), CallTally(), 0)
-        number = await Process(first, "run").leased()
+def test_a_stop_refuses_waiting_calls() -> None:
+    async def scenario() -> None:
+        service = create_service(max_in_flight=1)
+        await service.register(registration("run"), CallTally(), 0)
+        process = Process(service, "run")
+        await process.acquire()
+        assert await process.send(requests=1) == []
+        await service.stop("run", "asked to stop")
+        assert await process.send() == [Refusal("stopped", "asked to stop")]
 
-        heir = service()
+    asyncio.run(scenario())
+
+
+def test_a_successor_adds_the_counts_of_each_process_once() -> None:
+    async def scenario() -> None:
+        first = create_service()
+        epoch = await first.register(registration("run", max_tokens=1_000), CallTally(), 0)
+        number = await Process(first, "run").acquire()
+
+        successor = create_service()
         tally = CallTally(Counter(calls=3, input_tokens=600, output_tokens=100), 0.25)
-        heirs = await heir.join(joining("run", max_tokens=1_000), tally, life)
-        assert heirs != life
-        await heir.join(joining("run"), tally, heirs)
-        process = Process(heir, "run")
-        # It was in flight when the first one died.
-        await process.settles(number, CallOutcome(120, 40))
-        totals = await heir.totals("run")
+        new_epoch = await successor.register(registration("run", max_tokens=1_000), tally, epoch)
+        assert new_epoch != epoch
+        await successor.register(registration("run"), tally, new_epoch)
+        process = Process(successor, "run")
+        # The call was in flight when the first service died.
+        await process.settle(number, CallOutcome(120, 40))
+        totals = await successor.totals("run")
         assert (totals.calls, totals.input_tokens, totals.output_tokens) == (4, 720, 140)
         assert totals.usd == pytest.approx(0.25 + (120 + 10 * 40) / 1e6)
-        [refused] = await process.says(asks=1)
-        assert isinstance(refused, Refusal), "860 of 1,000"
+        [refusal] = await process.send(requests=1)
+        assert isinstance(refusal, Refusal), "860 of 1,000 tokens are spent"
 
-    asyncio.run(play())
+    asyncio.run(scenario())
 
 
-def test_what_is_said_twice_counts_once() -> None:
-    async def play() -> None:
-        one = service()
-        await one.join(joining("run"), CallTally(), 0)
-        process = Process(one, "run")
-        number = await process.leased()
-        for again in (False, True):
-            said = Settled(number, NEED, CallOutcome(100, 40))
-            await process.says(said, saved=2, asks=1, again=again)
-        await process.settles(number, CallOutcome(100, 40))
-        totals = await one.totals("run")
+def test_a_repeated_batch_counts_once() -> None:
+    async def scenario() -> None:
+        service = create_service()
+        await service.register(registration("run"), CallTally(), 0)
+        process = Process(service, "run")
+        number = await process.acquire()
+        for repeat in (False, True):
+            settlement = Settlement(number, REQUEST, CallOutcome(100, 40))
+            await process.send(settlement, cached_calls=2, requests=1, repeat=repeat)
+        await process.settle(number, CallOutcome(100, 40))
+        totals = await service.totals("run")
         assert (totals.calls, totals.in_flight, totals.cached_calls) == (1, 1, 2)
 
-    asyncio.run(play())
+    asyncio.run(scenario())
 
 
-def test_an_answer_is_told_until_it_has_arrived() -> None:
-    async def play() -> None:
-        one = service()
-        await one.join(joining("run"), CallTally(), 0)
-        process = Process(one, "run")
-        told = await process.says(asks=2)
-        assert len(told) == 2
-        assert await process.says(asks=2, again=True) == told, "the reply was lost"
-        assert await process.says() == [], "whoever says something new has the reply before it"
+def test_answers_are_repeated_until_the_next_batch_confirms_them() -> None:
+    async def scenario() -> None:
+        service = create_service()
+        await service.register(registration("run"), CallTally(), 0)
+        process = Process(service, "run")
+        answers = await process.send(requests=2)
+        assert len(answers) == 2
+        assert await process.send(requests=2, repeat=True) == answers, "the reply was lost"
+        assert await process.send() == [], "a new batch confirms the reply before it"
 
-    asyncio.run(play())
+    asyncio.run(scenario())
 
 
-def test_many_processes_come_less_often() -> None:
-    async def play() -> None:
-        one = service()
-        await one.join(joining("run"), CallTally(), 0)
+def test_the_pause_grows_with_the_number_of_processes() -> None:
+    async def scenario() -> None:
+        service = create_service()
+        await service.register(registration("run"), CallTally(), 0)
         pauses = []
         for number in range(64):
-            reply = await one.exchange("run", f"worker-{number}", Batch(1, {1: NEED}))
+            reply = await service.exchange("run", f"worker-{number}", Batch(1, {1: REQUEST}))
             pauses.append(reply.pause_s)
-        assert (pauses[0], pauses[-1]) == (services.PAUSE_S, 4 * services.PAUSE_S)
+        assert (pauses[0], pauses[-1]) == (service_module.PAUSE_S, 4 * service_module.PAUSE_S)
 
-    asyncio.run(play())
+    asyncio.run(scenario())
 
 
-def test_a_settled_lease_is_handed_on_and_counted_as_another_call() -> None:
-    async def play() -> None:
-        one = service(max_in_flight=2)
-        await one.join(joining("run"), CallTally(), 0)
-        process = Process(one, "run")
-        number = await process.leased()
-        await process.leased()
-        assert await process.says(asks=2) == [], "two may be in flight"
-        first, second = 100 * process.said, 100 * process.said + 1
-        said = Settled(number, NEED, CallOutcome(100, 40), (first, NEED))
-        assert await process.says(said) == [], "it has the lease already"
-        totals = await one.totals("run")
+def test_a_reused_lease_counts_as_another_call() -> None:
+    async def scenario() -> None:
+        service = create_service(max_in_flight=2)
+        await service.register(registration("run"), CallTally(), 0)
+        process = Process(service, "run")
+        number = await process.acquire()
+        await process.acquire()
+        assert await process.send(requests=2) == [], "two calls may be in flight"
+        first, second = 100 * process.batches, 100 * process.batches + 1
+        settlement = Settlement(number, REQUEST, CallOutcome(100, 40), (first, REQUEST))
+        assert await process.send(settlement) == [], "the process has the lease already"
+        totals = await service.totals("run")
         assert (totals.calls, totals.in_flight) == (1, 2)
-        said = Settled(number, NEED, CallOutcome(100, 30), (second, NEED))
-        await process.says(said)
-        # And one that it asked and handed on in the same breath.
-        await process.says(Settled(number, NEED, CallOutcome(100, 20), (999, NEED)))
-        await process.settles(number, CallOutcome(100, 10))
-        totals = await one.totals("run")
+        await process.send(Settlement(number, REQUEST, CallOutcome(100, 30), (second, REQUEST)))
+        # The request of the next call has not been in any batch.
+        await process.send(Settlement(number, REQUEST, CallOutcome(100, 20), (999, REQUEST)))
+        await process.settle(number, CallOutcome(100, 10))
+        totals = await service.totals("run")
         assert (totals.calls, totals.in_flight, totals.output_tokens) == (4, 1, 100)
 
-    asyncio.run(play())
+    asyncio.run(scenario())
 
 
-def test_leases_are_handed_on_only_where_calls_in_flight_are_all_that_counts() -> None:
-    async def hands_on(one: QuotaService, run: str, worker: str = "worker", asks: int = 1) -> bool:
-        asked = {10 + number: NEED for number in range(asks)}
-        return (await one.exchange(run, worker, Batch(1, asked))).hands_on
+def test_leases_are_reused_only_if_nothing_but_the_calls_in_flight_limits_them() -> None:
+    async def may_reuse(
+        service: QuotaService, run_id: str, worker: str = "worker", requests: int = 1
+    ) -> bool:
+        numbered = {10 + number: REQUEST for number in range(requests)}
+        return (await service.exchange(run_id, worker, Batch(1, numbered))).may_reuse_leases
 
-    async def play() -> None:
-        free = service(max_in_flight=4)
-        await free.join(joining("free"), CallTally(), 0)
-        await free.join(joining("bounded", max_tokens=10_000), CallTally(), 0)
-        assert await hands_on(free, "free", asks=4)
-        assert not await hands_on(free, "bounded", "other"), "its budget is asked each time"
-        assert not (await free.exchange("free", "worker", Batch(2, {}))).hands_on, "it has 4 of 4"
-        given_back = [Settled(free._life + one, NEED, CallOutcome(1, 1)) for one in (1, 2)]
-        assert (await free.exchange("free", "worker", Batch(3, {}, given_back))).hands_on, "2 of 4"
+    async def scenario() -> None:
+        free = create_service(max_in_flight=4)
+        await free.register(registration("free"), CallTally(), 0)
+        await free.register(registration("bounded", max_tokens=10_000), CallTally(), 0)
+        assert await may_reuse(free, "free", requests=4)
+        assert not await may_reuse(free, "bounded", "other"), "each call needs a budget check"
+        reply = await free.exchange("free", "worker", Batch(2, {}))
+        assert not reply.may_reuse_leases, "the worker holds 4 of 4 leases"
+        settlements = [
+            Settlement(free._epoch + number, REQUEST, CallOutcome(1, 1)) for number in (1, 2)
+        ]
+        reply = await free.exchange("free", "worker", Batch(3, {}, settlements))
+        assert reply.may_reuse_leases, "the worker holds 2 of 4 leases"
         await free.stop("free", "asked to stop")
-        assert not (await free.exchange("free", "worker", Batch(4, {}))).hands_on
+        assert not (await free.exchange("free", "worker", Batch(4, {}))).may_reuse_leases
 
         for limits in (
             QuotaOptions(tokens_per_minute=60_000),
@@ -196,88 +207,88 @@ def test_leases_are_handed_on_only_where_calls_in_flight_are_all_that_counts() -
             QuotaOptions(tokens_per_day=60_000),
         ):
             managed = QuotaService(limits, 1.0)
-            await managed.join(joining("run"), CallTally(), 0)
-            assert not (await told_after_an_answer(managed)).hands_on, limits
+            await managed.register(registration("run"), CallTally(), 0)
+            assert not (await settle_first_call(managed)).may_reuse_leases, limits
 
-    asyncio.run(play())
+    asyncio.run(scenario())
 
 
-async def told_after_an_answer(of: QuotaService, spent: CallOutcome | None = None) -> Reply:
-    """Make the first call, which goes alone; return what is said when it is settled."""
-    process = Process(of, "run")
+async def settle_first_call(service: QuotaService) -> Reply:
+    """Make the first call, which goes alone; return the reply to its settlement."""
+    process = Process(service, "run")
     for _ in range(50):
-        leases = await process.says(asks=1) if process.said == 0 else await process.says()
+        leases = await process.send(requests=1) if process.batches == 0 else await process.send()
         if leases:
             break
         await asyncio.sleep(0.05)
     [lease] = leases
     assert isinstance(lease, Lease)
-    said = Settled(lease.number, NEED, spent or CallOutcome(100, 20))
-    return await of.exchange("run", "worker", Batch(99, {}, [said]))
+    settlement = Settlement(lease.number, REQUEST, CallOutcome(100, 20))
+    return await service.exchange("run", "worker", Batch(99, {}, [settlement]))
 
 
-def test_leases_are_handed_on_while_the_buckets_stay_full() -> None:
-    async def play() -> None:
-        large = QuotaOptions(tokens_per_minute=6_000_000)
-        one = QuotaService(large, 1.0)
-        await one.join(joining("run"), CallTally(), 0)
-        await told_after_an_answer(one)
+def test_leases_are_reused_while_the_buckets_stay_full() -> None:
+    async def scenario() -> None:
+        service = QuotaService(QuotaOptions(tokens_per_minute=6_000_000), 1.0)
+        await service.register(registration("run"), CallTally(), 0)
+        await settle_first_call(service)
         await asyncio.sleep(3.2)  # a bucket holds three seconds
-        assert (await one.exchange("run", "worker", Batch(100, {}))).hands_on
-        taken = {number: CallRequest(30_000, 0) for number in range(4)}
-        assert not (await one.exchange("run", "worker", Batch(101, taken))).hands_on
+        assert (await service.exchange("run", "worker", Batch(100, {}))).may_reuse_leases
+        large = {number: CallRequest(30_000, 0) for number in range(4)}
+        assert not (await service.exchange("run", "worker", Batch(101, large))).may_reuse_leases
 
-    asyncio.run(play())
-
-
-def test_nothing_is_handed_on_while_a_server_refuses() -> None:
-    async def play() -> None:
-        one = service()
-        await one.join(joining("run"), CallTally(), 0)
-        process = Process(one, "run")
-        number = await process.leased()
-        said = Settled(number, NEED, CallOutcome(throttled=True, retry_after_s=5.0))
-        assert not (await one.exchange("run", "worker", Batch(99, {1: NEED}, [said]))).hands_on
-
-    asyncio.run(play())
+    asyncio.run(scenario())
 
 
-def test_waiting_is_a_timer_until_the_bucket_has_enough() -> None:
-    async def play() -> None:
-        one = QuotaService(QuotaOptions(tokens_per_minute=60_000), 1.0)
-        await one.join(joining("run"), CallTally(), 0)
-        turns = 0
-        turn = one._turn
+def test_no_lease_is_reused_while_the_server_throttles() -> None:
+    async def scenario() -> None:
+        service = create_service()
+        await service.register(registration("run"), CallTally(), 0)
+        process = Process(service, "run")
+        number = await process.acquire()
+        outcome = CallOutcome(throttled=True, retry_after_s=5.0)
+        batch = Batch(99, {1: REQUEST}, [Settlement(number, REQUEST, outcome)])
+        assert not (await service.exchange("run", "worker", batch)).may_reuse_leases
 
-        def counted() -> None:
-            nonlocal turns
-            turns += 1
-            turn()
+    asyncio.run(scenario())
 
-        one._turn = counted  # type: ignore[method-assign]
-        process = Process(one, "run")
-        assert await process.says(asks=1) == []
+
+def test_a_call_that_waits_for_tokens_is_a_timer() -> None:
+    async def scenario() -> None:
+        service = QuotaService(QuotaOptions(tokens_per_minute=60_000), 1.0)
+        await service.register(registration("run"), CallTally(), 0)
+        wakeups = 0
+        grant_waiting = service._grant_waiting
+
+        def count_wakeups() -> None:
+            nonlocal wakeups
+            wakeups += 1
+            grant_waiting()
+
+        service._grant_waiting = count_wakeups  # type: ignore[method-assign]
+        process = Process(service, "run")
+        assert await process.send(requests=1) == []
         await asyncio.sleep(1)  # 150 tokens at 1,000 a second
-        assert turns <= 3
-        assert len(await process.says()) == 1
+        assert wakeups <= 3
+        assert len(await process.send()) == 1
 
-    asyncio.run(play())
+    asyncio.run(scenario())
 
 
-def test_it_ends_when_nobody_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "UNUSED_S", 0.2)
+def test_an_unused_service_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_module, "UNUSED_S", 0.2)
     ended: list[bool] = []
     monkeypatch.setattr(QuotaService, "end", lambda self: ended.append(True))
 
-    async def play() -> None:
-        one = service()
-        await one.join(joining("run"), CallTally(), 0)
-        process = Process(one, "run")
-        number = await process.leased()
+    async def scenario() -> None:
+        service = create_service()
+        await service.register(registration("run"), CallTally(), 0)
+        process = Process(service, "run")
+        number = await process.acquire()
         await asyncio.sleep(0.4)
         assert not ended, "a call is in flight"
-        await process.settles(number, CallOutcome(1, 1))
+        await process.settle(number, CallOutcome(1, 1))
         await asyncio.sleep(0.4)
         assert ended
 
-    asyncio.run(play())
+    asyncio.run(scenario())

@@ -11,8 +11,8 @@ import pytest
 
 from raypipe.core.errors import SetupError
 from raypipe.core.options import RayOptions, StageOptions, Stages, SummarizeOptions, WriteOptions
-from raypipe.run.executors.machine import Machine, this_machine
-from raypipe.run.executors.resources import (
+from raypipe.run.machine import Machine, this_machine
+from raypipe.run.resources import (
     MB,
     check_cores,
     check_resources,

@@ -1,4 +1,4 @@
-"""Books for the tests of the summary tree."""
+"""Books for the tests of summarizers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PLACES = "island mill tower bridge cellar station meadow chapel quarry inn baker
 
 
 def sentence(number: int) -> str:
-    """Return a sentence that no other number has."""
+    """Return a sentence that differs for each number."""
     noun = NOUNS.split()[number % 12]
     verb = VERBS.split()[number // 12 % 12]
     place = PLACES.split()[number // 144 % 12]
@@ -33,15 +33,19 @@ def make_book(text: str, *, chapters: tuple[Chapter, ...] = (), language: str = 
     )
 
 
-def chaptered(*lengths: int) -> CleanText:
-    """Return a book with a chapter of as many sentences for each length, four a paragraph."""
-    text, chapters, number = "", [], 0
-    for at, length in enumerate(lengths, start=1):
-        title = f"CHAPTER {at}"
-        said = [sentence(number + one) for one in range(length)]
-        number += length
-        groups = [" ".join(said[one : one + 4]) for one in range(0, length, 4)]
-        body = "\n\n".join([title, *groups]) + ("\n\n" if at < len(lengths) else "")
+def book_with_chapters(*lengths: int) -> CleanText:
+    """Return a book with a chapter for each length.
+
+    Args:
+        lengths: Number of sentences of each chapter; a paragraph has four.
+    """
+    text, chapters, first = "", [], 0
+    for number, length in enumerate(lengths, start=1):
+        title = f"CHAPTER {number}"
+        sentences = [sentence(first + index) for index in range(length)]
+        first += length
+        paragraphs = [" ".join(sentences[start : start + 4]) for start in range(0, length, 4)]
+        body = "\n\n".join([title, *paragraphs]) + ("\n\n" if number < len(lengths) else "")
         chapters.append(Chapter(title, len(text), len(text) + len(body)))
         text += body
     return make_book(text, chapters=tuple(chapters))

@@ -1,4 +1,4 @@
-"""A chat model for the tests: answers by a rule, notes what it was asked."""
+"""A chat model for tests that answers by a rule and records its questions."""
 
 from __future__ import annotations
 
@@ -9,50 +9,50 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from raypipe.config import build as config
+from raypipe.config.paths import conf_dir
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.models.protocol import Answer, Question, TokenUsage
 from raypipe.summarizers.llm.prompts import Prompts
 from raypipe.summarizers.llm.summarizer import ModelSummarizer
 
 Rule = Callable[[Question, int], Answer | str]
-"""From a question, and how often the same prompt came before, to the answer."""
+"""Takes a question and how often it was asked before; returns the answer."""
 
 _TEXT = re.compile(r"<book_text>\n(.*)\n</book_text>", re.S)
 
 
-def prompts(**changes: str) -> Prompts:
-    """Return the prompts that come with raypipe."""
+def default_prompts(**changes: str) -> Prompts:
+    """Return the prompts of conf/prompts/default.yaml, with some of them replaced."""
     import yaml
 
-    file = config.conf_dir() / "prompts" / "default.yaml"
+    file = conf_dir() / "prompts" / "default.yaml"
     texts = yaml.safe_load(file.read_text())
     del texts["_target_"]
     return Prompts(**{**texts, **changes})
 
 
 def material(question: Question) -> str:
-    """Return what stands between the tags."""
-    found = _TEXT.search(question.prompt)
-    assert found
-    return found[1]
+    """Return the text between the tags of a question."""
+    match = _TEXT.search(question.prompt)
+    assert match
+    return match[1]
 
 
 def level(question: Question) -> str:
-    """Return which prompt it is."""
-    told = {
+    """Return the name of a question's prompt, with `+` if it is asked again."""
+    wordings = {
         "is one part of a book": "chunk",
         "Write one summary of them": "merge",
         "summaries of all parts": "final",
         "is a whole book": "single",
         "Put it into that form": "repair",
     }
-    (found,) = [name for words, name in told.items() if words in question.prompt]
-    return found + ("+" if "An earlier answer" in question.prompt else "")
+    (name,) = [name for words, name in wordings.items() if words in question.prompt]
+    return name + ("+" if "An earlier answer" in question.prompt else "")
 
 
-def prose(question: Question, words: int = 60) -> str:
-    """Return whole sentences that stand in the material."""
+def prose_answer(question: Question, words: int = 60) -> str:
+    """Return whole sentences of the material."""
     text = " ".join(material(question).split())
     sentences = re.findall(r"On day [^.]*\.", text) or [text]
     kept = ""
@@ -63,32 +63,32 @@ def prose(question: Question, words: int = 60) -> str:
     return kept.strip()
 
 
-def as_json(question: Question, **changes: Any) -> str:
-    """Return a whole answer about a book."""
-    said = {
+def json_answer(question: Question, **changes: Any) -> str:
+    """Return a complete JSON answer about a book, with some fields replaced."""
+    fields = {
         "title": "Made Up", "author": "Nobody", "genre": "novel", "setting": "an island",
         "period": "unknown", "plot": "A keeper keeps.", "themes": ["duty"],
         "characters": ["Ada: the keeper"], "keywords": ["Lamp", "keeper"],
-        "summary": prose(question),
+        "summary": prose_answer(question),
     }  # fmt: skip
-    return json.dumps({**said, **changes})
+    return json.dumps({**fields, **changes})
 
 
-def well(question: Question, _: int = 0) -> str:
-    """Answer everything as asked."""
-    return prose(question) if question.schema is None else as_json(question)
+def good_answer(question: Question, _: int = 0) -> str:
+    """Return the answer that the question asks for."""
+    return prose_answer(question) if question.schema is None else json_answer(question)
 
 
 @dataclass(frozen=True)
 class FakeChat:
-    """Answers by a rule.
+    """A chat model that answers by a rule.
 
     Args:
-        rule: What it says, or raises.
-        region: Is in no identity and no body.
+        rule: Returns or raises the answer.
+        region: Part of the quota pool only, not of identity and body.
     """
 
-    rule: Rule = well
+    rule: Rule = good_answer
     region: str = "us-east-1"
     asked: list[Question] = field(default_factory=list, compare=False)
     lock: Any = field(default_factory=threading.Lock, compare=False)
@@ -114,12 +114,12 @@ class FakeChat:
 
     def call(self, question: Question) -> Answer:
         with self.lock:
-            before = sum(one == question for one in self.asked)
+            before = self.asked.count(question)
             self.asked.append(question)
-        said = self.rule(question, before)
-        if isinstance(said, Answer):
-            return said
-        return Answer(said, "end", TokenUsage(len(question.prompt) // 4, len(said) // 4))
+        answer = self.rule(question, before)
+        if isinstance(answer, Answer):
+            return answer
+        return Answer(answer, "end", TokenUsage(len(question.prompt) // 4, len(answer) // 4))
 
     def count_tokens(self, question: Question) -> int | None:
         return None
@@ -129,8 +129,8 @@ class FakeChat:
         return [level(question) for question in self.asked]
 
 
-def made(rule: Rule = well, **settings: Any) -> tuple[ModelSummarizer, FakeChat]:
-    """Return a summarizer with small chunks, and its model."""
+def make_summarizer(rule: Rule = good_answer, **settings: Any) -> tuple[ModelSummarizer, FakeChat]:
+    """Return a summarizer with small chunks and its model."""
     model = settings.pop("model", None) or FakeChat(rule)
-    defaults = {"chunk_tokens": 1_000, "prompts": prompts(), "embedder": HashEmbedder(64)}
+    defaults = {"chunk_tokens": 1_000, "prompts": default_prompts(), "embedder": HashEmbedder(64)}
     return ModelSummarizer(model=model, **{**defaults, **settings}), model

@@ -1,4 +1,4 @@
-"""What the checks call unusable, what they mend, and what they leave alone."""
+"""Answers that the checks reject, repair or leave unchanged."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from raypipe.summarizers.llm.checks import (
     PROBLEMS,
     AnswerChecks,
     CheckResult,
-    trimmed,
-    without_preamble,
+    remove_preamble,
+    trim_to_sentence,
 )
 from tests.unit.summarizers.books import sentence
-from tests.unit.summarizers.models import prompts
+from tests.unit.summarizers.models import default_prompts
 
-CHECKS = AnswerChecks("en", prompts().instructions())
 GOOD = " ".join(sentence(7 * number) for number in range(6))
 FRENCH = (
     "Le boulanger se leva avant le jour et alla chercher de l'eau au puits du village. "
@@ -35,16 +34,17 @@ PROSE = " ".join(
 )
 
 
-def judged(
-    text: str, words: int = 100, stop: StopReason = "end", language: str = "en"
+def check(
+    text: str, words: int = 100, stop_reason: StopReason = "end", language: str = "en"
 ) -> CheckResult:
-    return AnswerChecks(language, prompts().instructions()).verdict(text, stop, words)
+    checks = AnswerChecks(language, default_prompts().instructions())
+    return checks.check(text, stop_reason, words)
 
 
-def test_a_good_answer_is_left_alone() -> None:
-    assert judged(GOOD) == CheckResult(GOOD)
-    assert judged(FRENCH, language="fr") == CheckResult(FRENCH)
-    assert judged(GOOD, language="und") == CheckResult(GOOD)
+def test_a_good_answer_stays_unchanged() -> None:
+    assert check(GOOD) == CheckResult(GOOD)
+    assert check(FRENCH, language="fr") == CheckResult(FRENCH)
+    assert check(GOOD, language="und") == CheckResult(GOOD)
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_a_good_answer_is_left_alone() -> None:
         ("Now <book_text> holds the tale of a keeper who kept to himself.", "echo"),
     ],
 )
-def test_what_is_no_summary(text: str, problem: str) -> None:
-    verdict = judged(text, words=60)
-    assert (verdict.problem, verdict.usable) == (problem, False)
+def test_rejects_answers_that_are_not_a_summary(text: str, problem: str) -> None:
+    result = check(text, words=60)
+    assert (result.problem, result.is_usable) == (problem, False)
 
 
 @pytest.mark.parametrize(
@@ -79,36 +79,36 @@ def test_what_is_no_summary(text: str, problem: str) -> None:
         "Unfortunately the ferry cannot land, and Ada is unable to sleep. " + GOOD,
     ],
 )
-def test_people_in_books_decline_things_as_well(text: str) -> None:
-    assert judged(text).problem == ""
+def test_refusals_by_people_in_books_are_not_refusals(text: str) -> None:
+    assert check(text).problem == ""
 
 
-def test_what_can_be_mended_is_usable() -> None:
-    assert judged(GOOD + " And then", stop="max_tokens") == CheckResult(GOOD, "cut")
-    twice = judged(f"{GOOD} {sentence(0)}")
-    assert (twice.problem, twice.usable) == ("repeats", True)
-    french = judged(FRENCH, words=60)
-    assert (french.problem, french.usable) == ("language", True)
-    credits = judged(f"{sentence(1)} This eBook is from Project Gutenberg. {GOOD}")
-    assert (credits.problem, credits.text) == ("boilerplate", f"{sentence(1)} {GOOD}")
+def test_repaired_answers_are_usable() -> None:
+    assert check(GOOD + " And then", stop_reason="max_tokens") == CheckResult(GOOD, "cut")
+    repeated = check(f"{GOOD} {sentence(0)}")
+    assert (repeated.problem, repeated.is_usable) == ("repeats", True)
+    french = check(FRENCH, words=60)
+    assert (french.problem, french.is_usable) == ("language", True)
+    with_credits = check(f"{sentence(1)} This eBook is from Project Gutenberg. {GOOD}")
+    assert (with_credits.problem, with_credits.text) == ("boilerplate", f"{sentence(1)} {GOOD}")
 
 
-def test_a_long_answer_is_cut_at_a_sentences_end() -> None:
-    verdict = judged(PROSE, words=100)
-    assert (verdict.problem, verdict.usable) == ("long", True)
-    assert verdict.text.endswith(".")
-    assert 130 < len(verdict.text.split()) <= 150
+def test_a_long_answer_is_cut_at_the_end_of_a_sentence() -> None:
+    result = check(PROSE, words=100)
+    assert (result.problem, result.is_usable) == ("long", True)
+    assert result.text.endswith(".")
+    assert 130 < len(result.text.split()) <= 150
 
 
-def test_nothing_whole_is_left_of_a_cut_answer() -> None:
-    verdict = judged(
-        "no stop in all of this long and winding text about the sea", stop="max_tokens"
+def test_a_cut_answer_without_a_whole_sentence_is_unusable() -> None:
+    result = check(
+        "no stop in all of this long and winding text about the sea", stop_reason="max_tokens"
     )
-    assert (verdict.problem, verdict.usable) == ("cut", False)
+    assert (result.problem, result.is_usable) == ("cut", False)
 
 
 @pytest.mark.parametrize(
-    "before",
+    "preamble",
     [
         "Here is a summary of the text in at most 100 words:\n\n",
         "Sure! Here's the summary you asked for: ",
@@ -118,27 +118,27 @@ def test_nothing_whole_is_left_of_a_cut_answer() -> None:
         "Summary: ",
     ],
 )
-def test_a_preamble_is_taken_away(before: str) -> None:
-    assert without_preamble(before + GOOD) == GOOD
+def test_removes_preambles(preamble: str) -> None:
+    assert remove_preamble(preamble + GOOD) == GOOD
 
 
 @pytest.mark.parametrize(
     "text", ["Here is the harbor where Ada lives: it is cold.", "This is a story of a lamp."]
 )
-def test_a_beginning_that_only_looks_like_one_stays(text: str) -> None:
-    assert without_preamble(text) == text
+def test_keeps_sentences_that_look_like_a_preamble(text: str) -> None:
+    assert remove_preamble(text) == text
 
 
-def test_trimmed() -> None:
-    assert trimmed('She said "No." Then he') == 'She said "No."'
-    assert trimmed("灯台守は灯をともした。そして") == "灯台守は灯をともした。"
-    assert trimmed("none") == ""
+def test_trims_to_the_last_whole_sentence() -> None:
+    assert trim_to_sentence('She said "No." Then he') == 'She said "No."'
+    assert trim_to_sentence("灯台守は灯をともした。そして") == "灯台守は灯をともした。"
+    assert trim_to_sentence("none") == ""
 
 
-def test_copied_sentences_are_no_fault() -> None:
+def test_copied_sentences_are_not_a_problem() -> None:
     copied = " ".join(sentence(number) for number in (3, 50, 91, 140))
-    assert judged(copied).problem == ""
+    assert check(copied).problem == ""
 
 
-def test_every_problem_can_be_told() -> None:
+def test_every_problem_has_a_text_for_the_prompt() -> None:
     assert all(text.startswith("it ") for text in PROBLEMS.values())

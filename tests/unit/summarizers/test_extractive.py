@@ -48,21 +48,23 @@ def numbers(text: str) -> list[int]:
     return [int(word) for word in text.split() if word.isdigit()]
 
 
-def test_whole_sentences_in_reading_order_within_the_limit() -> None:
+def test_selects_whole_sentences_in_reading_order_within_the_limit() -> None:
     summary = make_summarizer().summarize(LONG)
-    picked = numbers(summary.text)
-    assert picked == sorted(set(picked))
-    assert summary.text == " ".join(sentence(number) for number in picked)
+    selected = numbers(summary.text)
+    assert selected == sorted(set(selected))
+    assert summary.text == " ".join(sentence(number) for number in selected)
     assert 280 - 15 <= count_words(summary.text) <= 280
 
 
-def test_each_slice_has_its_share() -> None:
-    picked = numbers(make_summarizer(slices=4, max_words=120).summarize(LONG).text)
-    assert [sum(low <= n < low + 100 for n in picked) for low in (0, 100, 200, 300)] == [2, 2, 2, 2]
+def test_each_slice_has_the_same_share() -> None:
+    selected = numbers(make_summarizer(slices=4, max_words=120).summarize(LONG).text)
+    assert [
+        sum(low <= number < low + 100 for number in selected) for low in (0, 100, 200, 300)
+    ] == [2, 2, 2, 2]
 
 
 class AxisEmbedder(CallsNoModel):
-    """Puts each word `axisN` of a sentence on its own axis."""
+    """Embeds a sentence by counting its words `axisN`, N being the axis."""
 
     name = "axis"
     dimension = 4
@@ -77,16 +79,16 @@ class AxisEmbedder(CallsNoModel):
         self, texts: Sequence[str], *, input_type: InputType = "document"
     ) -> NDArray[np.float32]:
         vectors = [[text.count(f"axis{axis}") for axis in range(4)] for text in texts]
-        found = np.array(vectors, dtype=np.float32)
-        return found / np.linalg.norm(found, axis=1, keepdims=True)
+        counts = np.array(vectors, dtype=np.float32)
+        return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
 
 def axis_sentence(axis: int, number: int) -> str:
     return f"Here stands axis{axis} in number {number} with some more words around."
 
 
-def test_the_pick_brings_the_sum_closest_to_the_mean() -> None:
-    # Six of ten say axis 0, four axis 1: after one of the first, the other is what is missing.
+def test_selection_brings_the_sum_closest_to_the_mean() -> None:
+    # Six of ten sentences are on axis 0, four on axis 1: after the first, axis 1 is missing.
     axes = [0, 0, 1, 0, 1, 0, 1, 0, 1, 0]
     text = "\n\n".join(axis_sentence(axis, number) for number, axis in enumerate(axes))
     summarizer = ExtractiveSummarizer(
@@ -97,18 +99,18 @@ def test_the_pick_brings_the_sum_closest_to_the_mean() -> None:
     )
 
 
-def test_headings_and_fragments_stay_out_while_there_is_prose() -> None:
-    # Two of three lines are noise about one thing, so the mean lies where they do.
+def test_headings_and_fragments_are_not_selected_if_there_is_prose() -> None:
+    # Two of three lines are noise about the same subject, which determines the mean.
     heading = "ISLAND STORIES OF THE ISLAND ISLAND, ISLAND BOOK {0}"
     fragment = "island and island, {0}, island of the island stories there"
     noise = f"{heading}\n\n{fragment}"
-    text = "\n\n".join(f"{noise.format(at)}\n\n{sentence(at)}" for at in range(60))
+    text = "\n\n".join(f"{noise.format(number)}\n\n{sentence(number)}" for number in range(60))
     summary = make_summarizer().summarize(make_book(text)).text
     assert "ISLAND" not in summary
     assert "stories there" not in summary
 
 
-def test_the_same_sentence_is_told_once() -> None:
+def test_a_repeated_sentence_is_selected_once() -> None:
     refrain = "And the lamp burned on over the water as it always had burned."
     text = "\n\n".join(f"{refrain}\n\n{sentence(number)}" for number in range(50))
     assert make_summarizer().summarize(make_book(text)).text.count(refrain) <= 1
@@ -125,17 +127,17 @@ def test_the_same_sentence_is_told_once() -> None:
         "One sentence only, of a very short book about a lamp.",
         "and the lamp burned low " * 20 + ". " + "and the gulls cried " * 30,
     ],
-    ids=["cries", "endless", "one word", "unspaced", "table", "tiny", "fragments"],
+    ids=["exclamations", "endless", "single word", "unspaced", "table", "tiny", "fragments"],
 )
 @pytest.mark.parametrize("language", ["en", "ja", "und"])
-def test_no_book_with_words_has_an_empty_summary(text: str, language: str) -> None:
+def test_a_book_with_words_never_has_an_empty_summary(text: str, language: str) -> None:
     summary = make_summarizer().summarize(make_book(text, language)).text
     assert summary.strip()
     assert count_words(summary) <= 280
     assert len(summary) <= 5_000
 
 
-def test_other_languages() -> None:
+def test_summarizes_other_languages() -> None:
     german = [
         f"Im Jahr {number} zündete der alte Wärter die Lampe an und sah auf das Meer hinaus."
         for number in range(300)
@@ -149,24 +151,24 @@ def test_very_long_books_are_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("raypipe.summarizers.extractive._MAX_CANDIDATES", 50)
     embedded: list[int] = []
 
-    class Counting(HashEmbedder):
+    class CountingEmbedder(HashEmbedder):
         def embed(
             self, texts: Sequence[str], *, input_type: InputType = "document"
         ) -> NDArray[np.float32]:
             embedded.append(len(texts))
             return super().embed(texts, input_type=input_type)
 
-    picked = numbers(ExtractiveSummarizer(Counting(64)).summarize(LONG).text)
+    selected = numbers(ExtractiveSummarizer(CountingEmbedder(64)).summarize(LONG).text)
     assert embedded == [50]
-    assert min(picked) < 100
-    assert max(picked) > 300
+    assert min(selected) < 100
+    assert max(selected) > 300
 
 
-def test_the_same_book_gives_the_same_summary() -> None:
+def test_summaries_are_deterministic() -> None:
     assert make_summarizer().summarize(LONG) == make_summarizer().summarize(LONG)
 
 
-def test_every_setting_and_the_embedder_are_in_the_identity() -> None:
+def test_every_setting_and_the_embedder_are_part_of_the_identity() -> None:
     summarizer = make_summarizer()
     changed: dict[str, Any] = {
         "embedder": HashEmbedder(32),
@@ -183,7 +185,7 @@ def test_every_setting_and_the_embedder_are_in_the_identity() -> None:
         )
 
 
-def test_check_asks_the_embedder() -> None:
+def test_check_checks_the_embedder() -> None:
     make_summarizer().check()
     with pytest.raises(SetupError, match="bent"):
         ExtractiveSummarizer(AxisEmbedder()).check()
@@ -193,6 +195,6 @@ def test_check_asks_the_embedder() -> None:
     "settings",
     [{"slices": 0}, {"keywords": -1}, {"max_words": 50}, {"min_sentence_words": 0}],
 )
-def test_settings_without_room_are_refused(settings: dict[str, int]) -> None:
+def test_rejects_settings_without_room_for_a_sentence(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         make_summarizer(**settings)

@@ -1,4 +1,4 @@
-"""Reading what a model calls JSON."""
+"""Reading the JSON answers of models."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raypipe.summarizers.llm.fields import SCHEMA, Fields, parse
+from raypipe.summarizers.llm.fields import SCHEMA, BookFields, parse_fields
 
-WHOLE: dict[str, Any] = {
+ANSWER: dict[str, Any] = {
     "title": "The Lamp", "author": "E. Marlowe", "genre": "novel", "setting": "an island",
     "period": "1890s", "plot": "A keeper keeps.", "themes": ["duty", "age"],
     "characters": ["Ada: the keeper"], "keywords": ["lamp"], "summary": "Ada keeps a lamp.",
 }  # fmt: skip
-READ = Fields(
+EXPECTED = BookFields(
     "Ada keeps a lamp.", "The Lamp", "E. Marlowe", "novel", "an island", "1890s",
     "A keeper keeps.", ("duty", "age"), ("Ada: the keeper",), ("lamp",),
 )  # fmt: skip
@@ -25,16 +25,16 @@ READ = Fields(
 @pytest.mark.parametrize(
     "text",
     [
-        json.dumps(WHOLE),
-        f"Here it is:\n```json\n{json.dumps(WHOLE, indent=2)}\n```\nI hope it helps!",
-        json.dumps(WHOLE).replace("]", ",]").replace('lamp."}', 'lamp.",}'),
-        json.dumps({"answer": WHOLE}),
-        "A set {of} braces, then " + json.dumps(WHOLE),
-        json.dumps(WHOLE).replace("keeps a", "keeps\\n a").replace("\\n", " "),
+        json.dumps(ANSWER),
+        f"Here it is:\n```json\n{json.dumps(ANSWER, indent=2)}\n```\nI hope it helps!",
+        json.dumps(ANSWER).replace("]", ",]").replace('lamp."}', 'lamp.",}'),
+        json.dumps({"answer": ANSWER}),
+        "A set {of} braces, then " + json.dumps(ANSWER),
+        json.dumps(ANSWER).replace("keeps a", "keeps\\n a").replace("\\n", " "),
     ],
 )
-def test_lenient(text: str) -> None:
-    assert parse(text) == READ
+def test_accepts_deviations_from_json(text: str) -> None:
+    assert parse_fields(text) == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -50,12 +50,12 @@ def test_lenient(text: str) -> None:
         "{" * 99,
     ],
 )
-def test_no_summary_no_fields(text: str) -> None:
-    assert parse(text) is None
+def test_an_answer_without_a_summary_has_no_fields(text: str) -> None:
+    assert parse_fields(text) is None
 
 
-def test_shapes_that_models_make_of_it() -> None:
-    said = {
+def test_accepts_other_types_of_values() -> None:
+    values = {
         "summary": "line one\nline two",
         "title": None,
         "author": ["A. One", "B. Two"],
@@ -66,33 +66,33 @@ def test_shapes_that_models_make_of_it() -> None:
         "characters": [{"name": "Ada", "role": "the keeper", "age": 60}, {"name": "Bo"}, 7, ""],
         "keywords": {"lamp": "a light", "oil": ""},
     }
-    found = parse(json.dumps(said))
-    assert found
-    assert (found.title, found.author, found.genre) == ("", "A. One, B. Two", "")
-    assert (found.period, found.setting) == ("", "")
-    assert found.themes == ("duty", "age")
-    assert found.characters == ("Ada: the keeper, 60", "Bo", "7")
-    assert found.keywords == ("lamp: a light", "oil")
-    assert found.summary == "line one\nline two"
+    fields = parse_fields(json.dumps(values))
+    assert fields
+    assert (fields.title, fields.author, fields.genre) == ("", "A. One, B. Two", "")
+    assert (fields.period, fields.setting) == ("", "")
+    assert fields.themes == ("duty", "age")
+    assert fields.characters == ("Ada: the keeper, 60", "Bo", "7")
+    assert fields.keywords == ("lamp: a light", "oil")
+    assert fields.summary == "line one\nline two"
 
 
-def test_lengths_are_bounded_and_half_characters_go() -> None:
-    said = {**WHOLE, "genre": "word " * 200, "summary": "a\ud800b\x00c", "themes": ["x"] * 3}
-    found = parse(json.dumps(said))
-    assert found
-    assert len(found.genre) <= 200
-    assert found.genre.endswith("word")
-    assert found.summary == "a?b c"
-    assert found.themes == ("x",)
+def test_limits_lengths_and_removes_half_characters() -> None:
+    values = {**ANSWER, "genre": "word " * 200, "summary": "a\ud800b\x00c", "themes": ["x"] * 3}
+    fields = parse_fields(json.dumps(values))
+    assert fields
+    assert len(fields.genre) <= 200
+    assert fields.genre.endswith("word")
+    assert fields.summary == "a?b c"
+    assert fields.themes == ("x",)
 
 
 @given(st.text())
-def test_anything_may_come(text: str) -> None:
-    parse(text)
-    found = parse(json.dumps({"summary": text}))
-    assert found is None or found.summary.encode()  # a lone surrogate would raise
+def test_any_text_is_accepted(text: str) -> None:
+    parse_fields(text)
+    fields = parse_fields(json.dumps({"summary": text}))
+    assert fields is None or fields.summary.encode()  # a lone surrogate would raise
 
 
-def test_the_schema_is_strict() -> None:
+def test_the_schema_requires_all_fields() -> None:
     assert SCHEMA["additionalProperties"] is False
-    assert set(SCHEMA["required"]) == set(SCHEMA["properties"]) == set(WHOLE)
+    assert set(SCHEMA["required"]) == set(SCHEMA["properties"]) == set(ANSWER)

@@ -32,29 +32,29 @@ LICENSE = "*** START: FULL LICENSE ***\n\nTHE FULL PROJECT GUTENBERG LICENSE\nPL
         "End of The Project Gutenberg Etext of The Lighthouse",
     ],
 )
-def test_every_spelling_of_the_markers(start: str, end: str) -> None:
+def test_removes_all_spellings_of_the_markers(start: str, end: str) -> None:
     text = f"Title: The Lighthouse\n\n{start}\n\n\n{BODY}\n\n{end}\n{TAIL}{LICENSE}"
     stripped = strip_boilerplate(text)
     assert stripped.body.strip() == BODY.strip()
     assert stripped.header.strip() == "Title: The Lighthouse"
 
 
-def test_without_a_marker_all_is_kept() -> None:
+def test_without_a_marker_the_whole_text_is_kept() -> None:
     stripped = strip_boilerplate(BODY)
     assert (stripped.body, stripped.header) == (BODY, "")
 
 
-def test_the_first_end_after_the_start_counts() -> None:
+def test_the_first_end_marker_after_the_start_counts() -> None:
     text = (
         "*** END OF THE PROJECT GUTENBERG is quoted here\n"
         "*** START OF THE PROJECT GUTENBERG EBOOK X ***\n"
-        f"{BODY}*** END OF THE PROJECT GUTENBERG EBOOK X ***\nlicence\n"
+        f"{BODY}*** END OF THE PROJECT GUTENBERG EBOOK X ***\nlicense\n"
         "*** END OF THE PROJECT GUTENBERG EBOOK Y ***\n"
     )
     assert strip_boilerplate(text).body.strip() == BODY.strip()
 
 
-def test_credits_go_but_the_book_stays() -> None:
+def test_removes_credits_and_keeps_the_book() -> None:
     text = (
         "*** START OF THE PROJECT GUTENBERG EBOOK X ***\n\nProduced by Some Volunteers and the\n"
         f"Online Team\n\nTranscribed from the 1908 edition\n\n{BODY}"
@@ -63,28 +63,28 @@ def test_credits_go_but_the_book_stays() -> None:
     assert strip_boilerplate(text).body.strip() == BODY.strip()
 
 
-def test_a_book_that_says_produced_by_keeps_it_without_markers() -> None:
+def test_produced_by_is_kept_in_a_book_without_markers() -> None:
     text = "Produced by the sea, salt was dear.\n\n" + BODY
     assert strip_boilerplate(text).body == text
 
 
-def test_the_small_print_at_the_end_cuts_nothing_before_it() -> None:
+def test_small_print_at_the_end_does_not_remove_the_book() -> None:
     text = BODY + "*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*END*\n"
     assert BODY.strip() in strip_boilerplate(text).body
 
 
-def test_an_end_line_quoted_early_does_not_end_the_book() -> None:
+def test_an_early_quoted_end_line_does_not_end_the_book() -> None:
     text = "End of the Project Gutenberg days, he thought.\n" + BODY * 3
     assert strip_boilerplate(text).body == text
 
 
-def test_a_book_on_one_line_keeps_its_body() -> None:
+def test_a_book_on_a_single_line_keeps_its_body() -> None:
     line = BODY.replace("\n", " ")
     text = f"Title: X *** START OF THE PROJECT GUTENBERG EBOOK X *** {line}"
     assert strip_boilerplate(text).body.strip() == line.strip()
 
 
-# What stands around the eight real books that the facts name, with another book's names.
+# Boilerplate of eight real books, with the names of another book.
 REAL_STARTS = [
     "*** START OF THIS PROJECT GUTENBERG EBOOK THE LIGHTHOUSE’S ROCK ***\n\n\n\n\n\n\n\n\n\n\n",
     "*** START OF THIS PROJECT GUTENBERG EBOOK THE LIGHTHOUSE ***\n\n\n\n\nProduced by Ada Keeper "
@@ -120,11 +120,11 @@ REAL_ENDS = [
 
 @pytest.mark.parametrize("start", REAL_STARTS)
 @pytest.mark.parametrize("end", REAL_ENDS)
-def test_what_stands_around_real_books(start: str, end: str) -> None:
+def test_removes_the_boilerplate_of_real_books(start: str, end: str) -> None:
     header = "The Project Gutenberg EBook of The Lighthouse, by Ada Keeper\n\n"
     assert strip_boilerplate(f"{header}{start}{BODY}{end}").body.strip() == BODY.strip()
 
 
-def test_a_book_without_a_marker_loses_its_transcribers_note_and_no_more() -> None:
+def test_removes_a_transcribers_note_from_a_book_without_markers() -> None:
     text = f"[Transcriber's Note: as printed.]\n\nProduced by the sea, salt was dear.\n\n{BODY}"
     assert strip_boilerplate(text).body.strip() == text.split("]\n\n")[1].strip()

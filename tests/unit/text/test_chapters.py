@@ -14,14 +14,14 @@ def book(headings: list[str], text: str = PROSE, front: str = "") -> str:
     return (front + "".join(f"{heading}\n\n{text}" for heading in headings)).strip()
 
 
-def titles(text: str, named: tuple[str, ...] = ()) -> list[str]:
-    return [chapter.title for chapter in find_chapters(text, named)]
+def titles(text: str, listed: tuple[str, ...] = ()) -> list[str]:
+    return [chapter.title for chapter in find_chapters(text, listed)]
 
 
-def assert_covered(text: str, chapters: tuple[Chapter, ...]) -> None:
+def assert_chapters_cover(text: str, chapters: tuple[Chapter, ...]) -> None:
     assert chapters[0].start == 0
     assert chapters[-1].end == len(text)
-    assert "".join(text[one.start : one.end] for one in chapters) == text
+    assert "".join(text[chapter.start : chapter.end] for chapter in chapters) == text
 
 
 @pytest.mark.parametrize(
@@ -57,34 +57,34 @@ def assert_covered(text: str, chapters: tuple[Chapter, ...]) -> None:
         ["I The Boat", "II The Lamp", "III The Storm"],
     ],
 )
-def test_every_form_of_heading(headings: list[str]) -> None:
+def test_finds_all_forms_of_headings(headings: list[str]) -> None:
     text = book(headings, front="THE ROCK\n\nby Ada Keeper\n\n")
     chapters = find_chapters(text)
-    assert_covered(text, chapters)
+    assert_chapters_cover(text, chapters)
     assert len(chapters) == len(headings)
     clean = [" ".join(heading.strip("*").split()) for heading in headings]
     assert [chapter.title for chapter in chapters] == clean
 
 
-def test_the_name_behind_a_bare_heading_is_part_of_the_title() -> None:
+def test_the_title_below_a_bare_heading_is_part_of_the_chapter_title() -> None:
     text = book(["I\n\nTHE BOAT", "II\n\nThe Lamp", "III\n\n“A Storm”", "IV\n\nI RIDE A HORSE"])
     expected = ["I. THE BOAT", "II. The Lamp", "III. “A Storm”", "IV. I RIDE A HORSE"]
     assert titles(text) == expected
 
 
-def test_a_first_sentence_is_no_name() -> None:
+def test_a_first_sentence_is_not_a_title() -> None:
     text = book(["CHAPTER I\n\nIt was night.", "CHAPTER II\n\nand day,", "CHAPTER III"])
     assert titles(text) == ["CHAPTER I", "CHAPTER II", "CHAPTER III"]
 
 
-def test_books_and_their_chapters_are_cut_at_the_chapters() -> None:
+def test_books_are_split_at_their_chapters() -> None:
     headings = ["BOOK I\n\nCHAPTER I", "CHAPTER II", "BOOK II\n\nCHAPTER I", "CHAPTER II"]
     text = book(headings)
     expected = ["BOOK I CHAPTER I", "CHAPTER II", "BOOK II CHAPTER I", "CHAPTER II"]
     assert titles(text) == expected
 
 
-def test_acts_with_scenes() -> None:
+def test_acts_are_split_at_their_scenes() -> None:
     scenes = [
         "ACT I\n\nSCENE I. A rock.",
         "SCENE II. The sea.",
@@ -96,37 +96,37 @@ def test_acts_with_scenes() -> None:
     assert len(find_chapters(play)) == 4
 
 
-def test_parts_with_bare_numerals() -> None:
+def test_parts_are_split_at_bare_numerals() -> None:
     text = book(["PART ONE\n\nI", "II", "III", "PART TWO\n\nI", "II", "III"])
     assert len(find_chapters(text)) == 6
 
 
-def test_letters_inside_chapters_cut_nothing() -> None:
+def test_letters_inside_chapters_are_not_chapters() -> None:
     text = book(["CHAPTER I", "LETTER I", "LETTER II", "CHAPTER II", "LETTER III", "CHAPTER III"])
     assert titles(text) == ["CHAPTER I", "CHAPTER II", "CHAPTER III"]
 
 
-def test_preface_and_footnotes_stand_alone() -> None:
+def test_preface_and_footnotes_are_chapters() -> None:
     text = book(["PREFACE", "CHAPTER I", "CHAPTER II", "Epilogue", "FOOTNOTES:"])
     assert titles(text) == ["PREFACE", "CHAPTER I", "CHAPTER II", "Epilogue", "FOOTNOTES:"]
 
 
-def test_a_long_beginning_without_heading_has_no_title() -> None:
+def test_a_long_front_part_without_heading_has_no_title() -> None:
     text = book(["CHAPTER I", "CHAPTER II"], front=PROSE)
     chapters = find_chapters(text)
-    assert_covered(text, chapters)
+    assert_chapters_cover(text, chapters)
     assert [chapter.title for chapter in chapters] == ["", "CHAPTER I", "CHAPTER II"]
 
 
-def test_a_table_that_was_left_in_makes_no_chapters() -> None:
+def test_a_remaining_table_of_contents_has_no_chapters() -> None:
     text = "CHAPTER I\n\nCHAPTER II\n\nCHAPTER III\n\n" + book(
         ["CHAPTER I", "CHAPTER II", "CHAPTER III"]
     )
     assert titles(text) == ["CHAPTER I", "CHAPTER II", "CHAPTER III"]
-    assert_covered(text, find_chapters(text))
+    assert_chapters_cover(text, find_chapters(text))
 
 
-def test_the_works_of_an_anthology_by_its_table() -> None:
+def test_finds_the_works_of_an_anthology_by_listed_titles() -> None:
     works = ("The Boat", "A Lamp", "“The Storm”")
     text = book([work.upper() for work in works])
     assert find_chapters(text) == ()
@@ -138,7 +138,7 @@ def test_the_works_of_an_anthology_by_its_table() -> None:
     assert titles(parted, works) == ["THE BOAT I", "II", "A LAMP", "THE STORM I", "II"]
 
 
-def test_a_tables_titles_do_not_cut_a_numbered_chapter() -> None:
+def test_listed_titles_do_not_split_a_numbered_chapter() -> None:
     expected = ["CHAPTER I. The Boat", "CHAPTER II. A Lamp", "CHAPTER III. The Lamp"]
     text = book(
         ["CHAPTER I\n\nThe Boat", "CHAPTER II\n\nA Lamp", "A Boat", "CHAPTER III\n\nThe Lamp"]
@@ -155,8 +155,8 @@ def test_a_tables_titles_do_not_cut_a_numbered_chapter() -> None:
         book(list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")),
         book(list("CDILMVX")),
         book([*ROMAN, "VI", "VII"], STANZA * 4),
-        book([f"{at}. Wash your hands." for at in range(1, 20)], SHORT),
-        book([f"{at}. Wash your hands" for at in range(1, 20)], ""),
+        book([f"{number}. Wash your hands." for number in range(1, 20)], SHORT),
+        book([f"{number}. Wash your hands" for number in range(1, 20)], ""),
         book(["CHAPTER I"]),
         book(["Chapter 7", "Chapter 3", "Chapter 19", "Chapter 4"]),
         book(["Part one of the plan failed.", "Part two of the plan failed too."]),
@@ -167,11 +167,11 @@ def test_a_tables_titles_do_not_cut_a_numbered_chapter() -> None:
         book(["KEEPER.", "SAILOR.", "KEEPER."], SHORT),
     ],
 )
-def test_what_is_no_chapter(text: str) -> None:
+def test_texts_without_chapters(text: str) -> None:
     assert find_chapters(text) == ()
 
 
-def test_a_hundred_cantos_of_stanzas_are_cut_at_the_cantos() -> None:
+def test_cantos_with_numbered_stanzas_are_split_at_the_cantos() -> None:
     canto = "".join(f"{numeral}\n\n{STANZA}" for numeral in ROMAN * 4)
     assert titles(book(["CANTO I", "CANTO II"], canto)) == ["CANTO I", "CANTO II"]
 

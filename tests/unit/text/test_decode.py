@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raypipe.core.errors import BookError
-from raypipe.text.decode import binary_kind, decode
+from raypipe.text.decode import decode, detect_binary_format
 
 ENGLISH = "The café’s owner wrote “naïve” in the guest book — twice.\n" * 20
 RUSSIAN = "Старый маяк стоял на краю мыса, и никто не помнил, кто его построил.\n" * 40
@@ -27,7 +27,7 @@ RUSSIAN = "Старый маяк стоял на краю мыса, и никт�
         (ENGLISH.encode("utf-16-be"), "utf-16-be"),
     ],
 )
-def test_each_encoding_gives_the_same_characters(data: bytes, encoding: str) -> None:
+def test_decodes_each_encoding(data: bytes, encoding: str) -> None:
     decoded = decode(data)
     assert decoded.text == ENGLISH
     assert decoded.encoding == encoding
@@ -35,33 +35,33 @@ def test_each_encoding_gives_the_same_characters(data: bytes, encoding: str) -> 
 
 
 @pytest.mark.parametrize("encoding", ["cp1251", "koi8-r"])
-def test_cyrillic_is_not_taken_for_cp1252(encoding: str) -> None:
+def test_cyrillic_is_not_decoded_as_cp1252(encoding: str) -> None:
     assert decode(RUSSIAN.encode(encoding)).text == RUSSIAN
 
 
-def test_dos_accents_between_small_letters_are_not_cp1252_punctuation() -> None:
+def test_dos_accents_inside_words_are_not_decoded_as_cp1252() -> None:
     french = "Le général avait été blessé à la tête près de la rivière gelée.\n" * 30
     assert decode(french.encode("cp850")).encoding != "cp1252"
 
 
-def test_the_declared_encoding_counts_where_cp1252_would_not_complain() -> None:
+def test_a_declared_encoding_counts_where_cp1252_would_not_fail() -> None:
     polish = "Character set encoding: ISO-8859-2\n\n" + "Zażółć gęślą jaźń, powiedział.\n" * 20
     decoded = decode(polish.encode("iso8859-2"))
     assert (decoded.encoding, decoded.text) == ("iso8859-2", polish)
 
 
-def test_a_wrongly_declared_ascii_does_not_count() -> None:
+def test_a_wrong_ascii_declaration_is_ignored() -> None:
     text = "Character set encoding: ASCII\n\n" + ENGLISH
     assert decode(text.encode("cp1252")).text == text
 
 
-def test_a_declared_latin1_with_curly_quotes_is_cp1252() -> None:
+def test_declared_latin1_with_curly_quotes_is_decoded_as_cp1252() -> None:
     text = "Character set encoding: ISO-8859-1\n\n" + ENGLISH
     decoded = decode(text.encode("cp1252"))
     assert (decoded.encoding, decoded.text) == ("cp1252", text)
 
 
-def test_a_stray_byte_does_not_turn_utf8_into_cp1252() -> None:
+def test_utf8_with_a_stray_byte_is_still_decoded_as_utf8() -> None:
     decoded = decode(ENGLISH.encode() + b"\xff and on\n" + ENGLISH.encode())
     assert decoded.encoding == "utf-8"
     assert decoded.flags == ("bad_bytes",)
@@ -69,7 +69,7 @@ def test_a_stray_byte_does_not_turn_utf8_into_cp1252() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "word"),
+    ("data", "name"),
     [
         (b"%PDF-1.7\n" + b"text " * 99, "PDF"),
         (b"PK\x03\x04" + b"mimetypeapplication/epub+zip" * 9, "EPUB"),
@@ -80,25 +80,25 @@ def test_a_stray_byte_does_not_turn_utf8_into_cp1252() -> None:
         (b"text with \x00 zeros \x00 " * 50, "control characters"),
     ],
 )
-def test_binary_files_are_named_in_the_failure(data: bytes, word: str) -> None:
-    with pytest.raises(BookError, match=word) as failure:
+def test_the_failure_names_the_binary_format(data: bytes, name: str) -> None:
+    with pytest.raises(BookError, match=name) as failure:
         decode(data)
     assert failure.value.kind == "binary"
     assert not failure.value.retryable
 
 
-def test_one_stray_nul_in_a_long_text_is_no_binary() -> None:
-    assert binary_kind(ENGLISH.encode() + b"\x00\x1a") == ""
+def test_a_stray_nul_in_a_long_text_is_not_binary() -> None:
+    assert detect_binary_format(ENGLISH.encode() + b"\x00\x1a") == ""
 
 
-def test_a_false_byte_order_mark_is_undecodable() -> None:
+def test_a_wrong_byte_order_mark_is_undecodable() -> None:
     with pytest.raises(BookError) as failure:
         decode(codecs.BOM_UTF16_LE + b"\x00\xd8" * 400)
     assert failure.value.kind == "undecodable"
 
 
 @given(st.binary(max_size=400))
-def test_any_bytes_end_in_text_or_a_lasting_failure(data: bytes) -> None:
+def test_any_bytes_give_text_or_a_failure_that_is_not_retryable(data: bytes) -> None:
     try:
         outcome = decode(data).encoding
     except BookError as failure:
@@ -107,7 +107,7 @@ def test_any_bytes_end_in_text_or_a_lasting_failure(data: bytes) -> None:
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1))
-def test_utf8_comes_back_as_it_was(text: str) -> None:
+def test_utf8_is_decoded_without_changes(text: str) -> None:
     assert decode(("Once upon a time " + text).encode()).text == "Once upon a time " + text
 
 
@@ -171,11 +171,11 @@ LIGHTHOUSE = {
         "skrifa bréf til dóttur sinnar, sem hann hafði ekki séð í tíu ár."
     ),
 }
-"""The same few sentences in languages whose letters share their bytes."""
+"""The same few sentences in languages whose letters share bytes."""
 
 
 @pytest.mark.parametrize("language", ["pl", "cs", "hu", "ro", "hr"])
-def test_central_europe_is_not_taken_for_cp1252(language: str) -> None:
+def test_central_european_languages_are_not_decoded_as_cp1252(language: str) -> None:
     text = (LIGHTHOUSE[language] + "\n\n") * 9
     decoded = decode(f"„{text}”".encode("cp1250"))
     assert (decoded.encoding, decoded.text) == ("cp1250", f"„{text}”")
@@ -183,13 +183,13 @@ def test_central_europe_is_not_taken_for_cp1252(language: str) -> None:
     assert (decoded.encoding, decoded.text) == ("iso8859-2", text)
 
 
-def test_polish_in_cp1250_without_any_of_its_quotation_marks() -> None:
+def test_decodes_polish_in_cp1250_without_quotation_marks() -> None:
     text = (LIGHTHOUSE["pl"].replace("ś", "s") + "\n\n") * 9
     assert decode(text.encode("cp1250")).text == text
 
 
 @pytest.mark.parametrize("language", ["fr", "pt", "et", "is"])
-def test_western_letters_stay_cp1252(language: str) -> None:
+def test_western_languages_are_decoded_as_cp1252(language: str) -> None:
     text = (LIGHTHOUSE[language] + "\n\n") * 9
     decoded = decode(text.encode("cp1252"))
     assert (decoded.encoding, decoded.text) == ("cp1252", text)
@@ -198,6 +198,6 @@ def test_western_letters_stay_cp1252(language: str) -> None:
 @pytest.mark.parametrize(
     ("language", "encoding"), [("pl", "cp852"), ("hr", "cp852"), ("hr", "mac_latin2")]
 )
-def test_a_dos_or_mac_code_page_is_not_read_as_cp1250(language: str, encoding: str) -> None:
+def test_a_dos_or_mac_code_page_is_not_decoded_as_cp1250(language: str, encoding: str) -> None:
     text = (LIGHTHOUSE[language] + "\n\n") * 9
     assert decode(text.encode(encoding)).text == text

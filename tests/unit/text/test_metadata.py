@@ -4,20 +4,20 @@ import pytest
 
 from raypipe.text.metadata import (
     Metadata,
-    from_file_name,
-    from_first_lines,
-    from_header,
-    from_key,
-    person,
+    format_person_name,
+    read_file_name,
+    read_header_fields,
+    read_key,
     read_metadata,
+    read_title_page,
 )
 
 STORY = "\n\nThe keeper lit the lamp, and by the time it burned the ship had gone.\n" * 9
 
 
-def test_header_fields() -> None:
+def test_reads_header_fields() -> None:
     header = "Title: The Lighthouse\n\nAuthor: Ada Keeper\n\nLanguage: English\nRelease: May"
-    assert from_header(header) == Metadata("The Lighthouse", "Ada Keeper", "English")
+    assert read_header_fields(header) == Metadata("The Lighthouse", "Ada Keeper", "English")
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,8 @@ def test_header_fields() -> None:
         ("The Rock\nAuthor: Ada Keeper", "The Rock"),
     ],
 )
-def test_titles_over_two_lines(field: str, title: str) -> None:
-    assert from_header(f"Title: {field}\n\nLanguage: English").title == title
+def test_joins_titles_over_two_lines(field: str, title: str) -> None:
+    assert read_header_fields(f"Title: {field}\n\nLanguage: English").title == title
 
 
 @pytest.mark.parametrize(
@@ -47,15 +47,15 @@ def test_titles_over_two_lines(field: str, title: str) -> None:
         "Project Gutenberg Etext The Lighthouse, by Ada Keeper\n#5 in our series by Ada Keeper",
     ],
 )
-def test_the_first_line_of_old_headers(line: str) -> None:
-    found = from_header(f"{line}\n\nThis eBook is for anyone")
-    assert (found.title, found.author) == ("The Lighthouse", "Ada Keeper")
+def test_reads_the_first_line_of_old_headers(line: str) -> None:
+    metadata = read_header_fields(f"{line}\n\nThis eBook is for anyone")
+    assert (metadata.title, metadata.author) == ("The Lighthouse", "Ada Keeper")
 
 
-def test_key_with_title_and_author() -> None:
+def test_reads_title_and_author_from_the_key() -> None:
     expected = Metadata("The Light House", "Ada K. Keeper")
-    assert from_key("a/b/The_Light_House__by__Ada_K._Keeper.txt") == expected
-    assert from_key("The_Light_House.txt") == Metadata()
+    assert read_key("a/b/The_Light_House__by__Ada_K._Keeper.txt") == expected
+    assert read_key("The_Light_House.txt") == Metadata()
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_key_with_title_and_author() -> None:
         ("The keeper was standing by the sea\nand nothing moved.", "", ""),
     ],
 )
-def test_title_pages(body: str, title: str, author: str) -> None:
-    assert from_first_lines(body + STORY) == Metadata(title, author)
+def test_reads_title_pages(body: str, title: str, author: str) -> None:
+    assert read_title_page(body + STORY) == Metadata(title, author)
 
 
 @pytest.mark.parametrize(
@@ -99,23 +99,23 @@ def test_title_pages(body: str, title: str, author: str) -> None:
         ("a/.txt", "a/.txt"),
     ],
 )
-def test_titles_from_file_names(key: str, title: str) -> None:
-    assert from_file_name(key).title == title
+def test_derives_titles_from_file_names(key: str, title: str) -> None:
+    assert read_file_name(key).title == title
 
 
-def test_the_header_wins_over_key_and_text() -> None:
-    found = read_metadata(
+def test_the_header_takes_precedence_over_key_and_text() -> None:
+    metadata = read_metadata(
         "Title: From Header\nAuthor: Head Er", "FROM TEXT\n\nby Te Xt" + STORY, "K__by__L.txt"
     )
-    assert found == Metadata("From Header", "Head Er")
+    assert metadata == Metadata("From Header", "Head Er")
 
 
-def test_the_key_wins_over_the_text() -> None:
-    found = read_metadata("", "FROM TEXT\n\nby Te Xt" + STORY, "From_Key__by__Ke_Y.txt")
-    assert found == Metadata("From Key", "Ke Y")
+def test_the_key_takes_precedence_over_the_text() -> None:
+    metadata = read_metadata("", "FROM TEXT\n\nby Te Xt" + STORY, "From_Key__by__Ke_Y.txt")
+    assert metadata == Metadata("From Key", "Ke Y")
 
 
-def test_the_text_fills_a_missing_author_of_the_same_book_only() -> None:
+def test_the_text_fills_in_an_author_only_for_the_same_title() -> None:
     body = "THE LIGHTHOUSE\n\nby Ada Keeper" + STORY
     assert read_metadata("Title: The Lighthouse", body, "x").author == "Ada Keeper"
     assert read_metadata("Title: Collected Plays", body, "x").author == ""
@@ -145,5 +145,5 @@ def test_there_is_always_a_title() -> None:
         ("Various", "Various"),
     ],
 )
-def test_names_of_persons(written: str, name: str) -> None:
-    assert person(written) == name
+def test_formats_names_of_persons(written: str, name: str) -> None:
+    assert format_person_name(written) == name

@@ -4,13 +4,13 @@ from importlib.metadata import version
 
 import pytest
 
-from raypipe.text.mojibake import repair_mojibake, repairer
+from raypipe.text.mojibake import repair_mojibake, repair_tool_version
 
 GOOD = "“It’s the café,” said André — naïve as ever.\nŁódź, Überfluß, señor, cœur, 灯台\n"
 
 
 @pytest.mark.parametrize("wrong", ["cp1252", "latin-1"])
-def test_what_was_read_wrong_is_read_right(wrong: str) -> None:
+def test_repairs_text_decoded_with_the_wrong_encoding(wrong: str) -> None:
     text = GOOD.replace("灯台", "").replace("Ł", "L").replace("ź", "z").replace("”", "’")
     broken = text.encode().decode(wrong)
     assert "Ã©" in broken
@@ -28,16 +28,16 @@ def test_what_was_read_wrong_is_read_right(wrong: str) -> None:
         "ÂME, ÊTRE, GRÂCE, Ã, Ã©",  # one broken pair is not enough
     ],
 )
-def test_what_is_right_stays(text: str) -> None:
+def test_correct_text_stays_unchanged(text: str) -> None:
     assert repair_mojibake(text) == (text, False)
 
 
-def test_lines_in_order_stay_as_they_are_beside_broken_ones() -> None:
+def test_correct_lines_stay_unchanged_beside_broken_lines() -> None:
     broken = "l’été “É”\n" + "itâ€™s the cafÃ©â€™s\n" * 3
     assert repair_mojibake(broken)[0] == "l’été “É”\n" + "it’s the café’s\n" * 3
 
 
-def test_a_good_book_does_not_load_the_repairer() -> None:
+def test_a_correct_book_does_not_import_ftfy() -> None:
     import subprocess
     import sys
 
@@ -49,5 +49,5 @@ def test_a_good_book_does_not_load_the_repairer() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=200)
 
 
-def test_the_repairers_version_is_known() -> None:
-    assert repairer() == f"ftfy {version('ftfy')}"
+def test_the_repair_tool_version_names_ftfy() -> None:
+    assert repair_tool_version() == f"ftfy {version('ftfy')}"

@@ -1,0 +1,89 @@
+"""Prepare the arguments of a command for Hydra."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from raypipe.core.errors import OptionError
+
+_OVERRIDE = re.compile(r"(\+{1,2}|~)?[A-Za-z_][\w./@-]*=|~[A-Za-z_]")
+_FLAGS_WITH_VALUE = (
+    *("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name"),
+    *("-cd", "--config-dir", "--experimental-rerun"),
+)
+_MULTIRUN = ("-m", "--multirun")
+
+
+def quote_query(args: Sequence[str]) -> list[str]:
+    """Turn the plain words of a search into one quoted override, `query='...'`."""
+    words: list[str] = []
+    others: list[str] = []
+    is_value = False
+    for arg in args:
+        if is_value or arg.startswith("-") or _OVERRIDE.match(arg):
+            others.append(arg)
+            is_value = arg in _FLAGS_WITH_VALUE
+        else:
+            words.append(arg)
+    return [*others, f"query={quote(' '.join(words))}"] if words else others
+
+
+def quote(text: str) -> str:
+    r"""Quote a text for Hydra's grammar, and keep OmegaConf from interpolating `${`.
+
+    Inside single quotes, `\'` is a quote, and backslashes are escapes only in front of a quote
+    (hydra.cc, "Quoted values").
+    """
+    text = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)
+    text = re.sub(r"(\\*)'", lambda match: match[1] * 2 + r"\'", text)
+    trailing = len(text) - len(text.rstrip("\\"))
+    return f"'{text}{chr(92) * trailing}'"
+
+
+def move_flags_last(args: Sequence[str]) -> list[str]:
+    """Move Hydra's flags behind the overrides: its parser accepts only one group of overrides."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    for arg in args:
+        is_value = bool(flags) and flags[-1] in _FLAGS_WITH_VALUE
+        (flags if is_value or arg.startswith("-") else overrides).append(arg)
+    return [*overrides, *flags]
+
+
+def check_flags(args: Sequence[str]) -> None:
+    """Raise an error about a flag that Hydra does not know, without Hydra's usage text.
+
+    Raises:
+        OptionError: A flag is unknown, belongs to the replaced scripts, or has a wrong value.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    from raypipe.cli.legacy_flags import explain_legacy_flags
+
+    def fail(message: str) -> NoReturn:
+        raise OptionError(f"{message}; see raypipe --help")
+
+    if explanation := explain_legacy_flags(args):
+        raise OptionError(explanation)
+    parser: Any = get_args_parser()
+    parser.error = fail
+    parser.parse_args(args)
+
+
+@contextmanager
+def temporary_sweep_folder(args: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the arguments, with a temporary folder for the files that Hydra writes in a multirun.
+
+    Without it, Hydra leaves a `multirun/` in the current folder, which raypipe never reads.
+    """
+    is_multirun = any(flag in args for flag in _MULTIRUN)
+    if not is_multirun or any("hydra.sweep.dir=" in arg for arg in args):
+        yield list(args)
+        return
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="raypipe-multirun-") as folder:
+        yield [*args, f"hydra.sweep.dir={quote(folder)}", "hydra.sweep.subdir=."]

@@ -1,0 +1,78 @@
+"""The text that `run`, `index` and `retry` print at the end: counts, costs, failures, places."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from raypipe.ledger.failures import FailureLog, explain
+from raypipe.ledger.run_records import RunRecord
+from raypipe.opensearch.index.config import IndexConfig
+
+LOG_FILE = "processing.log"
+"""Named in conf/hydra/job_logging/run.yaml, too."""
+
+
+def format_report(record: RunRecord, index: IndexConfig | None, failures: FailureLog) -> str:
+    """Return the result of a run as text.
+
+    Args:
+        record: The finished run.
+        index: Where the run indexed its documents; None for a run without an index.
+        failures: The failure log of the run's state.
+    """
+    lines = [_counts(record, has_index=index is not None)]
+    if record.model_calls + record.cached_calls and record.input_tokens + record.output_tokens:
+        lines.append(
+            f"models  {record.input_tokens:,} tokens in, {record.output_tokens:,} out, "
+            f"${record.usd:,.2f}; {record.cached_calls:,} answers came from the cache"
+        )
+    if record.removed:
+        lines.append(f"removed {record.removed:,} books that were deleted from the source")
+    if record.reason:
+        lines.append(f"stopped {record.reason}; run again to continue")
+    if record.failed or record.known_failures or record.degraded:
+        lines += _failures(record, failures)
+    if index is not None:
+        served = record.served or "no index yet"
+        lines.append(f"index   {index.index} -> {served} at {index.connection.endpoint}")
+        if record.served != record.index:
+            lines.append(f"        {record.index} was built beside it{_why_not_served(record)}")
+    lines.append(f"state   {failures.state.uri} (runs/{record.run_id}/run.json)")
+    lines.append(f"log     {Path(LOG_FILE).absolute()}")
+    return "\n".join(lines)
+
+
+def _counts(record: RunRecord, *, has_index: bool) -> str:
+    finished = "" if has_index else f" (finished {record.finished:,})"
+    return (
+        f"listed {record.listed:,} = skipped {record.skipped:,} + indexed {record.indexed:,}"
+        f"{finished} + failed {record.failed:,} + left {record.left:,}"
+        f"   in {record.seconds:.1f} s, {record.model_calls:,} model calls"
+    )
+
+
+def _why_not_served(record: RunRecord) -> str:
+    if record.lacking:
+        return (
+            f" and lacks {record.lacking:,} of its books: run again, or serve it without them "
+            "with `raypipe promote force=true`"
+        )
+    return "; run again to continue the build"
+
+
+def _failures(record: RunRecord, failures: FailureLog) -> list[str]:
+    """Return a line for each kind of failure in this run, with an example and the way out."""
+    by_kind: dict[str, list[dict[str, Any]]] = {}
+    for row in failures.read_run(record.run_seq).to_pylist():
+        by_kind.setdefault(row["kind"], []).append(row)
+    lines = [
+        f"failed  {len(rows):,} {kind}: {explain(kind)} (e.g. {rows[0]['message']})"
+        for kind, rows in sorted(by_kind.items())
+    ]
+    if record.known_failures:
+        lines.append(
+            f"        {record.known_failures:,} known failures were not tried again"
+            " (`raypipe retry all=true` tries them)"
+        )
+    return lines

@@ -1,0 +1,219 @@
+"""The typed options of each command. Hydra checks a command line against them.
+
+Every command has a schema in `SCHEMAS`, and a primary config `conf/<command>.yaml` whose defaults
+list begins with `<command>_schema`. Fields of type `Any` are parts: `raypipe.config.build` makes
+them from their `_target_`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+from raypipe.core.options import (
+    BreakerOptions,
+    BudgetOptions,
+    EmbeddedOptions,
+    IndexOptions,
+    QuotaOptions,
+    RayOptions,
+    Stages,
+    StateOptions,
+    check_at_least,
+    check_output,
+)
+from raypipe.simulator.options import ServerOptions
+
+
+@dataclass
+class JobSchema:
+    """Options that `run`, `plan`, `index` and `retry` share."""
+
+    storage: Any = None
+    text: Any = None
+    summarizer: Any = None
+    embedder: Any = None
+    opensearch: Any = None
+    checkpoint: Any = None
+    limit: int | None = None
+    adopt: bool = False
+    output: str = "text"
+    state: StateOptions = field(default_factory=StateOptions)
+    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
+    ray: RayOptions = field(default_factory=RayOptions)
+    stages: Stages = field(default_factory=Stages)
+    breaker: BreakerOptions = field(default_factory=BreakerOptions)
+    prices: Any = None
+    prompts: Any = None
+    quota: QuotaOptions = field(default_factory=QuotaOptions)
+    budget: BudgetOptions = field(default_factory=BudgetOptions)
+    index: IndexOptions = field(default_factory=IndexOptions)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.limit is not None:
+            check_at_least("limit", self.limit, 0)
+        check_output(self.output)
+
+
+@dataclass
+class IndexSchema(JobSchema):
+    """Options of `index`."""
+
+    purge: bool = False
+    max_attempts: int = 3
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        check_at_least("max_attempts", self.max_attempts, 1)
+
+
+@dataclass
+class SourceSchema(IndexSchema):
+    """Options that the commands which list the source share: `run` and `plan`."""
+
+    max_delete_fraction: float = 0.05
+    allow_deletes: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        if not 0 <= self.max_delete_fraction <= 1:
+            raise ValueError(
+                f"max_delete_fraction={self.max_delete_fraction} is not between 0 and 1"
+            )
+
+
+@dataclass
+class RunSchema(SourceSchema):
+    """Options of `run`."""
+
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass
+class PlanSchema(SourceSchema):
+    """Options of `plan`."""
+
+    sample: int = 50
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        check_at_least("sample", self.sample, 1)
+
+
+@dataclass
+class RetrySchema(JobSchema):
+    """Options of `retry`."""
+
+    all: bool = False
+
+
+@dataclass
+class SearchSchema:
+    """Options of `search`."""
+
+    query: str = "???"
+    limit: int = 5
+    output: str = "text"
+    embedder: Any = None
+    opensearch: Any = None
+    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        check_output(self.output)
+
+
+@dataclass
+class LedgerSchema:
+    """Options that the commands which read ledger and index share."""
+
+    output: str = "text"
+    storage: Any = None
+    opensearch: Any = None
+    state: StateOptions = field(default_factory=StateOptions)
+    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        check_output(self.output)
+
+
+@dataclass
+class VerifySchema(LedgerSchema):
+    """Options of `verify`."""
+
+    against: str | None = None
+    most_nearer: float = 0.1
+    embedder: Any = None
+
+
+@dataclass
+class RollbackSchema(LedgerSchema):
+    """Options of `rollback`."""
+
+    to: str = ""
+
+
+@dataclass
+class GcSchema(LedgerSchema):
+    """Options of `gc`."""
+
+    keep: int = 1
+    apply: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        IndexOptions(keep=self.keep)
+
+
+@dataclass
+class PromoteSchema(RollbackSchema):
+    """Options of `promote`."""
+
+    force: bool = False
+    keep: int = 1
+    force_merge: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        IndexOptions(keep=self.keep, force_merge=self.force_merge)
+
+
+@dataclass
+class ServicesSchema:
+    """Options of `up` and `down`."""
+
+    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
+
+
+SCHEMAS: Mapping[str, type] = {
+    "run": RunSchema,
+    "index": IndexSchema,
+    "plan": PlanSchema,
+    "retry": RetrySchema,
+    "search": SearchSchema,
+    "verify": VerifySchema,
+    "promote": PromoteSchema,
+    "rollback": RollbackSchema,
+    "gc": GcSchema,
+    "up": ServicesSchema,
+    "down": ServicesSchema,
+    "simulate": ServerOptions,
+}
+"""The schema of each command."""
+
+
+def register_schemas() -> None:
+    """Store each schema under the name that its primary config uses, `<command>_schema`."""
+    store = ConfigStore.instance()
+    for command, schema in SCHEMAS.items():
+        store.store(name=f"{command}_schema", node=schema)

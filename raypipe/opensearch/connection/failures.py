@@ -1,0 +1,81 @@
+"""Turn a failed request into a one-line `SetupError` that names the cause and the fix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from raypipe.core.errors import SetupError
+from raypipe.core.retry import TRANSIENT_STATUS
+from raypipe.opensearch.connection.errors import reason_of
+
+BUSY_STATUS = TRANSIENT_STATUS | {402}
+"""Statuses of a busy server; Serverless answers 402 while its capacity grows."""
+ACCESS_REFUSALS = {
+    401: "it did not accept the user name and password (401); check "
+    "opensearch.connection.username and the variable named by opensearch.connection.password_env",
+    403: "the user may not do this (403); grant it the rights to create, read and write the index",
+}
+"""Cause and fix by the status of a refused user."""
+_HINTS = {
+    "[index.knn]": "; the k-NN plugin is not installed there",
+    "collection type": "; raypipe needs a collection of the type VECTORSEARCH",
+}
+"""Explanation to append, by a part of the server's reason."""
+_FIX = "set opensearch.endpoint to the right address, or start the server"
+_TLS_FIX = (
+    "set opensearch.endpoint to http:// if the server has no TLS, "
+    "opensearch.connection.ca_certs=<file> if its certificate is private, client_cert=<file> if "
+    "it asks for a client certificate, or opensearch.connection.verify_certs=false to trust any"
+)
+
+
+def explain_failure(
+    error: Exception,
+    request: str,
+    *,
+    endpoint: str,
+    timeout_s: float,
+    explain_refusal: Callable[[int, Exception], str],
+) -> SetupError:
+    """Return the `SetupError` for a request that failed for good.
+
+    Args:
+        error: Exception of opensearch-py.
+        request: Method and path of the request.
+        endpoint: URL of the server.
+        timeout_s: Seconds that the client waited for the response.
+        explain_refusal: Returns cause and fix for a status of `ACCESS_REFUSALS`.
+    """
+    from opensearchpy.exceptions import ConnectionError as NoConnection
+    from opensearchpy.exceptions import ConnectionTimeout, SSLError, TransportError
+
+    where = f"OpenSearch at {endpoint}"
+    if isinstance(error, SSLError):
+        return SetupError(f"{where}: TLS failed ({_innermost_reason(error)}); {_TLS_FIX}")
+    if isinstance(error, ConnectionTimeout):
+        return SetupError(f"{where} gave no answer within {timeout_s:g} s; {_FIX}")
+    if isinstance(error, NoConnection):
+        return SetupError(f"{where} cannot be reached ({_innermost_reason(error)}); {_FIX}")
+    if not isinstance(error, TransportError):
+        return not_opensearch(endpoint)
+    status, reason = error.status_code, reason_of(error)
+    if status in ACCESS_REFUSALS:
+        return SetupError(f"{where}: {explain_refusal(status, error)}")
+    if status in BUSY_STATUS:
+        return SetupError(f"{where} stays unavailable (status {status}); try again later")
+    hint = next((hint for part, hint in _HINTS.items() if part in reason), "")
+    return SetupError(f"{where} refused {request} (status {status}): {reason}{hint}")
+
+
+def not_opensearch(endpoint: str) -> SetupError:
+    """Return the `SetupError` for a server whose responses are not those of OpenSearch."""
+    return SetupError(f"{endpoint} answers, but not as OpenSearch does; {_FIX}")
+
+
+def _innermost_reason(error: Exception) -> str:
+    """Return the innermost reason in a few words, for example `Connection refused`."""
+    inner: Any = getattr(error, "info", error)
+    inner = getattr(inner, "reason", None) or inner
+    text = str(inner).splitlines()[0] if str(inner) else type(inner).__name__
+    return text.rsplit(": ", 1)[-1][:160]

@@ -1,0 +1,155 @@
+"""Requests that read and change indices and aliases as a whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from raypipe.core.errors import SetupError
+from raypipe.opensearch.index.config import IndexConfig
+from raypipe.opensearch.index.mapping import VECTOR
+from raypipe.opensearch.index.metadata import IndexMetadata, read_metadata
+from raypipe.opensearch.index.ref import IndexRef
+
+_TIME = re.compile(r"\d{14}")
+
+
+@dataclass(frozen=True)
+class IndexDescription:
+    """One physical index as the server describes it.
+
+    Args:
+        ref: Facts that other parts need.
+        mapping: Its `mappings`.
+        settings: Its `settings`.
+    """
+
+    ref: IndexRef
+    mapping: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class IndexAdmin:
+    """Requests for the indices of one alias.
+
+    Args:
+        config: The alias and its server.
+    """
+
+    config: IndexConfig
+
+    def describe(self) -> IndexDescription | None:
+        """Return the index behind the alias, or of that name; None if there is none.
+
+        Raises:
+            SetupError: The server cannot be used, or the alias points to several indices or
+                cannot be written.
+        """
+        name, label = self.config.index, self.config.label
+        response = self.config.connection.ask("GET", f"/{name}", ignore=(404,))
+        if not response:
+            return None
+        if len(response) > 1:
+            raise SetupError(
+                f"{label} is an alias of several indices ({', '.join(sorted(response))}); leave it "
+                "on one of them, or set another opensearch.index"
+            )
+        [(physical, body)] = response.items()
+        alias = body.get("aliases", {}).get(name)
+        if alias is not None and str(alias.get("is_write_index", True)).lower() == "false":
+            raise SetupError(
+                f"{label} is an alias that cannot be written (is_write_index=false of {physical}); "
+                "make it the write index, or set another opensearch.index"
+            )
+        return self._to_description(name, physical, body)
+
+    def describe_physical(self, physical: str) -> IndexDescription:
+        """Return a physical index."""
+        [(name, body)] = self.config.connection.ask("GET", f"/{physical}").items()
+        return self._to_description(name, name, body)
+
+    def list_physical(self) -> list[IndexRef]:
+        """Return all physical indices of the alias's name, whatever alias they have."""
+        prefix = f"{self.config.index}-"
+        params = {"expand_wildcards": "open"}
+        response = self.config.connection.ask("GET", f"/{prefix}*", params=params)
+        return [
+            self._to_description(name, name, body).ref
+            for name, body in (response or {}).items()
+            if _TIME.fullmatch(name.removeprefix(prefix))
+        ]
+
+    def free_name(self, prefix: str) -> str:
+        """Return an unused name for a new physical index, `<prefix>-<time>`.
+
+        Another run may take the name of the same second, and may have deleted it again.
+        """
+        moment = datetime.now(UTC)
+        while True:
+            physical = f"{prefix}-{moment:%Y%m%d%H%M%S}"
+            path = f"/{physical}/_settings"
+            if not self.config.connection.ask("GET", path, ignore=(404,)):
+                return physical
+            moment += timedelta(seconds=1)
+
+    def create(self, physical: str, body: Mapping[str, Any]) -> bool:
+        """Create an index; return whether its shards have started.
+
+        Raises:
+            SetupError: The server refuses it.
+        """
+        response = self.config.connection.ask("PUT", f"/{physical}", body=body)
+        return bool(response.get("shards_acknowledged", True))
+
+    def delete(self, physical: str) -> None:
+        """Delete a physical index; a missing index is no error."""
+        self.config.connection.ask("DELETE", f"/{physical}", ignore=(404,))
+
+    def write_metadata(self, description: IndexDescription, metadata: IndexMetadata) -> None:
+        """Write raypipe's metadata; keep what others store in `_meta`, which is replaced whole."""
+        meta = {**description.mapping.get("_meta", {}), "raypipe": metadata.as_dict()}
+        path = f"/{description.ref.physical}/_mapping"
+        self.config.connection.ask("PUT", path, body={"_meta": meta})
+
+    def write_settings(self, physical: str, settings: Mapping[str, Any]) -> None:
+        """Change settings of an index."""
+        body = {"index": dict(settings)}
+        self.config.connection.ask("PUT", f"/{physical}/_settings", body=body)
+
+    def update_aliases(self, actions: Sequence[Mapping[str, Any]]) -> None:
+        """Change aliases atomically."""
+        self.config.connection.ask("POST", "/_aliases", body={"actions": list(actions)})
+
+    def _to_description(
+        self, alias: str, physical: str, body: Mapping[str, Any]
+    ) -> IndexDescription:
+        """Return an index from a response.
+
+        Args:
+            alias: Alias that the index is written through; its own name without an alias.
+            physical: Name of the index.
+            body: Its aliases, mappings and settings, as in the response to `GET /<physical>`.
+        """
+        mapping = body.get("mappings", {})
+        ref = IndexRef(
+            alias=alias,
+            physical=physical,
+            generation="",
+            endpoint=self.config.connection.endpoint,
+            require_alias=physical != alias,
+            dimension=int(mapping.get("properties", {}).get(VECTOR, {}).get("dimension", 0)),
+        )
+        metadata = read_metadata(mapping)
+        if metadata is not None:
+            ref = replace(
+                ref,
+                generation=metadata.generation,
+                state=metadata.state,
+                embedder=metadata.embedder,
+                recipe=metadata.recipe,
+            )
+        return IndexDescription(ref, mapping, body.get("settings", {}))

@@ -1,0 +1,138 @@
+"""The alias that a configuration names: find, create, switch and delete the indices behind it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from raypipe.core.options import IndexOptions
+from raypipe.opensearch.connection.capabilities import Server
+from raypipe.opensearch.index.admin import IndexAdmin
+from raypipe.opensearch.index.backend import backend_for
+from raypipe.opensearch.index.config import IndexConfig
+from raypipe.opensearch.index.creation import check_owner, get_or_create
+from raypipe.opensearch.index.index import Index
+from raypipe.opensearch.index.rebuild import describe_build, open_for_writing, switch_alias
+from raypipe.opensearch.index.ref import IndexRef, IndexSpec
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class IndexAlias:
+    """The alias `opensearch.index`, and the physical indices of its name.
+
+    Args:
+        config: The alias, its server and settings.
+    """
+
+    config: IndexConfig
+
+    def check_server(self) -> Server:
+        """Return and log the server's version and plugins.
+
+        Raises:
+            SetupError: The server is another product, too old, lacks the k-NN plugin, or cannot
+                run the k-NN engine.
+        """
+        server = backend_for(self.config).check_server()
+        server.check_engine(self.config.engine)
+        log.info("%s is %s", self.config.connection.endpoint, server)
+        return server
+
+    def check_options(self, options: IndexOptions) -> None:
+        """Raise `SetupError` for an option that the server does not support."""
+        backend_for(self.config).check_options(options)
+
+    def find(self) -> Index | None:
+        """Return the index behind the alias, or None; creates and changes nothing.
+
+        Raises:
+            SetupError: The server cannot be used, or the alias points to several indices.
+        """
+        description = self._admin.describe()
+        return None if description is None else self.bind(description.ref)
+
+    def bind(self, ref: IndexRef) -> Index:
+        """Return the index of a reference."""
+        return Index(self.config, ref)
+
+    def open(self, spec: IndexSpec, *, mode: str = "auto", adopt: bool = False) -> Index:
+        """Return the index that a run writes to: the served one, or a build beside it.
+
+        Args:
+            spec: Content that the index must hold.
+            mode: One of `raypipe.core.options.INDEX_MODES`.
+            adopt: Take over an index of another state, or one without raypipe's metadata.
+
+        Raises:
+            SetupError: The server or the index cannot be used.
+        """
+        self.check_server()
+        return self.bind(open_for_writing(self._admin, spec, mode=mode, adopt=adopt))
+
+    def ensure(self, spec: IndexSpec, *, adopt: bool = False) -> Index:
+        """Return the served index; create it if it does not exist.
+
+        Raises:
+            SetupError: The server or the index cannot be used.
+        """
+        self.check_server()
+        return self.bind(get_or_create(self._admin, spec, adopt=adopt))
+
+    def purge(self, spec: IndexSpec, *, adopt: bool = False) -> Index:
+        """Delete the served index, if there is one, and create another generation.
+
+        Raises:
+            SetupError: As `ensure`; an index of another state is not deleted without `adopt`.
+        """
+        self.check_server()
+        description = self._admin.describe()
+        if description is not None:
+            check_owner(self._admin, description, spec, adopt=adopt)
+            log.info("Deleting the index %s", description.ref.physical)
+            self.delete(description.ref.physical)
+        return self.bind(get_or_create(self._admin, spec, adopt=adopt))
+
+    def find_build(self) -> Index | None:
+        """Return the index that is being built beside the served one, or None."""
+        description = describe_build(self._admin)
+        return None if description is None else self.bind(description.ref)
+
+    def drop_build(self, state: str) -> None:
+        """Delete the index that is being built, if it belongs to this state."""
+        build = self.find_build()
+        if build is not None and build.ref.state == state:
+            log.info("Deleting %s, whose build has not ended", build.ref.physical)
+            self.delete(build.ref.physical)
+
+    def switch_to(self, physical: str) -> str:
+        """Atomically point the alias at an index; return the previous one, or ''.
+
+        Raises:
+            SetupError: The alias is a concrete index, or there is no such index.
+        """
+        return switch_alias(self._admin, physical)
+
+    def list_indices(self, state: str) -> list[IndexRef]:
+        """Return a state's physical indices of this name, newest first, with any alias."""
+        own = [ref for ref in self._admin.list_physical() if ref.state == state]
+        return sorted(own, key=lambda ref: ref.physical, reverse=True)
+
+    def prune(self, state: str, keep: int) -> list[str]:
+        """Delete a state's unused indices except the newest `keep`; return their names."""
+        indices = (self.find(), self.find_build())
+        used = {index.ref.physical for index in indices if index is not None}
+        old = [ref.physical for ref in self.list_indices(state) if ref.physical not in used]
+        for physical in old[keep:]:
+            log.info("Deleting the old index %s", physical)
+            self.delete(physical)
+        return old[keep:]
+
+    def delete(self, physical: str) -> None:
+        """Delete a physical index; a missing index is no error."""
+        self._admin.delete(physical)
+
+    @property
+    def _admin(self) -> IndexAdmin:
+        return IndexAdmin(self.config)

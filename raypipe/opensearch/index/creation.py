@@ -1,0 +1,162 @@
+"""Create an index behind its alias, or accept an existing index that fits."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+from raypipe.core.errors import SetupError
+from raypipe.opensearch.index.admin import IndexAdmin, IndexDescription
+from raypipe.opensearch.index.backend import backend_for
+from raypipe.opensearch.index.compatibility import find_differences
+from raypipe.opensearch.index.mapping import index_body
+from raypipe.opensearch.index.metadata import IndexMetadata, new_metadata
+from raypipe.opensearch.index.ref import IndexRef, IndexSpec
+
+log = logging.getLogger(__name__)
+
+MAX_CREATE_TRIES = 3
+
+
+def get_or_create(admin: IndexAdmin, spec: IndexSpec, *, adopt: bool) -> IndexRef:
+    """Return the index to write to; create it if it does not exist.
+
+    Args:
+        admin: The alias.
+        spec: Content that the index must hold.
+        adopt: Take over an index of another state, or one without raypipe's metadata.
+
+    Raises:
+        SetupError: The server or the index cannot be used.
+    """
+    for _ in range(MAX_CREATE_TRIES):
+        description = admin.describe()
+        if description is not None:
+            return accept(admin, description, spec, adopt=adopt)
+        created = create(admin, spec)
+        if created is not None:
+            return created
+        log.info("Another run creates %s at the same time; using it", admin.config.index)
+    raise SetupError(
+        f"{admin.config.label} is created and deleted by other runs repeatedly; stop them"
+    )
+
+
+def create(admin: IndexAdmin, spec: IndexSpec, prefix: str = "") -> IndexRef | None:
+    """Create an index and its alias in one request; return None if another run was faster.
+
+    `is_write_index` decides between two concurrent creators: the server refuses an alias with two
+    write indices.
+
+    Args:
+        admin: The alias.
+        spec: Content that the index must hold.
+        prefix: Name of the physical index before the time; empty for the alias's name.
+    """
+    alias = admin.config.index
+    metadata = new_metadata(spec)
+    physical = admin.free_name(prefix or alias)
+    body = {**_new_body(admin, spec, metadata), "aliases": {alias: {"is_write_index": True}}}
+    try:
+        shards_started = admin.create(physical, body)
+    except SetupError:
+        description = admin.describe()
+        if description is None:
+            raise
+        # After a lost response, or a busy server that executed the request, it is this run's own.
+        is_own = description.ref.generation == metadata.generation
+        return replace(description.ref, created=True) if is_own else None
+    if not shards_started:
+        log.warning("%s is created, but its shards have not started yet", physical)
+    backend_for(admin.config).wait_until_created(lambda: admin.describe() is not None)
+    log.info("Created the index %s behind the alias %s", physical, alias)
+    return IndexRef(
+        alias=alias,
+        physical=physical,
+        generation=metadata.generation,
+        endpoint=admin.config.connection.endpoint,
+        created=True,
+        state=metadata.state,
+        embedder=metadata.as_dict()["embedder"],
+        dimension=spec.dimension,
+        recipe=metadata.recipe,
+    )
+
+
+def accept(
+    admin: IndexAdmin, description: IndexDescription, spec: IndexSpec, *, adopt: bool
+) -> IndexRef:
+    """Return an existing index to write to.
+
+    Raises:
+        SetupError: It does not fit, or belongs to another state.
+    """
+    ref = description.ref
+    differences = find_incompatibilities(admin, description, spec)
+    if differences:
+        raise SetupError(
+            f"{admin.config.label} ({ref.physical}) does not fit: {'; '.join(differences)}. Build "
+            "a new index beside it with index.mode=alias, delete and recreate it with purge=true, "
+            "or set another opensearch.index"
+        )
+    check_owner(admin, description, spec, adopt=adopt)
+    if not ref.require_alias:
+        log.info("%s is an index, not an alias: it is used in place", admin.config.index)
+    if (ref.state, ref.recipe) == (spec.state, spec.recipe) and ref.generation:
+        return ref
+    return _adopt(admin, description, spec)
+
+
+def find_incompatibilities(
+    admin: IndexAdmin, description: IndexDescription, spec: IndexSpec
+) -> list[str]:
+    """Return why an index cannot hold a run's documents, one readable line for each difference."""
+    wanted = _new_body(admin, spec, new_metadata(spec))
+    return find_differences(description.mapping, description.settings, wanted)
+
+
+def check_owner(
+    admin: IndexAdmin, description: IndexDescription, spec: IndexSpec, *, adopt: bool
+) -> None:
+    """Raise `SetupError` if an index belongs to another state, or to none."""
+    ref = description.ref
+    if adopt or (ref.generation and ref.state == spec.state):
+        return
+    if ref.generation:
+        owner = f"belongs to the state {ref.state}, and this run's state is {spec.state}"
+    else:
+        owner = "was not created by raypipe"
+    raise SetupError(
+        f"{admin.config.label} ({ref.physical}) {owner}; set the state.uri of that state, another "
+        "opensearch.index, or adopt=true to take the index over"
+    )
+
+
+def _adopt(admin: IndexAdmin, description: IndexDescription, spec: IndexSpec) -> IndexRef:
+    # The generation stays: this state's ledger has no book of this recipe in it, so every book
+    # is written again.
+    ref, metadata = description.ref, new_metadata(spec)
+    if ref.generation:
+        metadata = replace(metadata, generation=ref.generation)
+    if ref.state != spec.state:
+        log.info("Took over %s for the state %s", ref.physical, spec.state)
+    admin.write_metadata(description, metadata)
+    return replace(
+        ref,
+        generation=metadata.generation,
+        state=metadata.state,
+        embedder=metadata.embedder,
+        recipe=metadata.recipe,
+    )
+
+
+def _new_body(admin: IndexAdmin, spec: IndexSpec, metadata: IndexMetadata) -> dict[str, Any]:
+    backend = backend_for(admin.config)
+    return index_body(
+        spec.dimension,
+        metadata,
+        engine=admin.config.engine,
+        settings=backend.index_settings(),
+        extra_fields=backend.extra_fields(),
+    )

@@ -1,0 +1,81 @@
+"""Settings of Ray Data: one batch of books per block, task and retry."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Any
+
+from ray.data import ActorPoolStrategy, DataContext
+
+from raypipe.coordination.run_coordinator import MAX_WORKER_DEATHS
+from raypipe.core.options import StageOptions, Stages, SummarizeOptions
+
+BATCHES_AHEAD = 32
+"""Batches that the listing may be ahead of the summarizers; a batch of keys has a few kilobytes."""
+
+
+def configure_ray_data() -> None:
+    """Set the DataContext. Call it first: a dataset copies the context when it is created."""
+    context = DataContext.get_current()
+    # One byte, so that each one-row batch stays a block, and so a task, of its own.
+    context.target_max_block_size = 1
+    context.target_min_block_size = 1
+    # The default of two blocks per task is two batches of keys per turn of Ray's loop (0.1 s).
+    context._max_num_blocks_in_streaming_gen_buffer = BATCHES_AHEAD
+    # A block that fails must fail the run, not vanish: books fail inside the stages.
+    context.max_errored_blocks = 0
+    context.actor_task_retry_on_errors = False
+    context.actor_init_retry_on_errors = True
+    context.max_consecutive_actor_init_deaths = 3
+    # A run may wait for the next day's tokens.
+    context.execution_no_progress_timeout_s = -1
+    context.enable_progress_bars = False
+    context.issue_detectors_config.detectors = []
+    context.print_on_execution_start = False
+
+
+def silence_ray_data() -> None:
+    """Keep Ray Data's tracebacks in its session's log; raypipe prints one line instead."""
+    for handler in logging.getLogger("ray.data").handlers:
+        made_by_ray = type(handler).__module__.startswith("ray.")
+        if made_by_ray and isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.CRITICAL + 1)
+    # A run with fewer batches than workers is no reason for a warning.
+    warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")
+
+
+def actor_pool(stages: Stages, stage: StageOptions | SummarizeOptions) -> dict[str, Any]:
+    """Return the arguments of `map_batches` for one actor pool; a call processes one batch.
+
+    Args:
+        stages: Sizes of the graph.
+        stage: The stage, with a number of workers and a CPU share.
+    """
+    calls, gpus = 1, 0.0
+    if isinstance(stage, SummarizeOptions):
+        calls = stage.calls_per_worker or 1
+    else:
+        gpus = stage.num_gpus
+    assert stage.workers is not None, "resolve_workers() sets it"
+    assert stage.num_cpus is not None, "resolve_workers() sets it"
+    return {
+        "compute": ActorPoolStrategy(
+            size=stage.workers,
+            max_concurrent_calls_per_actor=calls,
+            # More than the calls, so that an actor never waits for its next batch.
+            max_tasks_in_flight_per_actor=max(4, calls + calls // 4),
+            enable_true_multi_threading=calls > 1,
+        ),
+        "num_cpus": stage.num_cpus,
+        "num_gpus": gpus or None,
+        "batch_size": 1,
+        "batch_format": "pyarrow",
+        "udf_modifying_row_count": False,
+        # A worker's death costs each book of its batch at most one try: the crash guard finds the
+        # book that kills workers, and that book fails. More deaths have another cause.
+        "max_restarts": stages.summarize.books_per_task + MAX_WORKER_DEATHS,
+        # Until Ray knows that a node died, it retries the node's tasks every moment. Only an
+        # actor's own deaths count, and `max_restarts` bounds them.
+        "max_task_retries": -1,
+    }

@@ -1,0 +1,135 @@
+"""Open, check and serve the index that a run writes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Set
+from dataclasses import dataclass, field
+
+from raypipe.core.options import IndexOptions
+from raypipe.ledger.ledger import Ledger
+from raypipe.lifecycle.promote import Promoter, Served
+from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexSpec
+
+log = logging.getLogger(__name__)
+
+_IDS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class IndexTarget:
+    """Which index a run writes, and how the run may change it.
+
+    Args:
+        config: The index; None stops the run at finished documents.
+        options: How the index changes.
+        purge: Delete the index and create a new one.
+        adopt: Take over an index that belongs to another state.
+    """
+
+    config: IndexConfig | None
+    options: IndexOptions = field(default_factory=IndexOptions)
+    purge: bool = False
+    adopt: bool = False
+
+    @property
+    def endpoint(self) -> str:
+        """Return the URL of the server, or '' for no index."""
+        return self.config.connection.endpoint if self.config is not None else ""
+
+    def check(self) -> None:
+        """Check that the server can be used.
+
+        Raises:
+            SetupError: It cannot, or the name is an alias of several indices.
+        """
+        if self.config is not None:
+            IndexAlias(self.config).find()
+
+    def find_generation(self) -> str | None:
+        """Return the generation of the served index without changing anything.
+
+        Returns:
+            '' if the index would be created or purged; None for no index.
+
+        Raises:
+            SetupError: The server cannot be used.
+        """
+        if self.config is None:
+            return None
+        index = None if self.purge else IndexAlias(self.config).find()
+        return index.ref.generation if index is not None else ""
+
+    def open(self, spec: IndexSpec) -> Index | None:
+        """Return the index to write, created or purged where the options say so.
+
+        Args:
+            spec: What the index holds.
+
+        Raises:
+            SetupError: The server or the index cannot be used.
+        """
+        if self.config is None:
+            return None
+        alias = IndexAlias(self.config)
+        alias.check_options(self.options)
+        if self.purge:
+            index = alias.purge(spec, adopt=self.adopt)
+            alias.drop_build(spec.state)
+        else:
+            index = alias.open(spec, mode=self.options.mode, adopt=self.adopt)
+        if not index.ref.require_alias:
+            log.info("%s is an index, not an alias: it is written in place", index.ref.physical)
+        return index
+
+    def current_indices(self, written: Index | None) -> list[Index]:
+        """Return the index that a run wrote and, if it was built beside it, the served index.
+
+        Raises:
+            SetupError: The server cannot be used.
+        """
+        if written is None or self.config is None:
+            return []
+        served = None if written.ref.served else IndexAlias(self.config).find()
+        return [written] if served is None else [written, served]
+
+    def serve(
+        self,
+        index: Index,
+        ledger: Ledger,
+        run_seq: int,
+        *,
+        listed: Set[str] | None,
+        stopped: bool,
+    ) -> Served | None:
+        """Serve an index that was built beside the served one, if it is complete.
+
+        Args:
+            index: The index that the run wrote.
+            ledger: The ledger of the run.
+            run_seq: Number of the run.
+            listed: Ids at the source; None if they are not known.
+            stopped: Whether the run was stopped: the index is then not served yet.
+
+        Returns:
+            What is served after the run; None if the run wrote the served index.
+
+        Raises:
+            SetupError: The index does not hold what the ledger records.
+        """
+        if index.ref.served or self.config is None:
+            return None
+        promoter = Promoter(IndexAlias(self.config), ledger, self.options, run_seq)
+        if stopped:
+            return promoter.current()
+        served = promoter.promote(index, listed=listed)
+        if served.lacking:
+            log.warning(
+                "%s lacks %s books that %s has, and is not served yet (%s). Run again to add them, "
+                "or serve it without them: raypipe promote force=true",
+                index.ref.physical,
+                f"{len(served.lacking):,}",
+                served.index,
+                ", ".join(served.lacking[:_IDS_SHOWN]),
+            )
+        return served

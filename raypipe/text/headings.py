@@ -1,0 +1,156 @@
+"""Recognize headings of chapters, books, acts, letters … in short paragraphs."""
+
+# ruff: noqa: RUF001 - typographic quotes and dashes are intended
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from raypipe.text.heading_numbers import NUMBER, parse_number
+
+_LEVEL_WORDS = (
+    # From the widest division to the narrowest; the words of one line mean the same.
+    r"volume|vol\.|band|tome|tomo",
+    r"books?|livre|buch|libro|boek",
+    r"parts?|partie|teil|parte|deel",
+    r"act|acte|akt|aufzug|atto|acto",
+    r"scene|scène|szene|auftritt|scena|escena",
+    r"canto|chant|gesang|fytte|fit|stave",
+    r"chapter|chap\.|chapitre|kapitel|capitolo|cap[íi]tulo|hoofdstuk",
+    r"letter|lettre|brief|lettera|carta",
+    r"section|§|abschnitt|tale|story|lecture|sermon|essay|night|day|adventure|fable",
+)
+CHAPTER_LEVEL = 4
+"""From this level on a division is a chapter, no longer a book of chapters."""
+NUMERAL_LEVEL = len(_LEVEL_WORDS)
+"""Level of headings that are only a numeral, e.g. `XIV`: after all levels with a word."""
+NAMED_LEVEL = -1
+"""Level of headings such as `PREFACE`, which have no number."""
+
+_TITLE = r"(?:(?:[ ]*[.:)\]—–]|[ ]*--+|[ ]-)+[ ]*|[ ]+)?(?P<title>.*)"
+_WORDED = tuple(
+    re.compile(
+        rf"(?:the )?(?:(?:{words})[ ]+(?:the )?(?P<number>{NUMBER})"
+        rf"|(?P<first>{NUMBER})[ ]+(?:{words}))(?![^\W_]|['’]){_TITLE}",
+        re.I,
+    )
+    for words in _LEVEL_WORDS
+)
+_NUMERAL = re.compile(rf"(?P<number>[IVXLC]+|\d{{1,3}})(?:\.|$|(?=[ \n—-])){_TITLE}")
+_NAMED = re.compile(
+    r"(?:(?:author|editor|translator|publisher)['’]s )?"
+    r"(?:preface|prologue|foreword|introduction|epilogue|afterword|conclusion|postscript|interlude"
+    r"|(?:appendix|foot ?notes|notes|glossary|index|finale|vorwort|nachwort|avant-propos"
+    r"|introducción|einleitung|schluss|conclusión))(?: [ivx\d]+)?[.:]?",
+    re.I,
+)
+_SENTENCE_END = re.compile(r"[.!?,;][\"'”’]?$")
+_SPEECH_END = re.compile(r"[.!?,;][\"'”’»]$")
+
+_MAX_HEADING_CHARS = 160
+MAX_TITLE_CHARS = 100
+_MAX_TITLE_WORDS = 14
+
+
+class Heading(NamedTuple):
+    """A possible heading in a clean text.
+
+    Attributes:
+        start: Position of its first character.
+        end: Position after its last character.
+        level: Index in the list of division words, `NUMERAL_LEVEL` or `NAMED_LEVEL`.
+        number: Its number; 0 if it has none.
+        title: Its text in one line.
+    """
+
+    start: int
+    end: int
+    level: int
+    number: int
+    title: str
+
+
+def short_paragraphs(text: str) -> Iterator[tuple[int, str]]:
+    """Yield position and text of each paragraph that is short enough for a heading."""
+    position = 0
+    for block in text.split("\n\n"):
+        if 0 < len(block) <= _MAX_HEADING_CHARS and block.count("\n") < 3:
+            yield position, block
+        position += len(block) + 2
+
+
+def read_numbered_headings(position: int, block: str) -> Iterator[Heading]:
+    """Yield the possible readings of a short paragraph as a numbered heading.
+
+    Args:
+        position: Position of the paragraph in the text.
+        block: The paragraph.
+    """
+    line = block.strip(" \t_*=[]")
+    end = position + len(block)
+    for level, form in enumerate(_WORDED):
+        if match := form.fullmatch(line.replace("\n", " ")):
+            number = parse_number(match["number"] or match["first"])
+            if number and _is_heading_title(match["title"], match.start("title"), line):
+                yield Heading(position, end, level, number, " ".join(line.split()))
+            return
+    if match := _NUMERAL.fullmatch(line.replace("\n", " ")):
+        number = parse_number(match["number"])
+        if number and _is_heading_title(match["title"], match.start("title"), line):
+            yield Heading(position, end, NUMERAL_LEVEL, number, " ".join(line.split()))
+
+
+def read_named_heading(position: int, block: str) -> Iterator[Heading]:
+    """Yield the heading if a short paragraph is one without a number, such as `PREFACE`."""
+    line = block.strip(" \t_*=[]")
+    if line[:1].isupper() and _NAMED.fullmatch(line):
+        yield Heading(position, position + len(block), NAMED_LEVEL, 0, line)
+
+
+def _is_heading_title(title: str, start: int, line: str) -> bool:
+    """Tell the title in a heading from the rest of a sentence, e.g. `Part one of it was lost.`.
+
+    Args:
+        title: The text after the number; may be empty.
+        start: Its position in the line.
+        line: The paragraph in one line.
+    """
+    if not title:
+        return True
+    is_separated = line[start - 1] != " " or not line[start - 2].isalnum()
+    begins_like_title = not title.lstrip("\"'“‘([_")[:1].islower()
+    is_short = len(title) <= MAX_TITLE_CHARS and len(title.split()) <= _MAX_TITLE_WORDS
+    is_no_sentence = is_separated or not _SENTENCE_END.search(title) or line.isupper()
+    return is_short and begins_like_title and is_no_sentence
+
+
+def is_speech(block: str) -> bool:
+    """Return whether a paragraph ends with punctuation and a closing quotation mark."""
+    return _SPEECH_END.search(block) is not None
+
+
+def read_title_below(heading: Heading, text: str, numbered_starts: set[int]) -> Heading:
+    """Add the short paragraph below a bare `CHAPTER I` to its title.
+
+    Args:
+        heading: A numbered heading.
+        text: The clean text.
+        numbered_starts: Start positions of all numbered headings.
+    """
+    start = heading.end + 2
+    end = text.find("\n\n", start)
+    name = text[start:end]
+    is_bare = len(heading.title.split()) <= 3
+    if end < 0 or start in numbered_starts or not is_bare or not 0 < len(name) < 100:
+        return heading
+    is_sentence = name[0].islower() or (_SENTENCE_END.search(name) and not name.isupper())
+    is_long = "\n" in name or len(name.split()) > _MAX_TITLE_WORDS
+    # `I RIDE A HORSE` is a title; `I` and `SCENE I` are separate headings.
+    is_heading = any(
+        below.level < NUMERAL_LEVEL or " " not in name
+        for below in read_numbered_headings(start, name)
+    )
+    if is_sentence or is_long or is_heading:
+        return heading
+    return heading._replace(end=end, title=f"{heading.title.rstrip('.')}. {name}")

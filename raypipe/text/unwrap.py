@@ -1,0 +1,131 @@
+"""Join the lines of wrapped paragraphs; keep the lines of verse, plays and lists."""
+
+# ruff: noqa: RUF001 - typographic quotes and dashes are intended
+from __future__ import annotations
+
+import re
+from functools import partial
+from itertools import pairwise
+from typing import NamedTuple
+
+_BLANK = re.compile(r"\n(?:[ \t]*\n)+")
+_ILLUSTRATION = re.compile(r"\[(?:Illustration|Frontispiece)(?::\s*([^\[\]]*))?\]", re.I)
+# Transcribers mark italics as _so_ and bold as =so=.
+_ITALICS = re.compile(r"(?<!\w)_(?=\S)([^_]{1,400}?)(?<=\S)_(?!\w)")
+_BOLD = re.compile(r"(?<![\w=])=(?=\S)([^=\n]{1,200}?)(?<=\S)=(?![\w=])")
+_LINE_HYPHEN = re.compile(r"([^\W\d_]+)-\n([^\W\d_]+)")
+_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+
+_MAX_WRAP_WIDTH = 120
+"""Files whose usual line is longer have a whole paragraph on each line."""
+_SLACK = 3
+_WRAPPED_SHARE = 0.6
+_CAPITAL_SHARE = 0.65
+
+
+class _Layout(NamedTuple):
+    """How the lines of a book were set.
+
+    Attributes:
+        width: The length that nine of ten lines before another line of their paragraph do not
+            exceed: the width at which the text was wrapped.
+        is_verse: Whether most lines begin with a capital.
+    """
+
+    width: int
+    is_verse: bool
+
+
+def unwrap_lines(text: str) -> str:
+    """Return the text with one line per paragraph; verse, plays and lists keep their lines.
+
+    Paragraphs are separated by one blank line, emphasis marks are removed, and words that were
+    broken at the end of a line are joined.
+
+    Args:
+        text: Characters as `normalize.normalize_characters` returns them.
+    """
+    blocks = [_split_lines(block) for block in _BLANK.split(_remove_markup(text)) if block.strip()]
+    layout = _measure_layout(blocks)
+    if layout.width <= _MAX_WRAP_WIDTH:
+        words: set[str] = set()  # filled at the first broken word, if there is one
+        join = partial(_join_lines, layout=layout, text=text, words=words)
+        blocks = [join(block) if len(block) > 1 else block for block in blocks]
+    paragraphs = ("\n".join(" ".join(line.split()) for line in block) for block in blocks)
+    return "\n\n".join(paragraphs)
+
+
+def _remove_markup(text: str) -> str:
+    text = _ILLUSTRATION.sub(lambda match: match[1] or "", text)
+    return _BOLD.sub(r"\1", _ITALICS.sub(r"\1", text))
+
+
+def _split_lines(block: str) -> list[str]:
+    return [line.rstrip().expandtabs(4) for line in block.split("\n") if line.strip()]
+
+
+def _measure_layout(blocks: list[list[str]]) -> _Layout:
+    lengths = sorted(len(line) for block in blocks for line in block[:-1])
+    if not lengths:
+        return _Layout(max((len(line) for block in blocks for line in block), default=0), False)
+    capitals = sum(map(_count_capitals, blocks)) / len(lengths)
+    return _Layout(lengths[len(lengths) * 9 // 10], capitals >= _CAPITAL_SHARE)
+
+
+def _count_capitals(block: list[str]) -> int:
+    """Count the lines after the first that do not begin with a small letter."""
+    return sum(not line.lstrip(" \"'“‘([_")[:1].islower() for line in block[1:])
+
+
+def _join_lines(block: list[str], *, layout: _Layout, text: str, words: set[str]) -> list[str]:
+    if not _is_wrapped(block, layout):
+        return block
+    joined = "\n".join(line.strip() for line in block)
+    if _LINE_HYPHEN.search(joined):
+        if not words:
+            unbroken = _LINE_HYPHEN.sub(" ", text)  # pieces of broken words are no evidence
+            words.update(word.lower() for word in _WORD.findall(unbroken))
+        joined = _LINE_HYPHEN.sub(partial(_join_word, words=words), joined)
+    # Transcribers write a dash as two hyphens without spaces: the join must not add a space.
+    joined = joined.replace("--\n", "--").replace("\n--", "--")
+    return [joined.replace("\n", " ")]
+
+
+def _is_wrapped(block: list[str], layout: _Layout) -> bool:
+    """Return whether the lines were broken at a width and not by the author.
+
+    A line was broken at the width if the next line's first word would not have fit on it. Verse
+    breaks earlier and mostly begins each line with a capital.
+    """
+    capitals = _count_capitals(block) / (len(block) - 1)
+    if layout.is_verse:  # the width tells nothing here; a prose preface still has few capitals
+        return capitals < _CAPITAL_SHARE / 2
+    if _share_of_full_lines(block, layout.width) >= _WRAPPED_SHARE:
+        return True
+    block_width = max(map(len, block[:-1]))
+    if not capitals and min(map(len, block[:-1])) > layout.width * 0.6:
+        return True  # ragged prose, captions
+    # A letter or quotation set narrower than the book: full to the block's own width.
+    return (
+        capitals < _CAPITAL_SHARE
+        and len(block) > 2
+        and block_width > layout.width // 2
+        and _share_of_full_lines(block, block_width) >= _WRAPPED_SHARE
+    )
+
+
+def _share_of_full_lines(block: list[str], width: int) -> float:
+    pairs = list(pairwise(block))
+    full = sum(
+        len(line) + 1 + len(after.split(None, 1)[0]) > width - _SLACK for line, after in pairs
+    )
+    return full / len(pairs)
+
+
+def _join_word(match: re.Match[str], *, words: set[str]) -> str:
+    """Join a broken word; keep the hyphen if the book writes the word with a hyphen."""
+    joined, hyphenated = match[1] + match[2], f"{match[1]}-{match[2]}"
+    if hyphenated.lower() in words or not match[2][0].islower():
+        return hyphenated
+    are_both_words = match[1].lower() in words and match[2].lower() in words
+    return hyphenated if are_both_words and joined.lower() not in words else joined

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from raypipe.cli.arguments import move_flags_last, quote, quote_query
+
+QUERIES = [
+    "two friends quarrel: why, and who's to blame?",
+    "a 'quoted' \"word\"",
+    "costs ${money} and \\${more}",
+    "back\\slash \\' at the end \\",
+    "\\\\",
+    "''",
+    "commas, [brackets] {braces} (parens) a=b & | ; # %",
+    "naïve café — dash … 書 🙂",
+    "tab\there",
+]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_reaches_the_command_unchanged(query: str) -> None:
+    override = OverridesParser.create().parse_override(f"query={quote(query)}")
+    cfg = OmegaConf.create({"query": override.value()})
+    assert cfg.query == query
+
+
+def test_plain_words_become_the_query_and_options_stay() -> None:
+    args = ["two", "friends", "limit=5", "-cd", "mine", "why x=y"]
+    assert quote_query(args) == ["limit=5", "-cd", "mine", "query='two friends why x=y'"]
+
+
+def test_an_explicit_query_stays() -> None:
+    assert quote_query(["query=whale", "limit=1"]) == ["query=whale", "limit=1"]
+
+
+def test_flags_move_behind_the_overrides_with_their_values() -> None:
+    args = ["--cfg", "job", "limit=5", "-m", "storage=s3"]
+    assert move_flags_last(args) == ["limit=5", "storage=s3", "--cfg", "job", "-m"]

@@ -1,0 +1,107 @@
+"""A wrong option gives one line that names it and its choices, and exit code 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.command_line import (
+    RunCommandLine,
+    isolated_hydra,
+    no_services,
+    run_command_line,
+)
+
+__all__ = ["isolated_hydra", "no_services", "run_command_line"]
+
+WRONG = [
+    # an unknown option: the error names the known options
+    (["run", "nosuch=1"], ["no option nosuch", "limit", "storage"]),
+    (["run", "storage.buckt=x"], ["storage.buckt", "did you mean bucket?"]),
+    (["run", "stages.summarize.worker=2"], ["stages.summarize.worker", "did you mean workers?"]),
+    (["run", "+foo=1"], ["no option foo", "limit"]),
+    (["run", "+stages.embed.foo=1"], ["stages.embed.foo", "num_cpus"]),
+    (["run", "+storage.foo=1"], ["storage.foo", "bucket"]),
+    (["up", "limit=2"], ["no option limit", "embedded"]),
+    (["simulate", "quota.tpm=2"], ["no option quota.tpm", "tokens_per_minute"]),
+    (["simulate", "faults.throttle=2"], ["faults.throttle=2", "between 0 and 1"]),
+    (["simulate", "faults.script=[{fault:gone}]"], ["faults.script[0]", "choose one of throttle"]),
+    (["simulate", "faults.script=[{set:{quotas:{}}}]"], ["faults.script[0]", "concurrency"]),
+    (["simulate", "concurrency.over_limit=wait"], ["over_limit=wait", "throttle or queue"]),
+    (["verify", "summarizer=lead"], ["summarizer"]),
+    # an unknown choice: the error names the choices
+    (["run", "storage=s4"], ["storage=s4", "local, s3, samples"]),
+    (["run", "scale=huge"], ["scale=huge", "large, medium, small, very_large"]),
+    (["run", "storage=null"], ["storage=null", "local, s3, samples"]),
+    (["run", "storage="], ["storage=", "local, s3, samples"]),
+    (["search", "x", "embedder=gpt"], ["embedder=gpt", "bedrock_titan, hash, openai"]),
+    (["run", "output=xml"], ["output=xml", "text or json"]),
+    (["search", "x", "output=xml"], ["output=xml", "text or json"]),
+    (["verify", "output=xml"], ["output=xml", "text or json"]),
+    (["run", "opensearch.engine=nmslib"], ["opensearch.engine=nmslib", "lucene, faiss"]),
+    # an option without a value
+    (["run", "storage=s3"], ["storage.bucket=..."]),
+    (["run", "storage=local"], ["storage.path=..."]),
+    (["run", "opensearch=self_managed"], ["opensearch.endpoint=..."]),
+    (["search"], ["query=..."]),
+    (["run", "~storage"], ["storage"]),
+    (["run", "limit=${nosuch}"], ["limit", "nosuch"]),
+    # a value of the wrong type
+    (["run", "limit=abc"], ["limit=abc", "Integer"]),
+    (["run", "stages=3"], ["stages=3"]),
+    (["run", "text.min_words=abc"], ["text.min_words=abc", "a whole number"]),
+    (["run", "text.min_words=1.5"], ["text.min_words=1.5", "a whole number"]),
+    (["run", "text.min_words=null"], ["text.min_words=null", "a whole number"]),
+    (["run", "storage=s3", "storage.bucket=2024"], ["storage.bucket=2024", "quotes"]),
+    (["run", "storage.suffixes=.txt"], ["storage.suffixes=.txt", "a list"]),
+    (["run", "checkpoint.skip=maybe"], ["checkpoint.skip=maybe", "true or false"]),
+    (
+        ["run", "opensearch.connection.timeout_s=soon"],
+        ["opensearch.connection.timeout_s=soon", "a number"],
+    ),
+    # a value out of range
+    (["run", "limit=-1"], ["limit=-1", "at least 0"]),
+    (["run", "max_attempts=0"], ["max_attempts=0", "at least 1"]),
+    (["run", "stages.embed.workers=0"], ["stages.embed.workers=0", "at least 1"]),
+    (["run", "stages.write.num_cpus=-1"], ["stages.write.num_cpus=-1", "at least 0"]),
+    (["run", "breaker.max_share=2"], ["breaker.max_share=2", "between 0 and 1"]),
+    (["run", "ray.num_cpus=0"], ["ray.num_cpus=0", "at least 1"]),
+    (["run", "ray.object_store_mb=1"], ["ray.object_store_mb=1", "at least 75"]),
+    (["run", "summarizer=lead", "summarizer.words=0"], ["summarizer", "words", "1 or more"]),
+    (["run", "opensearch.shards=0"], ["opensearch.shards=0", "at least 1"]),
+    (["run", "opensearch.index=Books"], ["opensearch.index=Books", "lowercase"]),
+    (
+        ["run", "opensearch.connection.timeout_s=0"],
+        ["opensearch.connection.timeout_s=0", "more than 0"],
+    ),
+    (["run", "opensearch=self_managed", "opensearch.endpoint=x"], ["opensearch", "https://"]),
+    (["search", "x", "limit=0"], ["limit=0", "between 1 and"]),
+    # a value that Hydra does not read as the name of a choice
+    (["run", "summarizer=7"], ["summarizer=7", "choose one of", "bedrock"]),
+    (["run", "embedder=true"], ["embedder=true", "choose one of", "wordllama"]),
+    (["run", "storage=[1,2]"], ["storage=[1,2]", "choose one of", "s3"]),
+    (["run", f"checkpoint={'x' * 5000}"], ["checkpoint=xxx", "choose one of", "parquet"]),
+    # a command line that cannot be read
+    (
+        ["serch", "x"],
+        ["'serch'", "run, plan, index, retry, search, verify, promote, rollback, gc, up, down"],
+    ),
+    (["run", "limit"], ["'limit'", "option=value"]),
+    (["run", "limit=[1"], ["limit=[1"]),
+    (["run", "--bogus"], ["--bogus"]),
+    (["run", "--cfg", "jobs"], ["jobs", "job"]),
+    (["run", "--config-dir", "nowhere"], ["nowhere"]),
+]
+
+
+@pytest.mark.parametrize(("args", "expected"), WRONG, ids=lambda value: " ".join(value)[:60])
+def test_a_wrong_option_gives_one_line_and_exit_code_2(
+    args: list[str], expected: list[str], run_command_line: RunCommandLine, tmp_path: Path
+) -> None:
+    code, out, err = run_command_line(*args)
+    assert (code, out) == (2, "")
+    assert err.startswith("raypipe: ")
+    assert err.count("\n") == 1
+    assert [words for words in expected if words not in err] == [], err
+    assert list(tmp_path.iterdir()) == []  # nothing was started, and there is no log
