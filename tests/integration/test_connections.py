@@ -128,4 +128,4 @@ def test_a_certificate_that_is_not_trusted_or_is_anothers_is_refused(
             Connection(another.url, ca_certs=str(certificates.authority)).info()
         with caplog.at_level(logging.WARNING, "raypipe"):
             assert Connection(another.url, verify_certs=False).info()
-        assert "its certificate is not checked" in caplog.text
+        assert "its certificate is not verified" in caplog.text
