@@ -101,7 +101,7 @@ class QuotaClient(Protocol):
                 by the broker, does not have to ask it.
 
         Raises:
-            raypipe.core.book.BookLeftError: The run stops, or the budget does not cover the call.
+            raypipe.core.errors.BookLeftError: The run stops, or the budget does not cover the call.
         """
 
     def settle(self, lease: Lease, outcome: CallOutcome) -> None:
