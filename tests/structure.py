@@ -34,10 +34,9 @@ def find(module, node):  # the module and the definition that `name` or `a.name`
     return find(source, ast.Name(target)) if isinstance(target, str) else (source, target)
 
 
-def calls(module, function, held):  # with what these names hold, a part of it, or what has it
+def calls(module, function, held):  # with what these names hold or a part; not objects of it
     def carries(node):
-        made = isinstance(node, ast.Call) and isinstance(find(module, node.func)[1], CLASS)
-        inner = ast.iter_child_nodes(node) if made or isinstance(node, PARTS) else ()
+        inner = ast.iter_child_nodes(node) if isinstance(node, PARTS) else ()
         return getattr(node, "id", "") in held or any(map(carries, inner))
 
     for node in [*ast.walk(function)] * 2:  # twice: a loop may assign after the use
@@ -50,7 +49,7 @@ def calls(module, function, held):  # with what these names hold, a part of it, 
         own = carries(owner) and not isinstance(owner, ast.Attribute)  # not of a part of the job
         if target and (own or any(map(carries, call.args + call.keywords))):
             inits = [f for f in target.body if getattr(f, "name", "").endswith("init__")]
-            for f in (target, *inits):
+            for f in inits if isinstance(target, CLASS) else (target,):
                 nodes = ast.walk(getattr(f, "args", call.func))
                 names = [n.arg for n in nodes if getattr(n, "arg", "self") not in ("self", "cls")]
                 pairs = [*zip(names, call.args, strict=False), *((k.arg, k) for k in call.keywords)]

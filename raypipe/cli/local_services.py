@@ -6,13 +6,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from raypipe.config.build import PARTS, build_part, require_part
 from raypipe.embedded.services import Services
+from raypipe.embedders.protocol import Embedder
 from raypipe.run.executors.cluster_checks import check_shared_options
+from raypipe.sources import BookSource
+from raypipe.summarizers.protocol import Summarizer
 
 EMBEDDED = "embedded"
 """Value of an address option that stands for an embedded service."""
 
 _S3 = "storage.endpoint_url"
 _OPENSEARCH = "opensearch.endpoint"
+_CONTRACTS = {"storage": BookSource, "summarizer": Summarizer, "embedder": Embedder}
+"""Contracts of the groups for which users write their own classes."""
 _ANY_URL = "http://127.0.0.1:1"
 
 
@@ -41,10 +46,13 @@ def _start(services: Services, wanted: list[str]) -> dict[str, str]:
 
 
 def _check_parts(cfg: DictConfig, wanted: list[str]) -> None:
-    """Build each part once, so that a wrong setting is reported before a service starts."""
+    """Build each part once: a wrong setting or class is reported before a service starts."""
     trial = cfg.copy()
     for option in wanted:
         OmegaConf.update(trial, option, _ANY_URL)
     for name in PARTS:
         if name in trial:
-            (build_part if name == "opensearch" else require_part)(trial, name)
+            if name == "opensearch":
+                build_part(trial, name)
+            else:
+                require_part(trial, name, _CONTRACTS.get(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any, cast
 
@@ -66,17 +67,39 @@ def build_part(cfg: DictConfig, name: str) -> Any:
         raise _explain_refusal(name, node, error) from None
 
 
-def require_part(cfg: DictConfig, name: str) -> Any:
+def require_part(cfg: DictConfig, name: str, contract: type | None = None) -> Any:
     """Return the part that `cfg[name]` describes; the command cannot work without it.
 
+    Args:
+        cfg: The config.
+        name: Group of the part.
+        contract: Protocol whose members the part must have; a user's own class may lack some.
+
     Raises:
-        OptionError: The chosen option has no part, or a setting of the part is wrong.
+        OptionError: The chosen option has no part, a setting of the part is wrong, or its class
+            lacks members of the contract.
         SetupError: The part cannot work on this machine.
     """
     part = build_part(cfg, name)
     if part is None:
         raise OptionError(f"this command needs {name}: choose an option other than {name}=none")
+    missing = find_missing_members(part, contract) if contract is not None else []
+    if contract is not None and missing:
+        raise OptionError(
+            f"{name}._target_={cfg[name]._target_}: the class lacks {', '.join(missing)}, see "
+            f"{contract.__module__}.{contract.__name__}; CONTRIBUTING.md shows a complete class"
+        )
     return part
+
+
+def find_missing_members(part: object, contract: type) -> list[str]:
+    """Return the public members of a protocol that an object lacks, in the protocol's order."""
+    absent = object()
+    return [
+        name
+        for name in vars(contract)
+        if not name.startswith("_") and inspect.getattr_static(part, name, absent) is absent
+    ]
 
 
 def _explain_refusal(name: str, node: DictConfig, error: InstantiationException) -> Exception:

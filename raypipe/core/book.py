@@ -175,9 +175,9 @@ def from_table(batches: pa.Table) -> list[Row]:
 
 def documents_table(documents: Iterable[Document]) -> pa.Table:
     """Return documents as a table of `DOCUMENT_SCHEMA`."""
-    return pa.Table.from_pylist(
-        [_cells_of(document) for document in documents], schema=DOCUMENT_SCHEMA
-    )
+    names = [field.name for field in dataclasses.fields(Document)]
+    rows = [{name: getattr(document, name) for name in names} for document in documents]
+    return pa.Table.from_pylist(rows, schema=DOCUMENT_SCHEMA)
 
 
 def document_from(cells: dict[str, Any]) -> Document:
@@ -189,11 +189,6 @@ def document_from(cells: dict[str, Any]) -> Document:
     lists = {name: tuple(cells[name] or ()) for name in _LIST_COLUMNS}
     texts = {name: cells[name] or "" for name in _TEXT_COLUMNS}
     return Document(**{**cells, **lists, **texts})
-
-
-def _cells_of(document: Document) -> dict[str, Any]:
-    fields = dataclasses.fields(document)
-    return {field.name: getattr(document, field.name) for field in fields}
 
 
 def _encode(batch: list[Row]) -> bytes:

@@ -11,7 +11,7 @@ def is_loopback(host: str) -> bool:
     Args:
         host: Host without brackets and port.
     """
-    # `ipaddress` rejects short forms such as 127.1, which reach this machine all the same.
+    # `ipaddress` rejects short forms such as 127.1, although they reach this machine.
     if host.startswith(("127.", "localhost")):
         return True
     try:

@@ -148,8 +148,8 @@ class IndexOptions:
 
     Args:
         mode: `alias` builds a new index and switches the alias when the index is complete.
-            `inplace` writes into the served index. `auto` builds a new index if the served one
-            has another recipe or an incompatible mapping, and else writes into the served one.
+            `inplace` writes into the served index. `auto` builds a new index if the served
+            index has another recipe or an incompatible mapping; else it writes in place.
         keep: Number of old indices to keep for a rollback.
         tune_from: Disable replicas and refresh while loading indices with at least this many
             documents.

@@ -73,7 +73,7 @@ def try_lock(fd: int, operation: int) -> bool:
 
 
 def open_lock(path: Path) -> int:
-    """Open or create a lock file; Python closes the descriptor on exec, like all of its own."""
+    """Open or create a lock file; Python closes its descriptors on exec."""
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
 

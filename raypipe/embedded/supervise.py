@@ -1,4 +1,4 @@
-"""Start a service through its guardian, share one that runs, and stop it."""
+"""Start a service through its guardian, share a running service, and stop it."""
 
 from __future__ import annotations
 

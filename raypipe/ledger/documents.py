@@ -286,7 +286,7 @@ def _read_from_compacted(table: ParquetTable, book_ids: Sequence[str]) -> pa.Tab
     """Return documents whose part was compacted, from the compacted parts, newest first."""
     tables = [table.schema.columns.empty_table()]
     missing = set(book_ids)
-    for name in reversed(table.list_compacted()):
+    for name in reversed(table.compacted_part_names()):
         rows = table.read_matching(name, "book_id", sorted(missing)) if missing else None
         if rows is not None:
             tables.append(rows)

@@ -19,7 +19,7 @@ COMPACT_AT = 500
 
 @dataclass(frozen=True)
 class RunResults:
-    """What the ledger recorded about the books of one run.
+    """Results of a run, as recorded in the ledger.
 
     Args:
         done: Ids of the indexed books; of the finished books in a run without an index.
@@ -33,7 +33,7 @@ class RunResults:
 
 
 class Ledger:
-    """Read and write the records of one state. Picklable: workers write through a copy.
+    """Read and write the records of a state. Picklable: workers write through a copy.
 
     Args:
         state: Where the records are kept.

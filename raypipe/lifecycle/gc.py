@@ -34,7 +34,7 @@ def find_garbage(promoter: Promoter) -> Garbage:
     used_names = {ref.physical for ref in used}
     old = [ref for ref in promoter.list_indices() if ref.physical not in used_names]
     kept, unused = old[: promoter.options.keep], old[promoter.options.keep :]
-    needed = {ref.recipe for ref in (*used, *kept)} | {documents.newest_recipe()}
+    needed = {ref.content.recipe for ref in (*used, *kept)} | {documents.newest_recipe()}
     recipes = [entry for entry in documents.list_recipes() if entry.recipe not in needed]
     return Garbage(unused, recipes)
 

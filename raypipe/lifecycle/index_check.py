@@ -55,7 +55,7 @@ def check_index(index: Index, ledger: Ledger) -> dict[str, IndexedBook]:
 
 
 def _scan_until_complete(index: Index, expected: Set[str]) -> dict[str, IndexedBook]:
-    """Return the books in the index; wait for acknowledged ones that a search shows late."""
+    """Return the books in the index; wait for acknowledged books that a search finds late."""
     index.refresh()
     present: dict[str, IndexedBook] = {}
     for _ in index.visibility_polls():
@@ -68,7 +68,7 @@ def _scan_until_complete(index: Index, expected: Set[str]) -> dict[str, IndexedB
 def _compare_documents(
     index: Index, documents: DocumentStore, sample: Sequence[IndexedBook]
 ) -> None:
-    finished = documents.finished_versions(index.ref.recipe)
+    finished = documents.finished_versions(index.ref.content.recipe)
     sources = index.mget([book.book_id for book in sample], ["*"])
     for book in sample:
         part = finished.get((book.book_id, book.etag))
@@ -76,7 +76,7 @@ def _compare_documents(
         source = sources[book.book_id]
         if not stored or source is None:
             continue
-        dimension = index.ref.dimension or len(stored[0].summary_vector)
+        dimension = index.ref.content.dimension or len(stored[0].summary_vector)
         body = orjson.dumps(document_body(stored[0], dimension), option=orjson.OPT_SERIALIZE_NUMPY)
         expected = orjson.loads(body)
         if field := _find_difference(expected, source):

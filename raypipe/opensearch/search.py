@@ -85,9 +85,10 @@ def open_for_search(alias: IndexAlias, embedder: Embedder) -> Index:
     if not index.ref.generation:
         raise SetupError(f"{label} was not created by raypipe; set another opensearch.index")
     identity = orjson.loads(orjson.dumps(dict(embedder.identity())))
-    if embedder_differences(index.ref.embedder, identity):
+    indexed = index.ref.content.embedder
+    if embedder_differences(indexed, identity):
         raise SetupError(
-            f"{label} holds vectors of the embedder {_to_json(index.ref.embedder)}, but this "
+            f"{label} holds vectors of the embedder {_to_json(indexed)}, but this "
             f"search uses {_to_json(identity)}; use the embedder that the index was created with"
         )
     return index

@@ -1,4 +1,4 @@
-"""What became of the books of a run: the numbers of its record, and whether the books balance."""
+"""The result of a run for its books: the numbers of its record, and whether the books balance."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raypipe.run.planner import RunPlan
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run; each set of ids comes from its own source.
+    """The result of a run; each set of ids comes from its own source.
 
     Args:
         plan: What the run was to do.

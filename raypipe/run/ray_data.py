@@ -18,7 +18,7 @@ BATCHES_AHEAD = 32
 def configure_ray_data() -> None:
     """Set the DataContext. Call it first: a dataset copies the context when it is created."""
     context = DataContext.get_current()
-    # One byte, so that each one-row batch stays a block, and so a task, of its own.
+    # One byte, so that each one-row batch stays a separate block, and so a separate task.
     context.target_max_block_size = 1
     context.target_min_block_size = 1
     # The default of two blocks per task is two batches of keys per turn of Ray's loop (0.1 s).

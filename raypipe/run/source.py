@@ -32,7 +32,7 @@ class BatchLimits:
 
     Args:
         books: Maximum number of books to read.
-        source_bytes: Maximum bytes of source objects; a larger book is a batch of its own.
+        source_bytes: Maximum bytes of source objects; a larger book is a batch by itself.
         finished_books: Maximum number of books whose summaries are finished; they cost little.
     """
 
@@ -45,7 +45,7 @@ class PendingBooksDatasource(Datasource):
     """The books of a run, split into batches.
 
     Ray merges the tables of a read task up to `target_max_block_size` bytes. With a limit of one
-    byte each one-row table stays a block of its own (measured with Ray 2.60).
+    byte each one-row table stays a separate block (measured with Ray 2.60).
 
     Args:
         books: The books, in order.

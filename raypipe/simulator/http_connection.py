@@ -1,4 +1,4 @@
-"""Serve HTTP/1.1 on asyncio, as far as API clients need it: keep-alive and Content-Length."""
+"""Serve the part of HTTP/1.1 that API clients need, on asyncio: keep-alive, Content-Length."""
 
 from __future__ import annotations
 

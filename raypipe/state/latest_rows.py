@@ -16,7 +16,7 @@ def latest_rows(
 
     Args:
         table: The rows. Of two rows with equal `order`, the later position counts.
-        keys: Columns that together identify what a row is about.
+        keys: Columns that together identify the subject of a row.
         order: Numeric columns; the first column decides first.
     """
     if not len(table):

@@ -37,7 +37,7 @@ class ParquetTable:
         state: Where the parts are kept.
         folder: Folder of the state that holds the parts and nothing else.
         schema: Format of the parts. Its column `run_seq` is the number in the name of a part.
-        keys: Columns that identify what a row is about; the last row of a key is valid.
+        keys: Columns that identify the subject of a row; the last row of a key is valid.
         order: Numeric columns that sort the rows of a key; rows with equal values keep their
             position.
         max_rows: Maximum number of rows of a compacted part.
@@ -83,7 +83,7 @@ class ParquetTable:
         parts = [name for name in names if name.endswith(".parquet") and "/" not in name]
         return sorted(parts, key=lambda name: (_run_seq_of(name), name))
 
-    def list_compacted(self) -> Names:
+    def compacted_part_names(self) -> Names:
         """Return the names of the compacted parts, oldest first."""
         return [name for name in self.part_names() if _is_compacted(name)]
 

@@ -44,7 +44,7 @@ def is_range_invalid(error: Exception) -> bool:
 
 
 def may_be_executed(error: Exception) -> bool:
-    """Whether a failed put may have been executed all the same."""
+    """Whether a failed put may have been executed."""
     return error_code(error) not in _NOT_EXECUTED_CODES
 
 

@@ -35,6 +35,7 @@ from raypipe.ledger.checkpoint import Checkpoint, Processed  # noqa: E402
 from raypipe.ledger.documents import DocumentStore  # noqa: E402
 from raypipe.ledger.ledger import Ledger  # noqa: E402
 from raypipe.lifecycle.promote import Promoter  # noqa: E402
+from raypipe.models.context import CallsNoModel  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402
 from raypipe.opensearch.index import IndexAlias, IndexConfig, IndexSpec  # noqa: E402
 from raypipe.opensearch.search import search  # noqa: E402
@@ -45,7 +46,7 @@ PER_SECOND = 10
 LIMIT = 10
 
 
-class Vectors:
+class Vectors(CallsNoModel):
     """Vectors of queries, drawn by their words."""
 
     name = "bench"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from raypipe.core import retry
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.connection import client
 from raypipe.opensearch.connection.client import Connection
 from tests.integration.running import Project, project, ray_here, write_book
 from tests.integration.tls_front import Certificates, Front, front
@@ -37,7 +37,7 @@ def server(opensearch_url: str, certificates: Certificates) -> Iterator[Front]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "full_jitter", lambda attempt, cap: 0.0)
+    monkeypatch.setattr(retry, "full_jitter", lambda attempt, **_: 0.0)
 
 
 def basic(user: str, password: str) -> str:
@@ -128,4 +128,4 @@ def test_a_certificate_that_is_not_trusted_or_is_anothers_is_refused(
             Connection(another.url, ca_certs=str(certificates.authority)).info()
         with caplog.at_level(logging.WARNING, "raypipe"):
             assert Connection(another.url, verify_certs=False).info()
-        assert "its certificate is not checked" in caplog.text
+        assert "its certificate is not verified" in caplog.text

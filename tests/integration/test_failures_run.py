@@ -169,7 +169,8 @@ def test_a_disk_that_fills_up_is_one_line_and_loses_nothing(
     with pytest.raises(SetupError) as raised:
         project.run(full)
     assert re.fullmatch(
-        r"the state at .*/processed/part-\S+: the disk is full; free some space, or set .*",
+        r"cannot access the state at .*/processed/part-\S+: the disk is full; "
+        r"free some space, or set .*",
         str(raised.value),
     )
     assert "Traceback" not in capfd.readouterr().err

@@ -45,5 +45,5 @@ def test_old_indices_and_their_documents(project: Project, ray_here: None) -> No
     assert indices(project) == {made[2]}
     assert len(project.documents()) == 2
     assert project.run("summarizer.words=22")["skipped"] == 2
-    with pytest.raises(SetupError, match="no index to go back to"):
+    with pytest.raises(SetupError, match="no index to roll back to"):
         in_process("rollback", [*project.where(), f"state.uri={project.state}"])

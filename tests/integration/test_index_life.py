@@ -29,7 +29,7 @@ from tests.integration.running import (
     wait_for,
     write_book,
 )
-from tests.unit.opensearch.parts import document
+from tests.unit.opensearch.builders import document
 
 __all__ = ["project", "ray_here"]
 
@@ -232,7 +232,7 @@ def test_an_index_that_is_not_what_the_ledger_says_is_not_served(ledger: IndexBu
         f"/{new.ref.physical}/_doc/b",
         params={"version": 2, "version_type": "external_gte"},
     )
-    with pytest.raises(SetupError, match=r"1 books of the ledger are not in it \(b\)"):
+    with pytest.raises(SetupError, match=r"it lacks 1 books \(b\)"):
         ledger.promote(new)
     new = ledger.built("b", "recipe-2")
     update = {"doc": {"title": "Another"}}
@@ -242,7 +242,7 @@ def test_an_index_that_is_not_what_the_ledger_says_is_not_served(ledger: IndexBu
     ask("POST", f"/{new.ref.physical}/_update/c", body={"doc": {"title": document("c").title}})
     update = {"doc": {"etag": "other"}}
     ask("POST", f"/{new.ref.physical}/_update/c", body=update)
-    with pytest.raises(SetupError, match=r"are other versions \(c\)"):
+    with pytest.raises(SetupError, match=r"it holds other versions of 1 books \(c\)"):
         ledger.promote(new)
     served = ledger.alias.find()
     assert served is not None

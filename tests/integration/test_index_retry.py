@@ -79,7 +79,7 @@ def test_index_takes_the_newest_version_of_a_book(books: Project) -> None:
 def test_nothing_is_deleted_before_the_books_are_known(books: Project) -> None:
     books.run("limit=3")
     before = latest_generation(books)
-    with pytest.raises(SetupError, match=r"no book is there: .*/Nothing\* with keys that"):
+    with pytest.raises(SetupError, match=r"no books found: .*/Nothing\* with keys that"):
         books.run("purge=true", "storage.prefix=Nothing")
     assert latest_generation(books) == before
 

@@ -21,8 +21,9 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
-from raypipe.cli.job_factory import build_listing_job
-from raypipe.config import build as config
+from raypipe.cli.job_factory import build_processing
+from raypipe.config.paths import conf_dir
+from raypipe.config.schema import register_schemas
 from raypipe.core.fingerprint import Recipe
 from raypipe.ledger import run_records
 from raypipe.ledger.answer_cache import list_entries, read_usage
@@ -169,11 +170,10 @@ def test_cached_answers_replace_every_model_call(restored: Recorder, models: Mod
 @cache
 def recipe_of(parts: tuple[str, ...]) -> Recipe:
     """Return the recipe of a summarizer and an embedder as this checkout computes it."""
-    options = [f"storage.bucket={BUCKET}", "storage=s3", "opensearch=none", *parts]
-    config.register()
-    with initialize_config_dir(str(config.conf_dir()), version_base="1.3"):
-        cfg = compose("run", overrides=options)
-    return build_listing_job(cfg, config.options(cfg)).recipe
+    register_schemas()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("run", overrides=list(parts))
+    return build_processing(cfg).recipe
 
 
 @pytest.mark.parametrize("parts", [PARTS, *OTHER_PARTS], ids=lambda parts: parts[0])
@@ -200,7 +200,7 @@ def test_the_recorded_files_are_read(tmp_path: Path) -> None:
 
     owner = decode_owner((RECORDING / "state" / "claim.json").read_bytes(), state)
     assert (owner.run_seq, owner.held) == (OUTPUTS["last_run"]["run_seq"], False)
-    with WriterLock.take(state) as lock:
+    with WriterLock.acquire(state) as lock:
         assert lock.run_seq == owner.run_seq + 1
 
     entries = list_entries(state)

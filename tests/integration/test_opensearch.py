@@ -22,7 +22,7 @@ from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexedBook, IndexSpec
 from raypipe.opensearch.index.admin import IndexAdmin, IndexDescription
 from raypipe.opensearch.search import search
-from tests.unit.opensearch.parts import document
+from tests.unit.opensearch.builders import document
 
 pytestmark = pytest.mark.integration
 
@@ -159,7 +159,7 @@ def test_an_index_that_does_not_fit_is_refused_with_the_difference(
     assert "embedder.model: the index has stub-1, this run needs stub-2" in said
     assert "purge=true" in said
     index = alias.purge(wider)
-    assert index.ref.dimension == 8
+    assert index.ref.content.dimension == 8
 
 
 def test_an_index_of_another_state_is_refused_by_name_unless_adopted(
@@ -171,8 +171,8 @@ def test_an_index_of_another_state_is_refused_by_name_unless_adopted(
         with pytest.raises(SetupError, match=r"belongs to the state state-1.*adopt=true"):
             command(other)
     adopted = alias.ensure(other, adopt=True)
-    assert (adopted.ref.state, adopted.ref.generation) == ("state-2", made.ref.generation)
-    assert alias.ensure(other).ref.state == "state-2"
+    assert (adopted.ref.content.state, adopted.ref.generation) == ("state-2", made.ref.generation)
+    assert alias.ensure(other).ref.content.state == "state-2"
     with pytest.raises(SetupError, match="belongs to the state state-2"):
         alias.ensure(CONTENTS)
 

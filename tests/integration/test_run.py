@@ -79,7 +79,7 @@ WRONG = {
             "storage.prefix=nothing/",
             "storage.endpoint_url={s3}",
         ],
-        "no book is there: s3://bad-input/nothing/* with keys that end with .txt",
+        "no books found: s3://bad-input/nothing/* with keys that end with .txt",
     ),
     "credentials": (["storage=s3", "storage.bucket=b"], "no AWS credentials found"),
     "profile": (

@@ -128,9 +128,9 @@ def test_nothing_is_deleted_unless_it_is_sure(
     with pytest.raises(SetupError, match=r"3 of 20 books are gone.*allow_deletes=true") as caught:
         project.run(args=args)
     assert KEYS[0] in str(caught.value)
-    with pytest.raises(SetupError, match="no book is there"):
+    with pytest.raises(SetupError, match="no books found"):
         project.run("storage.prefix=shelv/", args=args)
-    with pytest.raises(SetupError, match="no book is there"):
+    with pytest.raises(SetupError, match="no books found"):
         project.run("storage.suffixes=[.md]", args=args)
     for cut in ("no token", "no page", "half"):
         s3.cut = cut

@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> int:
 
 def _format_garbage(garbage: Garbage, *, is_removed: bool) -> str:
     lines = [
-        f"index      {index.physical} (recipe {index.recipe}): no alias points at it"
+        f"index      {index.physical} (recipe {index.content.recipe}): no alias points at it"
         for index in garbage.indices
     ]
     lines += [

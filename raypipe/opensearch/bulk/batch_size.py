@@ -13,7 +13,7 @@ _CUTS_TO_HALVE = 2
 OVERLOAD_SHARE = 0.5
 """Share of refused documents (429) from which a request was too large for the server's load."""
 DISK_FULL_S = 30.0
-"""Seconds to wait while the server's disks are too full to write, until somebody frees space."""
+"""Seconds to wait while the server's disks are too full to write, for the user to free space."""
 _MAX_RETRY_AFTER_S = 300.0
 
 

@@ -14,7 +14,7 @@ D = TypeVar("D")
 
 
 class EncodePrefetcher(Generic[D]):
-    """Encoded documents in order, at most one request's worth ahead of the writer.
+    """Encode documents in order, at most one request's worth ahead of the writer.
 
     This process only waits while a request is in flight, so the next documents are encoded then,
     in a thread. The thread is started with the second request.

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, urlsplit
 
 import orjson
 
@@ -15,6 +14,7 @@ from raypipe.core.net import is_loopback
 from raypipe.core.per_process import PerProcess
 from raypipe.core.retry import attempts
 from raypipe.opensearch.connection.auth import SCHEMES, check_files, read_password, token_header
+from raypipe.opensearch.connection.endpoint import host_options, split_endpoint
 from raypipe.opensearch.connection.errors import is_connection_cut, is_unreachable, status_of
 from raypipe.opensearch.connection.failures import (
     ACCESS_REFUSALS,
@@ -91,7 +91,7 @@ class Connection:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        parts = _split_url(self.endpoint)
+        parts = split_endpoint(self.endpoint)
         if parts.username or parts.password:
             raise ValueError(
                 "endpoint must not contain a user name or password; set "
@@ -122,7 +122,7 @@ class Connection:
     @property
     def is_loopback(self) -> bool:
         """Whether the endpoint is on this machine."""
-        return is_loopback(_split_url(self.endpoint).hostname or "")
+        return is_loopback(split_endpoint(self.endpoint).hostname or "")
 
     @property
     def client(self) -> OpenSearch:
@@ -242,13 +242,12 @@ class Connection:
                 logger.setLevel(logging.ERROR)
         names = ("ca_certs", "client_cert", "client_key")
         check_files({name: getattr(self, name) for name in names})
-        parts = _split_url(self.endpoint)
-        secure = parts.scheme == "https"
-        if secure and not self.verify_certs:
+        host = host_options(self.endpoint)
+        is_secure = host["use_ssl"]
+        if is_secure and not self.verify_certs:
             log.warning("%s: its certificate is not verified (verify_certs=false)", self.endpoint)
-        host = {"host": parts.hostname, "port": parts.port or (443 if secure else 9200)}
         return OpenSearch(
-            hosts=[{**host, "use_ssl": secure, "url_prefix": parts.path.strip("/")}],
+            hosts=[host],
             http_auth=self._auth(),
             headers=token_header(self.token, self.token_env, self.token_file),
             timeout=self.timeout_s,
@@ -258,7 +257,7 @@ class Connection:
             retry_on_timeout=False,
             serializer=serializer(),
             connection_class=connection_class(),
-            **(_tls_options(self) if secure else {}),
+            **(_tls_options(self) if is_secure else {}),
         )
 
     def _auth(self) -> Any:
@@ -279,17 +278,6 @@ class Connection:
             timeout_s=self.timeout_s,
             explain_refusal=self._explain_refusal,
         )
-
-
-def _split_url(endpoint: str) -> SplitResult:
-    try:
-        parts = urlsplit(endpoint)
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except (ValueError, TypeError, AttributeError):
-        is_usable = False
-    if not is_usable:
-        raise ValueError(f"endpoint={endpoint} is not a URL; give one like https://host:9200")
-    return parts
 
 
 def _tls_options(connection: Connection) -> dict[str, Any]:

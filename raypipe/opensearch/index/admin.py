@@ -12,7 +12,7 @@ from raypipe.core.errors import SetupError
 from raypipe.opensearch.index.config import IndexConfig
 from raypipe.opensearch.index.mapping import VECTOR
 from raypipe.opensearch.index.metadata import IndexMetadata, read_metadata
-from raypipe.opensearch.index.ref import IndexRef
+from raypipe.opensearch.index.ref import IndexRef, IndexSpec
 
 _TIME = re.compile(r"\d{14}")
 
@@ -135,21 +135,17 @@ class IndexAdmin:
             body: Its aliases, mappings and settings, as in the response to `GET /<physical>`.
         """
         mapping = body.get("mappings", {})
+        dimension = int(mapping.get("properties", {}).get(VECTOR, {}).get("dimension", 0))
         ref = IndexRef(
             alias=alias,
             physical=physical,
             generation="",
             endpoint=self.config.connection.endpoint,
             require_alias=physical != alias,
-            dimension=int(mapping.get("properties", {}).get(VECTOR, {}).get("dimension", 0)),
+            content=IndexSpec(dimension),
         )
         metadata = read_metadata(mapping)
         if metadata is not None:
-            ref = replace(
-                ref,
-                generation=metadata.generation,
-                state=metadata.state,
-                embedder=metadata.embedder,
-                recipe=metadata.recipe,
-            )
+            content = IndexSpec(dimension, metadata.embedder, metadata.state, metadata.recipe)
+            ref = replace(ref, generation=metadata.generation, content=content)
         return IndexDescription(ref, mapping, body.get("settings", {}))

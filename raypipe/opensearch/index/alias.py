@@ -102,7 +102,7 @@ class IndexAlias:
     def drop_build(self, state: str) -> None:
         """Delete the index that is being built, if it belongs to this state."""
         build = self.find_build()
-        if build is not None and build.ref.state == state:
+        if build is not None and build.ref.content.state == state:
             log.info("Deleting %s, whose build has not ended", build.ref.physical)
             self.delete(build.ref.physical)
 
@@ -116,7 +116,7 @@ class IndexAlias:
 
     def list_indices(self, state: str) -> list[IndexRef]:
         """Return a state's physical indices of this name, newest first, with any alias."""
-        own = [ref for ref in self._admin.list_physical() if ref.state == state]
+        own = [ref for ref in self._admin.list_physical() if ref.content.state == state]
         return sorted(own, key=lambda ref: ref.physical, reverse=True)
 
     def prune(self, state: str, keep: int) -> list[str]:

@@ -40,7 +40,7 @@ class ClientIds:
     def encode(self, document: Document) -> BulkItem | Rejected:
         """Return the lines of a document, or why no request can carry it."""
         action = versioned_id(document.book_id, self.run_seq)
-        return encode_item(document, self.ref.dimension, action)
+        return encode_item(document, self.ref.content.dimension, action)
 
     def build_body(self, items: Sequence[BulkItem], request_id: str) -> bytes:
         """Return the NDJSON body of a request."""

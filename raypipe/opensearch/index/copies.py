@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from raypipe.opensearch.connection.client import Connection
+from raypipe.opensearch.connection.requester import Requester
 from raypipe.opensearch.index.mapping import WRITE_ID
 from raypipe.opensearch.index.pagination import iter_hits
 
@@ -31,7 +31,7 @@ class Copy(NamedTuple):
     server_id: str
 
 
-def find_by_write_id(connection: Connection, physical: str, write_id: str) -> set[str]:
+def find_by_write_id(connection: Requester, physical: str, write_id: str) -> set[str]:
     """Return the ids of the books that a search finds of one bulk request.
 
     Raises:
@@ -49,7 +49,7 @@ def find_by_write_id(connection: Connection, physical: str, write_id: str) -> se
 
 
 def read_newest(
-    connection: Connection, physical: str, book_ids: Collection[str], fields: Collection[str]
+    connection: Requester, physical: str, book_ids: Collection[str], fields: Collection[str]
 ) -> dict[str, dict[str, Any] | None]:
     """Return fields of each book's newest document that a search finds, None where missing.
 
@@ -67,7 +67,7 @@ def read_newest(
 
 
 def iter_copies_of(
-    connection: Connection, physical: str, book_ids: Collection[str]
+    connection: Requester, physical: str, book_ids: Collection[str]
 ) -> Iterator[Copy]:
     """Yield every document of these books that a search finds.
 
@@ -79,7 +79,7 @@ def iter_copies_of(
 
 
 def iter_copies(
-    connection: Connection, physical: str, query: Mapping[str, Any] | None = None
+    connection: Requester, physical: str, query: Mapping[str, Any] | None = None
 ) -> Iterator[Copy]:
     """Yield every document that a search finds, by book, the newest first.
 

@@ -77,10 +77,7 @@ def create(admin: IndexAdmin, spec: IndexSpec, prefix: str = "") -> IndexRef | N
         generation=metadata.generation,
         endpoint=admin.config.connection.endpoint,
         created=True,
-        state=metadata.state,
-        embedder=metadata.as_dict()["embedder"],
-        dimension=spec.dimension,
-        recipe=metadata.recipe,
+        content=replace(spec, embedder=metadata.as_dict()["embedder"]),
     )
 
 
@@ -103,7 +100,7 @@ def accept(
     check_owner(admin, description, spec, adopt=adopt)
     if not ref.require_alias:
         log.info("%s is an index, not an alias: it is used in place", admin.config.index)
-    if (ref.state, ref.recipe) == (spec.state, spec.recipe) and ref.generation:
+    if (ref.content.state, ref.content.recipe) == (spec.state, spec.recipe) and ref.generation:
         return ref
     return _adopt(admin, description, spec)
 
@@ -121,10 +118,10 @@ def check_owner(
 ) -> None:
     """Raise `SetupError` if an index belongs to another state, or to none."""
     ref = description.ref
-    if adopt or (ref.generation and ref.state == spec.state):
+    if adopt or (ref.generation and ref.content.state == spec.state):
         return
     if ref.generation:
-        owner = f"belongs to the state {ref.state}, and this run's state is {spec.state}"
+        owner = f"belongs to the state {ref.content.state}, and this run's state is {spec.state}"
     else:
         owner = "was not created by raypipe"
     raise SetupError(
@@ -139,16 +136,11 @@ def _adopt(admin: IndexAdmin, description: IndexDescription, spec: IndexSpec) ->
     ref, metadata = description.ref, new_metadata(spec)
     if ref.generation:
         metadata = replace(metadata, generation=ref.generation)
-    if ref.state != spec.state:
+    if ref.content.state != spec.state:
         log.info("Took over %s for the state %s", ref.physical, spec.state)
     admin.write_metadata(description, metadata)
-    return replace(
-        ref,
-        generation=metadata.generation,
-        state=metadata.state,
-        embedder=metadata.embedder,
-        recipe=metadata.recipe,
-    )
+    content = IndexSpec(ref.content.dimension, metadata.embedder, metadata.state, metadata.recipe)
+    return replace(ref, generation=metadata.generation, content=content)
 
 
 def _new_body(admin: IndexAdmin, spec: IndexSpec, metadata: IndexMetadata) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -88,7 +88,7 @@ def document_body(document: Document, dimension: int, *, clean: bool = True) -> 
     body.update(zip(_NUMBERS, _numbers_of(document), strict=True))
     body["modified"] = _to_millis(document.modified)
     body["finished_at"] = _to_millis(document.finished_at)
-    body[VECTOR] = _checked_vector(document, dimension)
+    body[VECTOR] = _checked_vector(document.summary_vector, dimension, document.key)
     return body
 
 
@@ -120,17 +120,17 @@ def _to_millis(seconds: float) -> int | None:
     return round(millis) if math.isfinite(millis) else None
 
 
-def _checked_vector(document: Document, dimension: int) -> NDArray[np.float32]:
+def _checked_vector(values: Sequence[float], dimension: int, key: str) -> NDArray[np.float32]:
     # Values too large for float32 become infinite and are refused below.
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        vector = np.asarray(document.summary_vector, dtype=np.float32)
+        vector = np.asarray(values, dtype=np.float32)
         if vector.shape != (dimension,):
-            message = f"the vector of {document.key} has {vector.size} values, not {dimension}"
+            message = f"the vector of {key} has {vector.size} values, not {dimension}"
             raise BookError("bad_vector", message)
         # In float32 like the server: a length may overflow or vanish only there.
         square = float(np.dot(vector, vector))
     if not math.isfinite(square):
-        raise BookError("bad_vector", f"the vector of {document.key} is not finite")
+        raise BookError("bad_vector", f"the vector of {key} is not finite")
     if square <= 0.0:
-        raise BookError("bad_vector", f"the vector of {document.key} has length 0")
+        raise BookError("bad_vector", f"the vector of {key} has length 0")
     return vector

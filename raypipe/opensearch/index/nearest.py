@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from raypipe.opensearch.connection.client import Connection
+from raypipe.opensearch.connection.requester import Requester
 from raypipe.opensearch.index.mapping import VECTOR
 
 _CANDIDATES = 10
@@ -16,12 +16,12 @@ def knn_query(vector: object, k: int) -> dict[str, Any]:
 
 
 def is_nearest(
-    connection: Connection, physical: str, book_id: str, vector: object, tolerance: float
+    connection: Requester, physical: str, book_id: str, vector: object, tolerance: float
 ) -> bool:
     """Return whether a document is the nearest to its own vector, or as near as the nearest.
 
     Args:
-        connection: Connection to the server.
+        connection: Requester to the server.
         physical: Name of the index.
         book_id: The document.
         vector: Its vector.

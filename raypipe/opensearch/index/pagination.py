@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.connection.client import Connection
+from raypipe.opensearch.connection.requester import Requester
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ KEEP_ALIVE = "5m"
 
 
 def iter_hits(
-    connection: Connection, physical: str, body: Mapping[str, Any], page_size: int = PAGE_SIZE
+    connection: Requester, physical: str, body: Mapping[str, Any], page_size: int = PAGE_SIZE
 ) -> Iterator[dict[str, Any]]:
     """Yield every hit in order, in bounded memory; refresh the index first to see all.
 
@@ -26,7 +26,7 @@ def iter_hits(
     duplicate a document.
 
     Args:
-        connection: Connection to the server.
+        connection: Requester to the server.
         physical: Name of the physical index.
         body: The search, with a `sort` in which no two hits are equal.
         page_size: Hits in one request.
@@ -53,7 +53,7 @@ def iter_hits(
 
 
 def count_documents(
-    connection: Connection, physical: str, query: Mapping[str, Any] | None = None
+    connection: Requester, physical: str, query: Mapping[str, Any] | None = None
 ) -> int:
     """Return the number of documents that a search finds; refresh the index first to count all.
 
@@ -66,7 +66,7 @@ def count_documents(
     return int(response["count"])
 
 
-def check_complete(connection: Connection, physical: str, response: Any) -> None:
+def check_complete(connection: Requester, physical: str, response: Any) -> None:
     """Raise `SetupError` if a response covers only a part of the index."""
     if response.get("_shards", {}).get("failed", 0) or response.get("timed_out"):
         raise SetupError(
@@ -75,7 +75,7 @@ def check_complete(connection: Connection, physical: str, response: Any) -> None
         )
 
 
-def _open_point_in_time(connection: Connection, physical: str) -> str | None:
+def _open_point_in_time(connection: Requester, physical: str) -> str | None:
     response = connection.ask(
         "POST",
         f"/{physical}/_search/point_in_time",
@@ -88,7 +88,7 @@ def _open_point_in_time(connection: Connection, physical: str) -> str | None:
     return str(response["pit_id"])
 
 
-def _close_point_in_time(connection: Connection, pit: str) -> None:
+def _close_point_in_time(connection: Requester, pit: str) -> None:
     try:
         connection.ask("DELETE", "/_search/point_in_time", body={"pit_id": [pit]})
     except SetupError:

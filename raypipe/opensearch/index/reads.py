@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from raypipe.opensearch.connection.client import Connection
+from raypipe.opensearch.connection.requester import Requester
 
 VERSION_FIELDS = ("etag", "document_recipe", "run_seq")
 """Fields that identify the version of a document."""
@@ -30,7 +30,7 @@ def to_indexed_book(hit: dict[str, Any]) -> IndexedBook:
 
 
 def multi_get(
-    connection: Connection, target: str, doc_ids: Collection[str], fields: Collection[str]
+    connection: Requester, target: str, doc_ids: Collection[str], fields: Collection[str]
 ) -> dict[str, dict[str, Any] | None]:
     """Return fields of the documents with these ids, None for a missing document.
 

@@ -1,7 +1,7 @@
 """Build a new index beside the served one, and switch the alias to it.
 
-A build has an alias of its own, `<index>-loading`: a run after a kill finds the index there and
-continues it. The request that switches the served alias removes the other one.
+A build has the alias `<index>-loading`: a run after a kill finds the index there and continues it.
+The request that switches the served alias removes that alias.
 """
 
 from __future__ import annotations
@@ -113,9 +113,11 @@ def _needs_rebuild(
         return False
     if mode == "alias":
         return True
-    if not ref.generation or ref.state != spec.state:
+    if not ref.generation or ref.content.state != spec.state:
         return False  # it is refused, or adopted as it is
-    return ref.recipe != spec.recipe or bool(find_incompatibilities(served, description, spec))
+    return ref.content.recipe != spec.recipe or bool(
+        find_incompatibilities(served, description, spec)
+    )
 
 
 def _open_build(served: IndexAdmin, spec: IndexSpec, *, adopt: bool) -> IndexRef:
@@ -125,7 +127,7 @@ def _open_build(served: IndexAdmin, spec: IndexSpec, *, adopt: bool) -> IndexRef
     if description is not None:
         check_owner(loading, description, spec, adopt=adopt)
         physical = description.ref.physical
-        has_recipe = description.ref.recipe == spec.recipe
+        has_recipe = description.ref.content.recipe == spec.recipe
         if has_recipe and not find_incompatibilities(loading, description, spec):
             log.info("Continuing the build of %s", physical)
             return replace(description.ref, served=False)

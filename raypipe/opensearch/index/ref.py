@@ -9,19 +9,19 @@ from typing import Any
 
 @dataclass(frozen=True)
 class IndexSpec:
-    """The content that a run needs its index to hold; known on the driver before the run.
+    """The content of an index: what a run needs it to hold, or what it holds.
 
     Args:
-        dimension: Length of the vectors.
+        dimension: Length of the vectors; 0 for an index without vectors.
         embedder: Settings that change the vectors, see `Embedder.identity`.
         state: Id of the state that writes the index.
         recipe: Document recipe of the run.
     """
 
-    dimension: int
-    embedder: Mapping[str, Any]
-    state: str
-    recipe: str
+    dimension: int = 0
+    embedder: Mapping[str, Any] = field(default_factory=dict)
+    state: str = ""
+    recipe: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,7 @@ class IndexRef:
         endpoint: URL of the server.
         created: Whether this call created the index.
         require_alias: Whether to write through the alias.
-        state: Id of the state that the index belongs to.
-        embedder: Identity of the embedder of its vectors.
-        dimension: Length of its vectors; 0 if it has none.
-        recipe: Document recipe of its documents.
+        content: What the index holds; empty texts without raypipe's metadata.
         served: Whether searches use the index; False while it is built beside the served one.
     """
 
@@ -48,10 +45,7 @@ class IndexRef:
     endpoint: str
     created: bool = False
     require_alias: bool = True
-    state: str = ""
-    embedder: Mapping[str, Any] = field(default_factory=dict)
-    dimension: int = 0
-    recipe: str = ""
+    content: IndexSpec = field(default_factory=IndexSpec)
     served: bool = True
 
     @property

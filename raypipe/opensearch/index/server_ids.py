@@ -48,7 +48,7 @@ class ServerIds:
     def encode(self, document: Document) -> BulkItem | Rejected:
         """Return the lines of a document, or why no request can carry it."""
         extra = {"run_seq": self.run_seq, WRITE_ID: _NO_REQUEST}
-        return encode_item(document, self.ref.dimension, {}, extra)
+        return encode_item(document, self.ref.content.dimension, {}, extra)
 
     def build_body(self, items: Sequence[BulkItem], request_id: str) -> bytes:
         """Return the NDJSON body of a request; each document carries the request's id."""

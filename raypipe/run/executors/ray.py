@@ -75,7 +75,7 @@ class RayExecutor:
         check_costs(work.processing, self.limits)
         with timer.step("ray_start"):
             stages = self._start_ray(work, stack)
-            # After Ray's start, which installs signal handlers of its own.
+            # After Ray's start, which installs its own signal handlers.
             stop_requested = stack.enter_context(stop_on_signal())
             actor = _start_coordinator(self.execution.breaker, stages)
             # Otherwise the actor survives in a multirun, or after an exception that keeps frames.

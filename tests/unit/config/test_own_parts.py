@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
-from raypipe.config.build import require_part
+from raypipe.config.build import find_missing_members, require_part
+from raypipe.embedders.hash import HashEmbedder
+from raypipe.embedders.protocol import Embedder
+from raypipe.sources import BookSource
+from raypipe.sources.local import LocalBookSource
+from raypipe.summarizers.lead import LeadSummarizer
+from raypipe.summarizers.protocol import Summarizer
 from tests.unit.command_line import (
     RunCommandLine,
     isolated_hydra,
@@ -106,3 +112,20 @@ def test_an_error_names_a_file_that_is_not_yaml(
     code, _, err = run_command_line("run", "--config-dir", "mine", "storage=bad")
     assert (code, err.count("\n")) == (2, 1)
     assert "bad.yaml" in err
+
+
+def test_a_class_that_lacks_members_of_its_contract_is_one_clear_line(
+    own_folder: Path, run_command_line: RunCommandLine
+) -> None:
+    args = ["--config-dir", str(own_folder), "storage=shelf", "storage.label=top"]
+    code, _, err = run_command_line("plan", *args)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "storage._target_=own_shelf.Shelf: the class lacks identity, selection" in err
+    assert "raypipe.sources.protocol.BookSource" in err
+
+
+def test_inherited_members_and_fields_fulfill_a_contract() -> None:
+    assert find_missing_members(LeadSummarizer(), Summarizer) == []
+    assert find_missing_members(LocalBookSource("books"), BookSource) == []
+    assert find_missing_members(HashEmbedder(), Embedder) == []

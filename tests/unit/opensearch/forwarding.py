@@ -1,4 +1,4 @@
-"""A server before another one, which looks at each request and passes on what it lets through."""
+"""Serve in front of another server, and forward, change or refuse each request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 
 class Answer(NamedTuple):
-    """What a server answers."""
+    """A response."""
 
     status: int
     body: bytes
@@ -21,29 +21,29 @@ class Answer(NamedTuple):
 
 
 class Forwarding(BaseHTTPRequestHandler):
-    """Passes on everything; `respond` is what others change."""
+    """Forward every request; subclasses override `respond`."""
 
     protocol_version = "HTTP/1.1"
-    node: str  # URL of the server behind
+    node: str  # URL of the other server
 
     def respond(self, body: bytes) -> Answer | None:
-        """Return the answer to a request; None = the connection is cut."""
+        """Return the response to a request; None to cut the connection."""
         return self.forward(body)
 
     def forward(self, body: bytes) -> Answer:
-        """Return what the server behind answers."""
-        behind = urlsplit(self.node)
-        to = http.client.HTTPConnection(behind.hostname or "", behind.port, timeout=120)
-        kept = {
+        """Return the other server's response."""
+        url = urlsplit(self.node)
+        client = http.client.HTTPConnection(url.hostname or "", url.port, timeout=120)
+        headers = {
             name: value
             for name, value in self.headers.items()
             if name.lower() in ("content-type", "content-encoding")
         }
-        to.request(self.command, self.path, body, kept)
-        answer = to.getresponse()
-        data = answer.read()
-        to.close()
-        return Answer(answer.status, data, answer.getheader("content-type", ""))
+        client.request(self.command, self.path, body, headers)
+        response = client.getresponse()
+        data = response.read()
+        client.close()
+        return Answer(response.status, data, response.getheader("content-type", ""))
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -62,30 +62,30 @@ class Forwarding(BaseHTTPRequestHandler):
     do_POST = do_PUT = do_DELETE = do_HEAD = do_GET
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that go away, and of connections that are cut."""
+        """Log nothing about clients that disconnect and connections that are cut."""
 
 
 @contextmanager
 def serving(
     handler: type[Forwarding], node: str, context: ssl.SSLContext | None = None
 ) -> Iterator[int]:
-    """Serve before a node, and yield the port.
+    """Serve in front of a node; yield the port.
 
     Args:
-        handler: What it does.
-        node: URL of the server behind.
-        context: For HTTPS; None = HTTP.
+        handler: Handles requests.
+        node: URL of the node.
+        context: Certificate for HTTPS; None for HTTP.
     """
     server = _Server(("127.0.0.1", 0), type("Handler", (handler,), {"node": node}))
     if context is not None:
-        # The handshake is the handling thread's work: one that hangs hinders nobody.
+        # The handshake runs in the handling thread, so that a hanging one blocks no other client.
         server.socket = context.wrap_socket(
             server.socket, server_side=True, do_handshake_on_connect=False
         )

@@ -1,7 +1,7 @@
-"""All that raypipe asks of a server, once, to record and replay what servers answer.
+"""Send every kind of request once, to record and replay the responses of real servers.
 
-`python -m tests.unit.opensearch.shapes http://localhost:9200` writes down what the server there
-answers (`recorded/<version>.json`); the index `wire-shapes` is made and deleted for it.
+`python -m tests.unit.opensearch.shapes http://localhost:9200` records the responses of the server
+at this address in `recorded/<version>.json`; it creates and deletes the index `wire-shapes`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from raypipe.opensearch.bulk.writer import BulkWriter
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexSpec, admin, metadata
 from raypipe.opensearch.search import search_vector
+from tests.unit.opensearch.builders import DIMENSION, document
 from tests.unit.opensearch.forwarding import Answer, Forwarding, serving
-from tests.unit.opensearch.parts import DIMENSION, document
 from tests.unit.opensearch.stub import Reply, Request, Stub
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -40,67 +40,67 @@ VECTOR = (0.5, 0.5, 0.5, 0.5)
 def walk(url: str) -> dict[str, Any]:
     """Go through the life of an index; return the result of each step."""
     alias = IndexAlias(IndexConfig(Connection(url), index=NAME))
-    told: dict[str, Any] = {"plugins": "knn" in (alias.check_server().plugins or ())}
-    told["none yet"] = alias.find() is None
+    results: dict[str, Any] = {"plugins": "knn" in (alias.check_server().plugins or ())}
+    results["none yet"] = alias.find() is None
     index = alias.ensure(CONTENTS)
-    told["again"] = alias.ensure(CONTENTS).ref.generation == index.ref.generation
-    told["written"] = _write(index, 5, bad=True)
-    told["the same again"] = _write(index, 5)
-    told["a zombie"] = _write(index, 4, etag="old")
+    results["again"] = alias.ensure(CONTENTS).ref.generation == index.ref.generation
+    results["written"] = _write(index, 5, bad=True)
+    results["the same again"] = _write(index, 5)
+    results["a zombie"] = _write(index, 4, etag="old")
     index.refresh()
-    told["count"] = index.count()
-    told["scanned"] = [list(book) for book in index.scan(page_size=2)]
-    told["read"] = index.mget(["b1", "none"], ["etag", "title"])
-    told["searched"] = [
+    results["count"] = index.count()
+    results["scanned"] = [list(book) for book in index.scan(page_size=2)]
+    results["read"] = index.mget(["b1", "none"], ["etag", "title"])
+    results["searched"] = [
         (hit.rank, hit.book_id, hit.title)
         for hit in search_vector(index, _array(VECTOR), "keepers quarrel", 2)
     ]
-    told["nearest"] = index.is_nearest("b1", list(VECTOR), 1e-4)
-    told |= _rebuild(alias, index)
-    told |= _provoke_refusals(alias)
+    results["nearest"] = index.is_nearest("b1", list(VECTOR), 1e-4)
+    results |= _rebuild(alias, index)
+    results |= _provoke_refusals(alias)
     for ref in alias.list_indices(CONTENTS.state):
         alias.delete(ref.physical)
-    told["deleted"] = alias.find() is None
-    return told
+    results["deleted"] = alias.find() is None
+    return results
 
 
 def _rebuild(alias: IndexAlias, old: Index) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     build = alias.open(OTHER)
     build.apply_load_settings()
-    told["beside"] = _write(build, 6)
+    results["beside"] = _write(build, 6)
     build.delete_books(["b2", "none"], 7)
     found = alias.find_build()
-    told["found"] = found is not None and found.ref.physical == build.ref.physical
+    results["found"] = found is not None and found.ref.physical == build.ref.physical
     build.restore_settings()
     build.force_merge(1, timeout_s=60.0)
-    told["went over from"] = alias.switch_to(build.ref.physical) == old.ref.physical
+    results["went over from"] = alias.switch_to(build.ref.physical) == old.ref.physical
     build.refresh()
-    told["left"] = [book.book_id for book in build.scan()]
+    results["left"] = [book.book_id for book in build.scan()]
     other = dataclasses.replace(CONTENTS, dimension=DIMENSION + 1, recipe="recipe-2")
     try:
         alias.ensure(other)
     except SetupError as error:
-        told["unlike"] = str(error).replace(alias.config.connection.endpoint, "")
-    return told
+        results["unlike"] = str(error).replace(alias.config.connection.endpoint, "")
+    return results
 
 
 def _provoke_refusals(alias: IndexAlias) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     index = alias.find()
     assert index is not None
     path = f"/{index.ref.physical}/_settings"
     for name, blocked in (("blocked", True), ("open again", False)):
         index.connection.ask("PUT", path, body={"index": {"blocks": {"write": blocked}}})
-        told[name] = _write(index, 8)
+        results[name] = _write(index, 8)
     deleted = dataclasses.replace(index.ref, alias=f"{NAME}-gone")
-    told["gone"] = _write(alias.bind(deleted), 8)
+    results["gone"] = _write(alias.bind(deleted), 8)
     try:
         body: dict[str, Any] = {"query": {"no": {}}}
         index.connection.ask("POST", f"/{index.ref.physical}/_search", body=body)
     except SetupError as error:
-        told["bad query"] = str(error).replace(index.connection.endpoint, "")
-    return told
+        results["bad query"] = str(error).replace(index.connection.endpoint, "")
+    return results
 
 
 def _write(index: Index, run_seq: int, *, etag: str = "e1", bad: bool = False) -> Any:
@@ -131,7 +131,7 @@ def _array(values: Any) -> Any:
 
 @contextmanager
 def same_names() -> Iterator[None]:
-    """Let indices and generations be called the same each time."""
+    """Give indices and generations the same names each time."""
     seconds, ids = itertools.count(), itertools.count()
     start = datetime(2026, 1, 1, tzinfo=UTC)
     moments = SimpleNamespace(now=lambda _: start + timedelta(seconds=next(seconds)))
@@ -143,22 +143,22 @@ def same_names() -> Iterator[None]:
 
 
 def replay(stub: Stub, recorded: dict[str, Any]) -> None:
-    """Let a server answer as another one did: request by request of the same line."""
+    """Answer each request with the recorded response to the same request line."""
     answers: dict[str, deque[dict[str, Any]]] = {}
-    for one in recorded["exchanges"]:
-        answers.setdefault(one["asked"], deque()).append(one)
+    for exchange in recorded["exchanges"]:
+        answers.setdefault(exchange["asked"], deque()).append(exchange)
 
     def answer(request: Request) -> Reply:
-        asked = f"{request.method} {request.target}"
-        assert answers.get(asked), f"not recorded: {asked}; see the head of shapes.py"
-        one = answers[asked].popleft()
-        return Reply(one["status"], one["body"])
+        line = f"{request.method} {request.target}"
+        assert answers.get(line), f"not recorded: {line}; see the docstring of shapes.py"
+        exchange = answers[line].popleft()
+        return Reply(exchange["status"], exchange["body"])
 
     stub.guard = answer
 
 
 def record(node: str) -> Path:
-    """Write down what a server answers; returns the file."""
+    """Record the responses of a server; return the file."""
     exchanges: list[dict[str, Any]] = []
 
     class Recording(Forwarding):
@@ -174,17 +174,17 @@ def record(node: str) -> Path:
             return answer
 
     with serving(Recording, node) as port, same_names():
-        told = walk(f"http://127.0.0.1:{port}")
-    version = next(one for one in exchanges if one["asked"] == "GET /")["body"]["version"]
+        results = walk(f"http://127.0.0.1:{port}")
+    version = next(part for part in exchanges if part["asked"] == "GET /")["body"]["version"]
     file = RECORDED / f"{version['number']}.json"
-    file.write_bytes(as_lines(told, exchanges))
+    file.write_bytes(to_lines(results, exchanges))
     return file
 
 
-def as_lines(told: dict[str, Any], exchanges: list[dict[str, Any]]) -> bytes:
-    """Return JSON with an exchange a line, so that a new recording can be compared by eye."""
+def to_lines(results: dict[str, Any], exchanges: list[dict[str, Any]]) -> bytes:
+    """Return JSON with an exchange in each line, so that recordings can be compared by eye."""
     lines = b",\n".join(map(orjson.dumps, exchanges))
-    return b'{"told": %b,\n"exchanges": [\n%b\n]}\n' % (orjson.dumps(told), lines)
+    return b'{"told": %b,\n"exchanges": [\n%b\n]}\n' % (orjson.dumps(results), lines)
 
 
 if __name__ == "__main__":

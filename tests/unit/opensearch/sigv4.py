@@ -1,4 +1,4 @@
-"""Checks a Signature Version 4 as AWS does: from what was received and the secret, by its own code.
+"""Verify a Signature Version 4 independently of boto3, from the received request and the secret.
 
 Source of the rules: "Create a signed AWS API request", AWS General Reference.
 """
@@ -21,7 +21,7 @@ _AUTH = re.compile(
 
 @dataclass(frozen=True)
 class Signer:
-    """Who may come in, and for what."""
+    """Credentials that are accepted, and their scope."""
 
     key: str
     secret: str
@@ -30,24 +30,24 @@ class Signer:
     token: str = ""
 
     def refusal(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> str:
-        """Return what AWS would say of a request, or an empty string if it is good.
+        """Return the message with which AWS refuses a request, or '' if it is signed correctly.
 
         Args:
             method: HTTP method.
-            target: Path and query as they stand in the request line.
-            headers: By lowercase name.
-            body: As received, compressed if it was.
+            target: Path and query as in the request line.
+            headers: Headers by lowercase name.
+            body: Body as received, compressed or not.
         """
-        found = _AUTH.fullmatch(headers.get("authorization", ""))
-        if found is None:
+        match = _AUTH.fullmatch(headers.get("authorization", ""))
+        if match is None:
             return "Missing Authentication Token"
-        if found["key"] != self.key:
+        if match["key"] != self.key:
             return "The security token included in the request is invalid."
-        if (found["region"], found["service"]) != (self.region, self.service):
-            return f"Credential should be scoped to a valid region, not '{found['region']}'."
+        if (match["region"], match["service"]) != (self.region, self.service):
+            return f"Credential should be scoped to a valid region, not '{match['region']}'."
         if headers.get("x-amz-security-token", "") != self.token:
             return "The security token included in the request is expired"
-        signed = found["signed"].split(";")
+        signed = match["signed"].split(";")
         if not {"host", "x-amz-date"} <= set(signed):
             return "'Host' and 'X-Amz-Date' must be signed"
         if any(name.startswith("x-amz-") and name not in signed for name in headers):
@@ -62,17 +62,17 @@ class Signer:
                 _query(target.partition("?")[2]),
                 *(f"{name}:{' '.join(headers[name].split())}" for name in signed),
                 "",
-                found["signed"],
+                match["signed"],
                 digest,
             ]
         )
-        scope = f"{found['day']}/{self.region}/{self.service}/aws4_request"
+        scope = f"{match['day']}/{self.region}/{self.service}/aws4_request"
         hashed = hashlib.sha256(canonical.encode()).hexdigest()
         to_sign = f"AWS4-HMAC-SHA256\n{headers['x-amz-date']}\n{scope}\n{hashed}"
         key = f"AWS4{self.secret}".encode()
-        for part in (found["day"], self.region, self.service, "aws4_request"):
+        for part in (match["day"], self.region, self.service, "aws4_request"):
             key = _hmac(key, part)
-        if _hmac(key, to_sign).hex() != found["signature"]:
+        if _hmac(key, to_sign).hex() != match["signature"]:
             return "The request signature we calculated does not match the signature you provided."
         return ""
 
@@ -82,11 +82,11 @@ def _hmac(key: bytes, text: str) -> bytes:
 
 
 def _path(path: str) -> str:
-    # Every service but S3: what stands in the request line is encoded once more.
+    # For every service but S3 the path of the request line is encoded once more.
     return quote(path or "/", safe="/-_.~")
 
 
 def _query(query: str) -> str:
     pairs = [part.partition("=")[::2] for part in query.split("&") if part]
-    encoded = [tuple(quote(unquote(one), safe="-_.~") for one in pair) for pair in pairs]
+    encoded = [tuple(quote(unquote(text), safe="-_.~") for text in pair) for pair in pairs]
     return "&".join(f"{name}={value}" for name, value in sorted(encoded))

@@ -1,7 +1,7 @@
-"""An OpenSearch of a hundred lines, for what a real one won't do on demand.
+"""Simulate an OpenSearch server that fails on demand.
 
-It keeps documents by id with external_gte versions, and does what its script says first: each
-request to `_bulk` takes one step of it, None meaning "as usual".
+The server stores documents by id with external_gte versions. Each request to `_bulk` takes the
+next step of its script: a reply, a function that returns a reply, or None to index the documents.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Request:
     headers: dict[str, str]
     body: bytes  # decompressed
     sent_bytes: int
-    target: str = ""  # path and query as they came
-    raw: bytes = b""  # the body as it came
+    target: str = ""  # path and query as received
+    raw: bytes = b""  # the body as received
 
     @property
     def docs(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -101,11 +101,11 @@ class Stub:
             return reply if reply is not None else self.index(request)
         if request.path.endswith("/_mget"):
             ids = orjson.loads(request.body)["ids"]
-            return Reply(body={"docs": [self._got(one) for one in ids]})
+            return Reply(body={"docs": [self._document(doc_id) for doc_id in ids]})
         return Reply(404, {"error": {"type": "no_such_path"}, "status": 404})
 
     def index(self, request: Request, failing: dict[str, dict[str, Any]] | None = None) -> Reply:
-        """Index what is not in `failing`, which has the items of the others by id."""
+        """Index all documents but those in `failing`, which holds their results by id."""
         items = []
         for action, source in request.docs:
             book_id, version = action["_id"], action["version"]
@@ -120,7 +120,7 @@ class Stub:
             items.append({"index": item})
         return Reply(body={"took": 3, "items": items})
 
-    def _got(self, book_id: str) -> dict[str, Any]:
+    def _document(self, book_id: str) -> dict[str, Any]:
         if book_id not in self.docs:
             return {"_id": book_id, "found": False}
         return {"_id": book_id, "found": True, "_source": self.docs[book_id][1]}
@@ -166,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_DELETE = do_POST
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def error(kind: str, reason: str = "") -> dict[str, str]:
@@ -178,7 +178,7 @@ def failed(status: int, kind: str = "some_exception", reason: str = "") -> Reply
 
 
 def items_failing(stub: Stub, **items: tuple[int, str]) -> Callable[[Request], Reply]:
-    """Return a step that answers these ids with a status and a type, and indexes the others."""
+    """Return a step that fails these ids with a status and a type, and indexes the others."""
 
     def step(request: Request) -> Reply:
         cells = {

@@ -1,4 +1,4 @@
-"""Signed requests, against a server that knows the secret and recomputes every signature."""
+"""Signed requests to a server that verifies every signature."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.results import Ack
 from raypipe.opensearch.connection.aws import AwsConnection
 from raypipe.opensearch.index import Index, IndexConfig
-from tests.unit.opensearch.parts import by_id, documents, ref_at
+from tests.unit.opensearch.builders import documents, ref_at, results_by_id
 from tests.unit.opensearch.sigv4 import Signer
 from tests.unit.opensearch.stub import Reply, Request, Stub
 
@@ -44,11 +44,11 @@ def aws(stub: Stub) -> Stub:
 
 
 def guard(stub: Stub, signer: Signer) -> None:
-    """Let nothing in that this signer would not have signed."""
+    """Refuse every request that is not signed with these credentials."""
 
     def check(request: Request) -> Reply | None:
-        said = signer.refusal(request.method, request.target, request.headers, request.raw)
-        return Reply(403, {"message": said}) if said else None
+        message = signer.refusal(request.method, request.target, request.headers, request.raw)
+        return Reply(403, {"message": message}) if message else None
 
     stub.guard = check
 
@@ -58,24 +58,24 @@ def connection(stub: Stub, **settings: Any) -> AwsConnection:
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_bulk_requests_are_signed_as_they_are_sent(aws: Stub, compress: bool) -> None:
+def test_bulk_requests_are_signed_as_sent(aws: Stub, compress: bool) -> None:
     config = IndexConfig(connection(aws, compress=compress), index="books")
     writer = Index(config, ref_at(aws.url)).bulk_writer(1)
-    results = by_id(list(writer.write(documents(5))))
-    assert all(isinstance(one, Ack) for one in results.values())
+    results = results_by_id(list(writer.write(documents(5))))
+    assert all(isinstance(result, Ack) for result in results.values())
     assert len(results) == 5
     [bulk] = aws.bulks
     assert (bulk.headers.get("content-encoding") == "gzip") is compress
     assert bulk.headers["x-amz-content-sha256"]
 
 
-def test_queries_and_odd_names_are_signed_as_they_are_sent(aws: Stub) -> None:
-    made = connection(aws)
+def test_queries_and_unusual_names_are_signed_as_sent(aws: Stub) -> None:
+    client = connection(aws)
     params = {"filter_path": "took,items.*._id", "q": "a+b&c=é", "empty": ""}
     for path in ("/", "/books-20260101/_search", "/%C3%BC-books/_doc/a%2Fb"):
         aws.paths[path] = INFO
-        made.send("GET", path)
-        made.send("POST", path, params=params, body=b'{"query": {}}')
+        client.send("GET", path)
+        client.send("POST", path, params=params, body=b'{"query": {}}')
     assert len(aws.requests) == 6
 
 
@@ -93,7 +93,7 @@ def test_session_tokens_are_sent(aws: Stub, monkeypatch: pytest.MonkeyPatch) -> 
         ("AWS_SESSION_TOKEN", "old", "security token included in the request is expired"),
     ],
 )
-def test_a_refusal_is_one_line_that_says_what_aws_says(
+def test_a_refusal_is_one_line_with_the_reason_of_aws(
     aws: Stub, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -106,7 +106,7 @@ def test_a_refusal_is_one_line_that_says_what_aws_says(
     assert SECRET not in str(caught.value)
 
 
-def test_credentials_that_expire_under_way_are_read_anew_once(
+def test_credentials_that_expire_during_a_write_are_read_again_once(
     aws: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = IndexConfig(connection(aws), index="books", max_docs=2)
@@ -118,13 +118,13 @@ def test_credentials_that_expire_under_way_are_read_anew_once(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDNEXT")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the next secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "t2")
-    assert len(by_id(list(answers))) == 2
+    assert len(results_by_id(list(answers))) == 2
     guard(aws, GOOD)
     with pytest.raises(SinkError, match="invalid"):
         list(index.bulk_writer(1).write(documents(1)))
 
 
-def test_no_credentials_and_no_profile_are_named(
+def test_missing_credentials_and_profiles_are_named(
     aws: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -135,7 +135,7 @@ def test_no_credentials_and_no_profile_are_named(
         connection(aws, profile="nobody").info()
 
 
-def test_the_region_is_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_region_is_read_from_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     host = "https://search-books-abc.us-gov-west-1.es.amazonaws.com"
     signer = AwsConnection(host)._auth().signer
     assert (signer.region, signer.service) == ("us-gov-west-1", "es")
@@ -152,15 +152,15 @@ def test_the_region_is_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"endpoint": "https://host", "service": "ec2"}, "es, aoss"),
     ],
 )
-def test_settings_that_cannot_be_are_named(settings: dict[str, Any], words: str) -> None:
+def test_invalid_settings_are_named(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         AwsConnection(**settings)
 
 
 def test_a_pickle_holds_no_secret(aws: Stub) -> None:
-    made = connection(aws)
-    made.info()
-    data = pickle.dumps(made)
+    client = connection(aws)
+    client.info()
+    data = pickle.dumps(client)
     assert SECRET.encode() not in data
     assert GOOD.key.encode() not in data
     assert pickle.loads(data).info()

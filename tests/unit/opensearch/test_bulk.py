@@ -1,6 +1,6 @@
-"""The bulk writer's requests: bounds, order, versions, compression, and each document's fate.
+"""Bulk requests: bounds, order, versions, compression, and the outcome of each document.
 
-What goes wrong with the whole request stands in test_bulk_trouble.py.
+Failures of whole requests are in test_bulk_failures.py.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import pytest
 
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.results import Ack, Counters, Rejected
-from tests.unit.opensearch.parts import Clock, by_id, document, documents, writer_at
+from tests.unit.opensearch.builders import Clock, document, documents, results_by_id, writer_at
 from tests.unit.opensearch.stub import PHYSICAL, Reply, Stub, items_failing
 
 
-def test_every_document_is_acknowledged_in_order_by_its_own_item(stub: Stub) -> None:
+def test_documents_are_acknowledged_in_order_by_their_own_results(stub: Stub) -> None:
     writer = writer_at(stub.url, max_docs=4)
     batches = list(writer.write(documents(10)))
     ids = [result.doc_id for batch in batches for result in batch]
@@ -28,7 +28,7 @@ def test_every_document_is_acknowledged_in_order_by_its_own_item(stub: Stub) -> 
     assert stub.bulks[0].params["require_alias"] == ["true"]
 
 
-def test_an_item_carries_the_runs_number_as_external_version(stub: Stub) -> None:
+def test_a_document_has_the_number_of_the_run_as_external_version(stub: Stub) -> None:
     list(writer_at(stub.url, run_seq=42).write([document("a", run_seq=3)]))
     [(action, source)] = stub.bulks[0].docs
     assert action == {"_id": "a", "version": 42, "version_type": "external_gte"}
@@ -37,17 +37,17 @@ def test_an_item_carries_the_runs_number_as_external_version(stub: Stub) -> None
     assert source["modified"] == 1_700_000_000_250
 
 
-def test_documents_are_read_only_as_requests_need_them(stub: Stub) -> None:
-    taken: list[str] = []
+def test_documents_are_read_at_most_one_request_ahead(stub: Stub) -> None:
+    read: list[str] = []
 
     def books() -> Any:
-        for one in documents(100):
-            taken.append(one.book_id)
-            yield one
+        for book in documents(100):
+            read.append(book.book_id)
+            yield book
 
     answers = writer_at(stub.url, max_docs=10).write(books())
     next(answers)
-    assert len(taken) <= 20, "one request ahead"
+    assert len(read) <= 20, "one request ahead"
 
 
 def test_requests_are_bounded_by_uncompressed_bytes_and_a_large_document_goes_alone(
@@ -59,14 +59,14 @@ def test_requests_are_bounded_by_uncompressed_bytes_and_a_large_document_goes_al
     assert [request.ids for request in stub.bulks if "large" in request.ids] == [["large"]]
     assert all(len(request.body) <= 5000 for request in stub.bulks if request.ids != ["large"])
     assert len(stub.docs) == 7
-    assert [one for request in stub.bulks for one in request.ids] == [
-        *(one.book_id for one in small[:3]),
+    assert [doc_id for request in stub.bulks for doc_id in request.ids] == [
+        *(book.book_id for book in small[:3]),
         "large",
-        *(one.book_id for one in small[3:]),
+        *(book.book_id for book in small[3:]),
     ]
 
 
-def test_gzip_is_readable_and_off_on_this_machine(stub: Stub) -> None:
+def test_requests_are_compressed_except_on_loopback(stub: Stub) -> None:
     plain, zipped = writer_at(stub.url), writer_at(stub.url, compress=True)
     list(plain.write(documents(50)))
     list(zipped.write(documents(50)))
@@ -79,7 +79,7 @@ def test_gzip_is_readable_and_off_on_this_machine(stub: Stub) -> None:
     assert zipped.counters.bytes_sent == second.sent_bytes
 
 
-def test_only_items_answered_429_are_sent_again_and_ride_with_the_next_request(
+def test_only_refused_documents_are_sent_again_with_the_next_request(
     stub: Stub,
 ) -> None:
     stub.steps.append(
@@ -93,8 +93,8 @@ def test_only_items_answered_429_are_sent_again_and_ride_with_the_next_request(
         ["b0001", "b0003", "b0004", "b0005"],
         ["b0006"],
     ]
-    assert all(isinstance(result, Ack) for result in by_id(batches).values())
-    assert len(by_id(batches)) == 7
+    assert all(isinstance(result, Ack) for result in results_by_id(batches).values())
+    assert len(results_by_id(batches)) == 7
     assert clock.slept == [1.0]
     counters = writer.counters
     assert (counters.requests, counters.documents, counters.retries) == (3, 9, 2)
@@ -102,11 +102,11 @@ def test_only_items_answered_429_are_sent_again_and_ride_with_the_next_request(
     assert counters.statuses == {"201": 7, "429": 1, "503": 1}
 
 
-def test_a_document_that_does_not_fit_stops_nobody(stub: Stub) -> None:
+def test_a_rejected_document_does_not_affect_the_others(stub: Stub) -> None:
     stub.steps.append(
         items_failing(stub, b0001=(400, "mapper_parsing_exception"), b0002=(400, "odd_exception"))
     )
-    results = by_id(list(writer_at(stub.url).write(documents(4))))
+    results = results_by_id(list(writer_at(stub.url).write(documents(4))))
     message = "mapper_parsing_exception: mapper_parsing_exception of [words] …"
     assert results["b0001"] == Rejected("b0001", "mapper_parsing", message, retryable=False)
     assert isinstance(results["b0002"], Rejected)
@@ -123,7 +123,7 @@ def test_a_document_that_does_not_fit_stops_nobody(stub: Stub) -> None:
 )
 def test_a_bad_vector_is_not_sent(stub: Stub, vector: tuple[float, ...]) -> None:
     docs = [document("a"), document("bad", summary_vector=vector), document("c")]
-    results = by_id(list(writer_at(stub.url).write(docs)))
+    results = results_by_id(list(writer_at(stub.url).write(docs)))
     bad = results["bad"]
     assert isinstance(bad, Rejected)
     assert (bad.kind, bad.retryable) == ("bad_vector", False)
@@ -131,27 +131,27 @@ def test_a_bad_vector_is_not_sent(stub: Stub, vector: tuple[float, ...]) -> None
     assert [request.ids for request in stub.bulks] == [["a", "c"]]
 
 
-def test_only_bad_documents_make_no_request_and_bounded_answers(stub: Stub) -> None:
+def test_invalid_documents_cause_no_request_and_batches_of_results(stub: Stub) -> None:
     docs = [document(f"b{i}", summary_vector=()) for i in range(25)]
     batches = list(writer_at(stub.url, max_docs=10).write(docs))
     assert [len(batch) for batch in batches] == [10, 10, 5]
     assert stub.bulks == []
 
 
-def test_no_documents_make_no_request(stub: Stub) -> None:
+def test_no_documents_cause_no_request(stub: Stub) -> None:
     assert list(writer_at(stub.url).write([])) == []
     assert stub.requests == []
 
 
 def test_lone_surrogates_become_question_marks(stub: Stub) -> None:
     docs = [document("a", title="half \ud83d emoji", keywords=("ok", "\udfff"))]
-    assert isinstance(by_id(list(writer_at(stub.url).write(docs)))["a"], Ack)
+    assert isinstance(results_by_id(list(writer_at(stub.url).write(docs)))["a"], Ack)
     [(_, source)] = stub.bulks[0].docs
     assert source["title"] == "half ? emoji"
     assert source["keywords"] == ["ok", "?"]
 
 
-def test_of_equal_ids_the_last_one_wins_in_and_across_requests(stub: Stub) -> None:
+def test_of_documents_with_equal_ids_the_last_is_indexed(stub: Stub) -> None:
     docs = [
         document("a", title="1"),
         document("b"),
@@ -161,13 +161,13 @@ def test_of_equal_ids_the_last_one_wins_in_and_across_requests(stub: Stub) -> No
     ]
     stub.steps += [None, items_failing(stub, a=(429, "x"))]
     writer = writer_at(stub.url, max_docs=3)
-    results = by_id(list(writer.write(docs)))
+    results = results_by_id(list(writer.write(docs)))
     assert stub.docs["a"][1]["title"] == "3"
     assert isinstance(results["a"], Ack)
     assert writer.counters.duplicates == 1
 
 
-def test_a_document_waiting_to_be_sent_again_does_not_overtake_a_newer_one(stub: Stub) -> None:
+def test_a_retried_document_does_not_replace_a_newer_one(stub: Stub) -> None:
     stub.steps.append(items_failing(stub, a=(429, "x")))
     docs = [document("a", title="old"), document("b"), document("a", title="new"), document("c")]
     list(writer_at(stub.url, max_docs=2).write(docs))
@@ -175,7 +175,7 @@ def test_a_document_waiting_to_be_sent_again_does_not_overtake_a_newer_one(stub:
     assert [request.ids for request in stub.bulks] == [["a", "b"], ["a", "c"]]
 
 
-def test_nor_does_it_overtake_a_newer_one_that_waits_for_room(stub: Stub) -> None:
+def test_a_retried_document_does_not_replace_a_newer_one_of_a_later_request(stub: Stub) -> None:
     stub.steps.append(items_failing(stub, a=(429, "x")))
     docs = [document("a", title="old"), document("a", title="new", summary="x" * 6000)]
     list(writer_at(stub.url, max_bytes=5000).write(docs))
@@ -191,45 +191,47 @@ def test_a_conflict_is_acknowledged_only_for_the_same_content_and_recipe(stub: S
         document("new"),
     ]
     writer = writer_at(stub.url, run_seq=8)
-    results = by_id(list(writer.write(docs)))
+    results = results_by_id(list(writer.write(docs)))
     assert results["b0000"] == Ack("b0000", "noop")
     for book_id in ("b0001", "b0002"):
-        lost = results[book_id]
-        assert isinstance(lost, Rejected)
-        assert (lost.kind, lost.retryable) == ("superseded", True)
+        rejected = results[book_id]
+        assert isinstance(rejected, Rejected)
+        assert (rejected.kind, rejected.retryable) == ("superseded", True)
     assert results["new"] == Ack("new", "created")
     assert stub.docs["b0001"][0] == 9
     assert writer.counters.superseded == 2
 
 
-def test_a_conflict_over_a_removed_document_is_not_acknowledged(stub: Stub) -> None:
+def test_a_conflict_over_a_deleted_document_is_not_acknowledged(stub: Stub) -> None:
     stub.steps.append(items_failing(stub, b0000=(409, "version_conflict_engine_exception")))
-    [lost] = by_id(list(writer_at(stub.url).write(documents(1)))).values()
-    assert isinstance(lost, Rejected)
-    assert lost.kind == "superseded"
+    [rejected] = results_by_id(list(writer_at(stub.url).write(documents(1)))).values()
+    assert isinstance(rejected, Rejected)
+    assert rejected.kind == "superseded"
 
 
-def test_a_conflict_that_cannot_be_checked_now_is_sent_again(stub: Stub) -> None:
+def test_a_conflict_that_cannot_be_checked_is_sent_again(stub: Stub) -> None:
     list(writer_at(stub.url, run_seq=9).write(documents(1)))
     stub.paths["/books/_mget"] = Reply(503, {"error": "busy"})
 
-    class Healing(Clock):
+    class RecoveringServerClock(Clock):
         def sleep(self, seconds: float) -> None:
             super().sleep(seconds)
             stub.paths.clear()
 
-    [result] = by_id(list(writer_at(stub.url, clock=Healing()).write(documents(1)))).values()
+    [result] = results_by_id(
+        list(writer_at(stub.url, clock=RecoveringServerClock()).write(documents(1)))
+    ).values()
     assert result == Ack("b0000", "noop")
 
 
 def test_a_repeated_write_is_an_update(stub: Stub) -> None:
     list(writer_at(stub.url).write(documents(1)))
-    [again] = by_id(list(writer_at(stub.url).write(documents(1)))).values()
-    assert again == Ack("b0000", "updated")
+    [second] = results_by_id(list(writer_at(stub.url).write(documents(1)))).values()
+    assert second == Ack("b0000", "updated")
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_an_item_that_says_the_index_is_gone_or_blocked_aborts(stub: Stub, status: int) -> None:
+def test_a_result_of_a_deleted_or_blocked_index_aborts(stub: Stub, status: int) -> None:
     stub.steps.append(items_failing(stub, b0000=(status, "cluster_block_exception")))
     with pytest.raises(SinkError, match=f"status {status}") as caught:
         list(writer_at(stub.url).write(documents(3)))
@@ -237,13 +239,13 @@ def test_an_item_that_says_the_index_is_gone_or_blocked_aborts(stub: Stub, statu
     assert caught.value.status == status
 
 
-def test_an_alias_that_was_moved_meanwhile_aborts(stub: Stub) -> None:
-    def moved(request: Any) -> Reply:
+def test_a_switched_alias_aborts(stub: Stub) -> None:
+    def answer_for_another_index(request: Any) -> Reply:
         reply = stub.index(request)
         reply.body["items"][0]["index"]["_index"] = "books-of-another-run"
         return reply
 
-    stub.steps.append(moved)
+    stub.steps.append(answer_for_another_index)
     with pytest.raises(SinkError, match=f"books-of-another-run now, not to {PHYSICAL}"):
         list(writer_at(stub.url).write(documents(1)))
 
@@ -260,22 +262,23 @@ def test_no_content_of_a_document_is_in_messages_logs_or_exceptions(
         return stub.index(request, {"a": cell})
 
     stub.steps += [lambda request: step(request, 503), lambda request: step(request, 400)]
-    [lost] = by_id(list(writer_at(stub.url).write([secret]))).values()
-    assert isinstance(lost, Rejected)
-    assert "[words]" in lost.message
+    [rejected] = results_by_id(list(writer_at(stub.url).write([secret]))).values()
+    assert isinstance(rejected, Rejected)
+    assert "[words]" in rejected.message
     stub.steps.append(lambda request: step(request, 403))
     with pytest.raises(SinkError) as caught:
         list(writer_at(stub.url).write([secret]))
     back = pickle.loads(pickle.dumps(caught.value))
     assert str(back) == str(caught.value)
-    for said in (lost.message, caplog.text, str(back), repr(back), str(vars(back))):
-        assert "butler" not in said
+    copy = str(back), repr(back), str(vars(back))
+    for text in (rejected.message, caplog.text, *copy):
+        assert "butler" not in text
 
 
 def test_counters_add_up() -> None:
-    one, two = Counters(requests=1, seconds=0.5), Counters(requests=2, took_ms=7)
-    one.statuses["201"], two.statuses["201"] = 3, 4
-    total = one + two
+    first, second = Counters(requests=1, seconds=0.5), Counters(requests=2, took_ms=7)
+    first.statuses["201"], second.statuses["201"] = 3, 4
+    total = first + second
     assert (total.requests, total.seconds, total.took_ms) == (3, 0.5, 7)
     assert total.statuses == {"201": 7}
     assert pickle.loads(pickle.dumps(total)) == total

@@ -1,4 +1,4 @@
-"""The connection: settings, secrets, pickling, and one line for each way it can fail."""
+"""The connection: settings, secrets, pickling, and a one-line message for each failure."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ INFO = Reply(body={"version": {"number": "3.5.0"}})
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "full_jitter", lambda attempt, **_: 0.0)
 
 
 @pytest.mark.parametrize(
     "endpoint", ["", "embedded", "localhost:9200", "ftp://host", "http://", "http://h:99999"]
 )
-def test_what_is_no_url_is_refused(endpoint: str) -> None:
+def test_an_endpoint_that_is_no_url_is_refused(endpoint: str) -> None:
     with pytest.raises(ValueError, match="give one like https://host:9200"):
         Connection(endpoint)
 
@@ -46,10 +46,10 @@ def test_settings_out_of_range_are_named(setting: str, value: int) -> None:
     ("endpoint", "port"),
     [("http://host", 9200), ("https://host", 443), ("https://host:9200", 9200)],
 )
-def test_the_port_is_the_schemes(endpoint: str, port: int) -> None:
-    [place] = Connection(endpoint).client.transport.hosts
-    assert place["port"] == port
-    assert place["use_ssl"] == endpoint.startswith("https")
+def test_the_default_port_depends_on_the_scheme(endpoint: str, port: int) -> None:
+    [host] = Connection(endpoint).client.transport.hosts
+    assert host["port"] == port
+    assert host["use_ssl"] == endpoint.startswith("https")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,9 @@ def test_the_port_is_the_schemes(endpoint: str, port: int) -> None:
         ("http://127.0.0.1:9200", True, True),
     ],
 )
-def test_gzip_is_for_other_machines(endpoint: str, compress: bool | None, gzip: bool) -> None:
+def test_compression_is_the_default_except_on_loopback(
+    endpoint: str, compress: bool | None, gzip: bool
+) -> None:
     assert Connection(endpoint, compress=compress).gzip is gzip
 
 
@@ -71,7 +73,7 @@ def test_secrets_are_in_no_pickle_and_no_repr(stub: Stub, monkeypatch: pytest.Mo
     monkeypatch.setenv("MY_PASSWORD", SECRET)
     connection = Connection(stub.url, username="admin", password_env="MY_PASSWORD")
     stub.paths["/"] = Reply(body={"version": {"number": "3.5.0"}})
-    connection.info()  # the client is made, and stays behind
+    connection.info()  # creates the client, which is not pickled
     assert "authorization" in stub.requests[0].headers
     data = pickle.dumps(connection)
     assert SECRET.encode() not in data
@@ -92,14 +94,14 @@ def test_a_missing_file_of_certificates_is_named() -> None:
         Connection("https://host", ca_certs="/no/such.pem").info()
 
 
-def test_opensearch_py_tries_nothing_again_by_itself(stub: Stub) -> None:
+def test_opensearch_py_does_not_retry(stub: Stub) -> None:
     stub.steps += [failed(503)] * 5
     with pytest.raises(Exception, match="503"):
         Connection(stub.url).send("POST", "/x/_bulk", body=b"{}\n")
     assert len(stub.requests) == 1
 
 
-def test_a_busy_server_is_asked_again(stub: Stub) -> None:
+def test_a_busy_server_is_retried(stub: Stub) -> None:
     stub.steps += [failed(503), failed(429)]
     stub.always = lambda _request: Reply(body={"fine": True})
     assert Connection(stub.url).ask("POST", "/x/_bulk", body={}) == {"fine": True}
@@ -118,7 +120,7 @@ def test_a_busy_server_is_asked_again(stub: Stub) -> None:
         (failed(404), "not as OpenSearch does"),
     ],
 )
-def test_each_refusal_is_one_line_with_the_endpoint(stub: Stub, reply: Reply, words: str) -> None:
+def test_each_failure_is_one_line_with_the_endpoint(stub: Stub, reply: Reply, words: str) -> None:
     stub.paths["/"] = reply
     with pytest.raises(SetupError, match=words) as caught:
         Connection(stub.url).info()
@@ -133,50 +135,52 @@ def test_each_refusal_is_one_line_with_the_endpoint(stub: Stub, reply: Reply, wo
         ("http://no-such-host.invalid:9200", "cannot be reached"),
     ],
 )
-def test_a_server_that_is_not_there_says_so_at_once(endpoint: str, words: str) -> None:
+def test_an_unreachable_server_fails_at_once(endpoint: str, words: str) -> None:
     with pytest.raises(SetupError, match=words) as caught:
         Connection(endpoint).info()
     assert endpoint in str(caught.value)
     assert "opensearch.endpoint" in str(caught.value)
 
 
-def test_tls_to_a_server_without_it_names_the_ways_out(stub: Stub) -> None:
+def test_tls_to_a_server_without_tls_names_the_fix(stub: Stub) -> None:
     with pytest.raises(SetupError, match=r"TLS failed .* opensearch.endpoint to http://"):
         Connection(stub.url.replace("http:", "https:")).info()
 
 
-def test_silence_is_named(stub: Stub) -> None:
+def test_a_timeout_names_its_seconds(stub: Stub) -> None:
     def hang(_request: Any) -> Reply:
-        stub_waits.wait(1.0)
+        finish.wait(1.0)
         return Reply()
 
     import threading
 
-    stub_waits = threading.Event()
+    finish = threading.Event()
     stub.always = hang
     with pytest.raises(SetupError, match=r"no answer within 0\.1 s"):
         Connection(stub.url, timeout_s=0.1).ask("POST", "/x/_bulk", body=b"")
-    stub_waits.set()
+    finish.set()
 
 
-def test_a_server_that_was_there_is_waited_for(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_has_answered_before_is_retried_longer(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stub.paths["/"] = INFO
-    made = Connection(stub.url)
-    assert made.info()
+    connection = Connection(stub.url)
+    assert connection.info()
     stub.close()
-    made.renew()  # the stub's thread still serves the connection that stands
-    again = []
+    connection.renew()  # the stub's thread still serves the open connection
+    restarted: list[Stub] = []
 
-    def sleep(attempt: int, **_: float) -> float:
-        if attempt == 8:  # more than a busy server is asked
-            again.append(Stub(stub.port))
-            again[0].paths["/"] = INFO
+    def restart_at_attempt_8(attempt: int, **_: float) -> float:
+        if attempt == 8:  # more than the attempts for a busy server
+            restarted.append(Stub(stub.port))
+            restarted[0].paths["/"] = INFO
         return 0.01
 
-    monkeypatch.setattr(retry, "full_jitter", sleep)
-    assert made.info()
-    again[0].close()
-    made.renew()
+    monkeypatch.setattr(retry, "full_jitter", restart_at_attempt_8)
+    assert connection.info()
+    restarted[0].close()
+    connection.renew()
     monkeypatch.setattr(client, "RESTART_S", 0.0)
     with pytest.raises(SetupError, match="cannot be reached"):
-        made.info()
+        connection.info()

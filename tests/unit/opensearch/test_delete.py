@@ -1,4 +1,4 @@
-"""Deletes in bulk: what is gone is fine, what a newer run wrote stays, trouble is waited for."""
+"""Bulk deletes: missing documents are no error, newer ones stay, transient failures are retried."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import pytest
 
 from raypipe.core import retry
 from raypipe.core.errors import SetupError
-from tests.unit.opensearch.parts import index_at
+from tests.unit.opensearch.builders import index_at
 from tests.unit.opensearch.stub import Reply, Request, Stub, error
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "full_jitter", lambda attempt, **_: 0.0)
 
 
 def answering(**statuses: int) -> Callable[[Request], Reply]:
-    """Return a step that answers these ids so, and all others with 200."""
+    """Return a step that answers these ids with these statuses, and all others with 200."""
 
     def step(request: Request) -> Reply:
         items = []
         for line in request.body.splitlines():
-            one = orjson.loads(line)["delete"]["_id"]
-            cell = {"_id": one, "status": statuses.get(one, 200)}
+            doc_id = orjson.loads(line)["delete"]["_id"]
+            cell = {"_id": doc_id, "status": statuses.get(doc_id, 200)}
             if cell["status"] >= 400:
                 cell["error"] = error("some_exception", "why")
             items.append({"delete": cell})
@@ -34,37 +34,37 @@ def answering(**statuses: int) -> Callable[[Request], Reply]:
     return step
 
 
-def lines(request: Request) -> list[str]:
+def deleted_ids(request: Request) -> list[str]:
     return [orjson.loads(line)["delete"]["_id"] for line in request.body.splitlines()]
 
 
-def test_ids_go_in_requests_of_max_docs_with_the_runs_version(stub: Stub) -> None:
+def test_requests_hold_max_docs_ids_with_the_version_of_the_run(stub: Stub) -> None:
     stub.always = answering()
     index_at(stub.url, max_docs=2).delete_books(["a", "b", "c"], 9)
-    assert [lines(request) for request in stub.bulks] == [["a", "b"], ["c"]]
+    assert [deleted_ids(request) for request in stub.bulks] == [["a", "b"], ["c"]]
     action = orjson.loads(stub.bulks[0].body.splitlines()[0])
     assert action == {"delete": {"_id": "a", "version": 9, "version_type": "external_gte"}}
     assert stub.bulks[0].params["require_alias"] == ["true"]
 
 
-def test_what_is_gone_or_newer_is_no_trouble_and_the_rest_is_asked_again(stub: Stub) -> None:
+def test_missing_and_newer_documents_are_skipped_and_the_rest_is_retried(stub: Stub) -> None:
     stub.steps += [answering(a=404, b=409, c=429, d=503), answering(d=429)]
     stub.always = answering()
     index_at(stub.url).delete_books(["a", "b", "c", "d", "e"], 9)
-    assert [lines(request) for request in stub.bulks] == [
+    assert [deleted_ids(request) for request in stub.bulks] == [
         ["a", "b", "c", "d", "e"],
         ["c", "d"],
         ["d"],
     ]
 
 
-def test_what_is_refused_for_good_is_one_line(stub: Stub) -> None:
+def test_a_permanent_refusal_is_one_line(stub: Stub) -> None:
     stub.always = answering(b=403)
     with pytest.raises(SetupError, match="refuses deletes: some_exception: why"):
         index_at(stub.url).delete_books(["a", "b"], 9)
 
 
-def test_a_server_that_never_does_it_is_given_up(stub: Stub) -> None:
+def test_deletes_end_with_the_retry_budget(stub: Stub) -> None:
     stub.always = answering(a=429)
     with pytest.raises(SetupError, match="run again later"):
         index_at(stub.url, retry_budget_s=0.2).delete_books(["a"], 9)

@@ -1,4 +1,4 @@
-"""The index body, documents on the wire, and how an existing index differs."""
+"""Index bodies, encoded documents, and differences of an existing index."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from raypipe.opensearch.index.compatibility import find_differences
 from raypipe.opensearch.index.encoding import document_body
 from raypipe.opensearch.index.mapping import index_body
 from raypipe.opensearch.index.metadata import IndexMetadata, read_metadata
-from tests.unit.opensearch.parts import document
+from tests.unit.opensearch.builders import document
 
 META = IndexMetadata("g1", "state-1", "recipe-1", {"name": "hash", "dimension": 4})
 
 
-def served(**changes: Any) -> dict[str, Any]:
-    """Return the body as the server gives it back, all settings as strings."""
+def existing_index(**changes: Any) -> dict[str, Any]:
+    """Return an index body as the server returns it, with all settings as strings."""
     body = orjson.loads(orjson.dumps(index_body(4, META)))
     body["settings"]["index"]["knn"] = "true"
     properties = body["mappings"]["properties"]
-    # The server leaves the default analyzer out of its answer.
+    # The server leaves the default analyzer out of its response.
     del properties["author"]["analyzer"]
     for path, value in changes.items():
         name, _, key = path.partition("__")
@@ -36,20 +36,20 @@ def served(**changes: Any) -> dict[str, Any]:
 def test_every_field_of_a_document_is_mapped_and_sent_and_no_other() -> None:
     fields = {field.name for field in dataclasses.fields(Document)}
     body = index_body(4, META)["mappings"]
-    assert set(body["properties"]) == fields | {"about"}  # what is copied there is searched
+    assert set(body["properties"]) == fields | {"about"}  # the fields copied there are searched
     assert body["dynamic"] == "strict"
-    full = {name: "told" for name in ("genre", "setting", "period", "plot", "degraded")}
-    lists = {name: ("told",) for name in ("themes", "characters", "sections")}
+    full = {name: "text" for name in ("genre", "setting", "period", "plot", "degraded")}
+    lists = {name: ("text",) for name in ("themes", "characters", "sections")}
     assert set(document_body(document("a", **full, **lists), 4)) == fields
 
 
-def test_what_only_a_model_tells_is_left_out_where_no_model_told_it() -> None:
+def test_empty_fields_of_a_model_are_left_out() -> None:
     body = document_body(document("a", genre="novel"), 4)
     assert body["genre"] == "novel"
     assert not set(body) & {"setting", "plot", "themes", "sections", "degraded"}
 
 
-def test_a_body_is_json_with_short_floats() -> None:
+def test_a_body_has_short_floats() -> None:
     vector = (0.1, 0.2, 0.3, 0.4)
     body = document_body(document("a", summary_vector=vector), 4)
     text = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY).decode()
@@ -57,7 +57,7 @@ def test_a_body_is_json_with_short_floats() -> None:
 
 
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e308])
-def test_a_time_that_is_none_is_left_out(seconds: float) -> None:
+def test_an_invalid_time_becomes_null(seconds: float) -> None:
     assert document_body(document("a", modified=seconds), 4)["modified"] is None
 
 
@@ -67,26 +67,28 @@ def test_a_bad_vector_names_its_book() -> None:
     assert caught.value.kind == "bad_vector"
 
 
-def test_an_index_as_made_does_not_differ() -> None:
-    there = served()
-    assert find_differences(there["mappings"], there["settings"], index_body(4, META)) == []
+def test_a_new_index_has_no_differences() -> None:
+    existing = existing_index()
+    assert find_differences(existing["mappings"], existing["settings"], index_body(4, META)) == []
 
 
-def test_another_engine_or_more_shards_or_fields_do_not_matter() -> None:
-    there = served()
-    there["mappings"]["properties"]["summary_vector"]["method"]["engine"] = "faiss"
-    there["mappings"]["properties"]["note"] = {"type": "text"}
-    there["settings"]["index"]["number_of_shards"] = "5"
-    assert find_differences(there["mappings"], there["settings"], index_body(4, META)) == []
+def test_engine_shards_and_further_fields_may_differ() -> None:
+    existing = existing_index()
+    existing["mappings"]["properties"]["summary_vector"]["method"]["engine"] = "faiss"
+    existing["mappings"]["properties"]["note"] = {"type": "text"}
+    existing["settings"]["index"]["number_of_shards"] = "5"
+    assert find_differences(existing["mappings"], existing["settings"], index_body(4, META)) == []
 
 
 def test_differences_are_readable_lines() -> None:
-    there = served(summary_vector__dimension=384, words__type="integer", title__analyzer="french")
-    del there["mappings"]["properties"]["etag"]
-    there["mappings"]["properties"]["summary_vector"]["method"]["space_type"] = "l2"
-    there["mappings"]["dynamic"] = "true"
-    del there["settings"]["index"]["knn"]
-    lines = find_differences(there["mappings"], there["settings"], index_body(4, META))
+    existing = existing_index(
+        summary_vector__dimension=384, words__type="integer", title__analyzer="french"
+    )
+    del existing["mappings"]["properties"]["etag"]
+    existing["mappings"]["properties"]["summary_vector"]["method"]["space_type"] = "l2"
+    existing["mappings"]["dynamic"] = "true"
+    del existing["settings"]["index"]["knn"]
+    lines = find_differences(existing["mappings"], existing["settings"], index_body(4, META))
     assert set(lines) == {
         "summary_vector.dimension: the index has 384, this run needs 4",
         "summary_vector.space_type: the index has l2, this run needs cosinesimil",
@@ -98,8 +100,8 @@ def test_differences_are_readable_lines() -> None:
     }
 
 
-def test_another_embedder_or_schema_differs_another_recipe_or_generation_does_not() -> None:
-    there = served()
+def test_embedder_and_schema_matter_recipe_and_generation_do_not() -> None:
+    existing = existing_index()
     other = dataclasses.replace(
         META,
         generation="g2",
@@ -107,7 +109,7 @@ def test_another_embedder_or_schema_differs_another_recipe_or_generation_does_no
         embedder={"name": "wordllama", "dimension": 4, "truncated": True},
         document_schema=2,
     )
-    lines = find_differences(there["mappings"], there["settings"], index_body(4, other))
+    lines = find_differences(existing["mappings"], existing["settings"], index_body(4, other))
     assert lines == [
         "document_schema: the index has 1, this run needs 2",
         "embedder.name: the index has hash, this run needs wordllama",
@@ -115,22 +117,22 @@ def test_another_embedder_or_schema_differs_another_recipe_or_generation_does_no
     ]
 
 
-def test_an_identity_is_compared_as_json_keeps_it() -> None:
-    there = served()
+def test_identities_are_compared_as_json() -> None:
+    existing = existing_index()
     tuples = dataclasses.replace(META, embedder={**META.embedder})
-    there["mappings"]["_meta"]["raypipe"]["embedder"]["layers"] = [1, 2]
+    existing["mappings"]["_meta"]["raypipe"]["embedder"]["layers"] = [1, 2]
     needed = dataclasses.replace(tuples, embedder={**META.embedder, "layers": (1, 2)})
-    assert find_differences(there["mappings"], there["settings"], index_body(4, needed)) == []
+    assert find_differences(existing["mappings"], existing["settings"], index_body(4, needed)) == []
 
 
 @pytest.mark.parametrize(
     "mapping", [{}, {"_meta": {}}, {"_meta": {"raypipe": {}}}, {"_meta": {"raypipe": "x"}}]
 )
-def test_an_index_without_a_mark_has_none(mapping: dict[str, Any]) -> None:
+def test_an_index_of_others_has_no_metadata(mapping: dict[str, Any]) -> None:
     assert read_metadata(mapping) is None
 
 
-def test_faiss_is_refused_on_the_embedded_server_only() -> None:
+def test_faiss_is_refused_only_by_the_embedded_server() -> None:
     embedded = Server("OpenSearch 3", has_native_libraries=False)
     Server("OpenSearch 3").check_engine("faiss")
     embedded.check_engine("lucene")

@@ -1,4 +1,4 @@
-"""The next request is made ready while one is on its way, and no sooner."""
+"""Documents of the next request are encoded while a request is in flight, not before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from raypipe.core.book import Document
 from raypipe.opensearch.bulk.item import BulkItem
 from raypipe.opensearch.bulk.prefetch import EncodePrefetcher
-from tests.unit.opensearch.parts import documents
+from tests.unit.opensearch.builders import documents
 
 
 def encode(document: Document) -> BulkItem:
@@ -40,7 +40,7 @@ def read_ids(ahead: EncodePrefetcher[Document]) -> list[str]:
     return ids
 
 
-def test_order_is_kept_whether_or_not_it_is_made_ready() -> None:
+def test_documents_stay_in_order() -> None:
     ahead = prefetch(documents(10), max_docs=4)
     first = ahead.next()
     assert first is not None
@@ -49,7 +49,7 @@ def test_order_is_kept_whether_or_not_it_is_made_ready() -> None:
     ahead.close()
 
 
-def test_it_is_done_in_another_thread_and_only_when_asked_for() -> None:
+def test_documents_are_encoded_ahead_in_a_thread_on_request() -> None:
     threads = []
 
     def encode_and_note(document: Document) -> BulkItem:
@@ -66,7 +66,7 @@ def test_it_is_done_in_another_thread_and_only_when_asked_for() -> None:
     assert not threads[0].is_alive()
 
 
-def test_bytes_bound_it_too() -> None:
+def test_max_bytes_limits_the_documents_encoded_ahead() -> None:
     encoded = []
 
     def encode_and_note(document: Document) -> BulkItem:
@@ -80,7 +80,7 @@ def test_bytes_bound_it_too() -> None:
     ahead.close()
 
 
-def test_ids_of_what_is_left_and_trouble_of_the_source_is_raised() -> None:
+def test_remaining_ids_are_listed_and_errors_of_the_source_are_raised() -> None:
     ahead = prefetch(documents(6), max_docs=2)
     ahead.next()
     ahead.prepare()

@@ -1,4 +1,4 @@
-"""Fusion, and what becomes of a query's words; the rest is searched on the real node."""
+"""Rank fusion and shortened queries; searches on a real node are integration tests."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from raypipe.core.errors import SetupError
 from raypipe.opensearch.query_text import shorten_query
 from raypipe.opensearch.search import fuse, search_vector
-from tests.unit.opensearch.parts import index_at
+from tests.unit.opensearch.builders import index_at
 from tests.unit.opensearch.stub import Reply, Stub
 
 
-def test_ranks_are_fused_with_60_and_ties_go_by_id() -> None:
+def test_ranks_are_fused_with_60_and_ties_are_sorted_by_id() -> None:
     fused = fuse([["a", "b", "c"], ["b", "d"]])
     assert fused == [
         ("b", pytest.approx(1 / 62 + 1 / 61)),
@@ -22,7 +22,7 @@ def test_ranks_are_fused_with_60_and_ties_go_by_id() -> None:
         ("d", pytest.approx(1 / 62)),
         ("c", pytest.approx(1 / 63)),
     ]
-    assert [one for one, _ in fuse([["z"], ["y"]])] == ["y", "z"]
+    assert [doc_id for doc_id, _ in fuse([["z"], ["y"]])] == ["y", "z"]
     assert fuse([[], []]) == []
 
 
@@ -30,11 +30,11 @@ def test_ranks_are_fused_with_60_and_ties_go_by_id() -> None:
     "query",
     ["two friends quarrel: why, and who's to blame?", 'a "quoted" (a/b) \\ c*', "🏰", "", "a a a"],
 )
-def test_a_short_query_is_sent_as_it_is(query: str) -> None:
+def test_a_short_query_is_unchanged(query: str) -> None:
     assert shorten_query(query, 250) == query
 
 
-def test_a_long_query_keeps_its_different_words_in_order() -> None:
+def test_a_long_query_keeps_its_distinct_words_in_order() -> None:
     query = " ".join(f"Word{i % 300} word{i % 300}" for i in range(5000))
     words = shorten_query(query, 250).split()
     assert words == [f"Word{i}" for i in range(250)]
@@ -46,7 +46,7 @@ def test_text_without_spaces_is_bounded_by_its_characters() -> None:
     assert len(shorten_query("x" * 100_000, 5)) < 100_001
 
 
-def test_lone_surrogates_in_a_query_do_no_harm() -> None:
+def test_lone_surrogates_in_a_query_are_replaced() -> None:
     assert shorten_query("half \ud83d emoji", 250) == "half ? emoji"
 
 
@@ -56,7 +56,7 @@ def test_a_limit_out_of_range_is_named(stub: Stub, limit: int) -> None:
         search_vector(index_at(stub.url), [1.0], "q", limit)  # type: ignore[arg-type]
 
 
-def test_an_error_in_one_of_the_two_searches_is_not_half_a_result(stub: Stub) -> None:
+def test_an_error_in_one_of_two_searches_fails_the_search(stub: Stub) -> None:
     good: dict[str, Any] = {"hits": {"hits": []}}
     bad = {"error": {"type": "x_exception", "reason": "no [field] 'secret'"}, "status": 400}
     stub.paths["/_msearch"] = Reply(body={"responses": [good, bad]})

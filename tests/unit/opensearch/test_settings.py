@@ -1,4 +1,4 @@
-"""The settings of the index, as Python and as YAML."""
+"""Settings of an index, in Python and in YAML."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from raypipe.opensearch.index import IndexConfig
-from tests.unit.opensearch.parts import config_at
+from tests.unit.opensearch.builders import config_at
 
 CONF = Path(__file__).parents[3] / "conf" / "opensearch"
 
@@ -19,7 +19,7 @@ CONF = Path(__file__).parents[3] / "conf" / "opensearch"
 @pytest.mark.parametrize(
     "name", ["", "Books", "_books", "-books", "bo oks", "bo*ks", "a,b", "a:b", "#a", "x" * 231]
 )
-def test_what_cannot_be_an_index_name_is_refused(name: str) -> None:
+def test_an_invalid_index_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="cannot be an index's name"):
         IndexConfig(config_at("http://host").connection, index=name)
 
@@ -43,7 +43,7 @@ def test_settings_out_of_range_are_named(setting: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("option", ["embedded", "self_managed"])
-def test_each_yaml_becomes_the_part_with_the_names_people_type(option: str) -> None:
+def test_each_yaml_file_builds_an_index_config(option: str) -> None:
     cfg = OmegaConf.create({"opensearch": OmegaConf.load(CONF / f"{option}.yaml")})
     cfg.opensearch.endpoint = "http://host:9200"
     cfg.opensearch.index = "my-books"

@@ -1,4 +1,4 @@
-"""Documents and settings for the tests of the sink."""
+"""Build documents, indices and bulk writers for tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from raypipe.opensearch.bulk.limiter import Limiter
 from raypipe.opensearch.bulk.results import Result
 from raypipe.opensearch.bulk.writer import BulkWriter
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.index import Index, IndexConfig, IndexRef
+from raypipe.opensearch.index import Index, IndexConfig, IndexRef, IndexSpec
 from tests.unit.opensearch.stub import PHYSICAL
 
 DIMENSION = 4
@@ -61,7 +61,7 @@ def config_at(url: str, **settings: Any) -> IndexConfig:
 
 def ref_at(url: str, **fields: Any) -> IndexRef:
     values = {"alias": "books", "physical": PHYSICAL, "generation": "g1", "endpoint": url}
-    return IndexRef(**{**values, "dimension": DIMENSION, **fields})
+    return IndexRef(**{**values, "content": IndexSpec(DIMENSION), **fields})
 
 
 def index_at(url: str, **settings: Any) -> Index:
@@ -69,7 +69,7 @@ def index_at(url: str, **settings: Any) -> Index:
 
 
 class Clock:
-    """Time that passes only by sleeping, and by `tick` at each look."""
+    """Time that passes only by sleeping, and by `tick` seconds at each reading."""
 
     def __init__(self, tick: float = 0.0) -> None:
         self.now = 1000.0
@@ -107,5 +107,5 @@ def writer_at(
     )
 
 
-def by_id(batches: list[list[Result]]) -> dict[str, Result]:
+def results_by_id(batches: list[list[Result]]) -> dict[str, Result]:
     return {result.doc_id: result for batch in batches for result in batch}

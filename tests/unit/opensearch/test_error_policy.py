@@ -1,4 +1,4 @@
-"""What of a server's reason is kept."""
+"""Failure kinds, and the removal of document content from a server's reason."""
 
 from __future__ import annotations
 
@@ -28,17 +28,19 @@ from raypipe.opensearch.connection.errors import MAX_REASON_CHARS, strip_content
         ("one\ntwo", "one two"),
     ],
 )  # fmt: skip
-def test_content_goes_and_field_paths_stay(reason: str, kept: str | None) -> None:
-    said = strip_content(reason)
-    assert "secret" not in said
+def test_document_content_is_removed_and_field_paths_are_kept(
+    reason: str, kept: str | None
+) -> None:
+    stripped = strip_content(reason)
+    assert "secret" not in stripped
     if kept is not None:
-        assert said == kept
+        assert stripped == kept
 
 
-def test_a_long_reason_is_cut() -> None:
+def test_a_long_reason_is_truncated() -> None:
     assert len(strip_content("word " * 1000)) == MAX_REASON_CHARS
 
 
 @pytest.mark.parametrize("kind", ["mapper_parsing_exception", "anything", ""])
-def test_kinds_are_from_the_list(kind: str) -> None:
+def test_failure_kinds_are_from_the_list(kind: str) -> None:
     assert failure_kind(kind) in KINDS

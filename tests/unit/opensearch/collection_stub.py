@@ -1,4 +1,4 @@
-"""A collection of a hundred lines that takes no ids, and shows what it has after a while."""
+"""Simulate a Serverless collection, which refuses ids and makes documents visible late."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import orjson
 
 from raypipe.opensearch.connection.client import Connection
-from tests.unit.opensearch.parts import Clock
+from tests.unit.opensearch.builders import Clock
 from tests.unit.opensearch.stub import PHYSICAL, Reply, Request, Stub, error
 
 NO_IDS = "Document ID is not supported in create/index operation request"
 
 
 @dataclass(frozen=True)
-class WithoutIds(Connection):
-    """A connection to it."""
+class CollectionConnection(Connection):
+    """A connection to a collection."""
 
     @property
     def is_serverless(self) -> bool:
@@ -25,14 +25,14 @@ class WithoutIds(Connection):
 
 
 @dataclass
-class Shelf:
-    """What it has.
+class CollectionStub:
+    """A collection.
 
     Args:
-        stub: The server.
+        stub: The server that receives its requests.
         clock: Its time.
-        visible_s: Seconds until a search shows what was written.
-        cells: Documents by the server's id: when they came, and what they are.
+        visible_s: Seconds until a search finds a written document.
+        cells: Time of writing and source of each document, by the server's id.
     """
 
     stub: Stub
@@ -41,18 +41,18 @@ class Shelf:
     cells: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.stub.always = self.take
+        self.stub.always = self.execute_bulk
         self.stub.guard = self.search
 
-    def take(self, request: Request) -> Reply:
-        """Carry out a bulk request."""
-        lines = [orjson.loads(one) for one in request.body.splitlines()]
+    def execute_bulk(self, request: Request) -> Reply:
+        """Execute a bulk request."""
+        lines = [orjson.loads(line) for line in request.body.splitlines()]
         items: list[dict[str, Any]] = []
         while lines:
             [(name, action)] = lines.pop(0).items()
             if name == "delete":
-                gone = self.cells.pop(action["_id"], None)
-                items.append({name: {"_id": action["_id"], "status": 200 if gone else 404}})
+                deleted = self.cells.pop(action["_id"], None)
+                items.append({name: {"_id": action["_id"], "status": 200 if deleted else 404}})
                 continue
             source = lines.pop(0)
             if action:
@@ -67,32 +67,32 @@ class Shelf:
     def search(self, request: Request) -> Reply | None:
         """Answer a search for one field's values, or for everything."""
         if request.path.endswith("/_count"):
-            found = self.seen(orjson.loads(request.body) if request.body else {})
-            return Reply(body={"count": len(found)})
+            visible = self.find(orjson.loads(request.body) if request.body else {})
+            return Reply(body={"count": len(visible)})
         if request.path.endswith("/_search"):
             body = orjson.loads(request.body)
-            hits = [self._hit(one, body) for one in self.seen(body)]
+            hits = [self._hit(server_id) for server_id in self.find(body)]
             sign = -1 if {"run_seq": "desc"} in body.get("sort", ()) else 1
             after = body.get("search_after")
             hits.sort(key=lambda hit: _order(hit["sort"], sign))
-            left = [
-                one for one in hits if not after or _order(one["sort"], sign) > _order(after, sign)
-            ]
-            return Reply(body={"hits": {"hits": left[: body["size"]]}})
+            if after:
+                hits = [hit for hit in hits if _order(hit["sort"], sign) > _order(after, sign)]
+            return Reply(body={"hits": {"hits": hits[: body["size"]]}})
         return None
 
-    def seen(self, body: dict[str, Any]) -> list[str]:
-        """Return the ids of what a search shows now."""
+    def find(self, body: dict[str, Any]) -> list[str]:
+        """Return the server ids that a search finds now."""
         query = body.get("query", {})
         [(name, wanted)] = (query.get("term") or query.get("terms") or {"": None}).items()
-        some = wanted if isinstance(wanted, list) else [wanted]
+        values = wanted if isinstance(wanted, list) else [wanted]
         return [
             server_id
-            for server_id, (came, source) in self.cells.items()
-            if came + self.visible_s <= self.clock.now and (not name or source[name] in some)
+            for server_id, (written_at, source) in self.cells.items()
+            if written_at + self.visible_s <= self.clock.now
+            and (not name or source[name] in values)
         ]
 
-    def _hit(self, server_id: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _hit(self, server_id: str) -> dict[str, Any]:
         source = self.cells[server_id][1]
         names = ("book_id", "run_seq", "write_id", "etag", "document_recipe")
         cell: dict[str, Any] = {"_id": server_id, "_source": source}
@@ -102,4 +102,4 @@ class Shelf:
 
 def _order(sort: list[Any], sign: int) -> tuple[str, int, list[int]]:
     book_id, run_seq, write_id = sort
-    return book_id, sign * run_seq, [sign * ord(one) for one in write_id]
+    return book_id, sign * run_seq, [sign * ord(character) for character in write_id]
