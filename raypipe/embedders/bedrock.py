@@ -68,7 +68,7 @@ class BedrockEmbedding(BedrockModel, ABC):
         Raises:
             SetupError: No call can succeed: wrong credentials, region, access or model.
         """
-        self._check(lambda: self.call(["ready"], "document"))
+        self.check_with(lambda: self.call(["ready"], "document"))
 
     def call(self, texts: Sequence[str], input_type: InputType) -> Vectors:
         """Make one HTTP request and return a vector per text. Thread-safe.

@@ -72,7 +72,7 @@ class OpenAIEmbedding(OpenAIServer):
         Raises:
             SetupError: No call can succeed: missing package, wrong server, key or model.
         """
-        self._check(lambda: self.call(["ready"], "document"))
+        self.check_with(lambda: self.call(["ready"], "document"))
 
     def body(self, texts: Sequence[str], input_type: InputType) -> Mapping[str, Any]:
         """Return the request body as plain JSON values, without the model."""

@@ -84,7 +84,7 @@ class BedrockChat(BedrockModel):
         Raises:
             SetupError: No call could succeed: wrong credentials, region, access or model.
         """
-        self._check(lambda: self.call(PROBE))
+        self.check_with(lambda: self.call(PROBE))
 
     def body(self, question: Question) -> Mapping[str, Any]:
         """Return the request body as plain JSON values, without model and service tier."""

@@ -139,7 +139,12 @@ class BedrockModel:
             model += f" at {self.endpoint_url}"
         return f"{model}: {explain_error(error, self.model_id, self.region)}"
 
-    def _check(self, call: Callable[[], object]) -> None:
+    def check_with(self, call: Callable[[], object]) -> None:
+        """Make a small call as the check before a run; see `preflight.check_model`.
+
+        Raises:
+            SetupError: No call could succeed.
+        """
         check_model(self.name, call, self.explain)
 
 

@@ -59,7 +59,7 @@ class OpenAIChat(OpenAIServer):
         Raises:
             SetupError: No call could succeed: missing package, wrong server, key or model.
         """
-        self._check(lambda: self.call(PROBE))
+        self.check_with(lambda: self.call(PROBE))
 
     def body(self, question: Question) -> Mapping[str, Any]:
         """Return the request body as plain JSON values, without the model."""

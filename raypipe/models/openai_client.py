@@ -130,7 +130,12 @@ class OpenAIServer:
         has_key = bool(os.environ.get(API_KEY_VARIABLE))
         return f"{self.model_id} at {host}: {explain_error(error, has_key)}"
 
-    def _check(self, call: Callable[[], object]) -> None:
+    def check_with(self, call: Callable[[], object]) -> None:
+        """Make a small call as the check before a run; see `preflight.check_model`.
+
+        Raises:
+            SetupError: No call could succeed.
+        """
         check_model(self.name, call, self.explain)
 
 
