@@ -104,7 +104,7 @@ def split_into_chunks(
         if target >= max_target:
             raise BookError(
                 "too_large",
-                f"the book has {len(spans):,} chunks of up to {max_bytes:,} bytes, more than"
+                f"{len(spans):,} parts of up to {max_bytes:,} bytes, more than"
                 f" max_chunks={max_chunks:,}; raise summarizer.max_chunks or"
                 " summarizer.context_tokens",
             )

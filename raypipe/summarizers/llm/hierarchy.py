@@ -281,11 +281,12 @@ def _halve(chunk: Chunk) -> tuple[Chunk, Chunk]:
 def _too_long_error(text_name: str) -> BookError:
     return BookError(
         "too_long",
-        f"{text_name} exceeds the model's context window; check summarizer.context_tokens",
+        f"the model finds {text_name} too long; look at summarizer.context_tokens",
     )
 
 
 def _describe(error: BookError) -> str:
+    """Return the reason that the document stores in `degraded`: its wording must not change."""
     return f"{error.kind}: {error.message}"
 
 

@@ -32,8 +32,8 @@ def plan_merges(parts: int, max_parts: int) -> tuple[tuple[int, ...], ...]:
         if groups * 2 > parts + 1 or len(levels) == MAX_LEVELS:
             raise BookError(
                 "too_large",
-                f"{parts:,} summaries cannot be merged, {max_parts} at a time, within"
-                f" {MAX_LEVELS} levels; raise summarizer.fan_in, summarizer.context_tokens or"
+                f"{parts:,} summaries, {max_parts} a merge, come to no end within {MAX_LEVELS}"
+                " levels; raise summarizer.fan_in, summarizer.context_tokens or"
                 " summarizer.chunk_tokens",
             )
         levels.append(tuple(split_evenly(parts, groups)))

@@ -183,8 +183,7 @@ class TaskRunner:
             pending.on_give_up(
                 BookError(
                     "filtered",
-                    f"{self.model_name}: its content filter removed the answer about"
-                    f" {pending.location}",
+                    f"{self.model_name}: its content filter took away {pending.location}",
                 )
             )
         else:
@@ -228,7 +227,7 @@ class TaskRunner:
         pending.on_give_up(
             BookError(
                 kind,
-                f"{self.model_name}: no usable answer about {pending.location} in two attempts:"
+                f"{self.model_name}: no usable answer about {pending.location}, asked twice:"
                 f" {PROBLEMS[problem]}",
                 retryable=kind == "bad_answer",
             )

@@ -239,9 +239,17 @@ def test_the_fallback_replaces_the_answer_about_the_book() -> None:
     summarizer, _ = make_summarizer(lambda question, _: REFUSAL, fallback="extractive")
     summary = summarizer.summarize(BOOK)
     assert summary.text.startswith("On day ")
-    assert summary.degraded.startswith("refused: ")
+    assert summary.degraded == (
+        "refused: fake/model: no usable answer about the book, asked twice: it declined the task"
+    ), "documents store this reason"
     assert summary.keywords
     assert summary.model_calls == 26
+
+
+def test_the_reason_of_a_filtered_answer_names_the_filter() -> None:
+    summarizer, _ = make_summarizer(lambda *_: Answer("", "filtered"), fallback="extractive")
+    reason = "filtered: fake/model: its content filter took away the book"
+    assert summarizer.summarize(SHORT).degraded == reason
 
 
 def test_the_fallback_does_not_replace_setup_errors() -> None:
