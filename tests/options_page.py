@@ -6,8 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from raypipe.cli.app import COMMANDS
-from raypipe.cli.config_docs import (
+from raypipe.cli.help_text.config_comments import (
     command_files,
     default_choices,
     format_value,
@@ -18,6 +17,7 @@ from raypipe.cli.config_docs import (
     read_header,
     read_values,
 )
+from raypipe.cli.help_text.program import COMMANDS
 from raypipe.config.paths import conf_dir
 
 _INTRO = """\

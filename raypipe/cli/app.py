@@ -2,7 +2,7 @@
 
 `main` splits the arguments, Hydra composes `conf/<command>.yaml` with them, and
 `raypipe.cli.commands.<command>.main(cfg)` does the work and returns the exit code. The text of
-`--help` is made in `raypipe.cli.help` and `raypipe.cli.command_help`.
+`--help` is made in `raypipe.cli.help_text.program` and `raypipe.cli.help_text.command`.
 """
 
 from __future__ import annotations
@@ -16,24 +16,9 @@ from importlib import import_module
 from typing import Any
 
 from raypipe import __version__
+from raypipe.cli.help_text.program import COMMANDS, format_program_help
 from raypipe.core.errors import OptionError, SetupError
 from raypipe.core.exit_codes import ERROR, OK, STOPPED, WRONG_OPTIONS
-
-COMMANDS = {
-    "run": "list the books; summarize, embed and index the new books (the default)",
-    "plan": "estimate what a run would do and cost, without starting it",
-    "index": "index the finished documents; reads no book and calls no model",
-    "retry": "try failed books again; all=true includes permanent failures",
-    "search": 'find a book by a description: raypipe search "two friends quarrel" limit=5',
-    "verify": "compare the listing, the ledger and the index, book by book",
-    "promote": "serve the index that was built beside the served index",
-    "rollback": "serve the previous index again",
-    "gc": "list old indices and documents that nothing uses; apply=true removes them",
-    "up": "start the embedded OpenSearch and S3 and leave them running",
-    "down": "stop the embedded OpenSearch and S3",
-    "simulate": "start a model server for tests: Bedrock and OpenAI, quotas, faults",
-}
-"""Each command and its line in `raypipe --help`; the first is the default."""
 
 _HELP = ("-h", "--help")
 _COMPLETE = ("-sc", "--shell-completion")
@@ -58,9 +43,7 @@ def run_command_line(args: Sequence[str]) -> int:
         OptionError: An argument is wrong.
     """
     if args and args[0] in _HELP:
-        from raypipe.cli.help import format_program_help
-
-        print(format_program_help(COMMANDS))
+        print(format_program_help())
         return OK
     if args and args[0] == "--version":
         print(f"raypipe {__version__}")
@@ -161,7 +144,7 @@ def _help_task(command: str) -> Callable[[Any], None]:
     """Return a Hydra task that prints the command's help with the values of this command line."""
 
     def task(cfg: Any) -> None:
-        from raypipe.cli.command_help import format_command_help
+        from raypipe.cli.help_text.command import format_command_help
 
         print(format_command_help(command, cfg))
 

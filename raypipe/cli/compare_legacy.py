@@ -10,7 +10,7 @@ from pathlib import Path
 from raypipe.core.book import Book
 from raypipe.core.errors import BookError, SetupError
 from raypipe.embedders.protocol import Embedder
-from raypipe.ledger.documents import DocumentStore
+from raypipe.ledger.document_store import DocumentStore
 from raypipe.sources.local import LocalBookSource
 from raypipe.sources.protocol import BookSource
 from raypipe.sources.s3 import S3BookSource

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
-from raypipe.cli.config_docs import default_choices
+from raypipe.cli.help_text.config_comments import default_choices
 from raypipe.cli.hydra_main import hydra_main
 from raypipe.config.paths import conf_folders
 from raypipe.core.errors import OptionError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from raypipe.ledger.failures import FailureLog, explain
+from raypipe.ledger.failure_log import FailureLog, explain
 from raypipe.ledger.run_records import RunRecord
 from raypipe.opensearch.index.config import IndexConfig
 

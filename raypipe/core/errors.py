@@ -17,7 +17,7 @@ class BookError(Exception):
     """A book cannot be processed; other books can.
 
     Args:
-        kind: A short stable word, see `raypipe.ledger.failures.KINDS`.
+        kind: A short stable word, see `raypipe.ledger.failure_log.KINDS`.
         message: What happened, for messages. It must not quote the text of the book.
         retryable: Whether a later run may succeed with the same book.
     """

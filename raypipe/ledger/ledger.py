@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.ledger.checkpoint import Checkpoint
-from raypipe.ledger.documents import DocumentStore
-from raypipe.ledger.failures import DEGRADED, FailureLog, unresolved
+from raypipe.ledger.document_store import DocumentStore
+from raypipe.ledger.failure_log import DEGRADED, FailureLog, unresolved
 from raypipe.ledger.tombstones import Tombstones
 from raypipe.state.store import State
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raypipe.ledger.documents import FinishedRecipe
+from raypipe.ledger.document_store import FinishedRecipe
 from raypipe.lifecycle.promote import Promoter
 from raypipe.opensearch.index import IndexRef
 

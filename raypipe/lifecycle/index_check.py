@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 
 from raypipe.core.errors import SetupError
-from raypipe.ledger.documents import DocumentStore
+from raypipe.ledger.document_store import DocumentStore
 from raypipe.ledger.ledger import Ledger
 from raypipe.opensearch.index import Index
 from raypipe.opensearch.index.encoding import document_body

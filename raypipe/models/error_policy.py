@@ -40,7 +40,7 @@ class Rule:
         retries: Maximum number of repeats for `retry` and `unknown`.
         base_s: Upper bound of the wait before the first retry, in seconds; doubles with each retry.
         then: The action after the last retry.
-        kind: Kind of the book's failure, see `raypipe.ledger.failures.KINDS`.
+        kind: Kind of the book's failure, see `raypipe.ledger.failure_log.KINDS`.
         retryable: Whether a later run may succeed with the book.
         way_out: For `stop`: what the user can do.
         daily: Whether the daily quota is used up.

@@ -12,9 +12,9 @@ from math import inf
 
 from raypipe.core.errors import SetupError
 from raypipe.core.options import QuotaOptions
+from raypipe.quota.call_size import check_call_fits
 from raypipe.quota.limits import Limits
 from raypipe.quota.protocol import CallOutcome, CallRequest, Lease, Totals
-from raypipe.quota.reservation import check_call_fits
 from raypipe.quota.sessions import DEAD_AFTER_S, UNKNOWN, RunAccount, Workers
 from raypipe.quota.waiting_calls import Refusal, WaitingCall, WaitingCalls
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import inf
 
 from raypipe.core.options import QuotaOptions
+from raypipe.quota.call_size import AnswerLengths, reserved_tokens
 from raypipe.quota.daily import DailyQuota
 from raypipe.quota.protocol import CallOutcome, CallRequest
 from raypipe.quota.rate_estimator import RateEstimator
-from raypipe.quota.reservation import AnswerLengths, reserved_tokens
 from raypipe.quota.token_bucket import TokenBucket
 
 FREEZE_S = 1.0

@@ -14,10 +14,10 @@ from raypipe.ledger.usage import usage_by_model
 from raypipe.models.context import ModelContext, PaidModel
 from raypipe.quota.actor import RemoteQuotaClient, broker_for
 from raypipe.quota.budget import Cost
+from raypipe.quota.call_size import check_call_fits
 from raypipe.quota.messages import RunRegistration
 from raypipe.quota.prices import Price, Prices
 from raypipe.quota.protocol import Totals
-from raypipe.quota.reservation import check_call_fits
 from raypipe.run.job import ModelLimits, Processing
 from raypipe.state.store import State
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from raypipe.core.book import Book
 from raypipe.core.errors import BookError
 from raypipe.core.s3 import S3Connection
-from raypipe.ledger.documents import DocumentStore
+from raypipe.ledger.document_store import DocumentStore
 from raypipe.ledger.tombstones import Tombstones, exclude_books
 
 

@@ -13,7 +13,7 @@ import pytest
 from raypipe.core.errors import SetupError
 from raypipe.core.options import IndexOptions
 from raypipe.ledger.checkpoint import Checkpoint, Processed
-from raypipe.ledger.documents import DocumentStore
+from raypipe.ledger.document_store import DocumentStore
 from raypipe.ledger.ledger import Ledger
 from raypipe.lifecycle.promote import Promoter
 from raypipe.opensearch.connection.client import Connection

@@ -15,7 +15,7 @@ from raypipe.coordination.run_coordinator import Coordinator
 from raypipe.core.book import MODEL_FIELDS, Book, Document, Row, from_table, to_table
 from raypipe.core.errors import BookError, BookLeftError, SetupError
 from raypipe.core.fingerprint import Recipe
-from raypipe.ledger.documents import DocumentStore
+from raypipe.ledger.document_store import DocumentStore
 from raypipe.run.stages.failures import unexpected_failure
 from raypipe.sources import BookSource
 from raypipe.summarizers import Summarizer

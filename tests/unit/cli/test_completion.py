@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.cli.app import COMMANDS
+from raypipe.cli.help_text.program import COMMANDS
 
 ROOT = Path(__file__).parents[3]
 

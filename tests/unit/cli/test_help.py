@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from raypipe.cli.app import COMMANDS
+from raypipe.cli.help_text.program import COMMANDS
 from tests.unit.command_line import (
     CHOICES,
     CONF,

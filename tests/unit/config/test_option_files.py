@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from raypipe.cli.app import COMMANDS
-from raypipe.cli.config_docs import command_files
+from raypipe.cli.help_text.config_comments import command_files
+from raypipe.cli.help_text.program import COMMANDS
 from raypipe.config.build import PARTS, read_options, require_part
 from raypipe.config.error_messages import find_missing_values
 from raypipe.config.schema import SCHEMAS

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from raypipe.cli.config_docs import included_files
+from raypipe.cli.help_text.config_comments import included_files
 from raypipe.config.build import read_options
 from raypipe.core.options import SCALES, RayOptions, Stages
 from raypipe.run.machine import Machine

@@ -13,14 +13,15 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from raypipe import __version__
-from raypipe.cli.app import COMMANDS, split_command
+from raypipe.cli.app import split_command
 from raypipe.cli.arguments import quote_query
+from raypipe.cli.help_text.program import COMMANDS
 from raypipe.config.build import read_options
 from raypipe.config.error_messages import find_missing_values
 from raypipe.config.paths import conf_dir
 from raypipe.config.schema import register_schemas
 from raypipe.core.book import Book
-from raypipe.ledger.failures import DEGRADED, KINDS
+from raypipe.ledger.failure_log import DEGRADED, KINDS
 from raypipe.models import error_policy as policy
 from raypipe.opensearch.bulk import error_policy as bulk_policy
 from raypipe.summarizers.llm.task_runner import FAILURE_KINDS

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.cli.app import COMMANDS
-from raypipe.cli.config_docs import default_choices, group_choices
+from raypipe.cli.help_text.config_comments import default_choices, group_choices
+from raypipe.cli.help_text.program import COMMANDS
 from raypipe.config.paths import conf_dir
 from tests.options_page import format_page
 

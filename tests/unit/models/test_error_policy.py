@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raypipe.ledger.failures import KINDS
+from raypipe.ledger.failure_log import KINDS
 from raypipe.models import bedrock_errors
 from raypipe.models import error_policy as policy
 from raypipe.models.error_policy import rule_for

@@ -6,9 +6,9 @@ import pytest
 
 from raypipe.core.errors import SetupError
 from raypipe.core.options import QuotaOptions
+from raypipe.quota.call_size import check_call_fits
 from raypipe.quota.daily import DAY_S, MAX_RETRY_S
 from raypipe.quota.protocol import CallOutcome, CallRequest
-from raypipe.quota.reservation import check_call_fits
 from tests.unit.quota.broker_harness import BrokerHarness, run_account
 
 

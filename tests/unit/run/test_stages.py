@@ -19,7 +19,7 @@ from raypipe.core.options import BreakerOptions
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.embedders.protocol import InputType
-from raypipe.ledger.documents import DocumentStore
+from raypipe.ledger.document_store import DocumentStore
 from raypipe.run.stages import Embed, Summarize
 from raypipe.sources.local import LocalBookSource
 from raypipe.state.factory import open_state

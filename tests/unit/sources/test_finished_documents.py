@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from raypipe.core.errors import BookError
-from raypipe.ledger.documents import DocumentStore
+from raypipe.ledger.document_store import DocumentStore
 from raypipe.ledger.tombstones import Tombstones
 from raypipe.sources.finished_documents import FinishedDocumentSource
 from raypipe.sources.protocol import BookSource
 from raypipe.state.local import LocalState
-from tests.unit.ledger.test_documents import document
+from tests.unit.ledger.test_document_store import document
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from raypipe.core.book import DOCUMENT_SCHEMA, MODEL_FIELDS, Document, documents_table
 from raypipe.core.errors import SetupError
-from raypipe.ledger.documents import DocumentStore, FinishedRecipe
+from raypipe.ledger.document_store import DocumentStore, FinishedRecipe
 from raypipe.state.local import LocalState
 from raypipe.state.table_schema import TableSchema
 

@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from raypipe.cli.config_docs import (
+from raypipe.cli.help_text.config_comments import (
     command_files,
     format_value,
     leaf_options,

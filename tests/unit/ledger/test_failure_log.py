@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from raypipe.ledger.checkpoint import Checkpoint, Processed
-from raypipe.ledger.failures import (
+from raypipe.ledger.failure_log import (
     FAILURES_SCHEMA,
     KINDS,
     FailedBook,

@@ -1,0 +1,40 @@
+"""The commands and the text of `raypipe --help`.
+
+`raypipe.cli.help_text.command` makes the text of `raypipe COMMAND --help`. Nothing is imported
+here, so `raypipe --help` answers at once.
+"""
+
+from __future__ import annotations
+
+COMMANDS = {
+    "run": "list the books; summarize, embed and index the new books (the default)",
+    "plan": "estimate what a run would do and cost, without starting it",
+    "index": "index the finished documents; reads no book and calls no model",
+    "retry": "try failed books again; all=true includes permanent failures",
+    "search": 'find a book by a description: raypipe search "two friends quarrel" limit=5',
+    "verify": "compare the listing, the ledger and the index, book by book",
+    "promote": "serve the index that was built beside the served index",
+    "rollback": "serve the previous index again",
+    "gc": "list old indices and documents that nothing uses; apply=true removes them",
+    "up": "start the embedded OpenSearch and S3 and leave them running",
+    "down": "stop the embedded OpenSearch and S3",
+    "simulate": "start a model server for tests: Bedrock and OpenAI, quotas, faults",
+}
+"""Each command and its line in `raypipe --help`; the first is the default."""
+
+
+def format_program_help() -> str:
+    """Return the text of `raypipe --help`."""
+    lines = [f"  {name:<8} {description}" for name, description in COMMANDS.items()]
+    return "\n".join(
+        [
+            "raypipe turns a bucket of books into a search index.",
+            "",
+            "Usage: raypipe [COMMAND] [option=value ...]",
+            "",
+            *lines,
+            "",
+            "raypipe COMMAND --help lists the options of a command; --cfg job prints their values.",
+            'Tab completion: eval "$(raypipe -sc install=bash)"',
+        ]
+    )
