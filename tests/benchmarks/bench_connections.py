@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from processes import environment  # noqa: E402
 from report import Report, say  # noqa: E402
 
-from tests.integration.tls_front import Certificates, Front, front  # noqa: E402
+from tests.integration.tls_proxy import Certificates, Front, front  # noqa: E402
 from tests.unit.opensearch.sigv4 import Signer  # noqa: E402
 from tests.unit.opensearch.stub import Reply, Request, Stub  # noqa: E402
 

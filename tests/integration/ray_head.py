@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.integration.running import MARK, ROOT, wait_for
+from tests.integration.raypipe_command import MARK, ROOT, wait_for
 
 AWS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 """moto takes any, but takes no writing without one."""

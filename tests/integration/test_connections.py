@@ -12,10 +12,10 @@ import pytest
 from raypipe.core import retry
 from raypipe.core.errors import SetupError
 from raypipe.opensearch.connection.client import Connection
-from tests.integration.running import Project, project, ray_here, write_book
-from tests.integration.tls_front import Certificates, Front, front
+from tests.integration.raypipe_command import Project, project, shared_ray, write_book
+from tests.integration.tls_proxy import Certificates, Front, front
 
-__all__ = ["project", "ray_here"]
+__all__ = ["project", "shared_ray"]
 
 pytestmark = pytest.mark.integration
 
@@ -48,7 +48,7 @@ def test_a_run_over_tls_with_user_and_password(
     project: Project,
     server: Front,
     certificates: Certificates,
-    ray_here: None,
+    shared_ray: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENSEARCH_PASSWORD", PASSWORD)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.running import Project, wait_for, write_book
+from tests.integration.raypipe_command import Project, wait_for, write_book
 
 pytestmark = pytest.mark.integration
 
@@ -24,7 +24,7 @@ STAGES = ("MapBatches(Summarize)", "MapBatches(Embed)", "Write")
 def project(tmp_path: Path) -> Iterator[Project]:
     made = Project(tmp_path, "no index")
     yield made
-    made.end_processes()
+    made.kill_processes()
 
 
 def ask(url: str) -> Any:
@@ -42,10 +42,10 @@ def operators(url: str) -> dict[str, dict[str, Any]]:
 def test_the_dashboard_names_the_stages_and_their_progress(project: Project) -> None:
     for number in range(BOOKS):
         write_book(project.books, f"Book_{number:02d}")
-    project.notes.hold("summarize", DONE_BEFORE)
+    project.journal.hold("summarize", DONE_BEFORE)
     options = ["opensearch=none", "ray.dashboard=true", "stages.summarize.books_per_task=1"]
-    process = project.start("run", *project.args(*options))
-    wait_for(lambda: project.notes.waiting("summarize") or process.poll() is not None)
+    process = project.start("run", *project.run_options(*options))
+    wait_for(lambda: project.journal.count_waiting("summarize") or process.poll() is not None)
     assert process.poll() is None, project.stderr()
     url = re.findall(r"dashboard is at (http://\S+)", project.stderr())[0]
 
@@ -60,5 +60,5 @@ def test_the_dashboard_names_the_stages_and_their_progress(project: Project) -> 
     for name in STAGES:
         assert shown[name]["state"] == "RUNNING"
         assert shown[name]["progress"] <= DONE_BEFORE
-    project.notes.let_go("summarize")
-    project.ended(process, 0)
+    project.journal.release("summarize")
+    project.wait_for_exit(process, 0)

@@ -8,16 +8,22 @@ from typing import Any
 import pytest
 
 from raypipe.core.errors import SetupError
-from tests.integration.running import Project, in_process, project, ray_here, write_book
+from tests.integration.raypipe_command import (
+    Project,
+    project,
+    run_in_process,
+    shared_ray,
+    write_book,
+)
 
-__all__ = ["project", "ray_here"]
+__all__ = ["project", "shared_ray"]
 
 pytestmark = pytest.mark.integration
 
 
 def gc(project: Project, *more: str) -> dict[str, Any]:
-    where = [*project.where(), f"state.uri={project.state}", "output=json"]
-    told: dict[str, Any] = json.loads(in_process("gc", [*where, *more]))
+    where = [*project.index_options(), f"state.uri={project.state}", "output=json"]
+    told: dict[str, Any] = json.loads(run_in_process("gc", [*where, *more]))
     return told
 
 
@@ -25,7 +31,7 @@ def indices(project: Project) -> set[str]:
     return set(project.client().indices.get(index=f"{project.index}-*"))
 
 
-def test_old_indices_and_their_documents(project: Project, ray_here: None) -> None:
+def test_old_indices_and_their_documents(project: Project, shared_ray: None) -> None:
     for number in range(2):
         write_book(project.books, f"Book_{number}")
     made = [project.run(f"summarizer.words={words}")["index"] for words in (20, 21, 22)]
@@ -46,4 +52,4 @@ def test_old_indices_and_their_documents(project: Project, ray_here: None) -> No
     assert len(project.documents()) == 2
     assert project.run("summarizer.words=22")["skipped"] == 2
     with pytest.raises(SetupError, match="no index to roll back to"):
-        in_process("rollback", [*project.where(), f"state.uri={project.state}"])
+        run_in_process("rollback", [*project.index_options(), f"state.uri={project.state}"])

@@ -20,18 +20,18 @@ from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexSpec
 from raypipe.state.local import LocalState
 from raypipe.state.store import state_id
-from tests.integration.running import (
+from tests.integration.raypipe_command import (
     PARTS,
     Project,
-    in_process,
     project,
-    ray_here,
+    run_in_process,
+    shared_ray,
     wait_for,
     write_book,
 )
 from tests.unit.opensearch.builders import document
 
-__all__ = ["project", "ray_here"]
+__all__ = ["project", "shared_ray"]
 
 pytestmark = pytest.mark.integration
 
@@ -40,7 +40,7 @@ OTHER = "embedder.dimension=32"
 
 
 @pytest.fixture
-def books(project: Project, ray_here: None) -> Project:
+def books(project: Project, shared_ray: None) -> Project:
     for number in range(BOOKS):
         write_book(project.books, f"Book_{number:02d}")
     return project
@@ -57,8 +57,8 @@ def physical(books: Project) -> list[str]:
 
 
 def serve(books: Project, command: str, *more: str, code: int = 0) -> dict[str, Any]:
-    args = [f"state.uri={books.state}", *books.where()[:3], "output=json", *more]
-    told: dict[str, Any] = json.loads(in_process(command, args, code))
+    args = [f"state.uri={books.state}", *books.index_options()[:3], "output=json", *more]
+    told: dict[str, Any] = json.loads(run_in_process(command, args, code))
     return told
 
 
@@ -71,7 +71,7 @@ def test_another_recipe_is_built_beside_and_goes_over_and_back(books: Project) -
     assert behind(books, "-loading") == ""
     assert physical(books) == sorted([first["index"], second["index"]]), "the old one is kept"
     assert len(books.documents()) == BOOKS
-    assert books.notes.lines("summaries") == sorted(set(books.notes.lines("summaries")))
+    assert books.journal.lines("summaries") == sorted(set(books.journal.lines("summaries")))
 
     gone_back = serve(books, "rollback")
     assert (gone_back["index"], gone_back["before"]) == (first["index"], second["index"])
@@ -89,20 +89,20 @@ def test_another_recipe_is_built_beside_and_goes_over_and_back(books: Project) -
 def test_a_build_that_was_killed_goes_on_and_nobody_sees_it_before(books: Project) -> None:
     old = books.run()["index"]
     before = books.documents()
-    options = list(books.options)
-    books.options += [
-        f"checkpoint._target_={PARTS}.WaitingCheckpointSettings",
-        f"+checkpoint.notes={books.notes.folder}",
+    options = list(books.extra_options)
+    books.extra_options += [
+        f"checkpoint._target_={PARTS}.HeldCheckpointSettings",
+        f"+checkpoint.journal={books.journal.folder}",
     ]
-    books.notes.hold("ledger", 0)
-    process = books.start("run", *books.args(OTHER))
-    wait_for(lambda: books.notes.waiting("ledger") or process.poll() is not None)
+    books.journal.hold("ledger", 0)
+    process = books.start("run", *books.run_options(OTHER))
+    wait_for(lambda: books.journal.count_waiting("ledger") or process.poll() is not None)
     assert process.poll() is None, books.stderr()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    books.wait_until_ended(killed=True)
-    books.notes.let_go("ledger")
-    books.options = options
+    books.wait_until_processes_end(killed=True)
+    books.journal.release("ledger")
+    books.extra_options = options
     begun = behind(books, "-loading")
     assert begun
     assert behind(books) == old
@@ -117,7 +117,7 @@ def test_an_index_that_lacks_books_is_not_served_unless_forced(books: Project) -
     books.run(OTHER, "limit=4")
     assert behind(books) == old, "two books are left"
     sick = "Book_01__by__Author_Book_01.txt"
-    books.notes.add("unreadable", sick)
+    books.journal.record("unreadable", sick)
     (books.books / "Book_05__by__Author_Book_05.txt").unlink()  # gone: it need not be there
     record = books.run("summarizer.words=7", "allow_deletes=true", code=3)
     assert (record["failed"], record["lacking"], record["served"]) == (1, 1, old)

@@ -9,18 +9,18 @@ import signal
 import pytest
 
 from raypipe.core.errors import SetupError
-from tests.integration.running import (
+from tests.integration.raypipe_command import (
     PARTS,
     Project,
     check_balance,
-    in_process,
     project,
-    ray_here,
+    run_in_process,
+    shared_ray,
     wait_for,
     write_book,
 )
 
-__all__ = ["project", "ray_here"]
+__all__ = ["project", "shared_ray"]
 
 pytestmark = pytest.mark.integration
 
@@ -28,7 +28,7 @@ BOOKS = 10
 
 
 @pytest.fixture
-def books(project: Project, ray_here: None) -> Project:
+def books(project: Project, shared_ray: None) -> Project:
     for number in range(BOOKS):
         write_book(project.books, f"Book_{number:02d}")
     return project
@@ -36,7 +36,7 @@ def books(project: Project, ray_here: None) -> Project:
 
 def work(books: Project) -> tuple[int, int]:
     """Return how many books were read and summarized since the last time."""
-    return len(books.notes.take("reads")), len(books.notes.take("summaries"))
+    return len(books.journal.take("reads")), len(books.journal.take("summaries"))
 
 
 def test_index_takes_finished_documents_and_reads_nothing(books: Project) -> None:
@@ -98,16 +98,16 @@ def test_retry_takes_failed_books_alone(books: Project) -> None:
     (books.books / "Short__by__Nobody.txt").write_text(
         "Ten words are all that this small book has."
     )
-    books.notes.add("unreadable", sick)
+    books.journal.record("unreadable", sick)
     record = books.run("limit=5", "max_attempts=1", code=3)
     assert (record["indexed"], record["failed"], record["left"]) == (4, 1, BOOKS - 4)
     assert books.run("limit=0", "max_attempts=1")["known_failures"] == 1
     work(books)
     assert books.run(command="retry", code=3)["failed"] == 1, "retry knows no cap on attempts"
-    books.notes.take("unreadable")
+    books.journal.take("unreadable")
     record = books.run(command="retry")
     assert (record["listed"], record["indexed"]) == (1, 1)
-    assert books.notes.take("reads") == [sick, sick]
+    assert books.journal.take("reads") == [sick, sick]
     assert books.run(code=3)["failed"] == 1
     assert books.run(command="retry")["listed"] == 0, "too few words are too few each time"
     assert books.run("all=true", command="retry", code=3)["failed"] == 1
@@ -133,15 +133,15 @@ def test_any_order_ends_in_the_same_place(books: Project) -> None:
     chance = random.Random(1)
     sick = [f"Book_0{number}__by__Author_Book_0{number}.txt" for number in (2, 7)]
     for one in sick:
-        books.notes.add("unreadable", one)
+        books.journal.record("unreadable", one)
     steps = chance.choices(sorted(STEPS), k=6)
     for step in steps:
         take_step(books, step)
-    books.notes.take("unreadable")
+    books.journal.take("unreadable")
     books.run(command="retry")
     books.run()
     assert books.verify()["good"] == len(books.documents()) == BOOKS, steps
-    summarized = books.notes.lines("summaries")
+    summarized = books.journal.lines("summaries")
     assert len(summarized) == len(set(summarized)) == BOOKS, "none was paid for twice"
 
 
@@ -149,27 +149,27 @@ def take_step(books: Project, step: str) -> None:
     command = {"finish": "run", "purge": "run"}.get(step, step.split()[0])
     if command == "index" and not (books.state / "documents").exists():
         with pytest.raises(SetupError, match="finished"):
-            in_process(command, books.args(*STEPS[step]))
+            run_in_process(command, books.run_options(*STEPS[step]))
         return
-    check_balance(json.loads(in_process(command, books.args(*STEPS[step]), code=None)))
+    check_balance(json.loads(run_in_process(command, books.run_options(*STEPS[step]), code=None)))
 
 
 def test_an_index_that_was_killed_goes_on(books: Project) -> None:
     books.run("opensearch=none")
-    books.options += [
-        f"checkpoint._target_={PARTS}.WaitingCheckpointSettings",
-        f"+checkpoint.notes={books.notes.folder}",
+    books.extra_options += [
+        f"checkpoint._target_={PARTS}.HeldCheckpointSettings",
+        f"+checkpoint.journal={books.journal.folder}",
     ]
-    books.notes.hold("ledger", 0)
-    process = books.start("index", *books.args())
-    wait_for(lambda: books.notes.waiting("ledger") or process.poll() is not None)
+    books.journal.hold("ledger", 0)
+    process = books.start("index", *books.run_options())
+    wait_for(lambda: books.journal.count_waiting("ledger") or process.poll() is not None)
     assert process.poll() is None, books.stderr()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    books.wait_until_ended(killed=True)
-    books.notes.let_go("ledger")
+    books.wait_until_processes_end(killed=True)
+    books.journal.release("ledger")
     work(books)
-    assert books.ledger() == []
+    assert books.processed_ids() == []
     assert books.run(command="index")["indexed"] == BOOKS
     assert work(books) == (0, 0)
     assert books.verify()["good"] == BOOKS

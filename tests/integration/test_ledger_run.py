@@ -7,9 +7,9 @@ import os
 import pytest
 
 from raypipe.core.errors import SetupError
-from tests.integration.running import Project, project, ray_here, write_book
+from tests.integration.raypipe_command import Project, project, shared_ray, write_book
 
-__all__ = ["project", "ray_here"]
+__all__ = ["project", "shared_ray"]
 
 pytestmark = pytest.mark.integration
 
@@ -25,10 +25,10 @@ def books(project: Project) -> Project:
 
 def work(project: Project) -> tuple[int, int]:
     """Return how many books were read and summarized since the last question."""
-    return len(project.notes.take("reads")), len(project.notes.take("summaries"))
+    return len(project.journal.take("reads")), len(project.journal.take("summaries"))
 
 
-def test_a_book_is_read_and_summarized_once(books: Project, ray_here: None) -> None:
+def test_a_book_is_read_and_summarized_once(books: Project, shared_ray: None) -> None:
     finished = books.run("opensearch=none")
     assert (finished["finished"], finished["indexed"], work(books)) == (BOOKS, 0, (BOOKS, BOOKS))
     assert books.run("opensearch=none")["skipped"] == BOOKS
@@ -51,7 +51,7 @@ def test_a_book_is_read_and_summarized_once(books: Project, ray_here: None) -> N
     assert books.documents() == before
 
 
-def test_a_new_embedder_begins_from_finished_summaries(books: Project, ray_here: None) -> None:
+def test_a_new_embedder_begins_from_finished_summaries(books: Project, shared_ray: None) -> None:
     books.run()
     assert work(books) == (BOOKS, BOOKS)
     with pytest.raises(SetupError, match="dimension: the index has 64, this run needs 32"):
@@ -72,7 +72,7 @@ def test_a_new_embedder_begins_from_finished_summaries(books: Project, ray_here:
 
 
 def test_a_renamed_or_touched_book_is_read_and_not_summarized(
-    books: Project, ray_here: None
+    books: Project, shared_ray: None
 ) -> None:
     books.run()
     work(books)
@@ -88,7 +88,7 @@ def test_a_renamed_or_touched_book_is_read_and_not_summarized(
 
 
 def test_a_limit_leaves_books_and_verify_tells_what_is_wrong(
-    books: Project, ray_here: None
+    books: Project, shared_ray: None
 ) -> None:
     limited = books.run("limit=4")
     assert (limited["indexed"], limited["left"], limited["status"]) == (4, 2, "done")

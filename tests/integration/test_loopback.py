@@ -5,14 +5,14 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from tests.integration.running import ray_here
+from tests.integration.raypipe_command import shared_ray
 
-__all__ = ["ray_here"]
+__all__ = ["shared_ray"]
 
 pytestmark = pytest.mark.integration
 
 
-def test_ray_listens_on_loopback_alone(ray_here: None, opensearch_url: str) -> None:
+def test_ray_listens_on_loopback_alone(shared_ray: None, opensearch_url: str) -> None:
     import ray
 
     assert ray.get(ray.remote(lambda: 1).options(num_cpus=0.1).remote()) == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import Project, write_book
+from tests.integration.raypipe_command import Project, write_book
 
 BOOKS = 6
 
@@ -21,7 +21,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     for number in range(BOOKS):
         write_book(project.books, f"Book{number}")
     yield project
-    project.wait_until_ended()
+    project.wait_until_processes_end()
 
 
 def records(out: str) -> list[dict[str, object]]:
@@ -34,34 +34,43 @@ def records(out: str) -> list[dict[str, object]]:
 
 
 def test_jobs_of_a_multirun_follow_each_other_on_one_state(project: Project) -> None:
-    out = project.cli(
+    out = project.command(
         "run",
         "-m",
-        *project.args("opensearch=none", "ray.num_cpus=2", "stages.summarize.workers=3"),
+        *project.run_options("opensearch=none", "ray.num_cpus=2", "stages.summarize.workers=3"),
         "embedder=hash,wordllama",
-        f"embedded.data={project.home / 'data'}",
+        f"embedded.data={project.folder / 'data'}",
     )
     first, second = records(out)
     assert (first["finished"], first["failed"], first["left"]) == (BOOKS, 0, 0)
     assert (second["finished"], second["failed"], second["left"]) == (BOOKS, 0, 0)
     # The second embedder starts from the first one's summaries: no book is read twice.
-    assert sorted(project.notes.lines("reads")) == sorted(
+    assert sorted(project.journal.lines("reads")) == sorted(
         path.name for path in project.books.iterdir()
     )
     lines = re.findall(r"done 6 .* ETA 0s · (\d+\.\d) GB · CPU (\d+) %$", project.stderr(), re.M)
     assert len(lines) >= 2, "the last line of each job; slow cores may make time for one more"
     assert all(0.3 < float(memory) < 8 and int(cpu) >= 1 for memory, cpu in lines)
-    left = {path.name for path in project.home.iterdir()}
-    assert left <= {"books", "notes", "home", "state", "data", "stdout", "stderr", "processing.log"}
+    left = {path.name for path in project.folder.iterdir()}
+    assert left <= {
+        "books",
+        "journal",
+        "home",
+        "state",
+        "data",
+        "stdout",
+        "stderr",
+        "processing.log",
+    }
 
 
 def test_a_run_that_this_machine_cannot_hold_is_refused_before_ray_starts(project: Project) -> None:
-    project.cli(
+    project.command(
         "run",
-        *project.args("opensearch=none", "stages.summarize.memory_mb=100000000"),
+        *project.run_options("opensearch=none", "stages.summarize.memory_mb=100000000"),
         code=1,
     )
     said = project.stderr().splitlines()[-1]
     assert re.match(r"raypipe: the run needs 100,00\d,\d+ MB of memory \(1 x 100000000 for", said)
     assert "stages.check_memory=false" in said
-    assert project.notes.lines("reads") == []
+    assert project.journal.lines("reads") == []

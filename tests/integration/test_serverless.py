@@ -11,10 +11,16 @@ from typing import Any
 import pytest
 
 from raypipe.core.errors import SetupError
-from tests.integration.collection_here import SIGNER, Collection, collection
-from tests.integration.running import Project, in_process, project, ray_here, write_book
+from tests.integration.raypipe_command import (
+    Project,
+    project,
+    run_in_process,
+    shared_ray,
+    write_book,
+)
+from tests.integration.serverless_stub import SIGNER, Collection, collection
 
-__all__ = ["project", "ray_here"]
+__all__ = ["project", "shared_ray"]
 
 pytestmark = pytest.mark.integration
 
@@ -35,7 +41,7 @@ def serverless(opensearch_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator
 def there(project: Project, serverless: Collection) -> Project:
     """Return a project whose index is in the collection."""
     index = f"opensearch.index={project.index}"
-    project.where = lambda: serverless.options(index)  # type: ignore[method-assign]
+    project.index_options = lambda: serverless.options(index)  # type: ignore[method-assign]
     return project
 
 
@@ -59,14 +65,14 @@ def once(project: Project) -> dict[str, dict[str, Any]]:
 
 
 def searched(project: Project, *words: str) -> list[dict[str, Any]]:
-    args = ["embedder=hash", *project.where(), "output=json", f"query={' '.join(words)}"]
-    found: dict[str, Any] = json.loads(in_process("search", args))
+    args = ["embedder=hash", *project.index_options(), "output=json", f"query={' '.join(words)}"]
+    found: dict[str, Any] = json.loads(run_in_process("search", args))
     hits: list[dict[str, Any]] = found["hits"]
     return hits
 
 
 def test_books_are_written_changed_and_removed(
-    there: Project, serverless: Collection, ray_here: None
+    there: Project, serverless: Collection, shared_ray: None
 ) -> None:
     for number in range(4):
         write_book(there.books, f"Book_{number}")
@@ -86,7 +92,7 @@ def test_books_are_written_changed_and_removed(
 
 
 def test_a_book_that_stands_there_twice_is_found_once(
-    there: Project, serverless: Collection, ray_here: None
+    there: Project, serverless: Collection, shared_ray: None
 ) -> None:
     for number in range(3):
         write_book(there.books, f"Book_{number}")
@@ -102,7 +108,7 @@ def test_a_book_that_stands_there_twice_is_found_once(
 
 
 def test_what_an_answer_was_lost_for_is_looked_up_and_not_doubled(
-    there: Project, serverless: Collection, ray_here: None
+    there: Project, serverless: Collection, shared_ray: None
 ) -> None:
     for number in range(30):
         write_book(there.books, f"Book_{number:02d}")
@@ -110,20 +116,20 @@ def test_what_an_answer_was_lost_for_is_looked_up_and_not_doubled(
     there.run("opensearch.max_docs=3")
     assert serverless.seen["unknown"] >= 3
     assert set(once(there)) == {f"Book {number:02d}" for number in range(30)}
-    assert sorted(there.ledger()) == sorted(one["book_id"] for one in once(there).values())
+    assert sorted(there.processed_ids()) == sorted(one["book_id"] for one in once(there).values())
 
 
 def test_an_index_is_built_beside_the_served_one(
-    there: Project, serverless: Collection, ray_here: None
+    there: Project, serverless: Collection, shared_ray: None
 ) -> None:
     for number in range(3):
         write_book(there.books, f"Book_{number}")
     first = there.run()["index"]
-    record = json.loads(in_process("index", there.parts()))
+    record = json.loads(run_in_process("index", there.options_without_source()))
     assert record["served"] == record["index"] != first
     assert set(once(there)) == {f"Book {number}" for number in range(3)}
-    back = [*there.where(), f"state.uri={there.state}", "output=json"]
-    assert json.loads(in_process("rollback", back))["index"] == first
+    back = [*there.index_options(), f"state.uri={there.state}", "output=json"]
+    assert json.loads(run_in_process("rollback", back))["index"] == first
 
 
 def test_what_cannot_be_had_there_is_refused_in_one_line(
@@ -135,7 +141,7 @@ def test_what_cannot_be_had_there_is_refused_in_one_line(
     serverless.kind = "SEARCH"
     with pytest.raises(SetupError, match="needs a collection of the type VECTORSEARCH"):
         there.run()
-    assert not there.notes.lines("reads")
+    assert not there.journal.lines("reads")
 
 
 def test_it_is_as_late_and_as_strict_as_the_real_one(

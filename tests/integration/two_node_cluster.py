@@ -66,7 +66,7 @@ def two_nodes() -> Iterator[TwoNodes]:
     # where no Ray ever ran: this makes it the one that is removed afterwards.
     env["RAY_TMPDIR"] = folder
     env.pop("RAY_ADDRESS", None)
-    command = [sys.executable, "-m", "tests.integration.two_nodes"]
+    command = [sys.executable, "-m", "tests.integration.two_node_cluster"]
     process = subprocess.Popen(
         command,
         cwd=folder,
