@@ -40,10 +40,10 @@ REACH = 3.9
 
 @dataclass(frozen=True)
 class SleepingSummarizer(LeadSummarizer):
-    """Waits as for a model, and journal when each call was sent and answered.
+    """Waits as for a model, and notes when each call was sent and answered.
 
     Args:
-        folder: Where the journal are.
+        folder: Where the notes are.
         workers: How many must be there before the first call.
     """
 
@@ -53,13 +53,13 @@ class SleepingSummarizer(LeadSummarizer):
     def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
         """Sleep, then take the book's first words."""
         folder = Path(self.folder)
-        journal = folder / f"worker-{os.getpid()}"
-        journal.touch()
+        notes = folder / f"worker-{os.getpid()}"
+        notes.touch()
         while len(list(folder.glob("worker-*"))) < self.workers:
             time.sleep(0.01)
         sent = time.time()
         time.sleep(CALL_S)
-        with journal.open("a") as file:
+        with notes.open("a") as file:
             file.write(f"{sent} {time.time()}\n")
         return super().summarize(book, stop_check)
 
@@ -125,13 +125,13 @@ def run(folder: Path, workers: int, calls: int) -> None:
 
 def took(folder: Path, workers: int, calls: int) -> tuple[float, float]:
     """Return the seconds from the first call to the last document kept, and to the last answer."""
-    journal = list(noted(folder))
-    assert len(journal) == calls, f"{len(journal)} calls instead of {calls}"
+    notes = list(noted(folder))
+    assert len(notes) == calls, f"{len(notes)} calls instead of {calls}"
     assert len(list(folder.glob("worker-*"))) == workers
-    first = min(sent for sent, _ in journal)
+    first = min(sent for sent, _ in notes)
     parts = (folder / "state" / "documents").rglob("part-*.parquet")
     kept = max(part.stat().st_mtime for part in parts)
-    return kept - first, max(answered for _, answered in journal) - first
+    return kept - first, max(answered for _, answered in notes) - first
 
 
 def noted(folder: Path) -> Iterator[tuple[float, float]]:

@@ -17,7 +17,7 @@ class Report:
 
     name: str
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
-    journal: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def at_most(self, name: str, value: float, reach: float, unit: str = "") -> None:
         """Record a figure that must not be above its reach."""
@@ -29,13 +29,13 @@ class Report:
 
     def note(self, name: str, value: Any) -> None:
         """Record something measured that has no reach."""
-        self.journal[name] = round(value, 4) if isinstance(value, float) else value
-        say(f"{name}: {self.journal[name]}")
+        self.notes[name] = round(value, 4) if isinstance(value, float) else value
+        say(f"{name}: {self.notes[name]}")
 
     def finish(self) -> None:
         """Print the JSON line; exit 1 if a figure was missed."""
         ok = all(figure["ok"] for figure in self.figures.values())
-        print(json.dumps({"bench": self.name, **self.figures, "journal": self.journal, "ok": ok}))
+        print(json.dumps({"bench": self.name, **self.figures, "notes": self.notes, "ok": ok}))
         raise SystemExit(0 if ok else 1)
 
     def _add(self, name: str, value: float, reach: str, ok: bool, unit: str) -> None:
