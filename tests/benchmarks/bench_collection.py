@@ -34,7 +34,7 @@ from report import Report  # noqa: E402
 
 from raypipe.ledger.checkpoint import Checkpoint  # noqa: E402
 from raypipe.state.factory import open_state  # noqa: E402
-from tests.integration.collection_here import SIGNER, Collection, collection  # noqa: E402
+from tests.integration.serverless_stub import SIGNER, Collection, collection  # noqa: E402
 
 INDEX = "collection"
 VISIBLE_S = 10

@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from processes import environment  # noqa: E402
 from report import Report, say  # noqa: E402
 
-from tests.integration.tls_front import Certificates, Front, front  # noqa: E402
+from tests.integration.tls_proxy import Certificates, TlsProxy, serve_tls  # noqa: E402
 from tests.unit.opensearch.sigv4 import Signer  # noqa: E402
 from tests.unit.opensearch.stub import Reply, Request, Stub  # noqa: E402
 
@@ -54,8 +54,8 @@ def cases(folder: Path, node: Stub, stack: ExitStack) -> Iterator[Case]:
     authority = f"opensearch.connection.ca_certs={certificates.authority}"
     mine = certificates.issue("server", "127.0.0.1")
 
-    def serve(authorization: str = "", **more: Path) -> Front:
-        made = stack.enter_context(front(node.url, mine, **more))
+    def serve(authorization: str = "", **more: Path) -> TlsProxy:
+        made = stack.enter_context(serve_tls(node.url, mine, **more))
         made.authorization = authorization
         return made
 
@@ -68,7 +68,7 @@ def cases(folder: Path, node: Stub, stack: ExitStack) -> Iterator[Case]:
     yield Case("password_missing", place, "OPENSEARCH_PASSWORD", [authority, user])
     yield Case("self_signed", place, "TLS failed", [user], password)
     other = certificates.issue("other", "books.example.org")
-    another = stack.enter_context(front(node.url, other)).url
+    another = stack.enter_context(serve_tls(node.url, other)).url
     yield Case("wrong_host_in_certificate", another, "not valid for", [authority, user], password)
     for kind in ("bearer", "api_key"):
         choice = f"opensearch.connection.token={kind}"

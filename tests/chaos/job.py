@@ -26,7 +26,7 @@ from raypipe.state.factory import open_state
 from raypipe.state.store import State
 from tests.chaos.parts import marked
 from tests.chaos.world import BUCKET, STATES, World, text
-from tests.integration.running import Project, check_balance, wait_for
+from tests.integration.raypipe_command import Project, check_balance, wait_for
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Job:
         """Run to the end without a kill, and learn how long that takes."""
         process = self.start()
         began = time.monotonic()
-        self.project.ended(process, 0)
+        self.project.wait_for_exit(process, 0)
         self._complete = True
         self.world.graph_s = time.monotonic() - began
         log.warning("a run works for %.1f s", self.world.graph_s)
@@ -151,7 +151,7 @@ class Job:
             "summarizer=lead", f"summarizer._target_={PARTS}.MarkingSummarizer",
             f"summarizer.words={self._words}", f"+summarizer.{marks}",
             "embedder=hash", f"embedder.dimension={self._dimension}",
-            *self.project.where(), "opensearch.max_docs=10",
+            *self.project.index_options(), "opensearch.max_docs=10",
             f"opensearch.connection._target_={PARTS}.MarkingConnection",
             f"+opensearch.connection.{marks}", "opensearch.connection.timeout_s=10",
             f"checkpoint._target_={PARTS}.MarkingCheckpointSettings", f"+checkpoint.{marks}",
@@ -194,7 +194,7 @@ class Job:
     def _kill_driver(self, process: subprocess.Popen[str]) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
-        self.project.wait_until_ended(killed=True)
+        self.project.wait_until_processes_end(killed=True)
 
     def _kill_worker(self) -> None:
         cluster = self.world.cluster() if self.on_cluster else None
@@ -211,7 +211,7 @@ class Job:
     def _fill_disk(self) -> list[str]:
         """Run with a disk that is full; it must end with one line that says so."""
         args = [one for one in self._args() if "checkpoint" not in one]
-        full = "checkpoint._target_=tests.integration.run_table.FullDiskCheckpointSettings"
+        full = "checkpoint._target_=tests.integration.instrumented_parts.FullDiskCheckpointSettings"
         process = self.project.start("run", *args, full)
         if process.wait(LIMIT_S) == 0:
             self._complete = True

@@ -21,7 +21,7 @@ from tests.chaos.job import Job
 from tests.chaos.parts import PHASES
 from tests.chaos.world import World, world
 from tests.integration.ray_head import AWS
-from tests.integration.s3_here import S3Here, s3
+from tests.integration.s3_server import CountingS3Server, s3
 
 __all__ = ["s3"]
 
@@ -59,7 +59,7 @@ def chance() -> random.Random:
 
 @pytest.fixture
 def everything(
-    tmp_path: Path, s3: S3Here, chance: random.Random, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, s3: CountingS3Server, chance: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
     for name, value in AWS.items():
         monkeypatch.setenv(name, value)
@@ -81,7 +81,7 @@ def test_nothing_is_lost_doubled_or_stale(
             kinds = kill(job, min(OF_A_JOB, kills - number * OF_A_JOB), landed)
             job.finish()
         finally:
-            job.project.end_processes()
+            job.project.kill_processes()
         job.project.clean_up()
         seconds = time.monotonic() - began
         log.warning(

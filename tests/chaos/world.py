@@ -14,8 +14,8 @@ import psutil
 
 from raypipe.embedded.services import Services
 from tests.chaos.proxy import Proxy, Trouble
-from tests.integration.s3_here import S3Here
-from tests.integration.two_nodes import TwoNodes, two_nodes
+from tests.integration.s3_server import CountingS3Server
+from tests.integration.two_node_cluster import TwoNodes, two_nodes
 
 BUCKET = "chaos"
 STATES = "chaos-states"
@@ -38,7 +38,7 @@ class World:
     """
 
     home: Path
-    s3: S3Here
+    s3: CountingS3Server
     proxy: Proxy
     stack: ExitStack
     books: int
@@ -74,12 +74,12 @@ class World:
 
     def trouble_s3(self) -> None:
         """Let the S3 server refuse some requests, until all is calm again."""
-        self.s3.unwell = UNWELL
+        self.s3.failure_rate = UNWELL
 
     def calm(self) -> None:
         """End what troubles the proxy and S3."""
         self.proxy.trouble = Trouble()
-        self.s3.unwell = 0.0
+        self.s3.failure_rate = 0.0
 
     def kill_raylet(self) -> None:
         """Kill the second node with all that works there; another one joins a moment later."""
@@ -89,12 +89,12 @@ class World:
 
 
 @contextmanager
-def world(home: Path, s3: S3Here, books: int, chance: random.Random) -> Iterator[World]:
+def world(home: Path, s3: CountingS3Server, books: int, chance: random.Random) -> Iterator[World]:
     """Yield a world with a node that runs and so many books in a bucket."""
-    s3.bucket(BUCKET)
-    s3.bucket(STATES)
+    s3.create_bucket(BUCKET)
+    s3.create_bucket(STATES)
     for number in range(books):
-        s3.put(BUCKET, f"Book_{number:04d}__by__Author_{number}.txt", text(number).encode())
+        s3.put_object(BUCKET, f"Book_{number:04d}__by__Author_{number}.txt", text(number).encode())
     with ExitStack() as stack:
         proxy = stack.enter_context(Proxy("", chance))
         made = World(home, s3, proxy, stack, books, graph_s=books * BOOK_S)

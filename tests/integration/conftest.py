@@ -10,10 +10,9 @@ from raypipe.embedded.services import Services
 
 @pytest.fixture(scope="session")
 def opensearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the URL of a real node: a given one, or one of our own for this session."""
-    given = os.environ.get("RAYPIPE_TEST_OPENSEARCH")
-    if given:
-        yield given
+    """Return the URL of a real node: `RAYPIPE_TEST_OPENSEARCH`, or a new node of this session."""
+    if url := os.environ.get("RAYPIPE_TEST_OPENSEARCH"):
+        yield url
         return
     with Services(tmp_path_factory.mktemp("opensearch")) as services:
         yield services.start_opensearch()

@@ -1,4 +1,4 @@
-"""A Ray head node that a test starts by `ray start`, as a person does; it asks for a token."""
+"""A Ray head node, started by `ray start` as a user does, with token authentication."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pathlib import Path
 
 import psutil
 
-from tests.integration.running import MARK, ROOT, wait_for
+from tests.integration.raypipe_command import MARK, ROOT, wait_for
 
 AWS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-"""moto takes any, but takes no writing without one."""
+"""moto accepts any credentials, but no write without credentials."""
 
 
 def free_port() -> int:
@@ -33,7 +33,7 @@ def free_port() -> int:
 
 @dataclass
 class Head:
-    """A cluster of one node that asks for a token."""
+    """A cluster of one node with token authentication."""
 
     folder: Path
     cpus: int = 2
@@ -49,8 +49,8 @@ class Head:
     def env(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         path = f"{sysconfig.get_path('scripts')}:/usr/bin:/bin"
-        own = {"HOME": str(self.folder), "PATH": path, MARK: self.mark, "PYTHONPATH": str(ROOT)}
-        return {**kept, **own, **AWS, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+        changed = {"HOME": str(self.folder), "PATH": path, MARK: self.mark, "PYTHONPATH": str(ROOT)}
+        return {**kept, **changed, **AWS, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
 
     def start(self, more: Mapping[str, object], env: Mapping[str, str]) -> None:
         (self.folder / ".ray").mkdir()
@@ -59,7 +59,7 @@ class Head:
             "port": self.port,
             "dashboard-port": self.dashboard,
             "ray-client-server-port": free_port(),
-            # Without it, jobs cannot be submitted while another Ray of this machine has the port.
+            # The default port may belong to another Ray of this machine: no job could be submitted.
             "dashboard-agent-listen-port": free_port(),
             "temp-dir": self.folder / "ray",
             "node-ip-address": "127.0.0.1",
@@ -70,7 +70,7 @@ class Head:
         args = [f"--{name}={value}" for name, value in options.items()]
         command = ["ray", "start", "--head", "--disable-usage-stats", *args]
         log = (self.folder / "start.log").open("w")
-        # Jobs that are sent there begin where it was started, and write their log.
+        # Submitted jobs start in this folder and write their log there.
         subprocess.run(
             command,
             cwd=self.folder,
@@ -81,17 +81,17 @@ class Head:
         )
 
     def processes(self) -> list[psutil.Process]:
-        """Return what lives of it; some of Ray's agents write over their environment."""
-        found: dict[int, psutil.Process] = {}
+        """Return the living processes; some agents of Ray overwrite their environment."""
+        processes: dict[int, psutil.Process] = {}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 if process.environ().get(MARK) == self.mark:
-                    both = [process, *process.children(recursive=True)]
-                    found.update({one.pid: one for one in both})
-        return [one for one in found.values() if _lives(one)]
+                    family = [process, *process.children(recursive=True)]
+                    processes.update({each.pid: each for each in family})
+        return [process for process in processes.values() if _is_alive(process)]
 
 
-def _lives(process: psutil.Process) -> bool:
+def _is_alive(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -102,21 +102,21 @@ def _lives(process: psutil.Process) -> bool:
 def ray_head(
     cpus: int = 2, more: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None
 ) -> Iterator[Head]:
-    """Yield a head node; nothing of it, nor of the nodes it started, is left afterwards.
+    """Yield a head node; afterwards kill its processes and those of its nodes.
 
     Args:
-        cpus: Its cores, as Ray counts them.
-        more: Options of `ray start`, and their values.
-        env: Variables for it alone.
+        cpus: Number of CPUs of the node.
+        more: Further options of `ray start` with their values.
+        env: Environment variables of the node.
     """
-    made = Head(Path(tempfile.mkdtemp(prefix="ray-head-")), cpus)
+    head = Head(Path(tempfile.mkdtemp(prefix="ray-head-")), cpus)
     try:
-        made.start(more or {}, env or {})
-        yield made
+        head.start(more or {}, env or {})
+        yield head
     finally:
-        ending = made.processes()
-        for process in ending:
+        killed = head.processes()
+        for process in killed:
             with contextlib.suppress(psutil.Error):
                 process.send_signal(signal.SIGKILL)
-        wait_for(lambda: not any(map(_lives, ending)) and not made.processes())
-        shutil.rmtree(made.folder, ignore_errors=True)
+        wait_for(lambda: not any(map(_is_alive, killed)) and not head.processes())
+        shutil.rmtree(head.folder, ignore_errors=True)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.integration.ray_head import AWS
-from tests.integration.running import PARTS, Project, check_balance, project, wait_for
-from tests.integration.s3_here import S3Here, s3
-from tests.integration.two_nodes import TwoNodes, two_nodes
+from tests.integration.raypipe_command import PARTS, Project, check_balance, project, wait_for
+from tests.integration.s3_server import CountingS3Server, s3
+from tests.integration.two_node_cluster import TwoNodes, two_nodes
 
 __all__ = ["project", "s3"]
 
@@ -34,23 +34,23 @@ def nodes() -> Iterator[TwoNodes]:
 
 @pytest.fixture
 def args(
-    project: Project, s3: S3Here, nodes: TwoNodes, monkeypatch: pytest.MonkeyPatch
+    project: Project, s3: CountingS3Server, nodes: TwoNodes, monkeypatch: pytest.MonkeyPatch
 ) -> list[str]:
     """Return the options of a run over 200 books in a bucket, on the cluster."""
     for name, value in AWS.items():
         monkeypatch.setenv(name, value)
-    s3.bucket(project.index)
+    s3.create_bucket(project.index)
     for number in range(BOOKS):
         text = f"The tale of number {number} begins. It goes on for a while. It ends here. " * 20
-        s3.put(project.index, f"books/Tale_{number:03d}__by__Author.txt", text.encode())
+        s3.put_object(project.index, f"books/Tale_{number:03d}__by__Author.txt", text.encode())
     store = [
         *s3.options(project.index),
         "storage.anonymous=false",
         "storage.prefix=books/",
-        f"storage._target_={PARTS}.NotingS3Store",
-        f"+storage.notes={project.notes.folder}",
+        f"storage._target_={PARTS}.JournalingS3Source",
+        f"+storage.journal={project.journal.folder}",
     ]
-    return project.parts(
+    return project.options_without_source(
         *store,
         "ray=cluster",
         f"ray.address={nodes.address}",
@@ -73,17 +73,17 @@ def documents(project: Project) -> list[dict[str, Any]]:
 
 def started(project: Project, args: list[str]) -> subprocess.Popen[str]:
     """Start a run; returns when each worker has come to its first book and may read it."""
-    project.notes.hold("read", 0)
+    project.journal.hold("read", 0)
     process = project.start("run", *args)
-    wait_for(lambda: project.notes.waiting("read") >= WORKERS or process.poll() is not None)
+    wait_for(lambda: project.journal.count_waiting("read") >= WORKERS or process.poll() is not None)
     assert process.poll() is None, project.stderr()
-    project.notes.let_go("read")
+    project.journal.release("read")
     return process
 
 
 def test_both_nodes_do_their_share(project: Project, args: list[str], nodes: TwoNodes) -> None:
     process = started(project, args)
-    project.ended(process, 0)
+    project.wait_for_exit(process, 0)
     record = json.loads(project.stdout())
     check_balance(record)
     assert (record["indexed"], record["failed"], record["left"]) == (BOOKS, 0, 0)
@@ -94,9 +94,9 @@ def test_both_nodes_do_their_share(project: Project, args: list[str], nodes: Two
 
 
 def test_a_node_is_lost_half_way(project: Project, args: list[str], nodes: TwoNodes) -> None:
-    project.notes.hold("summarize", BOOKS // 2)
+    project.journal.hold("summarize", BOOKS // 2)
     process = started(project, args)
-    wait_for(lambda: project.notes.waiting("summarize") or process.poll() is not None)
+    wait_for(lambda: project.journal.count_waiting("summarize") or process.poll() is not None)
     assert process.poll() is None, project.stderr()
     # What the node did and nobody wrote yet goes with it, and is done anew on the other.
     both = set(nodes.node_ids)
@@ -104,8 +104,8 @@ def test_a_node_is_lost_half_way(project: Project, args: list[str], nodes: TwoNo
         lambda: {one["node_id"] for one in documents(project)} == both or process.poll() is not None
     )
     nodes.remove_second()
-    project.notes.let_go("summarize")
-    project.ended(process, 0)
+    project.journal.release("summarize")
+    project.wait_for_exit(process, 0)
     record = json.loads(project.stdout())
     check_balance(record)
     assert (record["indexed"], record["failed"], record["left"]) == (BOOKS, 0, 0)

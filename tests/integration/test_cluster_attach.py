@@ -14,8 +14,8 @@ import pytest
 
 from raypipe.embedded.ports import is_free
 from tests.integration.ray_head import AWS, Head, ray_head
-from tests.integration.running import PATIENCE, Project, check_balance, wait_for
-from tests.integration.s3_here import S3Here, s3
+from tests.integration.raypipe_command import TIMEOUT_S, Project, check_balance, wait_for
+from tests.integration.s3_server import CountingS3Server, s3
 from tests.integration.test_ray_up import JOB
 
 __all__ = ["s3"]
@@ -41,14 +41,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
         monkeypatch.setenv(name, value)
     made = Project(tmp_path, "no index")
     yield made
-    made.end_processes()
+    made.kill_processes()
 
 
-def on_s3(project: Project, s3: S3Here) -> list[str]:
+def on_s3(project: Project, s3: CountingS3Server) -> list[str]:
     """Put books and a state on S3; returns the options of a run without an index."""
-    s3.bucket(project.index)
+    s3.create_bucket(project.index)
     for number in range(BOOKS):
-        s3.put(project.index, f"books/Tale_{number}.txt", b"The tale begins. It ends here. " * 20)
+        s3.put_object(
+            project.index, f"books/Tale_{number}.txt", b"The tale begins. It ends here. " * 20
+        )
     return [
         *s3.options(project.index),
         "storage.anonymous=false",
@@ -63,17 +65,17 @@ def on_s3(project: Project, s3: S3Here) -> list[str]:
 
 
 def keep_token(project: Project, token: str) -> None:
-    folder = project.home / "home" / ".ray"
+    folder = project.folder / "home" / ".ray"
     folder.mkdir(parents=True)
     (folder / "auth_token").write_text(token)
 
 
 def test_it_joins_what_ray_start_started(
-    project: Project, s3: S3Here, head: Head, monkeypatch: pytest.MonkeyPatch
+    project: Project, s3: CountingS3Server, head: Head, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep_token(project, head.token)
     monkeypatch.setenv("RAY_ADDRESS", head.address)  # what `auto` looks at first
-    record = json.loads(project.cli("run", *on_s3(project, s3), "ray.address=auto"))
+    record = json.loads(project.command("run", *on_s3(project, s3), "ray.address=auto"))
     check_balance(record)
     assert record["finished"] == BOOKS
     assert any(process.name() == "gcs_server" for process in head.processes()), "left running"
@@ -82,7 +84,7 @@ def test_it_joins_what_ray_start_started(
 def refused(project: Project, *args: str, code: int) -> str:
     """Return the one line that a run says which cannot begin."""
     began = time.monotonic()
-    project.cli("run", *args, code=code)
+    project.command("run", *args, code=code)
     assert time.monotonic() - began < IN_ONE_LINE_S
     said = [line for line in project.stderr().splitlines() if line.startswith("raypipe: ")]
     assert len(said) == 1, project.stderr()
@@ -90,14 +92,16 @@ def refused(project: Project, *args: str, code: int) -> str:
     return said[0]
 
 
-def test_without_the_token_it_says_what_to_do(project: Project, s3: S3Here, head: Head) -> None:
+def test_without_the_token_it_says_what_to_do(
+    project: Project, s3: CountingS3Server, head: Head
+) -> None:
     args = [*on_s3(project, s3), f"ray.address={head.address}"]
     said = refused(project, *args, code=1)
     assert "there is no token here" in said
     assert "~/.ray/auth_token" in said
 
 
-def test_a_wrong_address_is_one_line(project: Project, s3: S3Here) -> None:
+def test_a_wrong_address_is_one_line(project: Project, s3: CountingS3Server) -> None:
     args = on_s3(project, s3)
     said = refused(project, *args, "ray.address=127.0.0.1:9", code=1)
     assert "no Ray cluster answers at ray.address=127.0.0.1:9" in said
@@ -106,15 +110,15 @@ def test_a_wrong_address_is_one_line(project: Project, s3: S3Here) -> None:
 
 
 def test_what_only_this_machine_has_is_refused_by_name(project: Project) -> None:
-    said = refused(project, *project.args("opensearch=none", "ray=cluster"), code=2)
+    said = refused(project, *project.run_options("opensearch=none", "ray=cluster"), code=2)
     assert f"state.uri={project.state}" in said
     assert "s3://" in said
     said = refused(project, "ray=cluster", "state.uri=s3://b/state", code=2)
     assert "storage.endpoint_url=embedded" in said
 
 
-def test_a_job_is_submitted(project: Project, s3: S3Here, head: Head) -> None:
-    args = [*on_s3(project, s3), f"ray.temp_dir={project.home}"]
+def test_a_job_is_submitted(project: Project, s3: CountingS3Server, head: Head) -> None:
+    args = [*on_s3(project, s3), f"ray.temp_dir={project.folder}"]
     mode, *line = shlex.split(JOB)
     command = line[: line.index("raypipe") + 1]
     command[command.index("--address") + 1] = f"http://127.0.0.1:{head.dashboard}"
@@ -123,11 +127,11 @@ def test_a_job_is_submitted(project: Project, s3: S3Here, head: Head) -> None:
 
     def submit() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*command, "run", *args], cwd=project.home, env=env, capture_output=True, text=True
+            [*command, "run", *args], cwd=project.folder, env=env, capture_output=True, text=True
         )
 
     done = submit()
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT_S
     # Where cores are busy, the node's agent registers some time after the port is open.
     while "No available agent" in done.stderr and time.monotonic() < end:
         time.sleep(1)

@@ -10,8 +10,8 @@ import pytest
 
 from raypipe.embedded.ports import LOOPBACK
 from tests.integration.ray_head import Head, free_port, ray_head
-from tests.integration.running import Project, check_balance
-from tests.integration.s3_here import S3Here, s3
+from tests.integration.raypipe_command import Project, check_balance
+from tests.integration.s3_server import CountingS3Server, s3
 from tests.integration.test_cluster_attach import BOOKS, keep_token, on_s3, project
 
 __all__ = ["project", "s3"]
@@ -71,10 +71,12 @@ def head(tmp_path: Path) -> Iterator[Head]:
         yield made
 
 
-def test_a_run_on_a_head_alone_makes_workers_come(project: Project, s3: S3Here, head: Head) -> None:
+def test_a_run_on_a_head_alone_makes_workers_come(
+    project: Project, s3: CountingS3Server, head: Head
+) -> None:
     keep_token(project, head.token)
     args = [*on_s3(project, s3), f"ray.address={head.address}"]
-    record = json.loads(project.cli("run", *args, f"ray.num_cpus={WORKERS * CORES}"))
+    record = json.loads(project.command("run", *args, f"ray.num_cpus={WORKERS * CORES}"))
     check_balance(record)
     assert record["finished"] == BOOKS
     assert f"can grow to {WORKERS * CORES}" in project.stderr()

@@ -1,4 +1,4 @@
-"""TLS, and each way to be let in, before the real node."""
+"""TLS and each kind of authentication, in front of the real node."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 from raypipe.core import retry
 from raypipe.core.errors import SetupError
 from raypipe.opensearch.connection.client import Connection
-from tests.integration.running import Project, project, ray_here, write_book
-from tests.integration.tls_front import Certificates, Front, front
+from tests.integration.raypipe_command import Project, project, shared_ray, write_book
+from tests.integration.tls_proxy import Certificates, TlsProxy, serve_tls
 
-__all__ = ["project", "ray_here"]
+__all__ = ["project", "shared_ray"]
 
 pytestmark = pytest.mark.integration
 
-USER, PASSWORD = "reader", "test"  # the password that workers of these tests have
+USER, PASSWORD = "reader", "test"  # the password in the environment of the tests' workers
 
 
 @pytest.fixture
@@ -30,47 +30,47 @@ def certificates(tmp_path: Path) -> Certificates:
 
 
 @pytest.fixture
-def server(opensearch_url: str, certificates: Certificates) -> Iterator[Front]:
-    with front(opensearch_url, certificates.issue("server", "127.0.0.1")) as made:
-        yield made
+def server(opensearch_url: str, certificates: Certificates) -> Iterator[TlsProxy]:
+    with serve_tls(opensearch_url, certificates.issue("server", "127.0.0.1")) as proxy:
+        yield proxy
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_retry_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "full_jitter", lambda attempt, **_: 0.0)
 
 
-def basic(user: str, password: str) -> str:
+def basic_authorization(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def test_a_run_over_tls_with_user_and_password(
     project: Project,
-    server: Front,
+    server: TlsProxy,
     certificates: Certificates,
-    ray_here: None,
+    shared_ray: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENSEARCH_PASSWORD", PASSWORD)
-    server.authorization = basic(USER, PASSWORD)
+    server.authorization = basic_authorization(USER, PASSWORD)
     for number in range(3):
         write_book(project.books, f"Book_{number}")
-    over = [
+    options = [
         f"opensearch.endpoint={server.url}",
         f"opensearch.connection.username={USER}",
         f"opensearch.connection.ca_certs={certificates.authority}",
     ]
-    assert project.run(*over)["indexed"] == 3
+    assert project.run(*options)["indexed"] == 3
     assert server.refused == []
     assert len(project.documents()) == 3
-    everything = [path.read_bytes() for path in project.state.rglob("*") if path.is_file()]
-    assert everything
-    assert not any(server.authorization.encode() in one for one in everything)
+    contents = [path.read_bytes() for path in project.state.rglob("*") if path.is_file()]
+    assert contents
+    assert not any(server.authorization.encode() in content for content in contents)
 
 
 @pytest.mark.parametrize(("kind", "word"), [("bearer", "Bearer"), ("api_key", "ApiKey")])
-def test_tokens(
-    server: Front,
+def test_a_token_is_accepted_and_a_wrong_token_is_not_shown(
+    server: TlsProxy,
     certificates: Certificates,
     kind: str,
     word: str,
@@ -85,35 +85,37 @@ def test_tokens(
     assert "another" not in str(caught.value)
 
 
-def test_a_token_is_read_anew_when_it_is_refused(
-    server: Front, certificates: Certificates, tmp_path: Path
+def test_a_refused_token_is_read_again_from_its_file(
+    server: TlsProxy, certificates: Certificates, tmp_path: Path
 ) -> None:
     file = tmp_path / "token"
     file.write_text("first\n")
     server.authorization = "Bearer first"
-    made = Connection(
+    connection = Connection(
         server.url, token="bearer", token_file=str(file), ca_certs=str(certificates.authority)
     )
-    assert made.info()
+    assert connection.info()
     file.write_text("second\n")
     server.authorization = "Bearer second"
-    assert made.info()
+    assert connection.info()
     assert server.refused == ["Bearer first"]
 
 
-def test_a_client_certificate(opensearch_url: str, certificates: Certificates) -> None:
-    mine = certificates.issue("client")
+def test_a_client_certificate_is_required_and_accepted(
+    opensearch_url: str, certificates: Certificates
+) -> None:
+    client_cert = certificates.issue("client")
     authority = str(certificates.authority)
-    place = certificates.issue("server", "127.0.0.1")
-    with front(opensearch_url, place, clients=certificates.authority) as server:
-        assert Connection(server.url, ca_certs=authority, client_cert=str(mine)).info()
+    server_cert = certificates.issue("server", "127.0.0.1")
+    with serve_tls(opensearch_url, server_cert, clients=certificates.authority) as server:
+        assert Connection(server.url, ca_certs=authority, client_cert=str(client_cert)).info()
         with pytest.raises(SetupError, match=server.url):
             Connection(server.url, ca_certs=authority).info()
 
 
-def test_a_certificate_that_is_not_trusted_or_is_anothers_is_refused(
+def test_an_untrusted_certificate_and_a_wrong_host_are_refused(
     opensearch_url: str,
-    server: Front,
+    server: TlsProxy,
     certificates: Certificates,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -122,10 +124,10 @@ def test_a_certificate_that_is_not_trusted_or_is_anothers_is_refused(
     ) as caught:
         Connection(server.url).info()
     assert "\n" not in str(caught.value)
-    other = certificates.issue("other", "books.example.org")
-    with front(opensearch_url, other) as another:
+    other_cert = certificates.issue("other", "books.example.org")
+    with serve_tls(opensearch_url, other_cert) as other_host:
         with pytest.raises(SetupError, match="not valid for"):
-            Connection(another.url, ca_certs=str(certificates.authority)).info()
+            Connection(other_host.url, ca_certs=str(certificates.authority)).info()
         with caplog.at_level(logging.WARNING, "raypipe"):
-            assert Connection(another.url, verify_certs=False).info()
+            assert Connection(other_host.url, verify_certs=False).info()
         assert "its certificate is not verified" in caplog.text

@@ -1,4 +1,4 @@
-"""What Ray's dashboard shows of a run: the stages by name, and how far each is."""
+"""Ray's dashboard shows the stages of a run by name, with their progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.running import Project, wait_for, write_book
+from tests.integration.raypipe_command import Project, wait_for, write_book
 
 pytestmark = pytest.mark.integration
 
@@ -22,43 +22,43 @@ STAGES = ("MapBatches(Summarize)", "MapBatches(Embed)", "Write")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    made = Project(tmp_path, "no index")
-    yield made
-    made.end_processes()
+    project = Project(tmp_path, "no index")
+    yield project
+    project.kill_processes()
 
 
-def ask(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        return json.load(answer)
+def get_json(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=30) as response:
+        return json.load(response)
 
 
 def operators(url: str) -> dict[str, dict[str, Any]]:
-    """Return the operators of the one dataset of the one job, as the dashboard's page asks."""
-    (job,) = {job["job_id"] for job in ask(f"{url}/api/jobs/") if job["job_id"]}
-    datasets = ask(f"{url}/api/data/datasets/{job}")["datasets"]
-    return {one["name"]: one for dataset in datasets for one in dataset["operators"]}
+    """Return the operators of the only dataset of the only job, as the dashboard's page does."""
+    (job,) = {job["job_id"] for job in get_json(f"{url}/api/jobs/") if job["job_id"]}
+    datasets = get_json(f"{url}/api/data/datasets/{job}")["datasets"]
+    return {operator["name"]: operator for dataset in datasets for operator in dataset["operators"]}
 
 
-def test_the_dashboard_names_the_stages_and_their_progress(project: Project) -> None:
+def test_the_dashboard_shows_the_stages_and_their_progress(project: Project) -> None:
     for number in range(BOOKS):
         write_book(project.books, f"Book_{number:02d}")
-    project.notes.hold("summarize", DONE_BEFORE)
+    project.journal.hold("summarize", DONE_BEFORE)
     options = ["opensearch=none", "ray.dashboard=true", "stages.summarize.books_per_task=1"]
-    process = project.start("run", *project.args(*options))
-    wait_for(lambda: project.notes.waiting("summarize") or process.poll() is not None)
+    process = project.start("run", *project.run_options(*options))
+    wait_for(lambda: project.journal.count_waiting("summarize") or process.poll() is not None)
     assert process.poll() is None, project.stderr()
     url = re.findall(r"dashboard is at (http://\S+)", project.stderr())[0]
 
     shown: dict[str, dict[str, Any]] = {}
 
-    def half_way() -> bool:
+    def is_half_way() -> bool:
         shown.update(operators(url))
         totals = [shown.get(name, {}).get("total") for name in STAGES]
         return totals == [BOOKS] * len(STAGES) and shown[STAGES[0]]["progress"] >= DONE_BEFORE
 
-    wait_for(half_way)  # it learns of each number some time after the run
+    wait_for(is_half_way)  # the dashboard gets the numbers with a delay
     for name in STAGES:
         assert shown[name]["state"] == "RUNNING"
         assert shown[name]["progress"] <= DONE_BEFORE
-    project.notes.let_go("summarize")
-    project.ended(process, 0)
+    project.journal.release("summarize")
+    project.wait_for_exit(process, 0)

@@ -20,12 +20,12 @@ from raypipe import embedded
 from raypipe.cli.app import split_command
 from raypipe.cli.arguments import quote_query
 from raypipe.embedded.services import Services
-from tests.integration.running import ROOT, in_process, ray_here, write_book
-from tests.integration.s3_here import S3Here, s3
+from tests.integration.raypipe_command import ROOT, run_in_process, shared_ray, write_book
+from tests.integration.s3_server import CountingS3Server, s3
 from tests.unit.docs.test_docs import README, fenced
 from tests.unit.models_here import model_server
 
-__all__ = ["ray_here", "s3"]
+__all__ = ["s3", "shared_ray"]
 
 pytestmark = pytest.mark.integration
 
@@ -88,16 +88,18 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(s3: S3Here, tmp_path_factory: pytest.TempPathFactory, ray_here: None) -> Iterator[Place]:
+def place(
+    s3: CountingS3Server, tmp_path_factory: pytest.TempPathFactory, shared_ray: None
+) -> Iterator[Place]:
     """Stand in an empty folder beside a bucket `my-books`, with an embedded node that is up."""
-    s3.bucket(BUCKET)
+    s3.create_bucket(BUCKET)
     tmp_path = tmp_path_factory.mktemp("reader")
     books = tmp_path / "books"
     books.mkdir()
     for number in range(BOOKS):
         path = write_book(books, f"Book_{number:02d}")
         path.write_bytes(SAMPLES[number].read_bytes())  # no model can tell much of the other
-        s3.put(BUCKET, f"novels/{path.name}", path.read_bytes())
+        s3.put_object(BUCKET, f"novels/{path.name}", path.read_bytes())
     (tmp_path / "old-summaries").mkdir()
     old = {"title": "Book 01", "summary": path.read_text()[:200]}
     (tmp_path / "old-summaries" / "Book_01__by__Author_Book_01.json").write_text(json.dumps(old))
@@ -105,13 +107,13 @@ def place(s3: S3Here, tmp_path_factory: pytest.TempPathFactory, ray_here: None) 
     (tmp_path / "processed_books.pkl").write_bytes(pickle.dumps(keys))
     with contextlib.chdir(tmp_path), model_server() as models:
         try:
-            in_process("up", [])
+            run_in_process("up", [])
             with Services(Path("raypipe-data")) as services:
                 node = services.start_opensearch()
             reached = [f"storage.endpoint_url={s3.url}", "storage.anonymous=true"]
             yield Place(tmp_path, node, reached, models.url)
         finally:
-            in_process("down", [])
+            run_in_process("down", [])
 
 
 def test_readmes_lines_do_what_they_say(place: Place) -> None:
@@ -123,7 +125,7 @@ def test_readmes_lines_do_what_they_say(place: Place) -> None:
         if "-m" in args:
             subprocess.run([sys.executable, "-m", "raypipe", command, *args], check=True)
         else:
-            in_process(command, args, WELL)
+            run_in_process(command, args, WELL)
 
 
 def test_the_old_make_targets_do_what_they_say(place: Place) -> None:
@@ -131,7 +133,9 @@ def test_the_old_make_targets_do_what_they_say(place: Place) -> None:
     for line in sorted(MAKE, reverse=True):  # the trial with three books first
         [call] = [one for one in expanded(line, place).splitlines() if "-m raypipe" in one]
         command, args = split_command(shlex.split(call.partition("-m raypipe ")[2]))
-        record = json.loads(in_process(command, [*place.args(command, args), "output=json"], WELL))
+        record = json.loads(
+            run_in_process(command, [*place.args(command, args), "output=json"], WELL)
+        )
         indexed.append((line.split()[1], record["finished"], record["indexed"]))
     assert indexed == [
         ("test-processing", 3, 0),

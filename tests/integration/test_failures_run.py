@@ -1,4 +1,4 @@
-"""A bad book harms nobody, and failures come back on purpose."""
+"""A book that fails does not affect other books, and `run` and `retry` try it again."""
 
 from __future__ import annotations
 
@@ -10,141 +10,162 @@ from pathlib import Path
 import pytest
 
 from raypipe.core.errors import SetupError
-from tests.integration.run_table import KILLS, NO_VECTOR, REFUSED, STARTS_LOST
-from tests.integration.running import PARTS, Project, project, ray_here, wait_for, write_book
-from tests.integration.s3_here import S3Here, s3
+from tests.integration.instrumented_parts import (
+    CRASHES_AT_START,
+    ENDLESS_FLAG,
+    KILLS_WORKER,
+    ZERO_VECTOR,
+)
+from tests.integration.raypipe_command import (
+    PARTS,
+    Project,
+    project,
+    shared_ray,
+    wait_for,
+    write_book,
+)
+from tests.integration.s3_server import CountingS3Server, s3
 
-__all__ = ["project", "ray_here", "s3"]
+__all__ = ["project", "s3", "shared_ray"]
 
 pytestmark = pytest.mark.integration
 
 GOOD = [f"good_{number}" for number in range(6)]
-MOST_BYTES = 50_000
-LASTING = {
+MAX_BYTES = 50_000
+PERMANENT = {  # failure kinds by key
     "empty.txt": "empty",
     "a_pdf.txt": "binary",
     "large.txt": "too_large",
     "noise.txt": "undecodable",
     "short.txt": "too_short",
-    f"{NO_VECTOR}.txt": "bad_vector",
-    f"{REFUSED}.txt": "mapper_parsing",
+    f"{ZERO_VECTOR}.txt": "bad_vector",
+    f"{ENDLESS_FLAG}.txt": "mapper_parsing",
 }
-PASSING = {"private.txt": "denied", "changing.txt": "changed", f"{KILLS}.txt": "killed_worker"}
+TEMPORARY = {
+    "private.txt": "denied",
+    "changing.txt": "changed",
+    f"{KILLS_WORKER}.txt": "killed_worker",
+}
 
 
 def text_of(name: str, sentences: int = 40) -> bytes:
     return " ".join(f"Sentence {i} of the {name} book goes on." for i in range(sentences)).encode()
 
 
-def fill(s3: S3Here, bucket: str) -> None:
-    s3.bucket(bucket)
+def put_books(s3: CountingS3Server, bucket: str) -> None:
+    s3.create_bucket(bucket)
     bodies = {f"{name}.txt": text_of(name) for name in GOOD}
-    bodies |= {key: text_of(key) for key in (*LASTING, *PASSING)}
+    bodies |= {key: text_of(key) for key in (*PERMANENT, *TEMPORARY)}
     bodies["empty.txt"] = b" \r\n\t "
     bodies["a_pdf.txt"] = b"%PDF-1.7\n" + text_of("pdf")
     bodies["large.txt"] = text_of("large", 2_000)
-    bodies["noise.txt"] = b"\xff\xfe" + b"\x00\xd8" * 400  # UTF-16, says its mark
+    bodies["noise.txt"] = b"\xff\xfe" + b"\x00\xd8" * 400  # the byte order mark of UTF-16
     bodies["short.txt"] = b"Only these few words."
-    for key in (NO_VECTOR, REFUSED, KILLS):
+    for key in (ZERO_VECTOR, ENDLESS_FLAG, KILLS_WORKER):
         bodies[f"{key}.txt"] = f"Title: {key}\n\n".encode() + text_of(key)
     for key, body in bodies.items():
-        s3.put(bucket, key, body, acl="private" if key == "private.txt" else "public-read")
-    s3.changing[bucket, "changing.txt"] = text_of("changed")
+        s3.put_object(bucket, key, body, acl="private" if key == "private.txt" else "public-read")
+    s3.replace_on_read[bucket, "changing.txt"] = text_of("changed")
 
 
-def args_of(project: Project, s3: S3Here, bucket: str) -> list[str]:
-    return project.parts(
+def run_options(project: Project, s3: CountingS3Server, bucket: str) -> list[str]:
+    return project.options_without_source(
         *s3.options(bucket),
-        f"storage._target_={PARTS}.NotingS3Store",
-        f"+storage.notes={project.notes.folder}",
-        f"embedder._target_={PARTS}.SometimesZeroEmbedder",
-        f"text.max_bytes={MOST_BYTES}",
+        f"storage._target_={PARTS}.JournalingS3Source",
+        f"+storage.journal={project.journal.folder}",
+        f"embedder._target_={PARTS}.ZeroVectorEmbedder",
+        f"text.max_bytes={MAX_BYTES}",
         "stages.summarize.books_per_task=4",
         "stages.summarize.workers=1",
     )
 
 
-def let_lucene_refuse_long_flags(project: Project, args: list[str]) -> None:
-    """Make the index without a book, then take away what keeps endless terms from Lucene."""
-    made = project.run("limit=0", args=args)
-    assert (made["left"], made["indexed"]) == (made["listed"], 0)
+def make_lucene_reject_long_flags(project: Project, args: list[str]) -> None:
+    """Create an empty index, then remove the limit that keeps endless terms from Lucene."""
+    record = project.run("limit=0", args=args)
+    assert (record["left"], record["indexed"]) == (record["listed"], 0)
     flags = {"type": "keyword", "ignore_above": 2_000_000_000}
     project.client().indices.put_mapping(index=project.index, body={"properties": {"flags": flags}})
 
 
-def test_one_bad_book_harms_nobody(project: Project, s3: S3Here, ray_here: None) -> None:
+def test_bad_books_do_not_affect_others(
+    project: Project, s3: CountingS3Server, shared_ray: None
+) -> None:
     bucket = project.index
-    fill(s3, bucket)
-    args = args_of(project, s3, bucket)
-    let_lucene_refuse_long_flags(project, args)
-    project.notes.add("deadly", "yes")
+    put_books(s3, bucket)
+    args = run_options(project, s3, bucket)
+    make_lucene_reject_long_flags(project, args)
+    project.journal.record("deadly", "yes")
 
     first = project.run(code=3, args=args)
     failures = project.failures(first["run_seq"])
-    assert {key: row["kind"] for key, row in failures.items()} == LASTING | PASSING
-    assert {key for key, row in failures.items() if row["retryable"]} == set(PASSING)
+    assert {key: row["kind"] for key, row in failures.items()} == PERMANENT | TEMPORARY
+    assert {key for key, row in failures.items() if row["retryable"]} == set(TEMPORARY)
     assert {row["attempts"] for row in failures.values()} == {1}
     assert all(key in row["message"] for key, row in failures.items())
     assert first["indexed"] == len(GOOD)
-    assert {one["key"] for one in project.documents().values()} == {f"{one}.txt" for one in GOOD}
-    assert len(project.notes.lines("deaths")) == 2
+    keys = {document["key"] for document in project.documents().values()}
+    assert keys == {f"{name}.txt" for name in GOOD}
+    assert len(project.journal.lines("deaths")) == 2
     report = project.verify(code=3, args=args)
     assert sorted(report["failed"]) == sorted(failures)
 
-    project.notes.take("deadly")
-    project.notes.take("reads")
+    project.journal.take("deadly")
+    project.journal.take("reads")
     second = project.run(code=3, args=args)
-    assert set(project.notes.take("reads")) == set(PASSING)
-    assert second["indexed"] == 2  # the one that changed and the one that no longer kills
-    assert second["known_failures"] == len(LASTING)
-    assert second["skipped"] == len(LASTING) + len(GOOD)
+    assert set(project.journal.take("reads")) == set(TEMPORARY)
+    assert second["indexed"] == 2  # the changed book, and the book that no longer kills its worker
+    assert second["known_failures"] == len(PERMANENT)
+    assert second["skipped"] == len(PERMANENT) + len(GOOD)
     assert project.failures(second["run_seq"])["private.txt"]["attempts"] == 2
 
     third = project.run(code=3, args=args)
     assert project.failures(third["run_seq"])["private.txt"]["attempts"] == 3
     gets = len(s3.gets)
-    fourth = project.run(args=args)  # now this one counts as lasting too: nothing is tried
-    assert fourth["known_failures"] == len(LASTING) + 1
+    fourth = project.run(args=args)  # private.txt was tried three times: it counts as permanent now
+    assert fourth["known_failures"] == len(PERMANENT) + 1
     assert (fourth["failed"], fourth["left"], len(s3.gets)) == (0, 0, gets)
 
-    s3.put(bucket, "short.txt", text_of("longer"))
-    s3.put(bucket, "private.txt", text_of("public"))
-    assert project.run(args=args)["indexed"] == 2  # other ETags, other books
+    s3.put_object(bucket, "short.txt", text_of("longer"))
+    s3.put_object(bucket, "private.txt", text_of("public"))
+    assert project.run(args=args)["indexed"] == 2  # a new ETag is a new version
 
 
 @pytest.fixture
 def empty_books(project: Project) -> Project:
     for number in range(30):
         (project.books / f"{number:02d}.txt").write_text(" ")
-    project.options += ["stages.summarize.books_per_task=1", "stages.summarize.workers=1"]
+    project.extra_options += ["stages.summarize.books_per_task=1", "stages.summarize.workers=1"]
     return project
 
 
-def test_stops_when_the_first_books_all_fail_alike(
-    empty_books: Project, ray_here: None, caplog: pytest.LogCaptureFixture
+def test_a_run_stops_when_the_first_books_all_fail_alike(
+    empty_books: Project, shared_ray: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    notes = empty_books.notes
-    notes.hold("read", 12)
+    journal = empty_books.journal
+    journal.hold("read", 12)
     caplog.set_level("INFO", "raypipe")
-    told = "the first 5 books all failed alike (empty)"
+    message = "the first 5 books all failed alike (empty)"
 
-    def go_on_when_told() -> None:
-        wait_for(lambda: told in caplog.text)
-        notes.let_go("read")
+    def release_after_message() -> None:
+        wait_for(lambda: message in caplog.text)
+        journal.release("read")
 
-    thread = threading.Thread(target=go_on_when_told)
+    thread = threading.Thread(target=release_after_message)
     thread.start()
     record = empty_books.run("breaker.first=5", code=4)
     thread.join()
     assert record["status"] == "stopped"
     assert 5 <= record["failed"] < 30
     assert record["left"] == 30 - record["failed"]
-    assert told in caplog.records[-1].message
+    assert message in caplog.records[-1].message
     assert empty_books.verify(code=3)["pending"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read what nobody may")
-def test_a_file_that_may_not_be_read_harms_nobody(project: Project, ray_here: None) -> None:
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_without_read_permission_does_not_affect_others(
+    project: Project, shared_ray: None
+) -> None:
     write_book(project.books, "good")
     write_book(project.books, "secret").chmod(0)
     record = project.run(code=3)
@@ -152,16 +173,16 @@ def test_a_file_that_may_not_be_read_harms_nobody(project: Project, ray_here: No
     assert (failure["kind"], failure["retryable"], record["indexed"]) == ("denied", True, 1)
 
 
-def test_a_name_that_is_not_utf8_harms_nobody(project: Project, ray_here: None) -> None:
+def test_a_name_that_is_not_utf8_is_indexed_escaped(project: Project, shared_ray: None) -> None:
     write_book(project.books, "good")
     Path(os.fsdecode(bytes(project.books) + b"/caf\xe9.txt")).write_bytes(text_of("coffee"))
     write_book(project.books, "not\\xe9")
     assert project.run()["indexed"] == 3
-    assert r"caf\xe9.txt" in {one["key"] for one in project.documents().values()}
+    assert r"caf\xe9.txt" in {document["key"] for document in project.documents().values()}
 
 
-def test_a_disk_that_fills_up_is_one_line_and_loses_nothing(
-    project: Project, ray_here: None, capfd: pytest.CaptureFixture[str]
+def test_a_full_disk_gives_one_error_line_and_loses_no_book(
+    project: Project, shared_ray: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(4):
         write_book(project.books, f"Book_{number}")
@@ -174,14 +195,14 @@ def test_a_disk_that_fills_up_is_one_line_and_loses_nothing(
         str(raised.value),
     )
     assert "Traceback" not in capfd.readouterr().err
-    project.notes.take("reads")
+    project.journal.take("reads")
     assert project.run()["indexed"] == 4
-    assert len(project.notes.lines("reads")) < 4, "what was finished is indexed, not read again"
+    assert len(project.journal.lines("reads")) < 4, "finished books are indexed and not read again"
 
 
-def test_workers_that_die_when_they_start_harm_nobody(project: Project, ray_here: None) -> None:
+def test_workers_that_crash_at_start_are_replaced(project: Project, shared_ray: None) -> None:
     for number in range(3):
         write_book(project.books, f"Book_{number}")
-    record = project.run(f"summarizer._target_={PARTS}.LateSummarizer")
+    record = project.run(f"summarizer._target_={PARTS}.CrashingAtStartSummarizer")
     assert (record["indexed"], record["failed"]) == (3, 0)
-    assert len(project.notes.lines("starts")) == STARTS_LOST
+    assert len(project.journal.lines("starts")) == CRASHES_AT_START

@@ -1,4 +1,4 @@
-"""An index that is rebuilt while it is searched: built beside, checked, served, left again."""
+"""Rebuilding an index while the old one is searched: build, check, promote, roll back."""
 
 from __future__ import annotations
 
@@ -20,139 +20,149 @@ from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexSpec
 from raypipe.state.local import LocalState
 from raypipe.state.store import state_id
-from tests.integration.running import (
+from tests.integration.raypipe_command import (
     PARTS,
     Project,
-    in_process,
     project,
-    ray_here,
+    run_in_process,
+    shared_ray,
     wait_for,
     write_book,
 )
 from tests.unit.opensearch.builders import document
 
-__all__ = ["project", "ray_here"]
+__all__ = ["project", "shared_ray"]
 
 pytestmark = pytest.mark.integration
 
 BOOKS = 6
 OTHER = "embedder.dimension=32"
+"""An option that changes the recipe."""
 
 
 @pytest.fixture
-def books(project: Project, ray_here: None) -> Project:
+def books(project: Project, shared_ray: None) -> Project:
     for number in range(BOOKS):
         write_book(project.books, f"Book_{number:02d}")
     return project
 
 
-def behind(books: Project, alias: str = "") -> str:
-    """Return the physical index behind the served alias, or another one of it."""
-    there = books.client().indices.get_alias(name=f"{books.index}{alias}", ignore=[404])
-    return "" if "error" in there else next(iter(there))
+def index_behind(books: Project, suffix: str = "") -> str:
+    """Return the physical index of the project's alias, or of the alias with this suffix."""
+    indices = books.client().indices.get_alias(name=f"{books.index}{suffix}", ignore=[404])
+    return "" if "error" in indices else next(iter(indices))
 
 
-def physical(books: Project) -> list[str]:
+def physical_indices(books: Project) -> list[str]:
     return sorted(books.client().indices.get(index=f"{books.index}-2*"))
 
 
-def serve(books: Project, command: str, *more: str, code: int = 0) -> dict[str, Any]:
-    args = [f"state.uri={books.state}", *books.where()[:3], "output=json", *more]
-    told: dict[str, Any] = json.loads(in_process(command, args, code))
-    return told
+def run_json(books: Project, command: str, *more: str, code: int = 0) -> dict[str, Any]:
+    """Run `promote` or `rollback` and return its JSON output."""
+    args = [f"state.uri={books.state}", *books.index_options()[:3], "output=json", *more]
+    output: dict[str, Any] = json.loads(run_in_process(command, args, code))
+    return output
 
 
-def test_another_recipe_is_built_beside_and_goes_over_and_back(books: Project) -> None:
+def test_another_recipe_builds_a_new_index_that_can_be_rolled_back(books: Project) -> None:
     first = books.run()
-    assert first["served"] == first["index"] == behind(books)
+    assert first["served"] == first["index"] == index_behind(books)
     second = books.run(OTHER)
-    assert second["served"] == second["index"] == behind(books)
+    assert second["served"] == second["index"] == index_behind(books)
     assert second["index"] != first["index"]
-    assert behind(books, "-loading") == ""
-    assert physical(books) == sorted([first["index"], second["index"]]), "the old one is kept"
+    assert index_behind(books, "-loading") == ""
+    assert physical_indices(books) == sorted([first["index"], second["index"]]), (
+        "the old index is kept"
+    )
     assert len(books.documents()) == BOOKS
-    assert books.notes.lines("summaries") == sorted(set(books.notes.lines("summaries")))
+    assert books.journal.lines("summaries") == sorted(set(books.journal.lines("summaries")))
 
-    gone_back = serve(books, "rollback")
-    assert (gone_back["index"], gone_back["before"]) == (first["index"], second["index"])
-    assert behind(books) == first["index"]
-    assert serve(books, "promote", f"to={second['index']}")["index"] == behind(books)
+    rolled_back = run_json(books, "rollback")
+    assert (rolled_back["index"], rolled_back["before"]) == (first["index"], second["index"])
+    assert index_behind(books) == first["index"]
+    assert run_json(books, "promote", f"to={second['index']}")["index"] == index_behind(books)
 
     third = books.run(OTHER, command="index")
-    assert third["indexed"] == BOOKS, "index builds anew, without a gap"
-    assert third["served"] == behind(books) == third["index"] != second["index"]
-    assert physical(books) == sorted([second["index"], third["index"]]), "one old one is kept"
+    assert third["indexed"] == BOOKS, "`index` builds a new index without downtime"
+    assert third["served"] == index_behind(books) == third["index"] != second["index"]
+    assert physical_indices(books) == sorted([second["index"], third["index"]]), (
+        "one old index is kept"
+    )
     again = books.run(OTHER, "index.mode=inplace", command="index")
     assert (again["skipped"], again["served"]) == (BOOKS, third["index"])
 
 
-def test_a_build_that_was_killed_goes_on_and_nobody_sees_it_before(books: Project) -> None:
+def test_a_killed_build_continues_and_is_not_served_before_it_is_complete(books: Project) -> None:
     old = books.run()["index"]
     before = books.documents()
-    options = list(books.options)
-    books.options += [
-        f"checkpoint._target_={PARTS}.WaitingCheckpointSettings",
-        f"+checkpoint.notes={books.notes.folder}",
+    options = list(books.extra_options)
+    books.extra_options += [
+        f"checkpoint._target_={PARTS}.HeldCheckpointSettings",
+        f"+checkpoint.journal={books.journal.folder}",
     ]
-    books.notes.hold("ledger", 0)
-    process = books.start("run", *books.args(OTHER))
-    wait_for(lambda: books.notes.waiting("ledger") or process.poll() is not None)
+    books.journal.hold("ledger", 0)
+    process = books.start("run", *books.run_options(OTHER))
+    wait_for(lambda: books.journal.count_waiting("ledger") or process.poll() is not None)
     assert process.poll() is None, books.stderr()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    books.wait_until_ended(killed=True)
-    books.notes.let_go("ledger")
-    books.options = options
-    begun = behind(books, "-loading")
-    assert begun
-    assert behind(books) == old
+    books.wait_until_processes_end(killed=True)
+    books.journal.release("ledger")
+    books.extra_options = options
+    loading = index_behind(books, "-loading")
+    assert loading
+    assert index_behind(books) == old
     assert books.documents() == before
     record = books.run(OTHER)
-    assert record["index"] == record["served"] == behind(books) == begun
+    assert record["index"] == record["served"] == index_behind(books) == loading
     assert len(books.documents()) == BOOKS
 
 
-def test_an_index_that_lacks_books_is_not_served_unless_forced(books: Project) -> None:
+def test_an_incomplete_index_is_not_served_unless_forced(books: Project) -> None:
     old = books.run()["index"]
     books.run(OTHER, "limit=4")
-    assert behind(books) == old, "two books are left"
-    sick = "Book_01__by__Author_Book_01.txt"
-    books.notes.add("unreadable", sick)
-    (books.books / "Book_05__by__Author_Book_05.txt").unlink()  # gone: it need not be there
+    assert index_behind(books) == old, "two books are left"
+    unreadable = "Book_01__by__Author_Book_01.txt"
+    books.journal.record("unreadable", unreadable)
+    (
+        books.books / "Book_05__by__Author_Book_05.txt"
+    ).unlink()  # a deleted book does not make the new index incomplete
     record = books.run("summarizer.words=7", "allow_deletes=true", code=3)
     assert (record["failed"], record["lacking"], record["served"]) == (1, 1, old)
-    assert len(books.documents()) == BOOKS - 1, "it is gone from the index that is searched"
+    assert len(books.documents()) == BOOKS - 1, "the deleted book is no longer in the served index"
     new = record["index"]
-    assert len(physical(books)) == 2, "the build of the recipe before is deleted"
+    assert len(physical_indices(books)) == 2, "the index of the previous build is deleted"
     again = books.run("summarizer.words=7", "max_attempts=1", code=3)
     assert (again["failed"], again["known_failures"], again["lacking"]) == (0, 1, 1)
-    told = serve(books, "promote", code=3)
-    assert (told["index"], len(told["lacking"])) == (old, 1), "one was removed at the source"
-    assert serve(books, "promote", "force=true")["index"] == behind(books) == new
+    promoted = run_json(books, "promote", code=3)
+    assert (promoted["index"], len(promoted["lacking"])) == (old, 1), (
+        "one of them was deleted from the source"
+    )
+    assert run_json(books, "promote", "force=true")["index"] == index_behind(books) == new
     assert len(books.documents()) == BOOKS - 2
     with pytest.raises(SetupError, match="no index is being built"):
-        serve(books, "promote")
+        run_json(books, "promote")
     with pytest.raises(SetupError, match=r"to=other: no such index in this state, which has .*-2"):
-        serve(books, "promote", "to=other")
+        run_json(books, "promote", "to=other")
 
 
-def test_a_purge_takes_what_was_being_built_along(books: Project) -> None:
+def test_a_purge_deletes_the_index_being_built(books: Project) -> None:
     books.run("limit=4")
     books.run(OTHER, "limit=2")
-    assert behind(books, "-loading")
+    assert index_behind(books, "-loading")
     books.run("purge=true")
-    assert behind(books, "-loading") == ""
-    assert physical(books) == [behind(books)]
+    assert index_behind(books, "-loading") == ""
+    assert physical_indices(books) == [index_behind(books)]
 
 
-def test_there_is_nothing_to_go_back_to(books: Project) -> None:
+def test_a_rollback_needs_an_old_index(books: Project) -> None:
     books.run("limit=2")
     with pytest.raises(SetupError, match=r"no index to roll back to; there are .*-2.* is served"):
-        serve(books, "rollback")
+        run_json(books, "rollback")
 
 
 class IndexBuilder:
-    """A state with documents, and an index that is built from them, without Ray."""
+    """Builds indices from a state's documents, without Ray."""
 
     def __init__(self, tmp_path: Path, url: str, name: str) -> None:
         self.state = LocalState(str(tmp_path / "state"))
@@ -161,25 +171,27 @@ class IndexBuilder:
         self.contents = IndexSpec(4, {"model": "stub"}, state_id(self.state), "recipe-1")
         self.run_seq = 0
 
-    def built(self, ids: str, recipe: str = "recipe-1", mode: str = "auto") -> Index:
+    def build(self, ids: str, recipe: str = "recipe-1", mode: str = "auto") -> Index:
         contents = dataclasses.replace(self.contents, recipe=recipe)
         index = self.alias.open(contents, mode=mode)
         self.run_seq += 1
-        made = [dataclasses.replace(document(one), document_recipe=recipe) for one in ids]
-        DocumentStore(self.state).append(made, self.run_seq, 0, 0)
-        results = list(index.bulk_writer(self.run_seq).write(made))
+        documents = [
+            dataclasses.replace(document(book_id), document_recipe=recipe) for book_id in ids
+        ]
+        DocumentStore(self.state).append(documents, self.run_seq, 0, 0)
+        results = list(index.bulk_writer(self.run_seq).write(documents))
         assert sum(map(len, results)) == len(ids)
         rows = [
             Processed(
-                one.book_id,
-                one.etag,
+                each.book_id,
+                each.etag,
                 recipe,
                 index.ref.physical,
                 index.ref.generation,
                 self.run_seq,
                 0.0,
             )
-            for one in made
+            for each in documents
         ]
         Checkpoint(self.state).append(rows, self.run_seq, 0, 0)
         return index
@@ -189,67 +201,69 @@ class IndexBuilder:
         return promotion.promote(index).index
 
     def settings(self, physical: str) -> dict[str, Any]:
-        answer = self.connection.ask("GET", f"/{physical}/_settings")
-        found: dict[str, Any] = answer[physical]["settings"]["index"]
-        return found
+        response = self.connection.ask("GET", f"/{physical}/_settings")
+        settings: dict[str, Any] = response[physical]["settings"]["index"]
+        return settings
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, project: Project) -> IndexBuilder:
+def builder(tmp_path: Path, project: Project) -> IndexBuilder:
     return IndexBuilder(tmp_path, project.endpoint, project.index)
 
 
-def test_a_large_load_has_no_replicas_and_gets_them_back(ledger: IndexBuilder) -> None:
-    served = ledger.built("abc")
-    new = ledger.built("abc", "recipe-2")
+def test_replicas_and_refreshes_are_disabled_while_loading(builder: IndexBuilder) -> None:
+    served = builder.build("abc")
+    new = builder.build("abc", "recipe-2")
     assert (served.ref.served, new.ref.served) == (True, False)
     new.apply_load_settings()
-    new.apply_load_settings()  # by the run after a kill: the settings to restore stay the same
-    tuned = ledger.settings(new.ref.physical)
+    new.apply_load_settings()  # by the run after a kill: the settings to restore do not change
+    tuned = builder.settings(new.ref.physical)
     assert (tuned["number_of_replicas"], tuned["refresh_interval"]) == ("0", "-1")
-    assert ledger.settings(served.ref.physical)["number_of_replicas"] == "1", "it is not touched"
-    assert ledger.promote(new, force_merge=1) == new.ref.physical
-    after = ledger.settings(new.ref.physical)
+    assert builder.settings(served.ref.physical)["number_of_replicas"] == "1", (
+        "the served index is unchanged"
+    )
+    assert builder.promote(new, force_merge=1) == new.ref.physical
+    after = builder.settings(new.ref.physical)
     assert after["number_of_replicas"] == "1"
     assert "refresh_interval" not in after
 
 
-def test_settings_of_a_load_are_put_back_by_whoever_comes_next(ledger: IndexBuilder) -> None:
-    ledger.built("abc")
-    new = ledger.built("abc", "recipe-2")
+def test_the_next_run_restores_settings_of_a_load(builder: IndexBuilder) -> None:
+    builder.build("abc")
+    new = builder.build("abc", "recipe-2")
     new.apply_load_settings()
-    ledger.alias.switch_to(new.ref.physical)  # by hand, say
-    assert ledger.built("abc", "recipe-2").ref.physical == new.ref.physical
-    assert ledger.settings(new.ref.physical)["number_of_replicas"] == "1"
+    builder.alias.switch_to(new.ref.physical)  # as by hand
+    assert builder.build("abc", "recipe-2").ref.physical == new.ref.physical
+    assert builder.settings(new.ref.physical)["number_of_replicas"] == "1"
 
 
-def test_an_index_that_is_not_what_the_ledger_says_is_not_served(ledger: IndexBuilder) -> None:
-    ask = ledger.connection.ask
-    old = ledger.built("abc")
-    new = ledger.built("abc", "recipe-2")
+def test_an_index_that_differs_from_the_ledger_is_not_served(builder: IndexBuilder) -> None:
+    ask = builder.connection.ask
+    old = builder.build("abc")
+    new = builder.build("abc", "recipe-2")
     ask(
         "DELETE",
         f"/{new.ref.physical}/_doc/b",
         params={"version": 2, "version_type": "external_gte"},
     )
     with pytest.raises(SetupError, match=r"it lacks 1 books \(b\)"):
-        ledger.promote(new)
-    new = ledger.built("b", "recipe-2")
+        builder.promote(new)
+    new = builder.build("b", "recipe-2")
     update = {"doc": {"title": "Another"}}
     ask("POST", f"/{new.ref.physical}/_update/c", body=update)
     with pytest.raises(SetupError, match="book c has another title than was finished"):
-        ledger.promote(new)
+        builder.promote(new)
     ask("POST", f"/{new.ref.physical}/_update/c", body={"doc": {"title": document("c").title}})
     update = {"doc": {"etag": "other"}}
     ask("POST", f"/{new.ref.physical}/_update/c", body=update)
     with pytest.raises(SetupError, match=r"it holds other versions of 1 books \(c\)"):
-        ledger.promote(new)
-    served = ledger.alias.find()
+        builder.promote(new)
+    served = builder.alias.find()
     assert served is not None
     assert served.ref.physical == old.ref.physical
 
 
-def test_a_concrete_index_cannot_go_over(ledger: IndexBuilder) -> None:
-    ledger.connection.ask("PUT", f"/{ledger.alias.config.index}")
+def test_a_concrete_index_cannot_be_rebuilt_behind_an_alias(builder: IndexBuilder) -> None:
+    builder.connection.ask("PUT", f"/{builder.alias.config.index}")
     with pytest.raises(SetupError, match=r"is an index, not an alias.*index.mode=inplace"):
-        ledger.built("a", mode="alias")
+        builder.build("a", mode="alias")

@@ -1,4 +1,4 @@
-"""`index` and `retry`, alone, in any order with `run`, and after a kill."""
+"""`index` and `retry`: on their own, in any order with `run`, and after a kill."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import signal
 import pytest
 
 from raypipe.core.errors import SetupError
-from tests.integration.running import (
+from tests.integration.raypipe_command import (
     PARTS,
     Project,
     check_balance,
-    in_process,
     project,
-    ray_here,
+    run_in_process,
+    shared_ray,
     wait_for,
     write_book,
 )
 
-__all__ = ["project", "ray_here"]
+__all__ = ["project", "shared_ray"]
 
 pytestmark = pytest.mark.integration
 
@@ -28,20 +28,20 @@ BOOKS = 10
 
 
 @pytest.fixture
-def books(project: Project, ray_here: None) -> Project:
+def books(project: Project, shared_ray: None) -> Project:
     for number in range(BOOKS):
         write_book(project.books, f"Book_{number:02d}")
     return project
 
 
-def work(books: Project) -> tuple[int, int]:
-    """Return how many books were read and summarized since the last time."""
-    return len(books.notes.take("reads")), len(books.notes.take("summaries"))
+def take_work(books: Project) -> tuple[int, int]:
+    """Return how many books were read and summarized since the last call."""
+    return len(books.journal.take("reads")), len(books.journal.take("summaries"))
 
 
-def test_index_takes_finished_documents_and_reads_nothing(books: Project) -> None:
+def test_index_uses_finished_documents_and_reads_no_book(books: Project) -> None:
     assert books.run("opensearch=none")["finished"] == BOOKS
-    assert work(books) == (BOOKS, BOOKS)
+    assert take_work(books) == (BOOKS, BOOKS)
     first = books.run("limit=4", command="index")
     assert (first["listed"], first["indexed"], first["left"]) == (BOOKS, 4, BOOKS - 4)
     filled = books.run("index.mode=inplace", command="index")
@@ -52,8 +52,8 @@ def test_index_takes_finished_documents_and_reads_nothing(books: Project) -> Non
     assert books.run("purge=true", command="index")["indexed"] == BOOKS
     assert books.documents() == before
     assert latest_generation(books) != generation
-    assert work(books) == (0, 0)
-    assert books.run()["skipped"] == BOOKS, "run and index keep one ledger"
+    assert take_work(books) == (0, 0)
+    assert books.run()["skipped"] == BOOKS, "`run` and `index` share a ledger"
 
 
 def latest_generation(books: Project) -> str:
@@ -62,21 +62,23 @@ def latest_generation(books: Project) -> str:
     return generation
 
 
-def test_index_takes_the_newest_version_of_a_book(books: Project) -> None:
+def test_index_uses_the_newest_version_of_a_book(books: Project) -> None:
     books.run("opensearch=none")
-    path = write_book(books.books, "Book_03", "is told in another way")
+    path = write_book(books.books, "Book_03", "is written in another way")
     path.touch()
     books.run("opensearch=none")
-    work(books)
+    take_work(books)
     assert books.run(command="index")["indexed"] == BOOKS
-    [changed] = [one for one in books.documents().values() if one["title"] == "Book 03"]
+    [changed] = [
+        document for document in books.documents().values() if document["title"] == "Book 03"
+    ]
     assert "another way" in changed["summary"]
     (books.books / "Book_04__by__Author_Book_04.txt").unlink()
-    assert books.run(command="index")["listed"] == BOOKS, "nothing is listed at the source"
-    assert work(books) == (0, 0)
+    assert books.run(command="index")["listed"] == BOOKS, "`index` does not list the source"
+    assert take_work(books) == (0, 0)
 
 
-def test_nothing_is_deleted_before_the_books_are_known(books: Project) -> None:
+def test_a_purge_lists_the_books_before_it_deletes(books: Project) -> None:
     books.run("limit=3")
     before = latest_generation(books)
     with pytest.raises(SetupError, match=r"no books found: .*/Nothing\* with keys that"):
@@ -84,32 +86,32 @@ def test_nothing_is_deleted_before_the_books_are_known(books: Project) -> None:
     assert latest_generation(books) == before
 
 
-def test_index_says_what_is_finished_by_another_recipe(books: Project) -> None:
+def test_index_reports_documents_of_another_recipe(books: Project) -> None:
     with pytest.raises(SetupError, match="no finished documents"):
         books.run(command="index")
     books.run("opensearch=none")
     with pytest.raises(SetupError, match=r"10 by lead.* and hash"):
         books.run("embedder.dimension=32", "purge=true", command="index")
-    assert books.client().indices.get(index=f"{books.index}*") == {}, "no index was made for it"
+    assert books.client().indices.get(index=f"{books.index}*") == {}, "no index was created"
 
 
-def test_retry_takes_failed_books_alone(books: Project) -> None:
-    sick = "Book_01__by__Author_Book_01.txt"
+def test_retry_processes_only_failed_books(books: Project) -> None:
+    unreadable = "Book_01__by__Author_Book_01.txt"
     (books.books / "Short__by__Nobody.txt").write_text(
         "Ten words are all that this small book has."
     )
-    books.notes.add("unreadable", sick)
+    books.journal.record("unreadable", unreadable)
     record = books.run("limit=5", "max_attempts=1", code=3)
     assert (record["indexed"], record["failed"], record["left"]) == (4, 1, BOOKS - 4)
     assert books.run("limit=0", "max_attempts=1")["known_failures"] == 1
-    work(books)
-    assert books.run(command="retry", code=3)["failed"] == 1, "retry knows no cap on attempts"
-    books.notes.take("unreadable")
+    take_work(books)
+    assert books.run(command="retry", code=3)["failed"] == 1, "`retry` has no limit of attempts"
+    books.journal.take("unreadable")
     record = books.run(command="retry")
     assert (record["listed"], record["indexed"]) == (1, 1)
-    assert books.notes.take("reads") == [sick, sick]
+    assert books.journal.take("reads") == [unreadable, unreadable]
     assert books.run(code=3)["failed"] == 1
-    assert books.run(command="retry")["listed"] == 0, "too few words are too few each time"
+    assert books.run(command="retry")["listed"] == 0, "a permanent failure is not retried"
     assert books.run("all=true", command="retry", code=3)["failed"] == 1
     record = books.run("all=true", "text.min_words=3", command="retry")
     assert (record["listed"], record["indexed"]) == (1, 1)
@@ -129,47 +131,47 @@ STEPS: dict[str, list[str]] = {
 }
 
 
-def test_any_order_ends_in_the_same_place(books: Project) -> None:
-    chance = random.Random(1)
-    sick = [f"Book_0{number}__by__Author_Book_0{number}.txt" for number in (2, 7)]
-    for one in sick:
-        books.notes.add("unreadable", one)
-    steps = chance.choices(sorted(STEPS), k=6)
+def test_any_order_of_commands_gives_the_same_index(books: Project) -> None:
+    rng = random.Random(1)
+    unreadable = [f"Book_0{number}__by__Author_Book_0{number}.txt" for number in (2, 7)]
+    for key in unreadable:
+        books.journal.record("unreadable", key)
+    steps = rng.choices(sorted(STEPS), k=6)
     for step in steps:
-        take_step(books, step)
-    books.notes.take("unreadable")
+        run_step(books, step)
+    books.journal.take("unreadable")
     books.run(command="retry")
     books.run()
     assert books.verify()["good"] == len(books.documents()) == BOOKS, steps
-    summarized = books.notes.lines("summaries")
-    assert len(summarized) == len(set(summarized)) == BOOKS, "none was paid for twice"
+    summarized = books.journal.lines("summaries")
+    assert len(summarized) == len(set(summarized)) == BOOKS, "no book was summarized twice"
 
 
-def take_step(books: Project, step: str) -> None:
+def run_step(books: Project, step: str) -> None:
     command = {"finish": "run", "purge": "run"}.get(step, step.split()[0])
     if command == "index" and not (books.state / "documents").exists():
         with pytest.raises(SetupError, match="finished"):
-            in_process(command, books.args(*STEPS[step]))
+            run_in_process(command, books.run_options(*STEPS[step]))
         return
-    check_balance(json.loads(in_process(command, books.args(*STEPS[step]), code=None)))
+    check_balance(json.loads(run_in_process(command, books.run_options(*STEPS[step]), code=None)))
 
 
-def test_an_index_that_was_killed_goes_on(books: Project) -> None:
+def test_a_killed_index_command_continues(books: Project) -> None:
     books.run("opensearch=none")
-    books.options += [
-        f"checkpoint._target_={PARTS}.WaitingCheckpointSettings",
-        f"+checkpoint.notes={books.notes.folder}",
+    books.extra_options += [
+        f"checkpoint._target_={PARTS}.HeldCheckpointSettings",
+        f"+checkpoint.journal={books.journal.folder}",
     ]
-    books.notes.hold("ledger", 0)
-    process = books.start("index", *books.args())
-    wait_for(lambda: books.notes.waiting("ledger") or process.poll() is not None)
+    books.journal.hold("ledger", 0)
+    process = books.start("index", *books.run_options())
+    wait_for(lambda: books.journal.count_waiting("ledger") or process.poll() is not None)
     assert process.poll() is None, books.stderr()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    books.wait_until_ended(killed=True)
-    books.notes.let_go("ledger")
-    work(books)
-    assert books.ledger() == []
+    books.wait_until_processes_end(killed=True)
+    books.journal.release("ledger")
+    take_work(books)
+    assert books.processed_ids() == []
     assert books.run(command="index")["indexed"] == BOOKS
-    assert work(books) == (0, 0)
+    assert take_work(books) == (0, 0)
     assert books.verify()["good"] == BOOKS

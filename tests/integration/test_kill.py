@@ -1,4 +1,4 @@
-"""kill -9 while reading, while summarizing, and between the bulk's answer and the ledger."""
+"""kill -9 while reading, while summarizing, and between the bulk response and the ledger."""
 
 from __future__ import annotations
 
@@ -7,53 +7,53 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import PARTS, Project, ray_here, wait_for, write_book
+from tests.integration.raypipe_command import PARTS, Project, shared_ray, wait_for, write_book
 
-__all__ = ["ray_here"]
+__all__ = ["shared_ray"]
 
 pytestmark = pytest.mark.integration
 
 BOOKS = 12
 KILL_AT = {"read": 5, "summarize": 4, "ledger": 1}
-"""Where, and how many come by there before the next one waits and is killed."""
+"""Gates, and how many calls pass each before the next call waits there and is killed."""
 
 
-def project_at(home: Path, endpoint: str, index: str) -> Project:
-    made = Project(home, endpoint)
-    made.index = f"{made.index}-{index}"
-    made.options = [
-        f"checkpoint._target_={PARTS}.WaitingCheckpointSettings",
-        f"+checkpoint.notes={made.notes.folder}",
+def make_project(folder: Path, endpoint: str, index: str) -> Project:
+    project = Project(folder, endpoint)
+    project.index = f"{project.index}-{index}"
+    project.extra_options = [
+        f"checkpoint._target_={PARTS}.HeldCheckpointSettings",
+        f"+checkpoint.journal={project.journal.folder}",
         "stages.summarize.books_per_task=3",
         "stages.summarize.workers=1",
         "stages.write.tasks=1",
     ]
     for number in range(BOOKS):
-        write_book(made.books, f"Book_{number:02d}")
-    return made
+        write_book(project.books, f"Book_{number:02d}")
+    return project
 
 
 def test_after_kills_the_rerun_equals_a_clean_run(
-    tmp_path: Path, opensearch_url: str, ray_here: None
+    tmp_path: Path, opensearch_url: str, shared_ray: None
 ) -> None:
-    clean = project_at(tmp_path / "clean", opensearch_url, "clean")
+    clean = make_project(tmp_path / "clean", opensearch_url, "clean")
     clean.run()
     expected = clean.documents()
     assert len(expected) == BOOKS
-    for place, after in KILL_AT.items():
-        killed = project_at(tmp_path / place, opensearch_url, place)
-        killed.notes.hold(place, after)
-        kill_while_it_waits(killed, place)
-        before, there = set(killed.ledger()), set(killed.documents())
-        assert before <= there
-        assert (before != there) == (place == "ledger"), "the bulk has answered, and only there"
-        killed.notes.take("reads")
+    for gate, after in KILL_AT.items():
+        killed = make_project(tmp_path / gate, opensearch_url, gate)
+        killed.journal.hold(gate, after)
+        kill_waiting_run(killed, gate)
+        before, indexed = set(killed.processed_ids()), set(killed.documents())
+        assert before <= indexed
+        assert (before != indexed) == (gate == "ledger"), "indexed and not yet in the ledger"
+        killed.journal.take("reads")
         record = killed.run()
-        read = {key.partition("__")[0] for key in killed.notes.lines("reads")}
-        processed = {expected[one]["title"].replace(" ", "_") for one in before}
+        read = {key.partition("__")[0] for key in killed.journal.lines("reads")}
+        processed = {expected[book_id]["title"].replace(" ", "_") for book_id in before}
         assert killed.client().count(index=killed.index)["count"] == BOOKS
         assert killed.documents() == expected
-        assert sorted(killed.ledger()) == sorted(expected), "each id once"
+        assert sorted(killed.processed_ids()) == sorted(expected), "each id once"
         assert record["skipped"] == len(before) < BOOKS
         assert record["indexed"] == BOOKS - len(before)
         assert not processed & read, "a processed book was read again"
@@ -61,11 +61,11 @@ def test_after_kills_the_rerun_equals_a_clean_run(
     clean.clean_up()
 
 
-def kill_while_it_waits(project: Project, place: str) -> None:
-    process = project.start("run", *project.args())
-    wait_for(lambda: project.notes.waiting(place) or process.poll() is not None)
+def kill_waiting_run(project: Project, gate: str) -> None:
+    process = project.start("run", *project.run_options())
+    wait_for(lambda: project.journal.count_waiting(gate) or process.poll() is not None)
     assert process.poll() is None, project.stderr()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    project.wait_until_ended(killed=True)  # no worker goes on after its driver
-    project.notes.let_go(place)
+    project.wait_until_processes_end(killed=True)  # no worker outlives its driver
+    project.journal.release(gate)

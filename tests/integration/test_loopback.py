@@ -1,27 +1,27 @@
-"""What a local run starts listens on this machine alone: Ray asks nobody for a token there."""
+"""Ray of a local run listens on the loopback interface only: it asks for no token there."""
 
 from __future__ import annotations
 
 import psutil
 import pytest
 
-from tests.integration.running import ray_here
+from tests.integration.raypipe_command import shared_ray
 
-__all__ = ["ray_here"]
+__all__ = ["shared_ray"]
 
 pytestmark = pytest.mark.integration
 
 
-def test_ray_listens_on_loopback_alone(ray_here: None, opensearch_url: str) -> None:
+def test_ray_listens_on_loopback_only(shared_ray: None, opensearch_url: str) -> None:
     import ray
 
     assert ray.get(ray.remote(lambda: 1).options(num_cpus=0.1).remote()) == 1
     me = psutil.Process()
     listening = {
-        (process.name(), place.laddr.ip.removeprefix("::ffff:"))
+        (process.name(), connection.laddr.ip.removeprefix("::ffff:"))
         for process in (me, *me.children(recursive=True))
-        for place in process.net_connections("inet")
-        if place.status == psutil.CONN_LISTEN
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
     }
     assert {"gcs_server", "raylet"} <= {name for name, _ in listening}
-    assert {place for _, place in listening} == {"127.0.0.1"}
+    assert {address for _, address in listening} == {"127.0.0.1"}

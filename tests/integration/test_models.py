@@ -17,7 +17,7 @@ from raypipe.models.openai_client import OpenAIServer
 from raypipe.models.protocol import Answer, ChatModel, Question
 from raypipe.simulator.model_server import ModelServer
 from raypipe.simulator.options import LatencyOptions
-from tests.integration.models_asked import (
+from tests.integration.model_clients import (
     BOOK,
     CHAT,
     CHATS,

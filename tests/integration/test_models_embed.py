@@ -11,7 +11,7 @@ import pytest
 from raypipe.core.errors import SetupError
 from raypipe.models.protocol import EmbeddingModel, InputType
 from raypipe.simulator.model_server import ModelServer
-from tests.integration.models_asked import (
+from tests.integration.model_clients import (
     EMBEDDING,
     ERRORS,
     PAID,

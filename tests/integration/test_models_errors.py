@@ -13,7 +13,7 @@ from raypipe.core.errors import SetupError
 from raypipe.models.openai import OpenAIChat
 from raypipe.simulator.model_server import ModelServer
 from raypipe.simulator.options import FaultOptions, ModelOptions
-from tests.integration.models_asked import (
+from tests.integration.model_clients import (
     CHAT,
     CHATS,
     ERRORS,

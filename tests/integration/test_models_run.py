@@ -15,7 +15,7 @@ import pytest
 from raypipe import embedded
 from raypipe.simulator.model_server import ModelServer
 from raypipe.simulator.options import LatencyOptions, ModelOptions
-from tests.integration.running import Project, project, wait_for
+from tests.integration.raypipe_command import Project, project, wait_for
 from tests.unit.models_here import model_server
 
 __all__ = ["project"]
@@ -74,16 +74,16 @@ def everything_under(folder: Path) -> Iterator[Path]:
 def test_a_budget_stops_a_run_and_a_higher_one_goes_on_without_paying_twice(
     paid: Project, models: ModelServer
 ) -> None:
-    plan = json.loads(paid.cli("plan", *args(paid)))
+    plan = json.loads(paid.command("plan", *args(paid)))
     assert (plan["new"], plan["model"]) == (BOOKS, MODEL)
     most = (plan["input_tokens"] + plan["output_tokens"]) // 2
-    paid.cli("run", *args(paid, f"budget.max_tokens={most}"), code=4)
+    paid.command("run", *args(paid, f"budget.max_tokens={most}"), code=4)
     stopped = record_of(paid)
     assert "budget" in stopped["reason"]
     assert stopped["left"] > 0
     assert stopped["failed"] == 0
     assert 0 < stopped["input_tokens"] + stopped["output_tokens"] <= most
-    paid.cli("run", *args(paid, "budget.max_usd=1"))
+    paid.command("run", *args(paid, "budget.max_usd=1"))
     whole = record_of(paid)
     assert (whole["finished"] + whole["skipped"], whole["failed"], whole["left"]) == (BOOKS, 0, 0)
     stats = models.stats()
@@ -95,7 +95,7 @@ def test_a_budget_stops_a_run_and_a_higher_one_goes_on_without_paying_twice(
     assert abs(tokens - (stats["tokens"]["input"] + stats["tokens"]["output"])) <= 4 * CHECKS * 60
     # 0.06 and 0.24 dollars a million tokens of the chat model, 0.02 of the embedder.
     assert 0 < whole["usd"] < tokens * 0.24e-6
-    assert [str(path) for path in everything_under(paid.home) if SECRET in _text(path)] == []
+    assert [str(path) for path in everything_under(paid.folder) if SECRET in _text(path)] == []
 
 
 def _text(path: Path) -> str:
@@ -110,9 +110,9 @@ def test_a_killed_run_pays_again_only_for_what_was_in_flight(
     wait_for(lambda: models.stats()["answered"] > CHECKS * 2 + 8)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    paid.wait_until_ended(killed=True)
+    paid.wait_until_processes_end(killed=True)
     models.control(latency={"base_s": 0.05})
-    paid.cli("run", *args(paid))
+    paid.command("run", *args(paid))
     whole = record_of(paid)
     assert (whole["finished"] + whole["skipped"], whole["failed"], whole["left"]) == (BOOKS, 0, 0)
     assert whole["cached_calls"] >= 4
@@ -126,13 +126,13 @@ def test_what_the_model_will_not_summarize_is_degraded_and_done_again(
     fallback = "summarizer.fallback=extractive"
     script = [{"fault": "refusal", "contains": "Stovepipe", "times": 50}]
     models.control(faults={"script": script})
-    paid.cli("run", *args(paid, fallback), code=3)
+    paid.command("run", *args(paid, fallback), code=3)
     record = record_of(paid)
     assert (record["finished"], record["failed"], record["degraded"]) == (BOOKS, 0, 1)
     (row,) = paid.failures(record["run_seq"]).values()
     assert (row["kind"], row["retryable"]) == ("degraded", True)
     models.control(faults={"script": []})
-    paid.cli("retry", *args(paid, fallback))
+    paid.command("retry", *args(paid, fallback))
     assert (record_of(paid)["finished"], record_of(paid)["degraded"]) == (1, 0)
 
 
@@ -156,8 +156,8 @@ def test_what_makes_every_call_fail_is_one_line_before_the_first_book(
 ) -> None:
     for name, value in env.items():
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(paid.home))
-    paid.cli("run", *args(paid, *more), code=1)
+    monkeypatch.setenv("HOME", str(paid.folder))
+    paid.command("run", *args(paid, *more), code=1)
     (line,) = [one for one in paid.stderr().splitlines() if one.startswith("raypipe: ")]
     assert all(word in line for word in said), line
     assert "Traceback" not in paid.stderr()

@@ -34,7 +34,7 @@ from raypipe.simulator.options import ServerOptions
 from raypipe.state.local import LocalState
 from tests.fixtures import record_state
 from tests.fixtures.record_state import BUCKET, OTHER_PARTS, PARTS, QUERY, READABLE, Recorder
-from tests.integration.s3_here import S3Here, s3
+from tests.integration.s3_server import CountingS3Server, s3
 
 __all__ = ["s3"]
 
@@ -55,11 +55,11 @@ CHECK_CALLS = 4
 
 
 @pytest.fixture
-def restored(tmp_path: Path, opensearch_url: str, s3: S3Here) -> Iterator[Recorder]:
+def restored(tmp_path: Path, opensearch_url: str, s3: CountingS3Server) -> Iterator[Recorder]:
     """Restore the recorded bucket, index and state for the commands of this checkout."""
-    s3.bucket(BUCKET)
+    s3.create_bucket(BUCKET)
     for path in (RECORDING / "books").rglob("*.txt"):
-        s3.put(BUCKET, path.relative_to(RECORDING / "books").as_posix(), path.read_bytes())
+        s3.put_object(BUCKET, path.relative_to(RECORDING / "books").as_posix(), path.read_bytes())
     shutil.copytree(RECORDING / "state", tmp_path / "state")
     restore_index(opensearch_url)
     yield Recorder(ROOT, tmp_path, opensearch_url, s3)
@@ -244,7 +244,7 @@ OLD = Recording(RECORDING)
 
 @pytest.fixture(scope="module")
 def today(
-    tmp_path_factory: pytest.TempPathFactory, opensearch_url: str, s3: S3Here
+    tmp_path_factory: pytest.TempPathFactory, opensearch_url: str, s3: CountingS3Server
 ) -> Iterator[Recording]:
     """Record the scenario with the code of this checkout."""
     folder = tmp_path_factory.mktemp("today")

@@ -11,7 +11,7 @@ import pytest
 
 from raypipe.core.errors import BookError, SetupError
 from raypipe.sources.s3 import S3BookSource
-from tests.integration.s3_here import put_past_http
+from tests.integration.s3_server import put_object_directly
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def client(endpoint: str) -> Any:
 
 def test_all_pages_are_listed(source: S3BookSource, client: Any) -> None:
     for number in range(2_500):
-        put_past_http("books", f"many/{number:05d}.txt", b"x")
+        put_object_directly("books", f"many/{number:05d}.txt", b"x")
     listed = list(replace(source, prefix="many/").list_books())
     assert [book.key for book in listed] == [f"many/{number:05d}.txt" for number in range(2_500)]
     assert len({book.book_id for book in listed}) == 2_500

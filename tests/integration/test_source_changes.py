@@ -1,4 +1,4 @@
-"""A bucket that lives: books are added, corrected, renamed, touched, removed, and come back."""
+"""Changes at the source: books are added, changed, renamed, touched, deleted and restored."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from raypipe.core.errors import SetupError
-from tests.integration.running import PARTS, Project, in_process, project, ray_here
-from tests.integration.s3_here import S3Here, s3
+from tests.integration.raypipe_command import PARTS, Project, project, run_in_process, shared_ray
+from tests.integration.s3_server import CountingS3Server, s3
 
-__all__ = ["project", "ray_here", "s3"]
+__all__ = ["project", "s3", "shared_ray"]
 
 pytestmark = pytest.mark.integration
 
@@ -24,107 +24,113 @@ def text(name: str, words: str = "tells of a lamp") -> bytes:
 
 
 @pytest.fixture
-def bucket(project: Project, s3: S3Here) -> str:
-    s3.bucket(project.index)
+def bucket(project: Project, s3: CountingS3Server) -> str:
+    s3.create_bucket(project.index)
     for key in KEYS:
-        s3.put(project.index, key, text(key))
+        s3.put_object(project.index, key, text(key))
     return project.index
 
 
 @pytest.fixture
-def args(project: Project, s3: S3Here, bucket: str) -> list[str]:
-    store = [
+def args(project: Project, s3: CountingS3Server, bucket: str) -> list[str]:
+    source = [
         *s3.options(bucket),
         "storage.prefix=shelf/",
-        f"storage._target_={PARTS}.NotingS3Store",
-        f"+storage.notes={project.notes.folder}",
+        f"storage._target_={PARTS}.JournalingS3Source",
+        f"+storage.journal={project.journal.folder}",
     ]
-    return project.parts(*store)
+    return project.options_without_source(*source)
 
 
-def planned(args: list[str]) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(in_process("plan", args))
-    return told
+def run_plan(args: list[str]) -> dict[str, Any]:
+    estimate: dict[str, Any] = json.loads(run_in_process("plan", args))
+    return estimate
 
 
-def keys(project: Project) -> list[str]:
-    return sorted(one["key"] for one in project.documents().values())
+def indexed_keys(project: Project) -> list[str]:
+    return sorted(document["key"] for document in project.documents().values())
 
 
 def test_the_index_follows_the_source(
-    project: Project, s3: S3Here, bucket: str, args: list[str], ray_here: None
+    project: Project, s3: CountingS3Server, bucket: str, args: list[str], shared_ray: None
 ) -> None:
     assert project.run(args=args)["indexed"] == BOOKS
-    project.notes.take("summaries")
+    project.journal.take("summaries")
 
     removed, renamed = KEYS[0], KEYS[1]
-    s3.delete(bucket, removed)
-    s3.put(bucket, "shelf/Tale_of_another_name.txt", text(renamed))
-    s3.delete(bucket, renamed)
+    s3.delete_object(bucket, removed)
+    s3.put_object(bucket, "shelf/Tale_of_another_name.txt", text(renamed))
+    s3.delete_object(bucket, renamed)
     for key in KEYS[2:4]:
-        s3.put(bucket, key, text(key, "tells of a storm"))
-    s3.put(bucket, KEYS[4], text(KEYS[4]))  # touched
+        s3.put_object(bucket, key, text(key, "tells of a storm"))
+    s3.put_object(bucket, KEYS[4], text(KEYS[4]))  # touched
     for name in ("New_1", "New_2"):
-        s3.put(bucket, f"shelf/{name}.txt", text(name))
+        s3.put_object(bucket, f"shelf/{name}.txt", text(name))
     now = sorted(
         [*KEYS[2:], "shelf/Tale_of_another_name.txt", "shelf/New_1.txt", "shelf/New_2.txt"]
     )
 
-    told = planned(args)
-    assert {name: told[name] for name in ("new", "renamed", "changed", "removed", "done")} == {
+    plan = run_plan(args)
+    assert {name: plan[name] for name in ("new", "renamed", "changed", "removed", "done")} == {
         "new": 2, "renamed": 1, "changed": 2, "removed": 1, "done": BOOKS - 4
     }  # fmt: skip
-    assert not told["too_many"]
+    assert not plan["too_many"]
     record = project.run(args=args)
     assert (record["indexed"], record["removed"], record["failed"]) == (5, 2, 0)
-    assert len(project.notes.take("summaries")) == 4, "changed and new, and not the renamed one"
-    assert keys(project) == now
-    storms = [one for one in project.documents().values() if "a storm" in one["summary"]]
-    assert sorted(one["key"] for one in storms) == KEYS[2:4]
+    assert len(project.journal.take("summaries")) == 4, (
+        "two changed and two new books, not the renamed book"
+    )
+    assert indexed_keys(project) == now
+    changed = [
+        document["key"]
+        for document in project.documents().values()
+        if "a storm" in document["summary"]
+    ]
+    assert sorted(changed) == KEYS[2:4]
     assert project.verify(args=args)["good"] == len(now)
     again = project.run(args=args)
     assert (again["skipped"], again["removed"]) == (len(now), 0)
 
-    # What is indexed from what is finished does not bring them back; the source does.
-    mine = [one for one in args if not one.startswith(("storage", "+storage"))]
-    assert project.run(args=mine, command="index")["indexed"] == len(now)
-    assert keys(project) == now
-    s3.put(bucket, removed, text(removed))
+    # `index` does not restore deleted books from finished documents; the source does.
+    sourceless = [arg for arg in args if not arg.startswith(("storage", "+storage"))]
+    assert project.run(args=sourceless, command="index")["indexed"] == len(now)
+    assert indexed_keys(project) == now
+    s3.put_object(bucket, removed, text(removed))
     record = project.run(args=args)
     assert (record["indexed"], record["model_calls"]) == (1, 0)
-    assert project.notes.lines("summaries") == []
-    assert keys(project) == sorted([*now, removed])
+    assert project.journal.lines("summaries") == []
+    assert indexed_keys(project) == sorted([*now, removed])
     assert project.run(args=args)["skipped"] == len(now) + 1
 
 
-def test_a_rollback_does_not_bring_removed_books_back(
-    project: Project, s3: S3Here, bucket: str, args: list[str], ray_here: None
+def test_a_rollback_does_not_restore_deleted_books(
+    project: Project, s3: CountingS3Server, bucket: str, args: list[str], shared_ray: None
 ) -> None:
     first = project.run(args=args)["index"]
-    mine = [one for one in args if not one.startswith(("storage", "+storage"))]
-    assert project.run(args=mine, command="index")["served"] != first
-    s3.delete(bucket, KEYS[0])
+    sourceless = [arg for arg in args if not arg.startswith(("storage", "+storage"))]
+    assert project.run(args=sourceless, command="index")["served"] != first
+    s3.delete_object(bucket, KEYS[0])
     assert project.run(args=args)["removed"] == 1
-    back = [one for one in args if one.startswith(("opensearch", "state", "output"))]
-    assert json.loads(in_process("rollback", back))["index"] == first
-    assert keys(project) == KEYS[1:]
+    shared = [arg for arg in args if arg.startswith(("opensearch", "state", "output"))]
+    assert json.loads(run_in_process("rollback", shared))["index"] == first
+    assert indexed_keys(project) == KEYS[1:]
     report = project.verify(args=args)
     assert (report["good"], report["missing"]) == (BOOKS - 1, [])
     assert project.run(args=args)["skipped"] == BOOKS - 1
 
 
-def test_nothing_is_deleted_unless_it_is_sure(
-    project: Project, s3: S3Here, bucket: str, args: list[str], ray_here: None
+def test_nothing_is_deleted_after_a_doubtful_listing(
+    project: Project, s3: CountingS3Server, bucket: str, args: list[str], shared_ray: None
 ) -> None:
     for number in range(3):
-        s3.put(bucket, f"other/Tale_{number}.txt", text(f"other {number}"))
-    everything = [one for one in args if not one.startswith("storage.prefix")]
+        s3.put_object(bucket, f"other/Tale_{number}.txt", text(f"other {number}"))
+    everything = [arg for arg in args if not arg.startswith("storage.prefix")]
     assert project.run(args=everything)["indexed"] == BOOKS + 3
-    assert project.run(args=args)["removed"] == 0, "another prefix says nothing of other/"
+    assert project.run(args=args)["removed"] == 0, "books outside the prefix are not deleted"
 
     for key in KEYS[:3]:
-        s3.delete(bucket, key)
-    assert planned(args)["too_many"]
+        s3.delete_object(bucket, key)
+    assert run_plan(args)["too_many"]
     with pytest.raises(SetupError, match=r"3 of 20 books are gone.*allow_deletes=true") as caught:
         project.run(args=args)
     assert KEYS[0] in str(caught.value)
@@ -132,13 +138,13 @@ def test_nothing_is_deleted_unless_it_is_sure(
         project.run("storage.prefix=shelv/", args=args)
     with pytest.raises(SetupError, match="no books found"):
         project.run("storage.suffixes=[.md]", args=args)
-    for cut in ("no token", "no page", "half"):
-        s3.cut = cut
+    for way in ("no token", "no page", "half"):
+        s3.truncate_listing = way
         with pytest.raises(SetupError):
             project.run("allow_deletes=true", args=args)
-        s3.cut = ""
-    assert len(keys(project)) == BOOKS + 3
+        s3.truncate_listing = ""
+    assert len(indexed_keys(project)) == BOOKS + 3
 
     record = project.run("allow_deletes=true", args=args)
     assert (record["removed"], record["skipped"]) == (3, BOOKS - 3)
-    assert len(keys(project)) == BOOKS
+    assert len(indexed_keys(project)) == BOOKS

@@ -25,7 +25,7 @@ from raypipe.state.parquet_table import ParquetTable
 from raypipe.state.s3 import S3State
 from raypipe.state.store import StateError
 from raypipe.state.table_schema import TableSchema
-from tests.integration.s3_here import put_past_http
+from tests.integration.s3_server import put_object_directly
 from tests.unit.state.contract import StateContract, assert_ignored_conditions_are_detected
 
 pytestmark = pytest.mark.integration
@@ -79,7 +79,7 @@ def test_open_state_takes_the_prefix(state: S3State) -> None:
 def test_lists_and_deletes_every_page(state: S3State) -> None:
     names = [f"many/{number:04d}" for number in range(1_250)]
     for name in names:
-        put_past_http(state.bucket, f"some/prefix/{name}", b"")
+        put_object_directly(state.bucket, f"some/prefix/{name}", b"")
     assert state.list("many/") == names
     state.delete(names)
     assert state.list("many/") == []

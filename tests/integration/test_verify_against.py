@@ -15,10 +15,16 @@ from raypipe.core.errors import SetupError
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.sources.s3 import S3BookSource
 from raypipe.state.local import LocalState
-from tests.integration.running import Project, in_process, project, ray_here, write_book
-from tests.integration.s3_here import S3Here, s3
+from tests.integration.raypipe_command import (
+    Project,
+    project,
+    run_in_process,
+    shared_ray,
+    write_book,
+)
+from tests.integration.s3_server import CountingS3Server, s3
 
-__all__ = ["project", "ray_here", "s3"]
+__all__ = ["project", "s3", "shared_ray"]
 
 pytestmark = pytest.mark.integration
 
@@ -27,13 +33,15 @@ BOOKS = 6
 
 def against(books: Project, place: object, code: int = 0) -> dict[str, Any]:
     wanted = ("storage", "+storage", "opensearch", "state", "output", "embedder")
-    args = [arg for arg in books.args() if arg.startswith(wanted)]
-    printed = in_process("verify", [*args, f"against={place}"], code)
+    args = [arg for arg in books.run_options() if arg.startswith(wanted)]
+    printed = run_in_process("verify", [*args, f"against={place}"], code)
     found: dict[str, Any] = json.loads(printed)["against"]
     return found
 
 
-def test_old_summaries_and_processed_keys(project: Project, ray_here: None, tmp_path: Path) -> None:
+def test_old_summaries_and_processed_keys(
+    project: Project, shared_ray: None, tmp_path: Path
+) -> None:
     for number in range(BOOKS):
         write_book(project.books, f"Book_{number:02d}")
     project.run()
@@ -62,12 +70,12 @@ def test_old_summaries_and_processed_keys(project: Project, ray_here: None, tmp_
         against(project, tmp_path / "nowhere")
 
 
-def test_old_summaries_in_a_bucket(s3: S3Here, tmp_path: Path) -> None:
-    s3.bucket("old-results")
+def test_old_summaries_in_a_bucket(s3: CountingS3Server, tmp_path: Path) -> None:
+    s3.create_bucket("old-results")
     for number in range(3):
         body = json.dumps({"title": f"Book {number}", "s3_key": f"{number}.txt"}).encode()
-        s3.put("old-results", f"summaries/{number}.json", body)
-    s3.put("old-results", "elsewhere/9.json", b"{}")
+        s3.put_object("old-results", f"summaries/{number}.json", body)
+    s3.put_object("old-results", "elsewhere/9.json", b"{}")
     store = S3BookSource("books", endpoint_url=s3.url, anonymous=True)
     listing = [Book(str(number), f"{number}.txt", "e", 1, 0.0) for number in range(2)]
     state = LocalState(str(tmp_path))

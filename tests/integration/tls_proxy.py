@@ -1,4 +1,4 @@
-"""HTTPS before a server, that lets in who has the right header or certificate."""
+"""An HTTPS proxy in front of a server; it requires a header or a client certificate."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from tests.unit.opensearch.forwarding import Answer, Forwarding, serving
 
 @dataclass
 class Certificates:
-    """An authority, and what it signed, as files in a folder."""
+    """A certificate authority and the certificates it signed, as files in a folder."""
 
     folder: Path
 
     def __post_init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("An authority for tests")
-        made = self._builder(self._name, self._key.public_key())
-        made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        builder = self._builder(self._name, self._key.public_key())
+        constraints = x509.BasicConstraints(ca=True, path_length=None)
+        builder = builder.add_extension(constraints, critical=True)
         self.authority = self.folder / "authority.pem"
-        self.authority.write_bytes(_pem(made.sign(self._key, hashes.SHA256())))
+        self.authority.write_bytes(_pem(builder.sign(self._key, hashes.SHA256())))
 
     def issue(self, name: str, *hosts: str) -> Path:
         """Return a file with a certificate for these hosts and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
-        made = self._builder(_name(name), key.public_key())
+        builder = self._builder(_name(name), key.public_key())
         if hosts:
-            made = made.add_extension(
-                x509.SubjectAlternativeName([_host(one) for one in hosts]), critical=False
-            )
+            names = x509.SubjectAlternativeName([_host(host) for host in hosts])
+            builder = builder.add_extension(names, critical=False)
         file = self.folder / f"{name}.pem"
         private = key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-        file.write_bytes(_pem(made.sign(self._key, hashes.SHA256())) + private)
+        file.write_bytes(_pem(builder.sign(self._key, hashes.SHA256())) + private)
         return file
 
     def _builder(self, subject: x509.Name, key: Any) -> x509.CertificateBuilder:
@@ -64,30 +64,36 @@ class Certificates:
 
 
 @dataclass
-class Front:
-    """What it lets in, and how often it refused."""
+class TlsProxy:
+    """A proxy: its URL, the header it requires, and the headers it refused.
+
+    Args:
+        url: Where it is served.
+        authorization: The only authorization header that it accepts; empty for any.
+        refused: The authorization headers of refused requests.
+    """
 
     url: str
-    authorization: str = ""  # the header that is let in; empty = any
+    authorization: str = ""
     refused: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def front(node: str, certificate: Path, clients: Path | None = None) -> Iterator[Front]:
-    """Yield HTTPS before a server.
+def serve_tls(node: str, certificate: Path, clients: Path | None = None) -> Iterator[TlsProxy]:
+    """Serve HTTPS in front of a server.
 
     Args:
         node: URL of the server.
         certificate: File with the certificate and its key.
-        clients: The authority whose certificates clients must show; None = they need none.
+        clients: The authority of the certificates that clients must show; None for no certificates.
     """
-    made = Front("")
+    proxy = TlsProxy("")
 
     class Handler(Forwarding):
         def respond(self, body: bytes) -> Answer:
-            shown = self.headers.get("authorization", "")
-            if made.authorization and shown != made.authorization:
-                made.refused.append(shown)
+            header = self.headers.get("authorization", "")
+            if proxy.authorization and header != proxy.authorization:
+                proxy.refused.append(header)
                 return Answer(401, b'{"error": "Unauthorized"}')
             return self.forward(body)
 
@@ -97,8 +103,8 @@ def front(node: str, certificate: Path, clients: Path | None = None) -> Iterator
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(clients)
     with serving(Handler, node, context) as port:
-        made.url = f"https://127.0.0.1:{port}"
-        yield made
+        proxy.url = f"https://127.0.0.1:{port}"
+        yield proxy
 
 
 def _name(common: str) -> x509.Name:

@@ -1,14 +1,14 @@
-"""A Serverless collection for vectors: a real node behind rules of its own.
+"""A stub of a Serverless vector collection in front of a real node.
 
-It makes ids itself and refuses those of others, has no `GET /`, no refresh and no settings of
-shards, shows what was written when its time has come, is behind with a new index, and checks
-signatures. What goes wrong on the way can be asked for.
+The stub generates ids and rejects given ids; it has no `GET /`, no refresh and no shard settings;
+it shows writes and new indices after a delay; and it checks signatures. It injects faults on
+request.
 
-Two things differ for the node's sake: the engine is Lucene, since the node has no native libraries,
-and what is behind is its `refresh_interval`.
+The node forces two differences: the engine is Lucene, because the node has no native libraries,
+and the delay of writes is the node's `refresh_interval`.
 
 Sources: "Supported operations and plugins in Amazon OpenSearch Serverless", AWS; opensearch-py
-issue 792 for the words about ids.
+issue 792 for the error message about ids.
 """
 
 from __future__ import annotations
@@ -28,23 +28,29 @@ import orjson
 from tests.unit.opensearch.forwarding import Answer, Forwarding, serving
 from tests.unit.opensearch.sigv4 import Signer
 
-SIGNER = Signer("simulated", "simulated", "eu-west-1", "aoss")  # as the tests' workers have them
+SIGNER = Signer(
+    "simulated", "simulated", "eu-west-1", "aoss"
+)  # the credentials of the tests' workers
 NO_IDS = "Document ID is not supported in create/index operation request"
-_LACKING = re.compile(r"^/$|/_refresh|/_forcemerge|/_cluster|/_cat/plugins|/_tasks|/_nodes|/_ilm")
-_OWN = ("_id", "version", "version_type", "routing")
+_UNSUPPORTED = re.compile(
+    r"^/$|/_refresh|/_forcemerge|/_cluster|/_cat/plugins|/_tasks|/_nodes|/_ilm"
+)
+_GENERATED = ("_id", "version", "version_type", "routing")
 
 
 @dataclass
 class Collection:
-    """What it does, and what it saw.
+    """Settings of the collection, and counters of what it received.
 
     Args:
-        visible_s: Seconds until a search shows what was written.
-        behind_s: Seconds until a new index is there.
-        unknown: Each so-many-eth bulk request loses its answer, 0 = none: one in three of them was
-            not carried out, one was and the connection is cut, one was and answers 503.
-        full: Each so-many-eth bulk request is answered 402, 0 = none: its capacity grows.
-        kind: The collection's type; `SEARCH` knows no vectors.
+        visible_s: Seconds until a search shows a write.
+        behind_s: Seconds until a new index exists for its clients.
+        unknown: Lose the response of every nth bulk request; 0 for none. In turn, the request is
+            not carried out, is carried out and disconnected, is carried out and answered 503.
+        full: Answer 402 to every nth bulk request, as while the capacity grows; 0 for none.
+        kind: The collection's type; `SEARCH` supports no vectors.
+        url: Where it is served.
+        seen: Counts of the requests by kind.
     """
 
     visible_s: int = 10
@@ -54,19 +60,19 @@ class Collection:
     kind: str = "VECTORSEARCH"
     url: str = ""
     seen: Counter[str] = field(default_factory=Counter)
-    _made: dict[str, float] = field(default_factory=dict)
+    _created: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def options(self, *more: str) -> list[str]:
-        """Return the options of a run that writes to it."""
+        """Return the options of a run that writes to the collection."""
         return [
             "opensearch=aws_serverless", f"opensearch.endpoint={self.url}",
             "opensearch.connection.region=eu-west-1",
             f"opensearch.visible_s={self.visible_s + 3}", *more,
         ]  # fmt: skip
 
-    def fate(self) -> str:
-        """Return what becomes of the next bulk request."""
+    def next_fault(self) -> str:
+        """Return the fault of the next bulk request; empty for none."""
         with self._lock:
             self.seen["bulk"] += 1
             if self.unknown and not self.seen["bulk"] % self.unknown:
@@ -78,35 +84,35 @@ class Collection:
         return ""
 
     def is_behind(self, path: str) -> bool:
-        """Whether an index was made so lately that it is not there yet."""
+        """Whether an index was created so recently that clients do not see it yet."""
         name = path.lstrip("/").partition("/")[0].partition("?")[0]
-        return time.monotonic() - self._made.get(name, -1e9) < self.behind_s
+        return time.monotonic() - self._created.get(name, -1e9) < self.behind_s
 
-    def note(self, body: dict[str, Any], path: str) -> None:
-        """Note when an index was made, under all its names."""
+    def record_creation(self, body: dict[str, Any], path: str) -> None:
+        """Record the time of an index's creation, for its name and its aliases."""
         names = [path.strip("/"), *body.get("aliases", {})]
-        self._made |= dict.fromkeys(names, time.monotonic())
+        self._created |= dict.fromkeys(names, time.monotonic())
 
 
 @contextmanager
-def collection(node: str, made: Collection | None = None) -> Iterator[Collection]:
-    """Yield a collection before a node."""
-    front = made or Collection()
+def collection(node: str, settings: Collection | None = None) -> Iterator[Collection]:
+    """Serve a collection in front of a node."""
+    stub = settings or Collection()
 
     class Handler(Forwarding):
         def respond(self, body: bytes) -> Answer | None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            if said := SIGNER.refusal(self.command, self.path, headers, body):
-                front.seen["unsigned"] += 1
-                return _said(403, {"message": said})
-            if _LACKING.search(self.path.partition("?")[0]):
-                front.seen["lacking"] += 1
+            if message := SIGNER.refusal(self.command, self.path, headers, body):
+                stub.seen["unsigned"] += 1
+                return _answer(403, {"message": message})
+            if _UNSUPPORTED.search(self.path.partition("?")[0]):
+                stub.seen["unsupported"] += 1
                 return Answer(404, b"404 page not found", "text/plain")
             if headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
             if "/_bulk" in self.path:
                 return self._bulk(body)
-            if front.is_behind(self.path):
+            if stub.is_behind(self.path):
                 return _error(404, "index_not_found_exception", "no such index")
             if self.command == "PUT" and self.path.count("/") == 1:
                 return self._create(body)
@@ -115,35 +121,35 @@ def collection(node: str, made: Collection | None = None) -> Iterator[Collection
         def _create(self, body: bytes) -> Answer:
             wanted = orjson.loads(body)
             settings = wanted["settings"]["index"]
-            if front.kind != "VECTORSEARCH":
-                said = f"KNN features not supported on {front.kind} collection type"
-                return _error(400, "illegal_argument_exception", said)
+            if stub.kind != "VECTORSEARCH":
+                message = f"KNN features not supported on {stub.kind} collection type"
+                return _error(400, "illegal_argument_exception", message)
             if set(settings) != {"knn"}:
                 return _error(400, "illegal_argument_exception", f"unknown setting {settings}")
             method = wanted["mappings"]["properties"]["summary_vector"]["method"]
             if method["engine"] != "faiss":
                 return _error(400, "illegal_argument_exception", "the engine must be faiss")
             method["engine"] = "lucene"
-            settings |= {"refresh_interval": f"{front.visible_s}s", "number_of_replicas": 0}
+            settings |= {"refresh_interval": f"{stub.visible_s}s", "number_of_replicas": 0}
             answer = self._forward(orjson.dumps(wanted))
-            front.note(wanted, self.path)
+            stub.record_creation(wanted, self.path)
             return answer
 
         def _bulk(self, body: bytes) -> Answer | None:
-            lines = [orjson.loads(one) for one in body.splitlines() if one]
-            actions = [one for one in lines if len(one) == 1 and set(one) & {"index", "create"}]
-            if any(set(next(iter(one.values()))) & set(_OWN) for one in actions):
-                front.seen["ids"] += 1
+            lines = [orjson.loads(line) for line in body.splitlines() if line]
+            actions = [line for line in lines if len(line) == 1 and set(line) & {"index", "create"}]
+            if any(set(next(iter(action.values()))) & set(_GENERATED) for action in actions):
+                stub.seen["ids"] += 1
                 item = {"status": 400, "error": {"type": "illegal_argument_exception"}}
                 item["error"] |= {"reason": NO_IDS}  # type: ignore[operator]
-                return _said(200, {"items": [{"index": item} for _ in actions]})
-            if front.is_behind(self.path):
+                return _answer(200, {"items": [{"index": item} for _ in actions]})
+            if stub.is_behind(self.path):
                 return _error(404, "index_not_found_exception", "no such index")
-            fate = front.fate() if actions else ""
-            if fate == "402":
+            fault = stub.next_fault() if actions else ""
+            if fault == "402":
                 return _error(402, "service_quota_exceeded_exception", "maximum OCU capacity")
-            answer = self._forward(body) if fate != "lost" else None
-            return {"cut": None, "503": Answer(503, b"", "text/html")}.get(fate, answer)
+            answer = self._forward(body) if fault != "lost" else None
+            return {"cut": None, "503": Answer(503, b"", "text/html")}.get(fault, answer)
 
         def _forward(self, body: bytes) -> Answer:
             if "content-encoding" in self.headers:
@@ -151,13 +157,13 @@ def collection(node: str, made: Collection | None = None) -> Iterator[Collection
             return self.forward(body)
 
     with serving(Handler, node) as port:
-        front.url = f"http://127.0.0.1:{port}"
-        yield front
+        stub.url = f"http://127.0.0.1:{port}"
+        yield stub
 
 
 def _error(status: int, kind: str, reason: str) -> Answer:
-    return _said(status, {"error": {"type": kind, "reason": reason}, "status": status})
+    return _answer(status, {"error": {"type": kind, "reason": reason}, "status": status})
 
 
-def _said(status: int, body: dict[str, Any]) -> Answer:
+def _answer(status: int, body: dict[str, Any]) -> Answer:
     return Answer(status, orjson.dumps(body))
