@@ -16,7 +16,7 @@ from raypipe.cli.local_services import start_local_services
 from raypipe.config.build import require_part
 from raypipe.core.options import IndexOptions
 from raypipe.embedded.services import Services
-from raypipe.ledger.ledger import Ledger
+from raypipe.ledger.facade import Ledger
 from raypipe.ledger.writer_lock import WriterLock
 from raypipe.lifecycle.promote import Promoter, Served
 from raypipe.opensearch.index import IndexAlias, IndexConfig

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, open_dict
 
 from raypipe.config.build import build_part, require_part, to_plain
 from raypipe.ledger.checkpoint import CheckpointSettings
-from raypipe.ledger.ledger import Ledger
+from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.deletions import DeletionLimit
 from raypipe.opensearch.index import IndexConfig
 from raypipe.run.job import Execution, Job, ModelLimits, Processing

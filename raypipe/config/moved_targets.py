@@ -21,7 +21,6 @@ MOVED_TARGETS: Mapping[str, str] = {
         "raypipe.summarizers.llm.summarizer.ModelSummarizer"
     ),
     "raypipe.summarizers.passthrough.LeadSummarizer": "raypipe.summarizers.lead.LeadSummarizer",
-    "raypipe.summarizers.prompts.Prompts": "raypipe.summarizers.llm.prompts.Prompts",
 }
 """Class paths that configs of raypipe 0.1.0 used, and the path of each class today."""
 

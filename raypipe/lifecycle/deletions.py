@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
 from raypipe.ledger.checkpoint import Checkpoint, Processed
-from raypipe.ledger.ledger import Ledger
+from raypipe.ledger.facade import Ledger
 from raypipe.ledger.tombstones import Tombstones
 from raypipe.opensearch.index import Index
 from raypipe.sources import BookSource

@@ -10,7 +10,7 @@ import orjson
 
 from raypipe.core.errors import SetupError
 from raypipe.ledger.document_store import DocumentStore
-from raypipe.ledger.ledger import Ledger
+from raypipe.ledger.facade import Ledger
 from raypipe.opensearch.index import Index
 from raypipe.opensearch.index.encoding import document_body
 from raypipe.opensearch.index.mapping import VECTOR

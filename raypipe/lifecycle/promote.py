@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from raypipe.core.errors import SetupError
 from raypipe.core.options import IndexOptions
-from raypipe.ledger.ledger import Ledger
+from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.deletions import delete_from_index
 from raypipe.lifecycle.index_check import check_index
 from raypipe.opensearch.index import Index, IndexAlias, IndexRef

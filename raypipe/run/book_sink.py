@@ -13,8 +13,8 @@ from raypipe.coordination.shared_limiter import SharedLimiter
 from raypipe.core.book import Book, Document, Failure, Row, from_table
 from raypipe.core.fingerprint import Recipe
 from raypipe.ledger.checkpoint import Processed
+from raypipe.ledger.facade import Ledger
 from raypipe.ledger.failure_log import DEGRADED, FailedBook
-from raypipe.ledger.ledger import Ledger
 from raypipe.opensearch.bulk.results import LEFT, Counters, Rejected
 from raypipe.opensearch.index import Index
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from raypipe.core.book import Book
 from raypipe.core.errors import BookError
 from raypipe.core.options import QuotaOptions
-from raypipe.ledger.ledger import Ledger
+from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.deletions import DeletedBooks, find_deleted
 from raypipe.quota.prices import Price
 from raypipe.run.job import Job, ModelLimits

@@ -15,7 +15,7 @@ from raypipe.core.options import (
     Stages,
 )
 from raypipe.embedders import Embedder
-from raypipe.ledger.ledger import Ledger
+from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.deletions import DeletionLimit
 from raypipe.quota.prices import Prices
 from raypipe.run.planner import BookSelection

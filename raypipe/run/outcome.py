@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from raypipe.coordination.run_coordinator import Progress
 from raypipe.core import exit_codes
-from raypipe.ledger.ledger import RunResults
+from raypipe.ledger.facade import RunResults
 from raypipe.ledger.run_records import RunRecord, find_imbalances
 from raypipe.lifecycle.promote import Served
 from raypipe.opensearch.index import Index

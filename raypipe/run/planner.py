@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
 from raypipe.core.fingerprint import Recipe
+from raypipe.ledger.facade import Ledger
 from raypipe.ledger.failure_log import MAX_ATTEMPTS
-from raypipe.ledger.ledger import Ledger
 from raypipe.sources import BookSource
 
 Version = tuple[str, str]

@@ -14,7 +14,7 @@ from raypipe.core import exit_codes
 from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
 from raypipe.ledger import run_records
-from raypipe.ledger.ledger import RunResults
+from raypipe.ledger.facade import RunResults
 from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.writer_lock import WriterLock
 from raypipe.lifecycle.deletions import (

@@ -7,7 +7,7 @@ from collections.abc import Set
 from dataclasses import dataclass, field
 
 from raypipe.core.options import IndexOptions
-from raypipe.ledger.ledger import Ledger
+from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.promote import Promoter, Served
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexSpec
 

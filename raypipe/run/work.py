@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from raypipe.core.book import Book
-from raypipe.ledger.ledger import Ledger
+from raypipe.ledger.facade import Ledger
 from raypipe.opensearch.index import Index
 from raypipe.run.job import Processing
 from raypipe.sources import BookSource

@@ -33,7 +33,7 @@ from raypipe.core.book import Document  # noqa: E402
 from raypipe.core.options import IndexOptions  # noqa: E402
 from raypipe.ledger.checkpoint import Checkpoint, Processed  # noqa: E402
 from raypipe.ledger.document_store import DocumentStore  # noqa: E402
-from raypipe.ledger.ledger import Ledger  # noqa: E402
+from raypipe.ledger.facade import Ledger  # noqa: E402
 from raypipe.lifecycle.promote import Promoter  # noqa: E402
 from raypipe.models.context import CallsNoModel  # noqa: E402
 from raypipe.opensearch.connection.client import Connection  # noqa: E402

@@ -14,7 +14,7 @@ from raypipe.core.errors import SetupError
 from raypipe.core.options import IndexOptions
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.ledger.document_store import DocumentStore
-from raypipe.ledger.ledger import Ledger
+from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.promote import Promoter
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexSpec

@@ -19,7 +19,7 @@ from raypipe.config.build import read_options, require_part
 from raypipe.core.errors import SetupError
 from raypipe.core.exit_codes import OK
 from raypipe.embedded.services import Services
-from raypipe.ledger.ledger import Ledger
+from raypipe.ledger.facade import Ledger
 from raypipe.run.job import Job, Processing
 from raypipe.run.planner import BookSelection
 from raypipe.sources.finished_documents import FinishedDocumentSource

@@ -16,7 +16,7 @@ from raypipe.cli.run_job import run_and_report
 from raypipe.config.build import read_options
 from raypipe.core.exit_codes import OK
 from raypipe.embedded.services import Services
-from raypipe.ledger.ledger import Ledger
+from raypipe.ledger.facade import Ledger
 from raypipe.run.planner import BookSelection
 from raypipe.state.table_schema import filter_equal
 

@@ -18,7 +18,7 @@ from raypipe.config.build import read_options, require_part
 from raypipe.core.errors import SetupError
 from raypipe.core.exit_codes import ERROR
 from raypipe.embedded.services import Services
-from raypipe.ledger.ledger import Ledger
+from raypipe.ledger.facade import Ledger
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexRef
 from raypipe.state.store import State
 from raypipe.verify.compare import Comparison

@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from raypipe.models.protocol import StopReason
-from raypipe.summarizers.llm.prompts import CATALOG_TAG, TEXT_TAG
+from raypipe.summarizers.prompts import CATALOG_TAG, TEXT_TAG
 from raypipe.text import count_words
 from raypipe.text.language import UNKNOWN, detect_language
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from raypipe.models.protocol import Question
 from raypipe.summarizers.llm.fields import SCHEMA
-from raypipe.summarizers.llm.prompts import CATALOG_TAG, Prompts, wrap_as_data
 from raypipe.summarizers.llm.token_budget import TokenBudget
+from raypipe.summarizers.prompts import CATALOG_TAG, Prompts, wrap_as_data
 from raypipe.text import CleanText
 
 Level = Literal["chunk", "merge", "final", "single"]

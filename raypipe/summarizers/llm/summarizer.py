@@ -25,12 +25,12 @@ from raypipe.summarizers.llm.dry_run import PlannedCall, plan_calls
 from raypipe.summarizers.llm.fields import SCHEMA, BookFields, improve_title_and_author
 from raypipe.summarizers.llm.hierarchy import SpanSentences, Strategy, SummaryHierarchy
 from raypipe.summarizers.llm.merge_levels import MERGE_VERSION
-from raypipe.summarizers.llm.prompts import Prompts
 from raypipe.summarizers.llm.questions import QuestionWriter, Task, prompt_overhead_bytes
 from raypipe.summarizers.llm.quotes import SENTENCE_LOCK, Quotes
 from raypipe.summarizers.llm.task_runner import AskModel, TaskRunner
 from raypipe.summarizers.llm.token_budget import TokenBudget
 from raypipe.summarizers.llm.usage import BookUsage
+from raypipe.summarizers.prompts import Prompts
 from raypipe.summarizers.protocol import CallEstimator, Summary
 from raypipe.text import CleanText
 

@@ -12,8 +12,8 @@ from typing import Any
 from raypipe.config.paths import conf_dir
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.models.protocol import Answer, Question, TokenUsage
-from raypipe.summarizers.llm.prompts import Prompts
 from raypipe.summarizers.llm.summarizer import ModelSummarizer
+from raypipe.summarizers.prompts import Prompts
 
 Rule = Callable[[Question, int], Answer | str]
 """Takes a question and how often it was asked before; returns the answer."""

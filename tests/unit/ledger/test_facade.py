@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from raypipe.ledger.checkpoint import Checkpoint, Processed
+from raypipe.ledger.facade import Ledger, RunResults
 from raypipe.ledger.failure_log import FailedBook
-from raypipe.ledger.ledger import Ledger, RunResults
 from raypipe.state.local import LocalState
 from tests.unit.ledger.test_document_store import document
 
