@@ -49,7 +49,7 @@ def marked(folder: Path) -> set[str]:
 
 @dataclass(frozen=True)
 class MarkingS3Store(S3BookSource):
-    """Marks reads, and journal each of them."""
+    """Marks reads and records each of them."""
 
     marks: str = ""
     reads: str = ""
