@@ -374,6 +374,8 @@ def rows_of(state: Path, folder: str) -> dict[tuple[str, str, int], dict[str, An
             key = (recipe, row.get("book_id", row.get("group", "")), row["run_seq"])
             assert key not in by_key
             by_key[key] = without(row, per_run)
+            if folder == "failures" and row["kind"] != "degraded":
+                del by_key[key]["message"]  # for people: its wording may improve
     return by_key
 
 
