@@ -75,7 +75,8 @@ def test_another_recipe_builds_a_new_index_that_can_be_rolled_back(books: Projec
         "the old index is kept"
     )
     assert len(books.documents()) == BOOKS
-    assert books.journal.lines("summaries") == sorted(set(books.journal.lines("summaries")))
+    summarized = books.journal.lines("summaries")
+    assert len(summarized) == len(set(summarized)), "no book is summarized twice"
 
     rolled_back = run_json(books, "rollback")
     assert (rolled_back["index"], rolled_back["before"]) == (first["index"], second["index"])
