@@ -14,6 +14,7 @@ import orjson
 from raypipe.core.model_ids import base_model_id
 from raypipe.core.per_process import cached_per_process
 from raypipe.models.bedrock_errors import explain_error, to_model_error
+from raypipe.models.json_object import parse_json_object
 from raypipe.models.preflight import check_model
 from raypipe.models.protocol import ModelError, TokenUsage
 
@@ -115,12 +116,7 @@ class BedrockModel:
         """
         types = {"contentType": "application/json", "accept": "application/json"}
         response = self.send("invoke_model", texts, body=orjson.dumps(body), **types)
-        try:
-            parsed = orjson.loads(response["body"])
-        except orjson.JSONDecodeError:
-            parsed = None
-        if not isinstance(parsed, dict):
-            raise ModelError.bad_response("the answer is not a JSON object")
+        parsed = parse_json_object(response["body"])
         headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         tokens = headers.get(_COUNT_HEADER, parsed.get("inputTextTokenCount"))
         if tokens is None:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
-
 from raypipe.core.errors import SetupError
 from raypipe.core.per_process import cached_per_process
+from raypipe.models.json_object import parse_json_object
 from raypipe.models.openai_errors import API_KEY_VARIABLE, explain_error, to_model_error
 from raypipe.models.preflight import check_model
 from raypipe.models.protocol import ModelError
@@ -114,15 +113,11 @@ class OpenAIServer:
             raw = endpoint.with_raw_response.create(
                 model=self.model_id, **typed, extra_body=extra_body
             )
-            parsed = orjson.loads(raw.content)
+            content = raw.content
         except openai.OpenAIError as error:
             # Not chained: the openai package's exceptions hold the request.
             raise to_model_error(error, texts, os.environ.get(API_KEY_VARIABLE)) from None
-        except orjson.JSONDecodeError:
-            parsed = None
-        if not isinstance(parsed, dict):
-            raise ModelError.bad_response("the answer is not a JSON object")
-        return parsed
+        return parse_json_object(content)
 
     def explain(self, error: ModelError) -> str:
         """Return one line: model, server, error, and the way out."""
