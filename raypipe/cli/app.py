@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -30,7 +31,18 @@ def main() -> None:
         code = run_command_line(sys.argv[1:])
     except OptionError as error:
         code = _print_error(error, WRONG_OPTIONS)
+    _exit_if_work_was_given_up(code)
     raise SystemExit(code)
+
+
+def _exit_if_work_was_given_up(code: int) -> None:
+    """End the process if a thread still hangs in a request: the interpreter would wait for it."""
+    work = sys.modules.get("raypipe.coordination.background_work")
+    if work is not None and work.has_given_up_work():
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def run_command_line(args: Sequence[str]) -> int:
@@ -77,8 +89,8 @@ def run_command(command: str, args: Sequence[str]) -> int:
     """
     from raypipe.cli import arguments
     from raypipe.cli.hydra_main import hydra_main
+    from raypipe.cli.stop_signals import STOP_REQUESTED
     from raypipe.config.error_messages import CONFIG_ERRORS, explain, find_invalid_choice
-    from raypipe.coordination.signals import STOP_REQUESTED
 
     # Without this, Hydra prints its own advice and exits with its own code.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -113,7 +125,7 @@ def _command_task(command: str, codes: list[int]) -> Callable[[Any], None]:
     """
 
     def task(cfg: Any) -> None:
-        from raypipe.coordination.signals import STOP_REQUESTED
+        from raypipe.cli.stop_signals import STOP_REQUESTED
 
         # A signal during an earlier job of a multirun stops the whole multirun.
         codes.append(STOPPED if STOP_REQUESTED.is_set() else _call_command(command, cfg))

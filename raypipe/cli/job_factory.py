@@ -56,7 +56,7 @@ def build_job(
         target=IndexTarget(index, options.index, purge=purge, adopt=options.adopt),
         selection=replace(selection, limit=options.limit, skip_processed=checkpoint.skip),
         deletion_limit=deletion_limit or DeletionLimit(),
-        execution=Execution(options.stages, options.ray, options.breaker),
+        execution=Execution(options.executor, options.stages, options.ray, options.breaker),
         limits=ModelLimits(options.quota, options.budget, require_part(cfg, "prices")),
         config=to_plain(cfg),
     )

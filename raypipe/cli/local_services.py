@@ -29,7 +29,7 @@ def start_local_services(cfg: DictConfig, services: Services) -> None:
         SetupError: A service cannot be started; the message says what to do.
     """
     wanted = [option for option in (_S3, _OPENSEARCH) if OmegaConf.select(cfg, option) == EMBEDDED]
-    if "ray" in cfg:
+    if "ray" in cfg and cfg.executor == "ray":
         check_shared_options(cfg.ray.address, cfg.state.uri, wanted)
     _check_parts(cfg, wanted)
     for option, url in _start(services, wanted).items():

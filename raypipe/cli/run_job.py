@@ -8,6 +8,7 @@ import sys
 from contextlib import redirect_stdout
 
 from raypipe.cli.report import format_report
+from raypipe.cli.stop_signals import stop_on_signal
 from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.writer_lock import WriterLock
 from raypipe.run.job import Job
@@ -28,7 +29,7 @@ def run_and_report(job: Job, output: str) -> RunRecord:
     job.ledger.state.check()
     # Ray reports dead workers on stdout, which is only for the result of the command.
     with WriterLock.acquire(job.ledger.state) as lock, redirect_stdout(sys.stderr):
-        record = run(job, lock)
+        record = run(job, lock, stop_on_signal)
     if output == "json":
         print(json.dumps(dataclasses.asdict(record), ensure_ascii=False))
     else:

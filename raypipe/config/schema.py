@@ -23,6 +23,7 @@ from raypipe.core.options import (
     Stages,
     StateOptions,
     check_at_least,
+    check_executor,
     check_output,
 )
 from raypipe.simulator.options import ServerOptions
@@ -40,6 +41,7 @@ class JobSchema:
     checkpoint: Any = None
     limit: int | None = None
     adopt: bool = False
+    executor: str = "ray"
     output: str = "text"
     state: StateOptions = field(default_factory=StateOptions)
     embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
@@ -56,6 +58,7 @@ class JobSchema:
         """Check the ranges."""
         if self.limit is not None:
             check_at_least("limit", self.limit, 0)
+        check_executor(self.executor)
         check_output(self.output)
 
 

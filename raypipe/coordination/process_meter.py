@@ -34,8 +34,12 @@ class ProcessMeter:
     forks half a gigabyte of shared pages. Reading it takes the kernel 4 ms for each process, so
     it is read when a process is new or its private memory has changed by a fifth. In between, the
     change of its private memory is added.
+
+    Args:
+        uses_ray: Whether the run is on Ray, whose processes count only if it is on this machine.
     """
 
+    uses_ray: bool = True
     _cpu_seconds: dict[_ProcessId, float] = field(default_factory=dict)
     _sizes: dict[_ProcessId, tuple[int, int]] = field(default_factory=dict)  # private, PSS
     _read_at: float = field(default_factory=time.monotonic)
@@ -51,7 +55,7 @@ class ProcessMeter:
             return self._read()
 
     def _read(self) -> ResourceUsage | None:
-        memory, has_raylet = 0, False
+        memory, is_complete = 0, not self.uses_ray
         cpu_seconds: dict[_ProcessId, float] = {}
         sizes: dict[_ProcessId, tuple[int, int]] = {}
         this_process = psutil.Process()
@@ -60,7 +64,7 @@ class ProcessMeter:
                 with process.oneshot():
                     process_id = (process.pid, process.create_time())
                     info, times = process.memory_info(), process.cpu_times()
-                    has_raylet = has_raylet or process.name() == "raylet"
+                    is_complete = is_complete or process.name() == "raylet"
             except psutil.Error:
                 continue  # the process has ended meanwhile
             private = info.rss - getattr(info, "shared", 0)
@@ -77,7 +81,7 @@ class ProcessMeter:
         )
         cpu = worked / max(now - self._read_at, 1e-3)
         self._cpu_seconds, self._sizes, self._read_at = cpu_seconds, sizes, now
-        return ResourceUsage(memory, cpu) if has_raylet else None
+        return ResourceUsage(memory, cpu) if is_complete else None
 
 
 def _read_pss(pid: int, default: int) -> int:

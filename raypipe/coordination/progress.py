@@ -37,6 +37,7 @@ def watch(
     coordinator: ProgressSource,
     total: int,
     stops: dict[str, threading.Event],
+    meter: ProcessMeter,
     on_timeout: Callable[[], None] = lambda: None,
     every: float = LOG_EVERY_S,
 ) -> Iterator[None]:
@@ -46,10 +47,11 @@ def watch(
         coordinator: The run's coordinator.
         total: Number of books in the run.
         stops: The stop reason, and the event that requests this stop.
+        meter: Measures the memory and CPU in use.
         on_timeout: Called once if the block has not ended `STOP_GRACE_S` after a stop request.
         every: Seconds between two progress lines.
     """
-    ended, started, meter = threading.Event(), time.monotonic(), ProcessMeter()
+    ended, started = threading.Event(), time.monotonic()
     thread = threading.Thread(
         target=_watch,
         args=(coordinator, total, dict(stops), on_timeout, every, ended, meter),

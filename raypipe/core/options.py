@@ -275,6 +275,15 @@ class EmbeddedOptions:
     data: str = "raypipe-data"
 
 
+EXECUTORS = ("ray", "local")
+
+
+def check_executor(executor: str) -> None:
+    """Raise ValueError if there is no such executor."""
+    if executor not in EXECUTORS:
+        raise ValueError(f"executor={executor}: choose {' or '.join(EXECUTORS)}")
+
+
 def check_output(output: str) -> None:
     """Raise ValueError if the output format is unknown."""
     if output not in ("text", "json"):

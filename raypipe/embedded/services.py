@@ -1,4 +1,8 @@
-"""Use the embedded services from a command: start on first use, stop after the last user."""
+"""Use the embedded services from a command: start on first use, stop after the last user.
+
+Modules that need Linux are imported where they are used, because commands with servers of their own
+also run on other systems.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from raypipe.embedded import EmbeddedError, guardian, locks, supervise
-from raypipe.embedded.opensearch_node import OpenSearchNode
-from raypipe.embedded.s3 import S3Server
-from raypipe.embedded.sample_books import upload_sample_books
+from raypipe.embedded import EmbeddedError
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,9 @@ class Services:
             EmbeddedError: The node is unavailable; the message gives the cause and the fix.
         """
         self._register_user()
+        from raypipe.embedded import supervise
+        from raypipe.embedded.opensearch_node import OpenSearchNode
+
         return supervise.ensure_running(self.data, OpenSearchNode(self.data))
 
     def start_s3(self) -> str:
@@ -89,6 +93,10 @@ class Services:
             EmbeddedError: The server does not start.
         """
         self._register_user()
+        from raypipe.embedded import supervise
+        from raypipe.embedded.s3 import S3Server
+        from raypipe.embedded.sample_books import upload_sample_books
+
         url = supervise.ensure_running(self.data, S3Server(self.data))
         upload_sample_books(url)
         return url
@@ -112,6 +120,8 @@ class Services:
         Raises:
             EmbeddedError: A service does not start.
         """
+        from raypipe.embedded import guardian
+
         urls = self.start_both()
         (self.data / guardian.KEEP).touch()
         return urls
@@ -124,6 +134,8 @@ class Services:
                 return
             os.close(self._users_lock)
             self._users_lock = None
+        from raypipe.embedded import guardian, locks
+
         if (self.data / guardian.KEEP).exists():
             return
         if not locks.wait_for(self._are_stopped_or_used, CLOSE_TIMEOUT_S):
@@ -136,6 +148,8 @@ class Services:
                 "embedded services need Linux. On other systems use running servers: "
                 "opensearch.endpoint=..., storage=local or storage=s3 storage.endpoint_url=..."
             )
+        from raypipe.embedded import locks
+
         with self._mutex:
             if self._is_closed:
                 raise EmbeddedError("the embedded services of this command are already closed.")
@@ -143,6 +157,8 @@ class Services:
                 self._users_lock = locks.take_users_lock(self.data)
 
     def _are_stopped_or_used(self) -> bool:
+        from raypipe.embedded import locks, supervise
+
         if all(supervise.is_stopped(self.data, name) for name in NAMES):
             return True
         return locks.has_users(self.data)
@@ -161,6 +177,8 @@ def stop_services(data: Path) -> list[str]:
     Raises:
         EmbeddedError: A service does not stop.
     """
+    from raypipe.embedded import guardian, locks, supervise
+
     data = data.expanduser().absolute()
     if not data.is_dir():
         return []
@@ -178,6 +196,8 @@ def stop_services(data: Path) -> list[str]:
 
 def list_running(data: Path) -> list[ServiceStatus]:
     """Return the running services of a data folder."""
+    from raypipe.embedded import guardian, supervise
+
     data = data.expanduser().absolute()
     is_kept = (data / guardian.KEEP).exists()
     services = (supervise.read_running(data, name) for name in NAMES)

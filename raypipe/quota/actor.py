@@ -7,22 +7,19 @@ actor of the same name, with empty buckets, and every process sends the new acto
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raypipe.core.errors import BookLeftError, SetupError
 from raypipe.core.options import QuotaOptions
-from raypipe.core.per_process import PerProcess
-from raypipe.core.retry import attempts
-from raypipe.core.stop import StopCheck, never_stopped
-from raypipe.quota.batch_client import TRIES, QuotaBatchClient, actor_error
 from raypipe.quota.messages import RunRegistration
-from raypipe.quota.protocol import NAMESPACE, CallOutcome, CallRequest, Lease, Totals
+from raypipe.quota.protocol import NAMESPACE
 from raypipe.quota.service import QuotaService
+from raypipe.quota.service_client import QuotaServiceClient
+from raypipe.quota.service_handle import ServiceClosedError, ServiceDiedError
 from raypipe.quota.sessions import DEAD_AFTER_S
 
 __all__ = ["QuotaActor", "RemoteQuotaClient", "RunRegistration", "broker_for"]
@@ -40,92 +37,45 @@ class QuotaActor(QuotaService):
 
 
 @dataclass(frozen=True)
-class RemoteQuotaClient:
-    """The quota client of a run and its workers; pickles to a few bytes.
+class ActorHandle:
+    """The handle of a running `QuotaActor`."""
+
+    actor: Any
+
+    def call(self, method: str, *args: Any) -> Any:
+        """Call a method of the actor and return its result.
+
+        Raises:
+            ServiceDiedError: The actor died.
+            ServiceClosedError: Ray was shut down.
+        """
+        try:
+            return ray.get(getattr(self.actor, method).remote(*args))
+        except RayActorError as error:
+            raise _classify(error) from error
+        except Exception:
+            if not ray.is_initialized():
+                raise ServiceClosedError from None
+            raise
+
+
+@dataclass(frozen=True)
+class RemoteQuotaClient(QuotaServiceClient):
+    """The client of a pool's actor.
 
     Args:
-        pool: Name of the pool.
-        options: The quota, for the process that starts the actor.
-        registration: The run.
         node_id: Id of the driver's node. The actor runs there, so that it does not end with a
             worker's node.
-        dead_after_s: Seconds without a heartbeat after which a worker is dead.
     """
 
-    pool: str
-    options: QuotaOptions
-    registration: RunRegistration
-    node_id: str
-    dead_after_s: float = DEAD_AFTER_S
-    _batch_client: PerProcess[QuotaBatchClient] = field(
-        default_factory=PerProcess, init=False, repr=False, compare=False
-    )
+    node_id: str = ""
 
-    def acquire(self, request: CallRequest, stop_check: StopCheck = never_stopped) -> Lease:
-        """Wait for permission to make one call.
-
-        Args:
-            request: The most that the call can take.
-            stop_check: Not asked: `stop` makes the broker end the wait of all workers.
-
-        Raises:
-            BookLeftError: The run stops, or the budget does not cover the call.
-            SetupError: The quota can never hold the call, or the actor cannot be started.
-        """
-        while True:
-            answer = self._client().acquire(request)
-            if isinstance(answer, Lease):
-                return answer
-            if answer.kind == "setup":
-                raise SetupError(answer.reason)
-            if answer.kind != "retry":
-                raise BookLeftError(answer.reason, stops=answer.kind == "budget")
-
-    def settle(self, lease: Lease, outcome: CallOutcome) -> None:
-        """Give back a lease. The outcome reaches the actor or its successor."""
-        self._client().settle(lease, outcome)
-
-    def count_cached_calls(self, calls: int) -> None:
-        """Count answers that came from the cache."""
-        self._client().count_cached_calls(calls)
-
-    def stop(self, reason: str) -> None:
-        """Give the run no more leases; waiting calls end with `BookLeftError`."""
-        self._call_actor("stop", reason)
-
-    def totals(self) -> Totals:
-        """Return the counts so far."""
-        totals: Totals = self._call_actor("totals")
-        return totals
-
-    def configure(self) -> None:
-        """Apply these options to all runs that share the pool.
-
-        Raises:
-            SetupError: The actor cannot be started.
-        """
-        self._call_actor("configure", self.options, self.registration.price.burndown)
-
-    def _client(self) -> QuotaBatchClient:
-        return self._batch_client.get(
-            lambda: QuotaBatchClient(self.registration, self._get_or_start_actor)
-        )
-
-    def _call_actor(self, method: str, *args: Any) -> Any:
-        """Call a method of `QuotaService` for this run; start a new actor if it died."""
-        client = self._client()
-        for _ in attempts(tries=TRIES):
-            actor = None
-            try:
-                actor = client.actor()
-                return ray.get(getattr(actor, method).remote(self.registration.run_id, *args))
-            except RayActorError:
-                client.forget_actor(actor)
-        raise actor_error(self.pool)
-
-    def _get_or_start_actor(self) -> Any:
+    def get_or_start_service(self) -> ActorHandle:
+        """Find the pool's actor by its name, or start it on the driver's node."""
+        if not ray.is_initialized():
+            raise ServiceClosedError
         remote: Any = ray.remote(QuotaActor)
-        return remote.options(
+        actor = remote.options(
             name=f"raypipe-quota:{self.pool}",
             namespace=NAMESPACE,
             get_if_exists=True,
@@ -135,6 +85,7 @@ class RemoteQuotaClient:
             max_concurrency=_MAX_CONCURRENCY,
             scheduling_strategy=NodeAffinitySchedulingStrategy(self.node_id, soft=False),
         ).remote(self.options, self.registration.price.burndown, self.dead_after_s)
+        return ActorHandle(actor)
 
 
 def broker_for(
@@ -155,6 +106,10 @@ def broker_for(
         SetupError: The actor cannot be started.
     """
     node_id = str(ray.get_runtime_context().get_node_id())
-    client = RemoteQuotaClient(pool, options, registration, node_id, dead_after_s)
+    client = RemoteQuotaClient(pool, options, registration, dead_after_s, node_id)
     client.configure()
     return client
+
+
+def _classify(error: RayActorError) -> Exception:
+    return ServiceDiedError(str(error)) if ray.is_initialized() else ServiceClosedError()

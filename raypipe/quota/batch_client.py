@@ -1,6 +1,6 @@
-"""The connection of one process to the quota's actor: batches, a few times a second.
+"""The connection of one process to the quota service: batches, a few times a second.
 
-A message to an actor costs both ends a millisecond or two. With hundreds of calls in flight, a
+A message to a Ray actor costs both ends a millisecond or two. With hundreds of calls in flight, a
 message per lease and settlement would cost a core.
 """
 
@@ -13,15 +13,12 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
-
-import ray
-from ray.exceptions import ActorUnavailableError, RayActorError
 
 from raypipe.core.errors import SetupError
 from raypipe.core.retry import attempts
 from raypipe.quota.messages import Batch, Reply, RunRegistration, Settlement
 from raypipe.quota.protocol import CallOutcome, CallRequest, Lease
+from raypipe.quota.service_handle import ServiceClosedError, ServiceDiedError, ServiceHandle
 from raypipe.quota.sessions import CallTally, cost_of
 from raypipe.quota.waiting_calls import Refusal
 
@@ -31,7 +28,7 @@ HEARTBEAT_S = 2.0
 """Seconds between two heartbeats of a process that holds leases; `sessions.DOUBT_AFTER_S` is
 longer."""
 TRIES = 4
-"""How often to look for the actor, or to start a new one, before the run is given up."""
+"""How often to look for the service, or to start a new service, before the run is given up."""
 _PAUSE_AFTER_FAILURE_S = 2.0
 _MIN_PAUSE_SHARE = 0.2
 """Share of the pause between two batches that is kept even if a call waits for a lease."""
@@ -54,29 +51,29 @@ class _WaitingThread:
 
 
 class QuotaBatchClient:
-    """What a process knows of a pool: the actor's handle, its leases and its counts.
+    """What a process knows of a pool: the service's handle, its leases and its counts.
 
-    One thread exchanges batches with the actor. A batch is sent again until it is known to have
-    arrived. A new actor gets the process's counts instead of the batches that the old actor got, so
-    that each actor learns of every lease in exactly one of the two ways.
+    One thread exchanges batches with the service. A batch is sent again until it is known to have
+    arrived. A new service gets the process's counts instead of the batches that the old service
+    got, so that each service learns of every lease in exactly one of the two ways.
 
     Args:
         registration: The run.
-        get_or_start_actor: Finds the actor by its name or starts it; returns its handle.
+        get_or_start_service: Finds the pool's service or starts it; returns its handle.
     """
 
     def __init__(
-        self, registration: RunRegistration, get_or_start_actor: Callable[[], Any]
+        self, registration: RunRegistration, get_or_start_service: Callable[[], ServiceHandle]
     ) -> None:
         # Two clients in one process, unpickled twice, number their batches separately, so they
         # need different names.
         self._name = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
         self._registration = registration
-        self._get_or_start_actor = get_or_start_actor
+        self._get_or_start_service = get_or_start_service
         self._lock = threading.RLock()
         self._news = threading.Condition(self._lock)
         self._registering = threading.Lock()
-        self._actor: Any = None
+        self._service: ServiceHandle | None = None
         self._epoch = 0
         self._tally = CallTally()
         self._held: dict[int, CallRequest] = {}  # by number of the lease
@@ -94,7 +91,7 @@ class QuotaBatchClient:
         """Wait for a lease or a refusal.
 
         Raises:
-            SetupError: The actor cannot be started.
+            SetupError: The service cannot be started.
         """
         thread = _WaitingThread(request)
         with self._lock:
@@ -136,31 +133,29 @@ class QuotaBatchClient:
             self._cached_calls += calls
             self._notify_sender()
 
-    def actor(self) -> Any:
-        """Return the handle of the actor, with which this process is registered.
+    def service(self) -> ServiceHandle:
+        """Return the handle of the service, with which this process is registered.
 
         Raises:
-            RayActorError: The actor died meanwhile.
+            ServiceDiedError: The service died meanwhile.
         """
         with self._registering:
-            if self._actor is None:
-                actor = self._get_or_start_actor()
+            if self._service is None:
+                service = self._get_or_start_service()
                 with self._lock:  # nothing may be counted while the counts are on their way
-                    epoch = ray.get(
-                        actor.register.remote(self._registration, self._tally, self._epoch)
-                    )
+                    epoch = service.call("register", self._registration, self._tally, self._epoch)
                     if epoch != self._epoch:
                         self._batch, self._settlements, self._cached_calls = None, [], 0
                         self._unsent = list(self._waiting)
                         self._may_reuse_leases = False
-                    self._actor, self._epoch = actor, epoch
-            return self._actor
+                    self._service, self._epoch = service, epoch
+            return self._service
 
-    def forget_actor(self, actor: Any) -> None:
-        """Look for the actor again the next time."""
+    def forget_service(self, service: ServiceHandle | None) -> None:
+        """Look for the service again the next time."""
         with self._lock:
-            if self._actor is actor:
-                self._actor = None
+            if self._service is service:
+                self._service = None
 
     def _notify_sender(self) -> None:
         if not self._has_sender:
@@ -202,11 +197,11 @@ class QuotaBatchClient:
         for attempt in attempts(tries=TRIES):
             try:
                 return self._exchange()
+            except ServiceClosedError:
+                return None
             except Exception as error:
-                if not ray.is_initialized():
-                    return None
                 log.warning(
-                    "the quota actor of run %s does not answer (try %d of %d): %s",
+                    "the quota service of run %s does not answer (try %d of %d): %s",
                     self._registration.run_id,
                     attempt.number,
                     TRIES,
@@ -217,15 +212,13 @@ class QuotaBatchClient:
 
     def _exchange(self) -> float:
         """Send the pending batch, apply the reply, return the delay until the next exchange."""
-        actor = self.actor()
+        service = self.service()
         with self._lock:
             batch = self._batch = self._batch or self._next_batch()
         try:
-            reply: Reply = ray.get(
-                actor.exchange.remote(self._registration.run_id, self._name, batch)
-            )
-        except (RayActorError, ActorUnavailableError):
-            self.forget_actor(actor)
+            reply: Reply = service.call("exchange", self._registration.run_id, self._name, batch)
+        except ServiceDiedError:
+            self.forget_service(service)
             raise
         with self._lock:
             self._batch = None
@@ -254,17 +247,17 @@ class QuotaBatchClient:
     def _fail_waiting_calls(self) -> None:
         with self._lock:
             for thread in self._waiting.values():
-                thread.set_answer(actor_error(f"run {self._registration.run_id}"))
+                thread.set_answer(service_error(f"run {self._registration.run_id}"))
             self._waiting, self._unsent = {}, []
 
 
-def actor_error(owner: str) -> SetupError:
-    """Return the error of an actor that cannot be kept running.
+def service_error(owner: str) -> SetupError:
+    """Return the error of a service that cannot be kept running.
 
     Args:
-        owner: Name of the pool or the run whose quota the actor keeps.
+        owner: Name of the pool or the run whose quota the service keeps.
     """
     return SetupError(
-        f"the actor that keeps the quota of {owner} died {TRIES} times in a row; read its log on "
-        "the Ray dashboard, then run again"
+        f"the service that keeps the quota of {owner} died {TRIES} times in a row; read its log "
+        "on the Ray dashboard, then run again"
     )

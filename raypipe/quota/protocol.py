@@ -112,3 +112,10 @@ class QuotaClient(Protocol):
 
     def totals(self) -> Totals:
         """Return the counts so far."""
+
+
+class RunQuota(QuotaClient, Protocol):
+    """A pool's quota, as the process that runs a job uses it."""
+
+    def stop(self, reason: str) -> None:
+        """Give the run no more leases; waiting calls end."""

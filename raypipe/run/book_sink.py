@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-from ray.data import Datasink
 
 from raypipe.coordination.run_coordinator import Coordinator, Usage
 from raypipe.coordination.shared_limiter import SharedLimiter
-from raypipe.core.book import Book, Document, Failure, Row, from_table
+from raypipe.core.book import Book, Document, Failure, Row
 from raypipe.core.fingerprint import Recipe
 from raypipe.ledger.checkpoint import Processed
 from raypipe.ledger.facade import Ledger
@@ -18,14 +15,10 @@ from raypipe.ledger.failure_log import DEGRADED, FailedBook
 from raypipe.opensearch.bulk.results import LEFT, Counters, Rejected
 from raypipe.opensearch.index import Index
 
-if TYPE_CHECKING:
-    from ray.data._internal.execution.interfaces import TaskContext
-    from ray.data.datasource.datasink import WriteResult
-
 _MAX_MESSAGE_CHARS = 500
 
 
-class BookSink(Datasink[Counters]):
+class BookSink:
     """Write finished documents to the ledger and, in bulk requests, to OpenSearch.
 
     A book is recorded as processed only after the bulk response acknowledged its document. If the
@@ -48,23 +41,24 @@ class BookSink(Datasink[Counters]):
         coordinator: Coordinator,
         index: Index | None,
     ) -> None:
-        super().__init__()
         self._ledger = ledger
         self._recipe = recipe
         self._run_seq = run_seq
         self._coordinator = coordinator
         self._index = index
-        self.totals = Counters()
 
-    def write(self, blocks: Iterable[Any], ctx: TaskContext) -> Counters:
+    def write(self, rows: Sequence[Row], task: int) -> Counters:
         """Write the books of one task; return the counters of its bulk requests.
+
+        Args:
+            rows: The books with their documents and failures.
+            task: Number of the task in this run. A repeated task replaces what it wrote before.
 
         Raises:
             SinkError: The index is deleted, or refuses these credentials.
             SetupError: The ledger cannot be written.
         """
-        started, task = time.monotonic(), ctx.task_idx
-        rows = [row for block in blocks for row in from_table(block)]
+        started = time.monotonic()
         finished = {row.book.book_id: row for row in rows if row.is_open and row.document}
         # A row with a part brought its document from an earlier run.
         new = [row.document for row in finished.values() if row.document and not row.book.part]
@@ -84,11 +78,6 @@ class BookSink(Datasink[Counters]):
         self._coordinator.report(len(acknowledged), kinds, left, _usage(new))
         self._coordinator.finish("write", [], time.monotonic() - started)
         return counters
-
-    def on_write_complete(self, write_result: WriteResult[Counters]) -> None:
-        """Add up the counters of all write tasks."""
-        for counters in write_result.write_returns:
-            self.totals = self.totals + counters
 
     def _write_bulk(self, rows: Iterable[Row], task: int) -> tuple[dict[str, Rejected], Counters]:
         """Index documents; return the rejected ones by book id."""

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from raypipe.coordination.progress import ProgressSource
 from raypipe.coordination.run_coordinator import Progress
-from raypipe.core.options import BudgetOptions
+from raypipe.core.options import BudgetOptions, QuotaOptions
 from raypipe.ledger.usage import usage_by_model
 from raypipe.models.context import ModelContext, PaidModel
-from raypipe.quota.actor import RemoteQuotaClient, broker_for
 from raypipe.quota.budget import Cost
 from raypipe.quota.call_size import check_call_fits
 from raypipe.quota.messages import RunRegistration
 from raypipe.quota.prices import Price, Prices
-from raypipe.quota.protocol import Totals
+from raypipe.quota.protocol import RunQuota, Totals
 from raypipe.run.job import ModelLimits, Processing
 from raypipe.state.store import State
 
 log = logging.getLogger(__name__)
+
+ConnectQuota = Callable[[str, QuotaOptions, RunRegistration], RunQuota]
+"""Return a run's client of a pool, by the pool's name, its quota and the run."""
 
 _SUMMED = (
     *("calls", "throttled", "unknown", "input_tokens", "output_tokens", "usd"),
@@ -39,7 +41,7 @@ class CostTracker:
         spent_before: What earlier runs spent of the budget.
     """
 
-    quotas: Sequence[RemoteQuotaClient] = ()
+    quotas: Sequence[RunQuota] = ()
     budget: BudgetOptions = field(default_factory=BudgetOptions)
     spent_before: Cost = field(default_factory=Cost)
 
@@ -130,7 +132,12 @@ def check_costs(processing: Processing, limits: ModelLimits) -> None:
 
 @contextmanager
 def connect_models(
-    processing: Processing, limits: ModelLimits, state: State, run_id: str, run_seq: int
+    processing: Processing,
+    limits: ModelLimits,
+    state: State,
+    run_id: str,
+    run_seq: int,
+    connect_quota: ConnectQuota,
 ) -> Iterator[tuple[Processing, CostTracker]]:
     """Give the parts that call models the run's answer cache, quota and budget.
 
@@ -140,6 +147,7 @@ def connect_models(
         state: Where answers are cached.
         run_id: Id of the run.
         run_seq: Number of the run.
+        connect_quota: Finds or starts the broker of a pool.
 
     Yields:
         The connected parts, and the tracker of their costs.
@@ -153,12 +161,13 @@ def connect_models(
         return
     spent_before = _read_spent_before(limits.budget, limits.prices, state, run_seq)
     summarizing = processing.summarizer.paid_model
-    quotas: dict[str, RemoteQuotaClient] = {}
+    quotas: dict[str, RunQuota] = {}
     for model in models:
         # A summary is a few hundred tokens: a run never waits for the embedder's own quota.
         is_limiting = summarizing is not None and model.pool == summarizing.pool
         registration = RunRegistration(run_id, _price(model, limits), limits.budget, spent_before)
-        quotas[model.pool] = _connect_quota(model, limits, registration, is_limiting=is_limiting)
+        pool, quota = _pool_quota(model, limits.quota, is_limiting=is_limiting)
+        quotas[model.pool] = connect_quota(pool, quota, registration)
     context = ModelContext(state, quotas, limits.quota.max_in_flight)
     connected = replace(
         processing,
@@ -189,16 +198,15 @@ def _price(model: PaidModel, limits: ModelLimits) -> Price:
     return price or Price()
 
 
-def _connect_quota(
-    model: PaidModel, limits: ModelLimits, registration: RunRegistration, *, is_limiting: bool
-) -> RemoteQuotaClient:
-    quota = limits.quota
+def _pool_quota(
+    model: PaidModel, quota: QuotaOptions, *, is_limiting: bool
+) -> tuple[str, QuotaOptions]:
+    """Return the name of a model's pool, and the quota of the pool."""
     if not is_limiting:
         quota = replace(
             quota, tokens_per_minute=None, requests_per_minute=None, tokens_per_day=None
         )
-    pool = f"{quota.account}/{model.pool}" if quota.account else model.pool
-    return broker_for(pool, quota, registration)
+    return f"{quota.account}/{model.pool}" if quota.account else model.pool, quota
 
 
 def _paid_models(processing: Processing) -> list[PaidModel]:

@@ -8,10 +8,11 @@ from ray.data import Dataset
 from raypipe.coordination.run_coordinator import Coordinator
 from raypipe.core.options import Stages
 from raypipe.run.book_sink import BookSink
+from raypipe.run.datasink import BookDatasink
 from raypipe.run.ray_data import actor_pool
 from raypipe.run.resources import LISTING_CPUS
 from raypipe.run.source import PendingBooksDatasource
-from raypipe.run.stages import Embed, Summarize
+from raypipe.run.stages import Embed, Summarize, embed_arguments, summarize_arguments
 from raypipe.run.work import Work
 
 
@@ -31,29 +32,21 @@ def run_graph(
         stages: Sizes of the graph, with numbers of workers and CPU shares.
         coordinator: The run's coordinator.
     """
-    processing, recipe = work.processing, work.processing.recipe
-    summarize = {
-        "source": work.source,
-        "cleaner": processing.cleaner,
-        "summarizer": processing.summarizer,
-        "documents": work.ledger.documents,
-        "recipe": recipe,
-        "run_seq": work.run_seq,
-        "coordinator": coordinator,
-    }
-    embed = {"embedder": processing.embedder, "recipe": recipe, "coordinator": coordinator}
-
     pending: Dataset = ray.data.read_datasource(
         books, num_cpus=LISTING_CPUS, override_num_blocks=books.read_tasks(), concurrency=1
     )
     summarized = pending.map_batches(
-        Summarize, fn_constructor_kwargs=summarize, **actor_pool(stages, stages.summarize)
+        Summarize,
+        fn_constructor_kwargs=summarize_arguments(work, coordinator),
+        **actor_pool(stages, stages.summarize),
     )
     embedded = summarized.map_batches(
-        Embed, fn_constructor_kwargs=embed, **actor_pool(stages, stages.embed)
+        Embed,
+        fn_constructor_kwargs=embed_arguments(work, coordinator),
+        **actor_pool(stages, stages.embed),
     )
     embedded.write_datasink(
-        sink,
+        BookDatasink(sink),
         concurrency=stages.write.tasks,
         ray_remote_args={"num_cpus": stages.write.num_cpus},
     )

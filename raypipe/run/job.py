@@ -52,11 +52,13 @@ class Execution:
     """Where and how large the graph runs.
 
     Args:
+        executor: `ray`, or `local` for threads of this process.
         stages: Sizes of the graph.
         ray: Where Ray runs.
         breaker: When the run stops because books fail.
     """
 
+    executor: str = "ray"
     stages: Stages = field(default_factory=Stages)
     ray: RayOptions = field(default_factory=RayOptions)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)

@@ -25,6 +25,8 @@ from raypipe.lifecycle.deletions import (
     restore_returned,
 )
 from raypipe.opensearch.index import IndexSpec
+from raypipe.run.executors import create_executor
+from raypipe.run.executors.base import ListenForStop, StopSources, no_stop_requests
 from raypipe.run.job import Job, Processing
 from raypipe.run.outcome import Outcome
 from raypipe.run.planner import RunPlan, list_source, plan_run, read_snapshot
@@ -36,12 +38,16 @@ from raypipe.state.store import State, state_id
 log = logging.getLogger(__name__)
 
 
-def run(job: Job, lock: WriterLock) -> RunRecord:
+def run(job: Job, lock: WriterLock, listen_for_stop: ListenForStop = no_stop_requests) -> RunRecord:
     """Run a job under its writer lock and save the run's record.
+
+    It installs no signal handlers, and works in any thread. Where Ctrl-C raises
+    `KeyboardInterrupt`, as in a notebook, the first while books are processed stops the run.
 
     Args:
         job: What to do.
         lock: The lock on the job's state; it holds the run's number.
+        listen_for_stop: Listens for requests to stop while books are processed.
 
     Returns:
         The saved record.
@@ -54,9 +60,10 @@ def run(job: Job, lock: WriterLock) -> RunRecord:
     record.started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     started, timer = time.monotonic(), StepTimer()
     try:
-        # Ray, and the signal handlers of the run, stay until the record is saved.
+        # What the executor starts stays until the record is saved.
         with ExitStack() as stack:
-            outcome = _carry_out(job, lock, record.run_id, timer, stack)
+            stop_sources = StopSources(lock.lost, listen_for_stop)
+            outcome = _carry_out(job, lock.run_seq, record.run_id, stop_sources, timer, stack)
             outcome.write_to(record)
             if outcome.plan.todo:
                 with timer.step("compaction"):
@@ -78,11 +85,16 @@ def run(job: Job, lock: WriterLock) -> RunRecord:
 
 
 def _carry_out(
-    job: Job, lock: WriterLock, run_id: str, timer: StepTimer, stack: ExitStack
+    job: Job,
+    run_seq: int,
+    run_id: str,
+    stop_sources: StopSources,
+    timer: StepTimer,
+    stack: ExitStack,
 ) -> Outcome:
     """Take the steps of a run in order. Nothing is deleted before the listing is complete."""
     source, processing, ledger, target = job.source, job.processing, job.ledger, job.target
-    recipe, run_seq = processing.recipe, lock.run_seq
+    recipe = processing.recipe
     spec = _index_spec(processing, ledger.state)
 
     with timer.step("index"):
@@ -112,12 +124,9 @@ def _carry_out(
         with timer.step("checks"):
             for part in required:
                 part.check()
-        # Ray takes a second to import; a run with nothing to do does not pay for it.
-        from raypipe.run.executors.ray import RayExecutor
-
         work = Work(plan.todo, source, processing, ledger, index, run_id, run_seq, required)
-        executor = RayExecutor(job.execution, job.limits)
-        progress = executor.execute(work, lock.lost, timer, stack)
+        executor = create_executor(job.execution, job.limits)
+        progress = executor.execute(work, stop_sources, timer, stack)
 
     with timer.step("closing"):
         stopped = bool(progress.stop_reason)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -14,31 +13,14 @@ from ray.data.datasource import ReadTask
 
 from raypipe.coordination.run_coordinator import Coordinator
 from raypipe.core.book import Book, Row, to_table
+from raypipe.run.batches import BatchLimits, split_into_batches
 
 BOOKS_PER_READ_TASK = 5_000
 """Keys of one read task. They stay under the 1 MB from which Ray warns, and a million keys are
 200 objects."""
 
-MIN_FINISHED_BOOKS = 500
-"""Smallest limit of a batch of finished books: such books only wait for the index."""
-
 STOP_CHECK_INTERVAL_S = 0.5
 """Seconds between two checks whether the run stops; each check waits for the coordinator."""
-
-
-@dataclass(frozen=True)
-class BatchLimits:
-    """Limits of a batch of books.
-
-    Args:
-        books: Maximum number of books to read.
-        source_bytes: Maximum bytes of source objects; a larger book is a batch by itself.
-        finished_books: Maximum number of books whose summaries are finished; they cost little.
-    """
-
-    books: int
-    source_bytes: int
-    finished_books: int = MIN_FINISHED_BOOKS
 
 
 class PendingBooksDatasource(Datasource):
@@ -98,23 +80,3 @@ class PendingBooksDatasource(Datasource):
                 yield to_table(Row(book) for book in batch)
 
         return ReadTask(read, BlockMetadata(None, None, None, None))
-
-
-def split_into_batches(books: Sequence[Book], limits: BatchLimits) -> Iterator[list[Book]]:
-    """Yield the books in order, in batches within the limits.
-
-    A batch holds either books to read or finished books, never both.
-    """
-    batch: list[Book] = []
-    total = 0
-    for book in books:
-        max_books = limits.finished_books if book.part else limits.books
-        size = 0 if book.part else book.size
-        mixed = bool(batch) and bool(batch[0].part) != bool(book.part)
-        if batch and (len(batch) >= max_books or total + size > limits.source_bytes or mixed):
-            yield batch
-            batch, total = [], 0
-        batch.append(book)
-        total += size
-    if batch:
-        yield batch

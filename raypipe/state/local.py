@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import time
@@ -15,11 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from filelock import FileLock
+
 from raypipe.state.store import Names, StateError, check_conditional_puts, check_name
 
 _TEMPORARY = ".tmp"
 _LOCKS = ".locks"
 _LOCK_FILES = 64  # enough that writers of different names rarely share a lock
+_LOCK_POLL_S = 0.002
+"""Seconds between two tries to take a lock; it is held for a check and a rename."""
 _LEFTOVER_AGE_S = 86_400.0
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
@@ -179,13 +182,8 @@ class LocalState:
     def _lock(self, name: str) -> Iterator[None]:
         path = Path(self.root) / _LOCKS / f"{zlib.crc32(name.encode()) % _LOCK_FILES:02d}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                # Closing the file is not enough: a child forked in the meantime has it open too.
-                fcntl.flock(file, fcntl.LOCK_UN)
+        with FileLock(path, poll_interval=_LOCK_POLL_S):
+            yield
 
     @contextlib.contextmanager
     def _translate_errors(self, name: str) -> Iterator[None]:
@@ -212,6 +210,8 @@ def _create_folder(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder, and writes its entries with the file
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

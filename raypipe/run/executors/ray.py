@@ -1,4 +1,4 @@
-"""Execute the stages of a run on Ray: start Ray, watch the graph, pass a stop to the workers."""
+"""Execute the stages of a run on Ray: start Ray, size the graph, pass a stop to the workers."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from threading import Event
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raypipe.coordination.background_work import BackgroundWork
 from raypipe.coordination.limiter import AdaptiveLimiter
-from raypipe.coordination.progress import STOP_GRACE_S, repeat_in_background, watch
+from raypipe.coordination.process_meter import ProcessMeter
 from raypipe.coordination.run_coordinator import Progress, RemoteCoordinator, RunCoordinator
-from raypipe.coordination.signals import StopTimeout, interruptible, stop_on_signal
 from raypipe.core.errors import SetupError
 from raypipe.core.options import BreakerOptions, Stages
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
+from raypipe.quota.actor import broker_for
+from raypipe.run.batches import batch_limits
 from raypipe.run.book_sink import BookSink
-from raypipe.run.costs import CostAwareCoordinator, check_costs, connect_models
+from raypipe.run.costs import check_costs, connect_models
+from raypipe.run.executors.base import LOCK_LOST, STOP_REQUESTED, StopSources, supervise
 from raypipe.run.executors.cluster_checks import check_gpus, check_reachable
 from raypipe.run.executors.ray_session import ray_session
 from raypipe.run.graph import run_graph
@@ -34,15 +36,11 @@ from raypipe.run.resources import (
     set_calls_per_worker,
     size_for_models,
 )
-from raypipe.run.source import MIN_FINISHED_BOOKS, BatchLimits, PendingBooksDatasource
+from raypipe.run.source import PendingBooksDatasource
 from raypipe.run.timer import StepTimer
 from raypipe.run.work import Checkable, Work
 
 log = logging.getLogger(__name__)
-
-COMPACT_INTERVAL_S = 60.0
-LOCK_LOST = "another run took the lock of this state"
-SIGNAL_RECEIVED = "asked to stop"
 
 
 @dataclass(frozen=True)
@@ -57,26 +55,15 @@ class RayExecutor:
     execution: Execution
     limits: ModelLimits
 
-    def execute(self, work: Work, lock_lost: Event, timer: StepTimer, stack: ExitStack) -> Progress:
-        """Process the books of a run.
-
-        Args:
-            work: The books and what processes them.
-            lock_lost: Set when another run takes the writer lock.
-            timer: Records the seconds of the steps.
-            stack: Keeps Ray and the signal handlers until the caller has saved its record.
-
-        Returns:
-            The run's last numbers.
-
-        Raises:
-            SetupError: The graph does not fit the cluster, or every book would fail.
-        """
+    def execute(
+        self, work: Work, stop_sources: StopSources, timer: StepTimer, stack: ExitStack
+    ) -> Progress:
+        """Process the books of a run; see `raypipe.run.executors.base.Executor`."""
         check_costs(work.processing, self.limits)
         with timer.step("ray_start"):
             stages = self._start_ray(work, stack)
-            # After Ray's start, which installs its own signal handlers.
-            stop_requested = stack.enter_context(stop_on_signal())
+            # After Ray's start, which installs a signal handler.
+            stop_requested = stack.enter_context(stop_sources.listen())
             actor = _start_coordinator(self.execution.breaker, stages)
             # Otherwise the actor survives in a multirun, or after an exception that keeps frames.
             stack.callback(ray.kill, actor)
@@ -84,31 +71,24 @@ class RayExecutor:
             _check_on_worker(work.required)
             processing, costs = stack.enter_context(
                 connect_models(
-                    work.processing, self.limits, work.ledger.state, work.run_id, work.run_seq
+                    work.processing,
+                    self.limits,
+                    work.ledger.state,
+                    work.run_id,
+                    work.run_seq,
+                    broker_for,
                 )
             )
             work = replace(work, processing=processing)
-        watched = CostAwareCoordinator(coordinator, costs)
-        stops = {SIGNAL_RECEIVED: stop_requested, LOCK_LOST: lock_lost}
-        recipe = processing.recipe.document
-        compaction = repeat_in_background(COMPACT_INTERVAL_S, lambda: work.ledger.compact(recipe))
-        with timer.step("graph"), compaction:
-            try:
-                with (
-                    interruptible() as interrupt,
-                    watch(watched, len(work.books), stops, interrupt),
-                ):
-                    _run_graph(work, stages, coordinator)
-            except StopTimeout:
-                log.warning(
-                    "books in progress did not end within %g s; they are left", STOP_GRACE_S
-                )
-        progress = watched.progress()
-        if progress.stop_reason:
-            log.warning("stopped: %s; run again for the remaining books", progress.stop_reason)
-        for stage, seconds in progress.stage_seconds:
-            timer.seconds[f"{stage}_busy"] = round(seconds, 3)
-        return progress
+        return supervise(
+            BackgroundWork(lambda: _run_graph(work, stages, coordinator), interrupts=True),
+            work,
+            coordinator,
+            costs,
+            {STOP_REQUESTED: stop_requested, LOCK_LOST: stop_sources.lock_lost},
+            timer,
+            ProcessMeter(),
+        )
 
     def _start_ray(self, work: Work, stack: ExitStack) -> Stages:
         """Start or join Ray; return the sizes of the graph with all numbers set."""
@@ -132,24 +112,12 @@ def _run_graph(work: Work, stages: Stages, coordinator: RemoteCoordinator) -> No
     silence_ray_data()
     recipe = work.processing.recipe
     sink = BookSink(work.ledger, recipe, work.run_seq, coordinator, work.index)
-    limits = _batch_limits(stages, len(work.books))
+    limits = batch_limits(stages, len(work.books))
     books = PendingBooksDatasource(work.books, limits, coordinator)
     try:
         run_graph(books, work, sink, stages, coordinator)
     except (RayError, RuntimeError) as error:
         raise _explain(error) from error
-
-
-def _batch_limits(stages: Stages, books: int) -> BatchLimits:
-    """Return limits within the options, small enough that every worker gets batches."""
-    options = stages.summarize
-    at_once = (options.workers or 1) * (options.calls_per_worker or 1)
-    finished = min(4 * MIN_FINISHED_BOOKS, books // (2 * stages.write.tasks))
-    return BatchLimits(
-        books=max(1, min(options.books_per_task, books // (2 * at_once))),
-        source_bytes=options.bytes_per_task,
-        finished_books=max(MIN_FINISHED_BOOKS, finished),
-    )
 
 
 def _start_coordinator(breaker: BreakerOptions, stages: Stages) -> Any:

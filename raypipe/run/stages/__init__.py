@@ -5,7 +5,8 @@ another run. A stage raises only what would fail every book; such errors are fou
 book.
 """
 
+from raypipe.run.stages.arguments import embed_arguments, summarize_arguments
 from raypipe.run.stages.embed import Embed
 from raypipe.run.stages.summarize import Summarize
 
-__all__ = ["Embed", "Summarize"]
+__all__ = ["Embed", "Summarize", "embed_arguments", "summarize_arguments"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from raypipe.coordination.signals import stop_on_signal
+from raypipe.cli.stop_signals import stop_on_signal
 from raypipe.core.errors import OptionError
 from tests.unit.command_line import (
     RunCommandLine,

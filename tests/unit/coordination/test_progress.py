@@ -3,11 +3,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from raypipe.coordination import progress
-from raypipe.coordination.process_meter import ResourceUsage
+from raypipe.coordination.process_meter import ProcessMeter, ResourceUsage
 from raypipe.coordination.progress import format_duration, format_progress, watch
 from raypipe.coordination.run_coordinator import Progress
 
@@ -51,14 +52,15 @@ def test_durations_show_their_two_largest_units(seconds: float, expected: str) -
 
 def test_a_stop_request_reaches_the_coordinator_with_its_reason() -> None:
     coordinator, requested = FakeCoordinator(), threading.Event()
-    with watch(coordinator, 10, {"asked to stop": requested}):
+    with watch(coordinator, 10, {"asked to stop": requested}, ProcessMeter()):
         requested.set()
         assert coordinator.stopped.wait(60)
     assert coordinator.reason == "asked to stop"
 
 
 def test_the_last_line_shows_the_final_numbers(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="raypipe"), watch(FakeCoordinator(), 4, {}):
+    meter = ProcessMeter()
+    with caplog.at_level(logging.INFO, logger="raypipe"), watch(FakeCoordinator(), 4, {}, meter):
         pass
     assert caplog.messages[-1].startswith("done 3 · failed 1 · left 0")
 
@@ -67,9 +69,10 @@ def test_work_that_outlasts_the_grace_after_a_stop_times_out_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(progress, "STOP_GRACE_S", 0.1)
-    requested, timeouts = threading.Event(), []
+    requested, timeouts = threading.Event(), list[int]()
     stops = {"asked to stop": requested}
-    with watch(FakeCoordinator(), 10, stops, lambda: timeouts.append(time.monotonic())):
+    on_timeout = partial(timeouts.append, 1)
+    with watch(FakeCoordinator(), 10, stops, ProcessMeter(), on_timeout):
         requested.set()
         started = time.monotonic()
         while not timeouts and time.monotonic() - started < 30:

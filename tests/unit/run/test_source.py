@@ -7,12 +7,8 @@ import pytest
 from raypipe.coordination.run_coordinator import RunCoordinator
 from raypipe.core.book import Book, from_table
 from raypipe.core.options import BreakerOptions
-from raypipe.run.source import (
-    BOOKS_PER_READ_TASK,
-    BatchLimits,
-    PendingBooksDatasource,
-    split_into_batches,
-)
+from raypipe.run.batches import BatchLimits, split_into_batches
+from raypipe.run.source import BOOKS_PER_READ_TASK, PendingBooksDatasource
 
 
 class LocalCoordinator(RunCoordinator):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -14,45 +14,14 @@ from raypipe.core import exit_codes
 STOP_REQUESTED = threading.Event()
 """Set by the first signal: no further job of a multirun is started."""
 
-_INTERRUPT = signal.SIGUSR1
-
-
-class StopTimeout(KeyboardInterrupt):
-    """The work that was started before a stop did not finish in time.
-
-    A `KeyboardInterrupt`, because Ray gives way to it wherever it waits.
-    """
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], None]]:
-    """Yield a function that ends the block with `StopTimeout`, from any thread.
-
-    The block must run in the main thread, where Python handles signals.
-    """
-    main, inside = threading.main_thread(), True
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if inside:
-            raise StopTimeout
-
-    def interrupt() -> None:
-        signal.pthread_kill(main.ident or 0, _INTERRUPT)
-
-    previous = signal.signal(_INTERRUPT, handle)
-    try:
-        yield interrupt
-    finally:
-        inside = False
-        signal.signal(_INTERRUPT, previous)
-
 
 @contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
     """Yield an event that the first SIGINT or SIGTERM sets; the second ends the process.
 
-    A signal handler may interrupt any code, so it only sets the event. The thread that waits for
-    the event does the work.
+    The block must run in the main thread, where Python handles signals. A signal handler may
+    interrupt any code, so it only sets the event. The thread that waits for the event does the
+    work.
     """
     requested = threading.Event()
 

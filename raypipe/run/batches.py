@@ -1,0 +1,64 @@
+"""Split the books of a run into batches: the unit of work, and of a retry on Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from raypipe.core.book import Book
+from raypipe.core.options import Stages
+
+MIN_FINISHED_BOOKS = 500
+"""Smallest limit of a batch of finished books: such books only wait for the index."""
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """Limits of a batch of books.
+
+    Args:
+        books: Maximum number of books to read.
+        source_bytes: Maximum bytes of source objects; a larger book is a batch by itself.
+        finished_books: Maximum number of books whose summaries are finished; they cost little.
+    """
+
+    books: int
+    source_bytes: int
+    finished_books: int = MIN_FINISHED_BOOKS
+
+
+def batch_limits(stages: Stages, books: int) -> BatchLimits:
+    """Return limits within the options, small enough that every worker gets batches.
+
+    Args:
+        stages: Sizes of the stages, with all numbers set.
+        books: Number of books in the run.
+    """
+    options = stages.summarize
+    at_once = (options.workers or 1) * (options.calls_per_worker or 1)
+    finished = min(4 * MIN_FINISHED_BOOKS, books // (2 * stages.write.tasks))
+    return BatchLimits(
+        books=max(1, min(options.books_per_task, books // (2 * at_once))),
+        source_bytes=options.bytes_per_task,
+        finished_books=max(MIN_FINISHED_BOOKS, finished),
+    )
+
+
+def split_into_batches(books: Sequence[Book], limits: BatchLimits) -> Iterator[list[Book]]:
+    """Yield the books in order, in batches within the limits.
+
+    A batch holds either books to read or finished books, never both.
+    """
+    batch: list[Book] = []
+    total = 0
+    for book in books:
+        max_books = limits.finished_books if book.part else limits.books
+        size = 0 if book.part else book.size
+        mixed = bool(batch) and bool(batch[0].part) != bool(book.part)
+        if batch and (len(batch) >= max_books or total + size > limits.source_bytes or mixed):
+            yield batch
+            batch, total = [], 0
+        batch.append(book)
+        total += size
+    if batch:
+        yield batch

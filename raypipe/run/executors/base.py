@@ -1,0 +1,114 @@
+"""What all executors share: the contract, and the supervision of a graph while it runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from threading import Event
+from typing import Protocol
+
+from raypipe.coordination.background_work import BackgroundWork, StopTimeout
+from raypipe.coordination.process_meter import ProcessMeter
+from raypipe.coordination.progress import (
+    STOP_GRACE_S,
+    ProgressSource,
+    repeat_in_background,
+    watch,
+)
+from raypipe.coordination.run_coordinator import Progress
+from raypipe.run.costs import CostAwareCoordinator, CostTracker
+from raypipe.run.timer import StepTimer
+from raypipe.run.work import Work
+
+log = logging.getLogger(__name__)
+
+COMPACT_INTERVAL_S = 60.0
+LOCK_LOST = "another run took the lock of this state"
+STOP_REQUESTED = "asked to stop"
+
+ListenForStop = Callable[[], AbstractContextManager[Event]]
+"""Begin to listen for requests to stop; the event is set by the first request."""
+
+
+@contextmanager
+def no_stop_requests() -> Iterator[Event]:
+    """Yield an event that only this process sets."""
+    yield Event()
+
+
+@dataclass(frozen=True)
+class StopSources:
+    """What may stop a run early.
+
+    Args:
+        lock_lost: Set when another run takes the writer lock.
+        listen: Listens for requests to stop while books are processed. Before that, Ctrl-C ends
+            the command at once: no book was started.
+    """
+
+    lock_lost: Event
+    listen: ListenForStop = no_stop_requests
+
+
+class Executor(Protocol):
+    """Processes the books of a run."""
+
+    def execute(
+        self, work: Work, stop_sources: StopSources, timer: StepTimer, stack: ExitStack
+    ) -> Progress:
+        """Process the books of a run.
+
+        Args:
+            work: The books and what processes them.
+            stop_sources: What may stop the run early.
+            timer: Records the seconds of the steps.
+            stack: Keeps what the run started until the caller has saved its record.
+
+        Returns:
+            The run's last numbers.
+
+        Raises:
+            SetupError: The run does not fit, or every book would fail.
+        """
+
+
+def supervise(
+    graph: BackgroundWork,
+    work: Work,
+    coordinator: ProgressSource,
+    costs: CostTracker,
+    stops: dict[str, Event],
+    timer: StepTimer,
+    meter: ProcessMeter,
+) -> Progress:
+    """Run the graph to its end or to its stop; log progress and compact the ledger meanwhile.
+
+    Args:
+        graph: Processes the books.
+        work: The books, and where results are recorded.
+        coordinator: The run's coordinator.
+        costs: What the model calls cost.
+        stops: The events that stop the run, by stop reason.
+        timer: Records the seconds of the steps.
+        meter: Measures the memory and CPU in use.
+
+    Returns:
+        The run's last numbers.
+    """
+    watched = CostAwareCoordinator(coordinator, costs)
+    recipe = work.processing.recipe.document
+    compaction = repeat_in_background(COMPACT_INTERVAL_S, lambda: work.ledger.compact(recipe))
+    with timer.step("graph"), compaction:
+        try:
+            with watch(watched, len(work.books), stops, meter, graph.give_up):
+                graph.wait(stops[STOP_REQUESTED])
+        except StopTimeout:
+            log.warning("books in progress did not end within %g s; they are left", STOP_GRACE_S)
+    progress = watched.progress()
+    if progress.stop_reason:
+        log.warning("stopped: %s; run again for the remaining books", progress.stop_reason)
+    for stage, seconds in progress.stage_seconds:
+        timer.seconds[f"{stage}_busy"] = round(seconds, 3)
+    return progress
