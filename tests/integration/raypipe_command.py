@@ -58,12 +58,14 @@ class Project:
         endpoint: URL of the OpenSearch node.
         extra_options: Options of every run.
         index: Name of the index.
+        executor: `local`, or `ray` for what only Ray can show.
     """
 
     folder: Path
     endpoint: str
     extra_options: list[str] = field(default_factory=list)
     index: str = field(default_factory=lambda: f"run-{uuid.uuid4().hex[:12]}")
+    executor: str = "local"
 
     def __post_init__(self) -> None:
         self.books, self.state = self.folder / "books", self.folder / "state"
@@ -93,6 +95,7 @@ class Project:
             *([] if "opensearch=none" in more else self.index_options()),
             "stages.summarize.workers=1",  # each actor is a process to start: seconds of a core
             f"state.uri={self.state}",
+            f"executor={self.executor}",
             "ray.dashboard=false",
             "output=json",
             *self.extra_options,

@@ -1,0 +1,251 @@
+"""What every executor must do: each scenario runs on threads of this process and on Ray."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raypipe import embedded
+from raypipe.core.errors import SetupError
+from raypipe.simulator.model_server import ModelServer
+from raypipe.simulator.options import LatencyOptions, ModelOptions
+from tests.integration.instrumented_parts import ZERO_VECTOR
+from tests.integration.raypipe_command import (
+    PARTS,
+    Project,
+    run_in_process,
+    wait_for,
+    write_book,
+)
+from tests.unit.models_here import model_server
+
+BOOKS = 8
+MODEL, EMBEDDER = "amazon.nova-lite-v1:0", "amazon.titan-embed-text-v2:0"
+SAMPLES = Path(embedded.__file__).parent / "samples"
+
+
+@pytest.fixture(params=["local", "ray"])
+def executor(request: pytest.FixtureRequest) -> str:
+    """Return the name of an executor; Ray is the warm Ray of this session."""
+    if request.param == "ray":
+        request.getfixturevalue("shared_ray")
+    return str(request.param)
+
+
+@pytest.fixture
+def books(project: Project, executor: str) -> Project:
+    """Return a project with books and batches of two."""
+    project.executor = executor
+    for number in range(BOOKS):
+        write_book(project.books, f"Book_{number}")
+    project.extra_options += ["stages.summarize.books_per_task=2"]
+    return project
+
+
+def take_reads(books: Project) -> list[str]:
+    return [key.partition("__")[0] for key in books.journal.take("reads")]
+
+
+def test_success_and_nothing_to_do_afterwards(books: Project) -> None:
+    record = books.run()
+    assert (record["indexed"], record["failed"], record["left"]) == (BOOKS, 0, 0)
+    assert len(books.documents()) == len(books.processed_ids()) == BOOKS
+    assert sorted(take_reads(books)) == [f"Book_{number}" for number in range(BOOKS)]
+    assert books.verify()["good"] == BOOKS
+    assert books.run()["skipped"] == BOOKS
+    assert take_reads(books) == []
+
+
+def test_bad_books_fail_alone(books: Project) -> None:
+    (books.books / "empty.txt").write_text(" ")
+    (books.books / "large.txt").write_text("A large book goes on. " * 4_000)
+    books.journal.record("unreadable", write_book(books.books, "unreadable").name)
+    zero = write_book(books.books, "zero")
+    zero.write_text(f"Title: {ZERO_VECTOR}\n\n{zero.read_text()}")
+    embedder = f"embedder._target_={PARTS}.ZeroVectorEmbedder"
+    record = books.run(embedder, "text.max_bytes=50000", code=3)
+    assert (record["indexed"], record["failed"]) == (BOOKS, 4)
+    kinds = {row["kind"]: row["retryable"] for row in books.failures(record["run_seq"]).values()}
+    assert kinds == {"empty": False, "too_large": False, "read": True, "bad_vector": False}
+
+
+def test_failed_books_come_back_by_retry(books: Project) -> None:
+    unreadable = [f"Book_{number}__by__Author_Book_{number}.txt" for number in (2, 5)]
+    for key in unreadable:
+        books.journal.record("unreadable", key)
+    assert books.run("max_attempts=1", code=3)["failed"] == 2
+    assert books.run("max_attempts=1")["known_failures"] == 2
+    books.journal.take("unreadable")
+    take_reads(books)
+    record = books.run(command="retry")
+    assert (record["indexed"], sorted(take_reads(books))) == (2, ["Book_2", "Book_5"])
+    assert books.verify()["good"] == BOOKS
+
+
+def test_a_breaker_stops_the_run(books: Project) -> None:
+    for number in range(40):
+        (books.books / f"A_{number:02d}.txt").write_text(" ")
+    books.extra_options += ["stages.summarize.books_per_task=1", "breaker.first=5"]
+    record = books.run(code=4)
+    assert record["reason"].startswith("the first 5 books all failed alike (empty)")
+    assert record["failed"] >= 5
+    assert record["left"] > 0
+
+
+def test_a_stop_signal_leaves_the_rest_to_the_next_run(books: Project) -> None:
+    books.journal.hold("read", 3)
+    process = books.start("run", *books.run_options())
+    wait_for(lambda: books.journal.count_waiting("read") or process.poll() is not None)
+    assert process.poll() is None, books.stderr()
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: "stopping: asked to stop" in books.stderr())
+    books.journal.release("read")
+    books.wait_for_exit(process, 4)
+    record = json.loads(books.stdout())
+    indexed = record["indexed"]
+    assert 0 < indexed < BOOKS
+    assert record["left"] == BOOKS - indexed
+    assert "Traceback" not in books.stderr()
+    take_reads(books)
+    assert books.run()["indexed"] == BOOKS - indexed == len(take_reads(books))
+
+
+def test_after_a_kill_between_two_steps_nothing_is_lost_or_doubled(books: Project) -> None:
+    """The bulk response has arrived; the ledger has not been written."""
+    books.extra_options += ["stages.write.tasks=1"]
+    options = list(books.extra_options)
+    books.extra_options += [
+        f"checkpoint._target_={PARTS}.HeldCheckpointSettings",
+        f"+checkpoint.journal={books.journal.folder}",
+    ]
+    books.journal.hold("ledger", 1)
+    process = books.start("run", *books.run_options())
+    wait_for(lambda: books.journal.count_waiting("ledger") or process.poll() is not None)
+    assert process.poll() is None, books.stderr()
+    process.kill()
+    process.wait()
+    books.wait_until_processes_end(killed=True)
+    books.journal.release("ledger")
+    books.extra_options = options
+    processed = set(books.processed_ids())
+    assert processed < set(books.documents()), "a book is indexed and not in the ledger"
+    record = books.run()
+    assert (record["skipped"], record["indexed"]) == (len(processed), BOOKS - len(processed))
+    assert sorted(books.processed_ids()) == sorted(books.documents())
+    assert books.verify()["good"] == BOOKS
+
+
+def test_removed_books_leave_the_index(books: Project) -> None:
+    books.run()
+    for number in (1, 2):
+        (books.books / f"Book_{number}__by__Author_Book_{number}.txt").unlink()
+    with pytest.raises(SetupError, match="2 of 8 books are gone"):
+        books.run()
+    record = books.run("allow_deletes=true")
+    assert (record["removed"], record["skipped"]) == (2, BOOKS - 2)
+    assert len(books.documents()) == BOOKS - 2
+
+
+def test_another_recipe_is_built_beside_and_then_served(books: Project) -> None:
+    first = books.run()
+    take_reads(books)
+    second = books.run("embedder.dimension=32")
+    assert second["served"] == second["index"] != first["index"]
+    assert (second["indexed"], take_reads(books)) == (BOOKS, [])
+    assert {len(each["summary_vector"]) for each in books.documents().values()} == {32}
+
+
+def test_finished_documents_are_indexed_without_reading_a_book(books: Project) -> None:
+    assert books.run("opensearch=none")["finished"] == BOOKS
+    take_reads(books)
+    assert books.run("limit=3", command="index")["indexed"] == 3
+    assert books.run()["indexed"] == BOOKS - 3
+    assert take_reads(books) == []
+
+
+def test_a_run_works_in_a_thread_and_keeps_the_signal_handlers(books: Project) -> None:
+    """As in a notebook or a server, which call the runner and have handlers of their own."""
+    handler = signal.getsignal(signal.SIGINT)
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(run_by_library(books)))
+    thread.start()
+    thread.join(300)
+    assert results == [BOOKS]
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def run_by_library(books: Project) -> int:
+    from hydra import compose, initialize_config_dir
+
+    from raypipe.cli.job_factory import build_listing_job
+    from raypipe.config.build import read_options
+    from raypipe.config.paths import conf_dir
+    from raypipe.config.schema import register_schemas
+    from raypipe.ledger.writer_lock import WriterLock
+    from raypipe.run.runner import run
+
+    register_schemas()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("run", overrides=books.run_options())
+    job = build_listing_job(cfg, read_options(cfg))
+    with WriterLock.acquire(job.ledger.state) as lock:
+        return run(job, lock).indexed
+
+
+def test_an_error_that_fails_every_book_is_one_line(books: Project) -> None:
+    with pytest.raises(SetupError) as raised:
+        books.run(f"checkpoint._target_={PARTS}.FullDiskCheckpointSettings")
+    assert "the disk is full" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    take_reads(books)
+    assert books.run()["indexed"] == BOOKS
+    assert len(take_reads(books)) < BOOKS, "finished books are not read again"
+
+
+@pytest.fixture
+def models() -> Iterator[ModelServer]:
+    known = ModelOptions(known=[MODEL, EMBEDDER])
+    with model_server(latency=LatencyOptions(base_s=0.02), model=known) as server:
+        yield server
+
+
+def paid_options(project: Project, server: ModelServer, *more: str) -> list[str]:
+    return [
+        "storage=local", f"storage.path={project.books}", f"state.uri={project.state}",
+        "summarizer=openai", f"summarizer.model_id={MODEL}", "summarizer.model.structured=true",
+        f"summarizer.model.base_url={server.url}/v1", "summarizer.chunk_tokens=300",
+        "embedder=hash", "opensearch=none", f"executor={project.executor}", "output=json", *more,
+    ]  # fmt: skip
+
+
+def test_models_are_paid_once_and_a_budget_stops_the_run(
+    project: Project, executor: str, models: ModelServer
+) -> None:
+    project.executor = executor
+    for sample in sorted(SAMPLES.glob("*.txt"))[:4]:
+        shutil.copy(sample, project.books)
+    books = len(list(project.books.iterdir()))
+
+    def run(*more: str, code: int = 0) -> dict[str, Any]:
+        record: dict[str, Any] = json.loads(
+            run_in_process("run", paid_options(project, models, *more), code)
+        )
+        return record
+
+    stopped = run("budget.max_tokens=3000", code=4)
+    assert "budget" in stopped["reason"]
+    assert stopped["left"] > 0
+    whole = run("budget.max_tokens=1000000")
+    assert (whole["finished"] + whole["skipped"], whole["failed"]) == (books, 0)
+    assert whole["input_tokens"] > 0
+    answered = models.stats()["answered"]
+    assert run("budget.max_tokens=1000000")["skipped"] == books
+    assert models.stats()["answered"] == answered
+    assert models.stats()["repeated_prompts"]["tokens"] <= 6 * 2 * 40, "the checks alone"
