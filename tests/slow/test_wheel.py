@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel of this checkout, without the network."""
-    out = tmp_path_factory.mktemp("dist")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out)]
-    done = subprocess.run([*build, str(ROOT)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (made,) = out.glob("*.whl")
-    return made
+from tests.integration.raypipe_command import ROOT
+from tests.slow.installed_wheel import (
+    check_a_run,
+    check_composing_and_help,
+    check_that_the_wheel_runs,
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,23 +34,6 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["--quiet", "--no-deps", "--no-index", "--disable-pip-version-check"]
     subprocess.run([*pip, *options, str(wheel)], check=True)
     return home / "bin"
-
-
-@pytest.fixture
-def empty(tmp_path: Path) -> Path:
-    """Return an empty folder to stand in."""
-    folder = tmp_path / "empty"
-    folder.mkdir()
-    return folder
-
-
-def call(program: Path, *args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a program of the environment with nothing of this one around it."""
-    kept = {name: os.environ[name] for name in ("HOME", "TMPDIR", "LANG") if name in os.environ}
-    environment = {**kept, "PATH": f"{program.parent}:/usr/bin:/bin"}
-    return subprocess.run(
-        [str(program), *args], cwd=cwd, env=environment, capture_output=True, text=True, timeout=600
-    )
 
 
 def test_the_wheel_holds_every_file_and_no_more(wheel: Path) -> None:
@@ -95,50 +68,12 @@ def test_the_wheels_metadata_names_the_program_and_the_extras(wheel: Path) -> No
 
 
 def test_it_is_the_wheel_that_runs(installed: Path, empty: Path) -> None:
-    where = "import raypipe.config.paths as c; print(c.__file__); print(c.conf_dir())"
-    done = call(installed / "python", "-c", where, cwd=empty)
-    assert done.returncode == 0, done.stderr
-    for line in done.stdout.splitlines():
-        assert Path(line).is_relative_to(installed.parent.resolve()), line
+    check_that_the_wheel_runs(installed, empty)
 
 
 def test_it_composes_and_helps_from_an_empty_folder(installed: Path, empty: Path) -> None:
-    job = call(installed / "raypipe", "run", "--cfg", "job", cwd=empty)
-    assert (job.returncode, job.stderr) == (0, "")
-    assert "bucket: sample-books" in job.stdout
-    told = call(installed / "raypipe", "search", "--help", cwd=empty)
-    assert (told.returncode, told.stderr) == (0, "")
-    assert "[wordllama]" in told.stdout
-    assert list(empty.iterdir()) == []
+    check_composing_and_help(installed, empty)
 
 
-def test_a_real_run_from_an_empty_folder(installed: Path, empty: Path, tmp_path: Path) -> None:
-    books = tmp_path / "books"
-    books.mkdir()
-    samples = sorted((ROOT / "raypipe" / "embedded" / "samples").glob("*__by__*.txt"))[:3]
-    for sample in samples:
-        shutil.copy(sample, books)
-
-    def run() -> dict[str, Any]:
-        done = call(
-            installed / "raypipe", "run", "storage=local", f"storage.path={books}",
-            "summarizer=lead", "embedder=hash", "opensearch=none", "ray.dashboard=false",
-            "ray.num_cpus=2", "output=json", cwd=empty,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        record: dict[str, Any] = json.loads(done.stdout)
-        return record
-
-    record = run()
-    assert (record["listed"], record["finished"], record["failed"]) == (3, 3, 0)
-    state = empty / "raypipe-data" / "state"
-    kept = state / "runs" / record["run_id"]
-    assert json.loads((kept / "run.json").read_text())["finished"] == 3
-    # What is kept of the configuration is what was run.
-    assert "raypipe.summarizers.lead.LeadSummarizer" in (kept / "config.yaml").read_text()
-    assert list((state / "documents").rglob("part-*.parquet"))
-    assert {path.name for path in empty.iterdir()} == {"raypipe-data", "processing.log"}
-
-    again = run()
-    assert (again["listed"], again["skipped"], again["finished"]) == (3, 3, 0)
-    assert "ray_start" not in again["stage_seconds"]
+def test_a_real_run_from_an_empty_folder(installed: Path, empty: Path, books: Path) -> None:
+    check_a_run(installed, empty, books)

@@ -1,7 +1,7 @@
 """Jobs that are killed at random, again and again: nothing lost, doubled or stale.
 
 `make chaos` kills 20 times; CHAOS_KILLS=100 and CHAOS_SEED=7 say otherwise. A short part of it,
-one job that is killed a few times, belongs to `make test`.
+one job that is killed a few times, belongs to `make test-slow`.
 """
 
 from __future__ import annotations
