@@ -13,14 +13,18 @@ help:  ## List the targets
 run: $(VENV)/run  ## Run the whole job on the sample books, then search them
 	@$(BIN)/python -m raypipe
 
-test: $(VENV)/dev  ## Run all tests except the benchmarks (real OpenSearch node, S3 server, Ray)
-	@$(BIN)/python -m pytest
+test: $(VENV)/dev  ## Run the tests (unit tests, then real OpenSearch node, S3 server, Ray)
+	@$(BIN)/python -m pytest tests/unit -n 2
+	@$(BIN)/python -m pytest tests/integration
+
+test-slow: $(VENV)/dev  ## Run the slow tests (clusters, ray up, kills, services, wheel, other Pythons)
+	@$(BIN)/python -m pytest tests/slow
 
 test-unit: $(VENV)/dev  ## Run only the fast tests
-	@$(BIN)/python -m pytest tests/unit
+	@$(BIN)/python -m pytest tests/unit -n 2
 
 chaos: $(VENV)/dev  ## Kill jobs at random, CHAOS_KILLS=20 times (10 minutes), and check that nothing is lost
-	@CHAOS_KILLS=$${CHAOS_KILLS:-20} $(BIN)/python -m pytest tests/chaos -o log_cli=true -o log_cli_level=WARNING
+	@CHAOS_KILLS=$${CHAOS_KILLS:-20} $(BIN)/python -m pytest tests/slow/chaos -o log_cli=true -o log_cli_level=WARNING
 
 bench: $(VENV)/dev  ## Run all benchmarks; each prints one JSON line
 	@set -e; for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
@@ -104,4 +108,4 @@ define compile
 	pandas pyarrow ray requests tqdm urllib3 wcwidth yaml)
 endef
 
-.PHONY: help run generate-summaries bulk-index-summaries test-processing test test-unit chaos bench lint format typecheck docs install build clean
+.PHONY: help run generate-summaries bulk-index-summaries test-processing test test-slow test-unit chaos bench lint format typecheck docs install build clean

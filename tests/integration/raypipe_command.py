@@ -11,14 +11,13 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pyarrow.parquet as pq
-import pytest
 
 from tests.integration.instrumented_parts import Journal
 
@@ -284,33 +283,3 @@ def check_balance(record: dict[str, Any]) -> None:
     """Check that listed = skipped + indexed or finished + failed + left."""
     done = record["indexed"] + record["finished"]
     assert record["listed"] == record["skipped"] + done + record["failed"] + record["left"]
-
-
-@pytest.fixture(scope="session")
-def shared_ray() -> Iterator[None]:
-    """Start Ray once for all runs in this process: it takes most of a small run's time."""
-    import ray
-
-    from raypipe.core.options import RayOptions
-    from raypipe.run.executors.ray_session import ray_session
-
-    if ray.is_initialized():  # by this fixture, imported by another test file
-        yield
-        return
-    # Workers keep the environment of this moment; README's line with a user name needs it.
-    os.environ.setdefault("OPENSEARCH_PASSWORD", "test")
-    with contextlib.ExitStack() as stack:
-        with pytest.MonkeyPatch.context() as patch:
-            # README's lines with models need these; the driver's environment stays unchanged.
-            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY"):
-                patch.setenv(name, "simulated")
-            stack.enter_context(ray_session(RayOptions(dashboard=False)))
-        yield
-
-
-@pytest.fixture
-def project(tmp_path: Path, opensearch_url: str) -> Iterator[Project]:
-    """Yield an empty project; afterwards delete its index and kill its processes."""
-    project = Project(tmp_path, opensearch_url)
-    yield project
-    project.clean_up()

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-import pytest
-
 ACCOUNT = "123456789012"
 PAGE_KEYS = 10
 """Keys of a page while listings are truncated."""
@@ -74,15 +72,17 @@ class CountingS3Server:
         start_response("200 OK", [("Content-Length", str(len(page)))])
         return [page]
 
+    def reset(self) -> None:
+        """Delete all buckets, counters and faults."""
+        _backend().reset()
+        self.gets.clear()
+        self.listings = 0
+        self.replace_on_read.clear()
+        self.truncate_listing, self.failure_rate = "", 0.0
+        self.rng.seed(1)
+
     def create_bucket(self, name: str) -> None:
         _backend().create_bucket(name, "us-east-1")
-
-    def delete_bucket(self, name: str) -> None:
-        """Delete a bucket with its objects, and forget which objects were read."""
-        for key in self.objects(name):
-            self.delete_object(name, key)
-        _backend().delete_bucket(name)
-        self.gets.clear()
 
     def put_object(self, bucket: str, key: str, body: bytes, *, acl: str = "public-read") -> None:
         from moto.s3.models import get_canned_acl
@@ -139,9 +139,3 @@ def serve_s3() -> Iterator[CountingS3Server]:
     finally:
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[CountingS3Server]:
-    with serve_s3() as server:
-        yield server

@@ -12,12 +12,8 @@ import pytest
 from raypipe.core import retry
 from raypipe.core.errors import SetupError
 from raypipe.opensearch.connection.client import Connection
-from tests.integration.raypipe_command import Project, project, shared_ray, write_book
+from tests.integration.raypipe_command import Project, write_book
 from tests.integration.tls_proxy import Certificates, TlsProxy, serve_tls
-
-__all__ = ["project", "shared_ray"]
-
-pytestmark = pytest.mark.integration
 
 USER, PASSWORD = "reader", "test"  # the password in the environment of the tests' workers
 

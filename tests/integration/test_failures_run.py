@@ -16,19 +16,8 @@ from tests.integration.instrumented_parts import (
     KILLS_WORKER,
     ZERO_VECTOR,
 )
-from tests.integration.raypipe_command import (
-    PARTS,
-    Project,
-    project,
-    shared_ray,
-    wait_for,
-    write_book,
-)
-from tests.integration.s3_server import CountingS3Server, s3
-
-__all__ = ["project", "s3", "shared_ray"]
-
-pytestmark = pytest.mark.integration
+from tests.integration.raypipe_command import PARTS, Project, wait_for, write_book
+from tests.integration.s3_server import CountingS3Server
 
 GOOD = [f"good_{number}" for number in range(6)]
 MAX_BYTES = 50_000

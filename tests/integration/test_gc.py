@@ -8,17 +8,7 @@ from typing import Any
 import pytest
 
 from raypipe.core.errors import SetupError
-from tests.integration.raypipe_command import (
-    Project,
-    project,
-    run_in_process,
-    shared_ray,
-    write_book,
-)
-
-__all__ = ["project", "shared_ray"]
-
-pytestmark = pytest.mark.integration
+from tests.integration.raypipe_command import Project, run_in_process, write_book
 
 
 def gc(project: Project, *more: str) -> dict[str, Any]:

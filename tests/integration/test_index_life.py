@@ -20,20 +20,8 @@ from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexSpec
 from raypipe.state.local import LocalState
 from raypipe.state.store import state_id
-from tests.integration.raypipe_command import (
-    PARTS,
-    Project,
-    project,
-    run_in_process,
-    shared_ray,
-    wait_for,
-    write_book,
-)
+from tests.integration.raypipe_command import PARTS, Project, run_in_process, wait_for, write_book
 from tests.unit.opensearch.builders import document
-
-__all__ = ["project", "shared_ray"]
-
-pytestmark = pytest.mark.integration
 
 BOOKS = 6
 OTHER = "embedder.dimension=32"

@@ -13,16 +13,10 @@ from tests.integration.raypipe_command import (
     PARTS,
     Project,
     check_balance,
-    project,
     run_in_process,
-    shared_ray,
     wait_for,
     write_book,
 )
-
-__all__ = ["project", "shared_ray"]
-
-pytestmark = pytest.mark.integration
 
 BOOKS = 10
 

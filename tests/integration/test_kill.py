@@ -5,13 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-import pytest
-
-from tests.integration.raypipe_command import PARTS, Project, shared_ray, wait_for, write_book
-
-__all__ = ["shared_ray"]
-
-pytestmark = pytest.mark.integration
+from tests.integration.raypipe_command import PARTS, Project, wait_for, write_book
 
 BOOKS = 12
 KILL_AT = {"read": 5, "summarize": 4, "ledger": 1}

@@ -7,11 +7,7 @@ import os
 import pytest
 
 from raypipe.core.errors import SetupError
-from tests.integration.raypipe_command import Project, project, shared_ray, write_book
-
-__all__ = ["project", "shared_ray"]
-
-pytestmark = pytest.mark.integration
+from tests.integration.raypipe_command import Project, write_book
 
 BOOKS = 6
 

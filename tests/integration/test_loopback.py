@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import psutil
-import pytest
-
-from tests.integration.raypipe_command import shared_ray
-
-__all__ = ["shared_ray"]
-
-pytestmark = pytest.mark.integration
 
 
 def test_ray_listens_on_loopback_only(shared_ray: None, opensearch_url: str) -> None:

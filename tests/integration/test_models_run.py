@@ -15,12 +15,8 @@ import pytest
 from raypipe import embedded
 from raypipe.simulator.model_server import ModelServer
 from raypipe.simulator.options import LatencyOptions, ModelOptions
-from tests.integration.raypipe_command import Project, project, wait_for
+from tests.integration.raypipe_command import Project, wait_for
 from tests.unit.models_here import model_server
-
-__all__ = ["project"]
-
-pytestmark = pytest.mark.integration
 
 MODEL, EMBEDDER = "amazon.nova-lite-v1:0", "amazon.titan-embed-text-v2:0"
 UNPRICED = "acme.teller-v1:0"

@@ -34,11 +34,7 @@ from raypipe.simulator.options import ServerOptions
 from raypipe.state.local import LocalState
 from tests.fixtures import record_state
 from tests.fixtures.record_state import BUCKET, OTHER_PARTS, PARTS, QUERY, READABLE, Recorder
-from tests.integration.s3_server import CountingS3Server, s3
-
-__all__ = ["s3"]
-
-pytestmark = pytest.mark.integration
+from tests.integration.s3_server import CountingS3Server
 
 ROOT = Path(__file__).parents[2]
 RECORDING = ROOT / "tests" / "fixtures" / "state_3c73c8f"
@@ -64,7 +60,6 @@ def restored(tmp_path: Path, opensearch_url: str, s3: CountingS3Server) -> Itera
     restore_index(opensearch_url)
     yield Recorder(ROOT, tmp_path, opensearch_url, s3)
     record_state.delete_index(opensearch_url, record_state.INDEX)
-    s3.delete_bucket(BUCKET)
 
 
 @pytest.fixture
@@ -244,14 +239,14 @@ OLD = Recording(RECORDING)
 
 @pytest.fixture(scope="module")
 def today(
-    tmp_path_factory: pytest.TempPathFactory, opensearch_url: str, s3: CountingS3Server
-) -> Iterator[Recording]:
+    tmp_path_factory: pytest.TempPathFactory, opensearch_url: str, s3_server: CountingS3Server
+) -> Recording:
     """Record the scenario with the code of this checkout."""
     folder = tmp_path_factory.mktemp("today")
-    recorder = Recorder(ROOT, folder, opensearch_url, s3, f"today-{uuid.uuid4().hex[:12]}")
+    recorder = Recorder(ROOT, folder, opensearch_url, s3_server, f"today-{uuid.uuid4().hex[:12]}")
     record_state.record(recorder, folder / "recording")
-    yield Recording(folder / "recording")
-    s3.delete_bucket(BUCKET)
+    s3_server.reset()
+    return Recording(folder / "recording")
 
 
 def test_commands_print_the_same(today: Recording) -> None:

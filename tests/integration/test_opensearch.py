@@ -24,8 +24,6 @@ from raypipe.opensearch.index.admin import IndexAdmin, IndexDescription
 from raypipe.opensearch.search import search
 from tests.unit.opensearch.builders import document
 
-pytestmark = pytest.mark.integration
-
 DIMENSION = 4
 ENDLESS_QUERIES = {
     "punctuation": "two friends quarrel: why, and who's to blame?",

@@ -17,11 +17,9 @@ from raypipe.quota import batch_client
 from raypipe.quota.actor import RemoteQuotaClient, RunRegistration, broker_for
 from raypipe.quota.prices import Price
 from raypipe.quota.protocol import NAMESPACE, CallOutcome, CallRequest
-from tests.integration.raypipe_command import shared_ray, wait_for
+from tests.integration.raypipe_command import wait_for
 
-__all__ = ["shared_ray"]
-
-pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("shared_ray")]
+pytestmark = pytest.mark.usefixtures("shared_ray")
 
 DEAD_AFTER_S = 4.0
 REQUEST = CallRequest(100, 50)

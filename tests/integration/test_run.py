@@ -11,19 +11,8 @@ import pytest
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.sources.s3 import S3BookSource
 from raypipe.state.factory import open_state
-from tests.integration.raypipe_command import (
-    PARTS,
-    Project,
-    check_balance,
-    project,
-    shared_ray,
-    write_book,
-)
-from tests.integration.s3_server import CountingS3Server, s3
-
-__all__ = ["project", "s3", "shared_ray"]
-
-pytestmark = pytest.mark.integration
+from tests.integration.raypipe_command import PARTS, Project, check_balance, write_book
+from tests.integration.s3_server import CountingS3Server
 
 MANY = 2_500
 """Books that need three pages of a listing."""

@@ -11,18 +11,12 @@ import pytest
 
 from raypipe.core.errors import BookError, SetupError
 from raypipe.sources.s3 import S3BookSource
-from tests.integration.s3_server import put_object_directly
+from tests.integration.s3_server import CountingS3Server, put_object_directly
 
 
 @pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def endpoint(s3_server: CountingS3Server) -> str:
+    return s3_server.url
 
 
 @pytest.fixture
@@ -31,10 +25,11 @@ def source(endpoint: str) -> S3BookSource:
 
 
 @pytest.fixture(scope="module")
-def client(endpoint: str) -> Any:
+def client(s3_server: CountingS3Server, endpoint: str) -> Iterator[Any]:
     client = S3BookSource("books", endpoint_url=endpoint, anonymous=True).connection.client()
     client.create_bucket(Bucket="books")
-    return client
+    yield client
+    s3_server.reset()
 
 
 def test_all_pages_are_listed(source: S3BookSource, client: Any) -> None:

@@ -11,18 +11,8 @@ from typing import Any
 import pytest
 
 from raypipe.core.errors import SetupError
-from tests.integration.raypipe_command import (
-    Project,
-    project,
-    run_in_process,
-    shared_ray,
-    write_book,
-)
+from tests.integration.raypipe_command import Project, run_in_process, write_book
 from tests.integration.serverless_stub import SIGNER, Collection, collection
-
-__all__ = ["project", "shared_ray"]
-
-pytestmark = pytest.mark.integration
 
 VISIBLE_S = 2
 

@@ -8,12 +8,8 @@ from typing import Any
 import pytest
 
 from raypipe.core.errors import SetupError
-from tests.integration.raypipe_command import PARTS, Project, project, run_in_process, shared_ray
-from tests.integration.s3_server import CountingS3Server, s3
-
-__all__ = ["project", "s3", "shared_ray"]
-
-pytestmark = pytest.mark.integration
+from tests.integration.raypipe_command import PARTS, Project, run_in_process
+from tests.integration.s3_server import CountingS3Server
 
 BOOKS = 20
 KEYS = [f"shelf/Tale_{number:02d}__by__Author.txt" for number in range(BOOKS)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle  # noqa: TID251
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -18,38 +17,25 @@ from raypipe.core.errors import SetupError
 from raypipe.core.s3 import S3Connection
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.ledger.writer_lock import WriterLock
-from raypipe.state import s3
+from raypipe.state import s3 as s3_state
 from raypipe.state.factory import open_state
 from raypipe.state.latest_rows import latest_rows
 from raypipe.state.parquet_table import ParquetTable
 from raypipe.state.s3 import S3State
 from raypipe.state.store import StateError
 from raypipe.state.table_schema import TableSchema
-from tests.integration.s3_server import put_object_directly
+from tests.integration.s3_server import CountingS3Server, put_object_directly
 from tests.unit.state.contract import StateContract, assert_ignored_conditions_are_detected
-
-pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture
-def state(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> S3State:
-    monkeypatch.setattr(s3, "_MAX_WAIT_S", 0.01)
+def state(s3: CountingS3Server, monkeypatch: pytest.MonkeyPatch) -> S3State:
+    monkeypatch.setattr(s3_state, "_MAX_WAIT_S", 0.01)
     # moto gives private objects to signed requests alone; any keys will do.
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.delenv("AWS_PROFILE", raising=False)
-    connection = S3Connection(endpoint_url=endpoint)
+    connection = S3Connection(endpoint_url=s3.url)
     bucket = f"state-{uuid4().hex}"
     connection.client().create_bucket(Bucket=bucket)
     return S3State(bucket, "some/prefix", connection)
@@ -92,7 +78,7 @@ def test_missing_bucket_is_named(state: S3State) -> None:
 
 
 def test_no_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "_MAX_WAIT_S", 0.01)
+    monkeypatch.setattr(s3_state, "_MAX_WAIT_S", 0.01)
     nowhere = S3State("b", "p", S3Connection(endpoint_url="http://127.0.0.1:1", anonymous=True))
     with pytest.raises(SetupError, match=r"127\.0\.0\.1:1.*no server answers"):
         nowhere.check()

@@ -16,15 +16,9 @@ from tests.integration.raypipe_command import (
     TIMEOUT_S,
     Project,
     check_balance,
-    project,
-    shared_ray,
     wait_for,
     write_book,
 )
-
-__all__ = ["project", "shared_ray"]
-
-pytestmark = pytest.mark.integration
 
 BOOKS = 12
 CLEAN_STOP_S = 90.0

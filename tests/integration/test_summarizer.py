@@ -23,8 +23,6 @@ from raypipe.summarizers.llm.summarizer import ModelSummarizer
 from raypipe.text import CleanText, TextCleaner
 from tests.unit.summarizers.models import default_prompts
 
-pytestmark = pytest.mark.integration
-
 SAMPLES = Path(embedded.__file__).parent / "samples"
 CHUNKS = 400
 

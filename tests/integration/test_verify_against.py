@@ -15,18 +15,8 @@ from raypipe.core.errors import SetupError
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.sources.s3 import S3BookSource
 from raypipe.state.local import LocalState
-from tests.integration.raypipe_command import (
-    Project,
-    project,
-    run_in_process,
-    shared_ray,
-    write_book,
-)
-from tests.integration.s3_server import CountingS3Server, s3
-
-__all__ = ["project", "s3", "shared_ray"]
-
-pytestmark = pytest.mark.integration
+from tests.integration.raypipe_command import Project, run_in_process, write_book
+from tests.integration.s3_server import CountingS3Server
 
 BOOKS = 6
 

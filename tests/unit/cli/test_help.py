@@ -14,17 +14,9 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from raypipe.cli.help_text.program import COMMANDS
-from tests.unit.command_line import (
-    CHOICES,
-    CONF,
-    RunCommandLine,
-    compose_command,
-    isolated_hydra,
-    no_services,
-    run_command_line,
-)
+from tests.unit.command_line import CHOICES, CONF, RunCommandLine, compose_command
 
-__all__ = ["isolated_hydra", "no_services", "run_command_line"]
+pytestmark = pytest.mark.usefixtures("isolated_hydra", "no_services")
 
 JOB_COMMANDS = ("run", "plan", "index", "retry")
 ROOT = Path(__file__).parents[3]

@@ -11,14 +11,9 @@ from omegaconf import DictConfig
 
 from raypipe.cli.stop_signals import stop_on_signal
 from raypipe.core.errors import OptionError
-from tests.unit.command_line import (
-    RunCommandLine,
-    isolated_hydra,
-    no_services,
-    run_command_line,
-)
+from tests.unit.command_line import RunCommandLine
 
-__all__ = ["isolated_hydra", "no_services", "run_command_line"]
+pytestmark = pytest.mark.usefixtures("isolated_hydra", "no_services")
 
 
 def test_a_multirun_runs_all_its_jobs_and_exits_with_the_highest_code(

@@ -15,16 +15,9 @@ from raypipe.cli.help_text.program import COMMANDS
 from raypipe.config.build import PARTS, read_options, require_part
 from raypipe.config.error_messages import find_missing_values
 from raypipe.config.schema import SCHEMAS
-from tests.unit.command_line import (
-    CHOICES,
-    CONF,
-    GROUPS,
-    compose_command,
-    isolated_hydra,
-    no_services,
-)
+from tests.unit.command_line import CHOICES, CONF, GROUPS, compose_command
 
-__all__ = ["isolated_hydra", "no_services"]
+pytestmark = pytest.mark.usefixtures("isolated_hydra", "no_services")
 
 REQUIRED = {
     ("storage", "s3"): ["storage.bucket=my-books"],

@@ -15,14 +15,9 @@ from raypipe.sources import BookSource
 from raypipe.sources.local import LocalBookSource
 from raypipe.summarizers.lead import LeadSummarizer
 from raypipe.summarizers.protocol import Summarizer
-from tests.unit.command_line import (
-    RunCommandLine,
-    isolated_hydra,
-    no_services,
-    run_command_line,
-)
+from tests.unit.command_line import RunCommandLine
 
-__all__ = ["isolated_hydra", "no_services", "run_command_line"]
+pytestmark = pytest.mark.usefixtures("isolated_hydra", "no_services")
 
 SHELF = """
 from dataclasses import dataclass

@@ -13,9 +13,9 @@ from raypipe.config.build import read_options
 from raypipe.core.options import SCALES, RayOptions, Stages
 from raypipe.run.machine import Machine
 from raypipe.run.resources import LISTING_CPUS, check_resources, resolve_workers
-from tests.unit.command_line import CONF, compose_command, isolated_hydra, no_services
+from tests.unit.command_line import CONF, compose_command
 
-__all__ = ["isolated_hydra", "no_services"]
+pytestmark = pytest.mark.usefixtures("isolated_hydra", "no_services")
 
 PRESETS = sorted(path.stem for path in (CONF / "scale").glob("*.yaml"))
 

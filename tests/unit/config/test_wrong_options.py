@@ -6,14 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.command_line import (
-    RunCommandLine,
-    isolated_hydra,
-    no_services,
-    run_command_line,
-)
+from tests.unit.command_line import RunCommandLine
 
-__all__ = ["isolated_hydra", "no_services", "run_command_line"]
+pytestmark = pytest.mark.usefixtures("isolated_hydra", "no_services")
 
 WRONG = [
     # an unknown option: the error names the known options

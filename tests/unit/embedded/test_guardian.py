@@ -62,7 +62,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir()
     yield folder
     services.stop_services(folder)
-    assert supervise.is_stopped(folder, "fake")
+    # A guardian that ends by itself deletes its state a moment before its lock is free.
+    assert locks.wait_for(lambda: supervise.is_stopped(folder, "fake"), 60)
 
 
 def use_services(data: Path) -> Services:

@@ -36,7 +36,7 @@ def sizes(chunks: tuple[Chunk, ...]) -> list[int]:
     return [len(chunk.text.encode()) for chunk in chunks]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(books(), st.integers(200, 2_000), st.integers(200, 1_500))
 def test_chunks_add_up_to_the_book_within_the_budget(
     book: CleanText, target: int, max_bytes: int
@@ -49,7 +49,7 @@ def test_chunks_add_up_to_the_book_within_the_budget(
     assert split_into_chunks(book, target, max_bytes, 10_000) == chunks
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(books(), st.integers(250, 1_000))
 def test_halves_add_up_to_the_chunk(book: CleanText, target: int) -> None:
     for chunk in split_into_chunks(book, target, 4 * target, 10_000):

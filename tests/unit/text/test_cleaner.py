@@ -88,7 +88,7 @@ def test_rejects_limits_out_of_range() -> None:
         TextCleaner(max_bytes=0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.one_of(st.binary(max_size=600), st.text(max_size=600).map(lambda text: text.encode())))
 def test_any_bytes_give_a_book_or_a_book_error(data: bytes) -> None:
     try:
@@ -170,7 +170,7 @@ The keeper lit the lamp and went down the stairs to look at the sea and the boat
 """
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.sampled_from(re.split(r"[|\n]", _PIECES)), max_size=40),
     st.sampled_from(["\n", "\n\n", "\n\n\n\n\n"]),

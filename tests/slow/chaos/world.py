@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 
 from raypipe.embedded.services import Services
-from tests.chaos.proxy import Proxy, Trouble
 from tests.integration.s3_server import CountingS3Server
-from tests.integration.two_node_cluster import TwoNodes, two_nodes
+from tests.slow.chaos.proxy import Proxy, Trouble
+from tests.slow.two_node_cluster import TwoNodes, two_nodes
 
 BUCKET = "chaos"
 STATES = "chaos-states"

@@ -13,8 +13,6 @@ import pytest
 
 from tests.integration.raypipe_command import Project, wait_for, write_book
 
-pytestmark = pytest.mark.integration
-
 BOOKS = 24
 DONE_BEFORE = 8
 STAGES = ("MapBatches(Summarize)", "MapBatches(Embed)", "Write")

@@ -20,14 +20,10 @@ from raypipe import embedded
 from raypipe.cli.app import split_command
 from raypipe.cli.arguments import quote_query
 from raypipe.embedded.services import Services
-from tests.integration.raypipe_command import ROOT, run_in_process, shared_ray, write_book
-from tests.integration.s3_server import CountingS3Server, s3
+from tests.integration.raypipe_command import ROOT, run_in_process, write_book
+from tests.integration.s3_server import CountingS3Server
 from tests.unit.docs.test_docs import README, fenced
 from tests.unit.models_here import model_server
-
-__all__ = ["s3", "shared_ray"]
-
-pytestmark = pytest.mark.integration
 
 NODE = "https://search.example.org:9200"
 FOLDER = "/data/books"
@@ -89,17 +85,17 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(
-    s3: CountingS3Server, tmp_path_factory: pytest.TempPathFactory, shared_ray: None
+    s3_server: CountingS3Server, tmp_path_factory: pytest.TempPathFactory, shared_ray: None
 ) -> Iterator[Place]:
     """Stand in an empty folder beside a bucket `my-books`, with an embedded node that is up."""
-    s3.create_bucket(BUCKET)
+    s3_server.create_bucket(BUCKET)
     tmp_path = tmp_path_factory.mktemp("reader")
     books = tmp_path / "books"
     books.mkdir()
     for number in range(BOOKS):
         path = write_book(books, f"Book_{number:02d}")
         path.write_bytes(SAMPLES[number].read_bytes())  # no model can tell much of the other
-        s3.put_object(BUCKET, f"novels/{path.name}", path.read_bytes())
+        s3_server.put_object(BUCKET, f"novels/{path.name}", path.read_bytes())
     (tmp_path / "old-summaries").mkdir()
     old = {"title": "Book 01", "summary": path.read_text()[:200]}
     (tmp_path / "old-summaries" / "Book_01__by__Author_Book_01.json").write_text(json.dumps(old))
@@ -110,10 +106,11 @@ def place(
             run_in_process("up", [])
             with Services(Path("raypipe-data")) as services:
                 node = services.start_opensearch()
-            reached = [f"storage.endpoint_url={s3.url}", "storage.anonymous=true"]
+            reached = [f"storage.endpoint_url={s3_server.url}", "storage.anonymous=true"]
             yield Place(tmp_path, node, reached, models.url)
         finally:
             run_in_process("down", [])
+            s3_server.reset()
 
 
 def test_readmes_lines_do_what_they_say(place: Place) -> None:

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from raypipe.embedded.ports import is_free
-from tests.integration.ray_head import AWS, Head, ray_head
 from tests.integration.raypipe_command import TIMEOUT_S, Project, check_balance, wait_for
-from tests.integration.s3_server import CountingS3Server, s3
-from tests.integration.test_ray_up import JOB
+from tests.integration.s3_server import CountingS3Server
+from tests.slow.ray_head import BOOKS, Head, keep_token, on_s3, ray_head
+from tests.slow.test_ray_up import JOB
 
-__all__ = ["s3"]
-
-pytestmark = pytest.mark.integration
-
-BOOKS = 6
 IN_ONE_LINE_S = 90.0
 """Ray itself tries for minutes."""
 
@@ -31,43 +24,6 @@ IN_ONE_LINE_S = 90.0
 def head() -> Iterator[Head]:
     with ray_head() as made:
         yield made
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    for name in [name for name in os.environ if name.startswith("RAY_")]:
-        monkeypatch.delenv(name)
-    for name, value in AWS.items():
-        monkeypatch.setenv(name, value)
-    made = Project(tmp_path, "no index")
-    yield made
-    made.kill_processes()
-
-
-def on_s3(project: Project, s3: CountingS3Server) -> list[str]:
-    """Put books and a state on S3; returns the options of a run without an index."""
-    s3.create_bucket(project.index)
-    for number in range(BOOKS):
-        s3.put_object(
-            project.index, f"books/Tale_{number}.txt", b"The tale begins. It ends here. " * 20
-        )
-    return [
-        *s3.options(project.index),
-        "storage.anonymous=false",
-        "storage.prefix=books/",
-        f"state.uri=s3://{project.index}/state",
-        "summarizer=lead",
-        "embedder=hash",
-        "opensearch=none",
-        "output=json",
-        "ray=cluster",
-    ]
-
-
-def keep_token(project: Project, token: str) -> None:
-    folder = project.folder / "home" / ".ray"
-    folder.mkdir(parents=True)
-    (folder / "auth_token").write_text(token)
 
 
 def test_it_joins_what_ray_start_started(

@@ -5,11 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-import pytest
-
 from tests.integration.raypipe_command import PARTS, Project, wait_for
-
-pytestmark = pytest.mark.integration
 
 
 def test_no_process_outlives_a_killed_run_with_embedded_services(tmp_path: Path) -> None:

@@ -23,8 +23,6 @@ from raypipe.run.executors.cluster_checks import max_launcher_cpus
 from tests.unit.docs.test_docs import README, fenced
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.integration
-
 RUN = (
     "run ray=cluster storage=s3 storage.bucket=my-books state.uri=s3://my-books/raypipe-state"
     " opensearch=self_managed opensearch.endpoint=https://search.example.org:9200"

@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from tests.integration.ray_head import AWS
+from tests.slow.ray_head import AWS
 
 ROOT = Path(__file__).parents[2]
 CPUS = 4
@@ -66,7 +66,7 @@ def two_nodes() -> Iterator[TwoNodes]:
     # folder is missing where Ray never ran: use the folder that is removed afterwards.
     env["RAY_TMPDIR"] = folder
     env.pop("RAY_ADDRESS", None)
-    command = [sys.executable, "-m", "tests.integration.two_node_cluster"]
+    command = [sys.executable, "-m", "tests.slow.two_node_cluster"]
     process = subprocess.Popen(
         command,
         cwd=folder,

@@ -1,7 +1,7 @@
 """Jobs that are killed at random, again and again: nothing lost, doubled or stale.
 
 `make chaos` kills 20 times; CHAOS_KILLS=100 and CHAOS_SEED=7 say otherwise. A short part of it,
-one job that is killed a few times, belongs to `make test`.
+one job that is killed a few times, belongs to `make test-slow`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.job import Job
-from tests.chaos.parts import PHASES
-from tests.chaos.world import World, world
-from tests.integration.ray_head import AWS
-from tests.integration.s3_server import CountingS3Server, s3
-
-__all__ = ["s3"]
+from tests.integration.s3_server import CountingS3Server
+from tests.slow.chaos.job import Job
+from tests.slow.chaos.parts import PHASES
+from tests.slow.chaos.world import World, world
+from tests.slow.ray_head import AWS
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +47,7 @@ ON_CLUSTER = (
     ("raylet", "driver"),
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_200 + 60 * KILLS)]
+pytestmark = pytest.mark.timeout(1_200 + 60 * KILLS)
 
 
 @pytest.fixture

@@ -24,13 +24,13 @@ from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import IndexAlias, IndexConfig
 from raypipe.state.factory import open_state
 from raypipe.state.store import State
-from tests.chaos.parts import marked
-from tests.chaos.world import BUCKET, STATES, World, text
 from tests.integration.raypipe_command import Project, check_balance, wait_for
+from tests.slow.chaos.parts import marked
+from tests.slow.chaos.world import BUCKET, STATES, World, text
 
 log = logging.getLogger(__name__)
 
-PARTS = "tests.chaos.parts"
+PARTS = "tests.slow.chaos.parts"
 TRIES = 3
 """Runs until books whose worker died twice are done as well."""
 AIM_S = 25.0

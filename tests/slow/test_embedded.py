@@ -27,8 +27,6 @@ from raypipe.embedded import (
 )
 from raypipe.embedded.services import Services
 
-pytestmark = pytest.mark.integration
-
 ROOT = Path(guardian.__file__).parents[2]
 BOOKS_INDEX = {
     "settings": {"index.knn": True, "number_of_shards": 1, "number_of_replicas": 1},

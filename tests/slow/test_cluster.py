@@ -10,14 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.integration.ray_head import AWS
-from tests.integration.raypipe_command import PARTS, Project, check_balance, project, wait_for
-from tests.integration.s3_server import CountingS3Server, s3
-from tests.integration.two_node_cluster import TwoNodes, two_nodes
-
-__all__ = ["project", "s3"]
-
-pytestmark = pytest.mark.integration
+from tests.integration.raypipe_command import PARTS, Project, check_balance, wait_for
+from tests.integration.s3_server import CountingS3Server
+from tests.slow.ray_head import AWS
+from tests.slow.two_node_cluster import TwoNodes, two_nodes
 
 BOOKS = 200
 LEAST_SHARE = 0.2

@@ -18,10 +18,13 @@ from pathlib import Path
 
 import psutil
 
-from tests.integration.raypipe_command import MARK, ROOT, wait_for
+from tests.integration.raypipe_command import MARK, ROOT, Project, wait_for
+from tests.integration.s3_server import CountingS3Server
 
 AWS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 """moto accepts any credentials, but no write without credentials."""
+BOOKS = 6
+"""Number of books that `on_s3` puts into a bucket."""
 
 
 def free_port() -> int:
@@ -120,3 +123,30 @@ def ray_head(
                 process.send_signal(signal.SIGKILL)
         wait_for(lambda: not any(map(_is_alive, killed)) and not head.processes())
         shutil.rmtree(head.folder, ignore_errors=True)
+
+
+def on_s3(project: Project, s3: CountingS3Server) -> list[str]:
+    """Put books into a bucket; return the options of a run with its state there and no index."""
+    s3.create_bucket(project.index)
+    for number in range(BOOKS):
+        s3.put_object(
+            project.index, f"books/Tale_{number}.txt", b"The tale begins. It ends here. " * 20
+        )
+    return [
+        *s3.options(project.index),
+        "storage.anonymous=false",
+        "storage.prefix=books/",
+        f"state.uri=s3://{project.index}/state",
+        "summarizer=lead",
+        "embedder=hash",
+        "opensearch=none",
+        "output=json",
+        "ray=cluster",
+    ]
+
+
+def keep_token(project: Project, token: str) -> None:
+    """Write a cluster's token where `raypipe` looks for it."""
+    folder = project.folder / "home" / ".ray"
+    folder.mkdir(parents=True)
+    (folder / "auth_token").write_text(token)

@@ -9,14 +9,9 @@ from pathlib import Path
 import pytest
 
 from raypipe.embedded.ports import LOOPBACK
-from tests.integration.ray_head import Head, free_port, ray_head
 from tests.integration.raypipe_command import Project, check_balance
-from tests.integration.s3_server import CountingS3Server, s3
-from tests.integration.test_cluster_attach import BOOKS, keep_token, on_s3, project
-
-__all__ = ["project", "s3"]
-
-pytestmark = pytest.mark.integration
+from tests.integration.s3_server import CountingS3Server
+from tests.slow.ray_head import BOOKS, Head, free_port, keep_token, on_s3, ray_head
 
 WORKERS, CORES = 2, 2
 
