@@ -44,7 +44,6 @@ def test_a_run_over_tls_with_user_and_password(
     project: Project,
     server: TlsProxy,
     certificates: Certificates,
-    shared_ray: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENSEARCH_PASSWORD", PASSWORD)

@@ -30,11 +30,7 @@ PERMANENT = {  # failure kinds by key
     f"{ZERO_VECTOR}.txt": "bad_vector",
     f"{ENDLESS_FLAG}.txt": "mapper_parsing",
 }
-TEMPORARY = {
-    "private.txt": "denied",
-    "changing.txt": "changed",
-    f"{KILLS_WORKER}.txt": "killed_worker",
-}
+TEMPORARY = {"private.txt": "denied", "changing.txt": "changed"}
 
 
 def text_of(name: str, sentences: int = 40) -> bytes:
@@ -50,7 +46,7 @@ def put_books(s3: CountingS3Server, bucket: str) -> None:
     bodies["large.txt"] = text_of("large", 2_000)
     bodies["noise.txt"] = b"\xff\xfe" + b"\x00\xd8" * 400  # the byte order mark of UTF-16
     bodies["short.txt"] = b"Only these few words."
-    for key in (ZERO_VECTOR, ENDLESS_FLAG, KILLS_WORKER):
+    for key in (ZERO_VECTOR, ENDLESS_FLAG):
         bodies[f"{key}.txt"] = f"Title: {key}\n\n".encode() + text_of(key)
     for key, body in bodies.items():
         s3.put_object(bucket, key, body, acl="private" if key == "private.txt" else "public-read")
@@ -77,14 +73,11 @@ def make_lucene_reject_long_flags(project: Project, args: list[str]) -> None:
     project.client().indices.put_mapping(index=project.index, body={"properties": {"flags": flags}})
 
 
-def test_bad_books_do_not_affect_others(
-    project: Project, s3: CountingS3Server, shared_ray: None
-) -> None:
+def test_bad_books_do_not_affect_others(project: Project, s3: CountingS3Server) -> None:
     bucket = project.index
     put_books(s3, bucket)
     args = run_options(project, s3, bucket)
     make_lucene_reject_long_flags(project, args)
-    project.journal.record("deadly", "yes")
 
     first = project.run(code=3, args=args)
     failures = project.failures(first["run_seq"])
@@ -95,15 +88,13 @@ def test_bad_books_do_not_affect_others(
     assert first["indexed"] == len(GOOD)
     keys = {document["key"] for document in project.documents().values()}
     assert keys == {f"{name}.txt" for name in GOOD}
-    assert len(project.journal.lines("deaths")) == 2
     report = project.verify(code=3, args=args)
     assert sorted(report["failed"]) == sorted(failures)
 
-    project.journal.take("deadly")
     project.journal.take("reads")
     second = project.run(code=3, args=args)
     assert set(project.journal.take("reads")) == set(TEMPORARY)
-    assert second["indexed"] == 2  # the changed book, and the book that no longer kills its worker
+    assert second["indexed"] == 1  # the changed book
     assert second["known_failures"] == len(PERMANENT)
     assert second["skipped"] == len(PERMANENT) + len(GOOD)
     assert project.failures(second["run_seq"])["private.txt"]["attempts"] == 2
@@ -129,7 +120,7 @@ def empty_books(project: Project) -> Project:
 
 
 def test_a_run_stops_when_the_first_books_all_fail_alike(
-    empty_books: Project, shared_ray: None, caplog: pytest.LogCaptureFixture
+    empty_books: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
     journal = empty_books.journal
     journal.hold("read", 12)
@@ -152,9 +143,7 @@ def test_a_run_stops_when_the_first_books_all_fail_alike(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_without_read_permission_does_not_affect_others(
-    project: Project, shared_ray: None
-) -> None:
+def test_a_file_without_read_permission_does_not_affect_others(project: Project) -> None:
     write_book(project.books, "good")
     write_book(project.books, "secret").chmod(0)
     record = project.run(code=3)
@@ -162,7 +151,7 @@ def test_a_file_without_read_permission_does_not_affect_others(
     assert (failure["kind"], failure["retryable"], record["indexed"]) == ("denied", True, 1)
 
 
-def test_a_name_that_is_not_utf8_is_indexed_escaped(project: Project, shared_ray: None) -> None:
+def test_a_name_that_is_not_utf8_is_indexed_escaped(project: Project) -> None:
     write_book(project.books, "good")
     Path(os.fsdecode(bytes(project.books) + b"/caf\xe9.txt")).write_bytes(text_of("coffee"))
     write_book(project.books, "not\\xe9")
@@ -171,7 +160,7 @@ def test_a_name_that_is_not_utf8_is_indexed_escaped(project: Project, shared_ray
 
 
 def test_a_full_disk_gives_one_error_line_and_loses_no_book(
-    project: Project, shared_ray: None, capfd: pytest.CaptureFixture[str]
+    project: Project, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(4):
         write_book(project.books, f"Book_{number}")
@@ -189,9 +178,30 @@ def test_a_full_disk_gives_one_error_line_and_loses_no_book(
     assert len(project.journal.lines("reads")) < 4, "finished books are indexed and not read again"
 
 
-def test_workers_that_crash_at_start_are_replaced(project: Project, shared_ray: None) -> None:
+@pytest.fixture
+def on_ray(project: Project, shared_ray: None) -> Project:
+    project.executor = "ray"
+    return project
+
+
+def test_a_book_that_kills_its_worker_fails_alone(on_ray: Project) -> None:
+    for name in (KILLS_WORKER, *GOOD):
+        (on_ray.books / f"{name}.txt").write_bytes(f"Title: {name}\n\n".encode() + text_of(name))
+    on_ray.extra_options += ["stages.summarize.books_per_task=4"]
+    on_ray.journal.record("deadly", "yes")
+    first = on_ray.run(code=3)
+    [failure] = on_ray.failures(first["run_seq"]).values()
+    assert (failure["kind"], failure["retryable"]) == ("killed_worker", True)
+    assert f"{KILLS_WORKER}.txt" in failure["message"]
+    assert first["indexed"] == len(GOOD)
+    assert len(on_ray.journal.lines("deaths")) == 2
+    on_ray.journal.take("deadly")
+    assert on_ray.run()["indexed"] == 1
+
+
+def test_workers_that_crash_at_start_are_replaced(on_ray: Project) -> None:
     for number in range(3):
-        write_book(project.books, f"Book_{number}")
-    record = project.run(f"summarizer._target_={PARTS}.CrashingAtStartSummarizer")
+        write_book(on_ray.books, f"Book_{number}")
+    record = on_ray.run(f"summarizer._target_={PARTS}.CrashingAtStartSummarizer")
     assert (record["indexed"], record["failed"]) == (3, 0)
-    assert len(project.journal.lines("starts")) == CRASHES_AT_START
+    assert len(on_ray.journal.lines("starts")) == CRASHES_AT_START

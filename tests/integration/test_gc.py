@@ -21,9 +21,7 @@ def indices(project: Project) -> set[str]:
     return set(project.client().indices.get(index=f"{project.index}-*"))
 
 
-def test_old_indices_and_their_documents_are_listed_then_deleted(
-    project: Project, shared_ray: None
-) -> None:
+def test_old_indices_and_their_documents_are_listed_then_deleted(project: Project) -> None:
     for number in range(2):
         write_book(project.books, f"Book_{number}")
     created = [project.run(f"summarizer.words={words}")["index"] for words in (20, 21, 22)]

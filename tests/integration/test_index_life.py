@@ -29,7 +29,7 @@ OTHER = "embedder.dimension=32"
 
 
 @pytest.fixture
-def books(project: Project, shared_ray: None) -> Project:
+def books(project: Project) -> Project:
     for number in range(BOOKS):
         write_book(project.books, f"Book_{number:02d}")
     return project

@@ -22,7 +22,7 @@ BOOKS = 10
 
 
 @pytest.fixture
-def books(project: Project, shared_ray: None) -> Project:
+def books(project: Project) -> Project:
     for number in range(BOOKS):
         write_book(project.books, f"Book_{number:02d}")
     return project

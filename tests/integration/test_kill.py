@@ -27,9 +27,7 @@ def make_project(folder: Path, endpoint: str, index: str) -> Project:
     return project
 
 
-def test_after_kills_the_rerun_equals_a_clean_run(
-    tmp_path: Path, opensearch_url: str, shared_ray: None
-) -> None:
+def test_after_kills_the_rerun_equals_a_clean_run(tmp_path: Path, opensearch_url: str) -> None:
     clean = make_project(tmp_path / "clean", opensearch_url, "clean")
     clean.run()
     expected = clean.documents()

@@ -24,7 +24,7 @@ def take_work(project: Project) -> tuple[int, int]:
     return len(project.journal.take("reads")), len(project.journal.take("summaries"))
 
 
-def test_a_book_is_read_and_summarized_once(books: Project, shared_ray: None) -> None:
+def test_a_book_is_read_and_summarized_once(books: Project) -> None:
     finished = books.run("opensearch=none")
     assert (finished["finished"], finished["indexed"], take_work(books)) == (
         BOOKS,
@@ -53,7 +53,7 @@ def test_a_book_is_read_and_summarized_once(books: Project, shared_ray: None) ->
     assert books.documents() == before
 
 
-def test_a_new_embedder_starts_from_finished_summaries(books: Project, shared_ray: None) -> None:
+def test_a_new_embedder_starts_from_finished_summaries(books: Project) -> None:
     books.run()
     assert take_work(books) == (BOOKS, BOOKS)
     with pytest.raises(SetupError, match="dimension: the index has 64, this run needs 32"):
@@ -73,9 +73,7 @@ def test_a_new_embedder_starts_from_finished_summaries(books: Project, shared_ra
     assert (finished["finished"], take_work(books)) == (BOOKS, (0, 0))
 
 
-def test_a_renamed_or_touched_book_is_read_and_not_summarized(
-    books: Project, shared_ray: None
-) -> None:
+def test_a_renamed_or_touched_book_is_read_and_not_summarized(books: Project) -> None:
     books.run()
     take_work(books)
     renamed, touched, changed, *_ = sorted(books.books.iterdir())
@@ -89,9 +87,7 @@ def test_a_renamed_or_touched_book_is_read_and_not_summarized(
     assert len(books.documents()) == BOOKS
 
 
-def test_a_limit_leaves_books_and_verify_reports_missing_documents(
-    books: Project, shared_ray: None
-) -> None:
+def test_a_limit_leaves_books_and_verify_reports_missing_documents(books: Project) -> None:
     limited = books.run("limit=4")
     assert (limited["indexed"], limited["left"], limited["status"]) == (4, 2, "done")
     assert len(books.verify(code=4)["pending"]) == 2

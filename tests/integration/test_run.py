@@ -19,7 +19,7 @@ MANY = 2_500
 
 
 def test_a_rerun_with_everything_processed_does_nothing(
-    project: Project, s3: CountingS3Server, shared_ray: None
+    project: Project, s3: CountingS3Server
 ) -> None:
     s3.create_bucket(project.index)
     for number in range(MANY):
@@ -122,7 +122,7 @@ def test_wrong_options_give_one_error_line(
         project.clean_up()
 
 
-def test_search_and_verify_print_only_json(project: Project, shared_ray: None) -> None:
+def test_search_and_verify_print_only_json(project: Project) -> None:
     write_book(project.books, "Lighthouse", "lets two friends quarrel over the lamp")
     write_book(project.books, "Garden", "grows beans and roses behind the wall")
     project.run()

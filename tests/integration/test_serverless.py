@@ -61,9 +61,7 @@ def search(project: Project, *words: str) -> list[dict[str, Any]]:
     return hits
 
 
-def test_books_are_added_changed_and_deleted(
-    remote: Project, serverless: Collection, shared_ray: None
-) -> None:
+def test_books_are_added_changed_and_deleted(remote: Project, serverless: Collection) -> None:
     for number in range(4):
         write_book(remote.books, f"Book_{number}")
     remote.run()
@@ -81,9 +79,7 @@ def test_books_are_added_changed_and_deleted(
     assert serverless.seen["ids"] == serverless.seen["unsigned"] == 0
 
 
-def test_a_book_with_two_documents_is_found_once(
-    remote: Project, serverless: Collection, shared_ray: None
-) -> None:
+def test_a_book_with_two_documents_is_found_once(remote: Project, serverless: Collection) -> None:
     for number in range(3):
         write_book(remote.books, f"Book_{number}")
     remote.run()
@@ -99,9 +95,7 @@ def test_a_book_with_two_documents_is_found_once(
     )
 
 
-def test_a_lost_response_makes_no_copies(
-    remote: Project, serverless: Collection, shared_ray: None
-) -> None:
+def test_a_lost_response_makes_no_copies(remote: Project, serverless: Collection) -> None:
     for number in range(30):
         write_book(remote.books, f"Book_{number:02d}")
     serverless.unknown, serverless.full = 3, 4
@@ -113,9 +107,7 @@ def test_a_lost_response_makes_no_copies(
     )
 
 
-def test_an_index_is_built_beside_the_served_one(
-    remote: Project, serverless: Collection, shared_ray: None
-) -> None:
+def test_an_index_is_built_beside_the_served_one(remote: Project, serverless: Collection) -> None:
     for number in range(3):
         write_book(remote.books, f"Book_{number}")
     first = remote.run()["index"]

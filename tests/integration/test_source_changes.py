@@ -48,7 +48,7 @@ def indexed_keys(project: Project) -> list[str]:
 
 
 def test_the_index_follows_the_source(
-    project: Project, s3: CountingS3Server, bucket: str, args: list[str], shared_ray: None
+    project: Project, s3: CountingS3Server, bucket: str, args: list[str]
 ) -> None:
     assert project.run(args=args)["indexed"] == BOOKS
     project.journal.take("summaries")
@@ -100,7 +100,7 @@ def test_the_index_follows_the_source(
 
 
 def test_a_rollback_does_not_restore_deleted_books(
-    project: Project, s3: CountingS3Server, bucket: str, args: list[str], shared_ray: None
+    project: Project, s3: CountingS3Server, bucket: str, args: list[str]
 ) -> None:
     first = project.run(args=args)["index"]
     sourceless = [arg for arg in args if not arg.startswith(("storage", "+storage"))]
@@ -116,7 +116,7 @@ def test_a_rollback_does_not_restore_deleted_books(
 
 
 def test_nothing_is_deleted_after_a_doubtful_listing(
-    project: Project, s3: CountingS3Server, bucket: str, args: list[str], shared_ray: None
+    project: Project, s3: CountingS3Server, bucket: str, args: list[str]
 ) -> None:
     for number in range(3):
         s3.put_object(bucket, f"other/Tale_{number}.txt", text(f"other {number}"))

@@ -49,7 +49,7 @@ def wait_for_stop_message(project: Project) -> None:
     wait_for(lambda: "stopping: asked to stop" in project.stderr())
 
 
-def test_signals_stop_a_run_and_the_next_run_continues(books: Project, shared_ray: None) -> None:
+def test_signals_stop_a_run_and_the_next_run_continues(books: Project) -> None:
     with held_run(books, 5) as run:  # in the second batch of four, two books remain
         second = books.start("run", *books.run_options(), log="-second")
         assert second.wait(TIMEOUT_S) == 1

@@ -29,9 +29,7 @@ def against(books: Project, place: object, code: int = 0) -> dict[str, Any]:
     return found
 
 
-def test_old_summaries_and_processed_keys(
-    project: Project, shared_ray: None, tmp_path: Path
-) -> None:
+def test_old_summaries_and_processed_keys(project: Project, tmp_path: Path) -> None:
     for number in range(BOOKS):
         write_book(project.books, f"Book_{number:02d}")
     project.run()
