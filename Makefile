@@ -26,6 +26,9 @@ test-unit: $(VENV)/dev  ## Run only the fast tests
 chaos: $(VENV)/dev  ## Kill jobs at random, CHAOS_KILLS=20 times (10 minutes), and check that nothing is lost
 	@CHAOS_KILLS=$${CHAOS_KILLS:-20} $(BIN)/python -m pytest tests/slow/chaos -o log_cli=true -o log_cli_level=WARNING
 
+mutations: $(VENV)/dev  ## Break each rule in tests/mutation_list, and check that a test fails (ARGS="--only quota")
+	@$(BIN)/python tests/mutations.py $(ARGS)
+
 bench: $(VENV)/dev  ## Run all benchmarks; each prints one JSON line
 	@set -e; for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
 
@@ -108,4 +111,4 @@ define compile
 	pandas pyarrow ray requests tqdm urllib3 wcwidth yaml)
 endef
 
-.PHONY: help run generate-summaries bulk-index-summaries test-processing test test-slow test-unit chaos bench lint format typecheck docs install build clean
+.PHONY: help run generate-summaries bulk-index-summaries test-processing test test-slow test-unit chaos mutations bench lint format typecheck docs install build clean

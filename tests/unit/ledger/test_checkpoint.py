@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle  # noqa: TID251
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,20 @@ def test_a_later_recipe_replaces_the_document(checkpoint: Checkpoint) -> None:
     checkpoint.append([processed("a", recipe="r2", run=2)], 2, 0, 0)
     assert len(checkpoint.read_processed("g1", "r1")) == 0
     assert len(checkpoint.read_processed("g1", "r2")) == 1
+
+
+def test_a_deleted_book_is_in_no_index_and_in_no_run(checkpoint: Checkpoint) -> None:
+    checkpoint.append([processed("a", run=1), processed("b", run=1)], 1, 0, 0)
+    checkpoint.append([processed("a", etag="", recipe="", run=2)], 2, "removed", 0)
+    assert checkpoint.read_generation("g1")["book_id"].to_pylist() == ["b"]
+    assert len(checkpoint.read_run(2)) == 0
+
+
+def test_the_number_of_the_run_decides_before_the_clock(checkpoint: Checkpoint) -> None:
+    on_a_slow_clock = replace(processed("a", etag="e2", run=2), processed_at=1.0)
+    checkpoint.append([on_a_slow_clock], 2, 0, 0)
+    checkpoint.append([processed("a", etag="e1", run=1)], 1, 0, 0)
+    assert set(checkpoint.processed_versions("g1", "r1")) == {("a", "e2")}
 
 
 def test_the_parts_of_a_retried_task_count_once(checkpoint: Checkpoint) -> None:

@@ -165,6 +165,12 @@ def test_the_newest_version_of_each_book_is_read(store: DocumentStore) -> None:
     assert store.read_newest_books("d3").num_rows == 0
 
 
+def test_the_number_of_the_run_decides_before_the_clock(store: DocumentStore) -> None:
+    store.append([document("a", etag="e1", finished_at=9.0)], 1, 0, 0)
+    store.append([document("a", etag="e2", finished_at=1.0)], 2, 0, 0)
+    assert store.read_newest_books("d1")["etag"].to_pylist() == ["e2"]
+
+
 def test_recipes_are_listed_with_their_books(store: DocumentStore) -> None:
     assert store.list_recipes() == []
     assert store.read_newest_summaries().num_rows == 0

@@ -118,6 +118,22 @@ class TestAcquire:
         with WriterLock.acquire(state) as lock:
             assert lock.run_seq == 10
 
+    @pytest.mark.parametrize("previous", [None, LockOwner(run_seq=4, held=False)])
+    def test_a_run_that_takes_the_lock_in_between_is_waited_for(
+        self, state: LocalState, previous: LockOwner | None
+    ) -> None:
+        if previous is not None:
+            state.put(LOCK_NAME, encode_owner(previous))
+        raced, time_ = RacedState(state.root), FakeTime()
+        raced.racer = owner_on_another_host(5)
+        lock = WriterLock.acquire(raced, clock=time_.clock, sleep=time_.sleep)
+        lock.release()
+        assert (lock.run_seq, time_.now) == (6, 1_060.0)
+
+    def test_by_default_an_owner_gives_up_before_another_run_takes_over(self) -> None:
+        timing = LockTiming()
+        assert timing.unreachable_s + timing.heartbeat_s < timing.stale_after_s
+
 
 class TestTakeover:
     def test_an_owner_on_this_host_that_ended(self, state: LocalState) -> None:
@@ -280,6 +296,19 @@ class TestHeldLock:
         with caplog.at_level(logging.WARNING, "raypipe.ledger.writer_lock"):
             lock.release()
         assert "no network" in caplog.text
+
+
+class RacedState(LocalState):
+    """A state in which another run takes the lock right after it was read."""
+
+    racer: LockOwner | None = None
+
+    def get_tagged(self, name: str) -> tuple[bytes, str] | None:
+        seen = super().get_tagged(name)
+        if self.racer is not None:
+            racer, self.racer = self.racer, None
+            self.put(name, encode_owner(racer))
+        return seen
 
 
 class FaultyState(LocalState):

@@ -34,6 +34,15 @@ def test_leases_of_a_dead_worker_count_as_spent() -> None:
     assert totals.usd == pytest.approx((100 + 10 * 50) / 1e6)
 
 
+def test_the_call_of_a_dead_worker_is_charged_to_the_budget() -> None:
+    harness = create_harness()
+    harness.account = run_account(max_tokens=200)
+    harness.request("a", 100, 50, worker="dies")
+    send_heartbeats(harness, 31)
+    harness.request("b", 100)
+    assert harness.refused["b"].kind == "budget"
+
+
 def test_a_worker_with_heartbeats_keeps_its_leases() -> None:
     harness = create_harness(max_in_flight=1)
     harness.request("a", worker="slow")

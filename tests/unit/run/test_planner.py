@@ -1,7 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from raypipe.core.book import Book
-from raypipe.run.planner import BookSelection, KnownFailure, LedgerSnapshot, plan_run
+from raypipe.core.errors import SetupError
+from raypipe.run.planner import (
+    BookSelection,
+    KnownFailure,
+    LedgerSnapshot,
+    list_source,
+    plan_run,
+)
+from raypipe.sources.local import LocalBookSource
 
 
 def book(name: str, etag: str = "v1") -> Book:
@@ -82,3 +94,18 @@ def test_a_reprocessed_book_is_read_even_if_it_is_finished() -> None:
     plan = plan_run([book("a"), book("b")], snapshot, "r", selection)
     assert [(book.book_id, book.part) for book in plan.new] == [("a", ""), ("b", "")]
     assert (plan.processed, plan.ready) == ([], [])
+
+
+def test_a_source_without_books_is_an_error(tmp_path: Path) -> None:
+    """An empty listing would delete every book from the index."""
+    with pytest.raises(SetupError, match="no books found"):
+        list_source(LocalBookSource(str(tmp_path)))
+
+
+def test_only_chosen_books_are_listed(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(name)
+    source = LocalBookSource(str(tmp_path))
+    first, _ = list_source(source)
+    assert list_source(source, {first.book_id, "unknown"}) == [first]
+    assert list_source(source, set()) == []

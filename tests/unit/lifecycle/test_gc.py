@@ -1,0 +1,47 @@
+"""What is garbage: nothing that is served, built, kept for a rollback, or the newest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raypipe.ledger.facade import Ledger
+from raypipe.lifecycle.gc import find_garbage
+from raypipe.state.local import LocalState
+from tests.unit.lifecycle.fakes import FakeAlias, FakeIndex, promoter_of
+from tests.unit.opensearch.builders import document
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    ledger = Ledger(LocalState(str(tmp_path)))
+    for run_seq in range(1, 7):
+        finished = document("a", document_recipe=f"recipe-{run_seq}")
+        ledger.documents.append([finished], run_seq, 0, 0)
+    return ledger
+
+
+def garbage_names(alias: FakeAlias, ledger: Ledger, keep: int) -> tuple[list[str], list[str]]:
+    """Return the names of the indices and of the recipes that can be removed."""
+    garbage = find_garbage(promoter_of(alias, ledger, keep=keep))
+    recipes = sorted(entry.recipe for entry in garbage.recipes)
+    return [ref.physical for ref in garbage.indices], recipes
+
+
+def test_only_indices_and_documents_that_nothing_needs_are_garbage(ledger: Ledger) -> None:
+    indices = [FakeIndex(f"books-{number}", recipe=f"recipe-{number}") for number in range(1, 6)]
+    alias = FakeAlias(indices, served=indices[3], build=indices[4])
+    assert garbage_names(alias, ledger, keep=1) == (
+        ["books-2", "books-1"],
+        ["recipe-1", "recipe-2"],
+    )
+    assert garbage_names(alias, ledger, keep=0) == (
+        ["books-3", "books-2", "books-1"],
+        ["recipe-1", "recipe-2", "recipe-3"],
+    )
+
+
+def test_without_an_index_the_newest_documents_are_kept(ledger: Ledger) -> None:
+    recipes = [f"recipe-{number}" for number in range(1, 6)]
+    assert garbage_names(FakeAlias([]), ledger, keep=1) == ([], recipes)
