@@ -17,7 +17,7 @@ BOOKS = 6
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     """Yield a project without an index; afterwards wait for the end of its processes."""
-    project = Project(tmp_path, endpoint="")
+    project = Project(tmp_path, endpoint="", executor="ray")
     for number in range(BOOKS):
         write_book(project.books, f"Book{number}")
     yield project
