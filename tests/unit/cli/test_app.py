@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from raypipe.cli.app import split_command
@@ -15,3 +18,34 @@ def test_the_first_word_is_the_command_and_run_is_the_default() -> None:
 def test_an_error_about_an_unknown_command_lists_the_commands() -> None:
     with pytest.raises(OptionError, match="'serch'; choose one of run, plan, index, retry"):
         split_command(["serch", "x"])
+
+
+HANGING = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from raypipe.cli import app
+from raypipe.coordination.background_work import BackgroundWork, StopTimeout
+
+def give_up_a_request(args):
+    def send():
+        with ThreadPoolExecutor(1) as pool:  # the interpreter waits for such threads
+            pool.submit(threading.Event().wait).result()
+
+    work = BackgroundWork(send, interrupts=False)
+    threading.Timer(0.1, work.give_up).start()
+    try:
+        work.wait(threading.Event())
+    except StopTimeout:
+        print("left")
+    return 4
+
+app.run_command_line = give_up_a_request
+app.main()
+"""
+
+
+def test_a_command_ends_although_a_request_that_was_given_up_hangs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (4, "left\n"), done.stderr
