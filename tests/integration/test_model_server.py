@@ -445,6 +445,8 @@ def test_an_answer_after_the_client_left_is_counted_as_abandoned(tmp_path: Path)
         assert stats["abandoned"]["calls"] == 1
         assert stats["abandoned"]["tokens"] == stats["tokens"]["quota"] > 0
         converse(create_client(server.url), BOOK)
+        while len(log.read_text().splitlines()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)  # the call is logged after its answer was sent
         first, second = map(json.loads, log.read_text().splitlines())
         assert first["prompt"] == second["prompt"]
         assert (first["status"], second["status"]) == (0, 200)

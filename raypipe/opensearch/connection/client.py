@@ -15,10 +15,16 @@ from raypipe.core.per_process import PerProcess
 from raypipe.core.retry import attempts
 from raypipe.opensearch.connection.auth import SCHEMES, check_files, read_password, token_header
 from raypipe.opensearch.connection.endpoint import host_options, split_endpoint
-from raypipe.opensearch.connection.errors import is_connection_cut, is_unreachable, status_of
+from raypipe.opensearch.connection.errors import (
+    is_connection_cut,
+    is_unreachable,
+    reason_of,
+    status_of,
+)
 from raypipe.opensearch.connection.failures import (
     ACCESS_REFUSALS,
     BUSY_STATUS,
+    WRITE_INDEX_EXISTS,
     explain_failure,
     not_opensearch,
 )
@@ -228,6 +234,8 @@ class Connection:
         return self.send(method, path, params=params, body=body)
 
     def _is_transient(self, error: Exception) -> bool:
+        if WRITE_INDEX_EXISTS in reason_of(error):
+            return False  # OpenSearch answers 500; another run has created the alias
         is_restarting = self._history.has_answered and is_unreachable(error)
         return status_of(error) in BUSY_STATUS or is_connection_cut(error) or is_restarting
 

@@ -11,6 +11,8 @@ from raypipe.opensearch.connection.errors import reason_of
 
 BUSY_STATUS = TRANSIENT_STATUS | {402}
 """Statuses of a busy server; Serverless answers 402 while its capacity grows."""
+WRITE_INDEX_EXISTS = "more than one write index"
+"""Part of the reason with which OpenSearch refuses a second index behind an alias."""
 ACCESS_REFUSALS = {
     401: "it did not accept the user name and password (401); check "
     "opensearch.connection.username and the variable named by opensearch.connection.password_env",
