@@ -82,12 +82,19 @@ def install(python: Path, wheel: Path, folder: Path) -> Path:
     uv takes packages from its cache. pip is used where this session's environment has no uv.
     """
     home = folder / "venv"
-    run([python, "-m", "venv", *(["--without-pip"] if has_uv() else []), home], folder)
     own = home / "bin" / "python"
-    installer = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", own]
-    if not has_uv():
-        installer = [own, "-m", "pip", "install", "--quiet"]
-    run([*installer, "-c", ROOT / "constraints.txt", f"raypipe[dev] @ {wheel.as_uri()}"], folder)
+    if has_uv():
+        run([python, "-m", "venv", "--without-pip", home], folder)
+        pip: list[str | Path] = [sys.executable, "-m", "uv", "pip", "install", "--python", own]
+    else:
+        run([python, "-m", "venv", home], folder)
+        pip = [own, "-m", "pip", "install"]
+    packages: list[str | Path] = [
+        "-c",
+        ROOT / "constraints.txt",
+        f"raypipe[dev] @ {wheel.as_uri()}",
+    ]
+    run([*pip, "--quiet", *packages], folder)
     return home / "bin"
 
 
