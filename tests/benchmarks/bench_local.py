@@ -100,7 +100,7 @@ def compute_few(folder: Path) -> float:
     from raypipe.text import TextCleaner
 
     cleaner, embedder = TextCleaner(), WordLlamaEmbedder()
-    summarizer = ExtractiveSummarizer()
+    summarizer = ExtractiveSummarizer(embedder)
     began = time.monotonic()
     texts = []
     for path in sorted((folder / "few").iterdir()):

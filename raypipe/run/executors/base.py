@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 COMPACT_INTERVAL_S = 60.0
 LOCK_LOST = "another run took the lock of this state"
-STOP_REQUESTED = "asked to stop"
+ASKED_TO_STOP = "asked to stop"
 
 ListenForStop = Callable[[], AbstractContextManager[Event]]
 """Begin to listen for requests to stop; the event is set by the first request."""
@@ -103,7 +103,7 @@ def supervise(
     with timer.step("graph"), compaction:
         try:
             with watch(watched, len(work.books), stops, meter, graph.give_up):
-                graph.wait(stops[STOP_REQUESTED])
+                graph.wait(stops[ASKED_TO_STOP])
         except StopTimeout:
             log.warning("books in progress did not end within %g s; they are left", STOP_GRACE_S)
     progress = watched.progress()

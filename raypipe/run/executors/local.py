@@ -30,7 +30,7 @@ from raypipe.quota.in_process import connect_in_process
 from raypipe.run.batches import batch_limits, split_into_batches
 from raypipe.run.book_sink import BookSink
 from raypipe.run.costs import check_costs, connect_models
-from raypipe.run.executors.base import LOCK_LOST, STOP_REQUESTED, StopSources, supervise
+from raypipe.run.executors.base import ASKED_TO_STOP, LOCK_LOST, StopSources, supervise
 from raypipe.run.job import Execution, ModelLimits
 from raypipe.run.machine import this_machine
 from raypipe.run.resources import set_calls_per_worker, size_for_models, suggest_scale
@@ -84,7 +84,7 @@ class LocalExecutor:
             work,
             coordinator,
             costs,
-            {STOP_REQUESTED: stop_requested, LOCK_LOST: stop_sources.lock_lost},
+            {ASKED_TO_STOP: stop_requested, LOCK_LOST: stop_sources.lock_lost},
             timer,
             ProcessMeter(uses_ray=False),
         )

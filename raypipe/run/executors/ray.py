@@ -24,7 +24,7 @@ from raypipe.quota.actor import broker_for
 from raypipe.run.batches import batch_limits
 from raypipe.run.book_sink import BookSink
 from raypipe.run.costs import check_costs, connect_models
-from raypipe.run.executors.base import LOCK_LOST, STOP_REQUESTED, StopSources, supervise
+from raypipe.run.executors.base import ASKED_TO_STOP, LOCK_LOST, StopSources, supervise
 from raypipe.run.executors.cluster_checks import check_gpus, check_reachable
 from raypipe.run.executors.ray_session import ray_session
 from raypipe.run.graph import run_graph
@@ -85,7 +85,7 @@ class RayExecutor:
             work,
             coordinator,
             costs,
-            {STOP_REQUESTED: stop_requested, LOCK_LOST: stop_sources.lock_lost},
+            {ASKED_TO_STOP: stop_requested, LOCK_LOST: stop_sources.lock_lost},
             timer,
             ProcessMeter(),
         )
