@@ -23,22 +23,37 @@ MARKED_FOLDERS = ("integration", "slow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their folder."""
+    """Mark tests by their folder; keep tests that share services in one of two processes."""
     for item in items:
         for name in MARKED_FOLDERS:
             if item.path.is_relative_to(FOLDER / name):
                 item.add_marker(name)
+                item.add_marker(pytest.mark.xdist_group(_process_group(item)))
+
+
+def _process_group(item: pytest.Item) -> str:
+    """Return `ray` for the tests on Ray, which is started once, else the test's file."""
+    assert isinstance(item, pytest.Function)
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    uses_ray = "shared_ray" in item.fixturenames or params.get("executor") == "ray"
+    return "ray" if uses_ray else item.path.stem
 
 
 @pytest.fixture(scope="session")
 def opensearch_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the URL of a real node: `RAYPIPE_TEST_OPENSEARCH`, or a new node of this session."""
+    """Return the URL of a real node: `RAYPIPE_TEST_OPENSEARCH`, or a new node of this session.
+
+    The processes of one pytest command share the node; it stops with the last of them.
+    """
     from raypipe.embedded.services import Services
 
     if url := os.environ.get("RAYPIPE_TEST_OPENSEARCH"):
         yield url
         return
-    with Services(tmp_path_factory.mktemp("opensearch")) as services:
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with Services(folder / "opensearch") as services:
         yield services.start_opensearch()
 
 

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from weakref import WeakSet
 
 from raypipe.core.errors import SetupError
 from raypipe.core.retry import attempts
@@ -32,6 +33,7 @@ TRIES = 4
 _PAUSE_AFTER_FAILURE_S = 2.0
 _MIN_PAUSE_SHARE = 0.2
 """Share of the pause between two batches that is kept even if a call waits for a lease."""
+_FLUSH_POLL_S = 0.005
 _IDLE_S = 10.0
 """The thread ends after this many seconds without anything to send."""
 
@@ -86,6 +88,13 @@ class QuotaBatchClient:
         self._last_batch = 0
         self._has_sender = False
         self._may_reuse_leases = False
+        _clients.add(self)
+
+    @property
+    def has_unreported(self) -> bool:
+        """Whether outcomes or counts have not arrived at the service yet."""
+        with self._lock:
+            return bool(self._settlements or self._cached_calls or self._batch)
 
     def acquire(self, request: CallRequest) -> Lease | Refusal:
         """Wait for a lease or a refusal.
@@ -249,6 +258,22 @@ class QuotaBatchClient:
             for thread in self._waiting.values():
                 thread.set_answer(service_error(f"run {self._registration.run_id}"))
             self._waiting, self._unsent = {}, []
+
+
+_clients: WeakSet[QuotaBatchClient] = WeakSet()
+
+
+def flush_clients(timeout_s: float = 2.0) -> None:
+    """Wait until the clients of this process have reported all outcomes of calls.
+
+    Args:
+        timeout_s: Longest wait in seconds.
+    """
+    deadline = time.monotonic() + timeout_s
+    while any(client.has_unreported for client in list(_clients)):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(_FLUSH_POLL_S)
 
 
 def service_error(owner: str) -> SetupError:

@@ -26,6 +26,7 @@ from raypipe.core.errors import SetupError
 from raypipe.core.options import Stages
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
+from raypipe.quota.batch_client import flush_clients
 from raypipe.quota.in_process import connect_in_process
 from raypipe.run.batches import batch_limits, split_into_batches
 from raypipe.run.book_sink import BookSink
@@ -151,6 +152,7 @@ class Pipeline:
         for thread in threads:
             while thread.is_alive() and self._error is None:
                 thread.join(1.0)
+        flush_clients()  # else the run's numbers lack its last calls
         if self._error is not None:
             self._coordinator.stop(str(self._error))
             deadline = time.monotonic() + STOP_GRACE_S

@@ -12,6 +12,7 @@ import pytest
 from raypipe.core.errors import BookLeftError
 from raypipe.core.options import BudgetOptions, QuotaOptions
 from raypipe.quota import in_process
+from raypipe.quota.batch_client import flush_clients
 from raypipe.quota.in_process import InProcessQuotaClient, ServiceThread, connect_in_process
 from raypipe.quota.messages import RunRegistration
 from raypipe.quota.protocol import CallOutcome, CallRequest
@@ -57,13 +58,9 @@ def test_copies_share_the_limit_and_the_totals(pool: str) -> None:
     thread.join(0.3)
     assert thread.is_alive(), "one call at a time"
     worker.settle(first, ANSWERED)
+    flush_clients()
     thread.join(30)
     assert second
-    deadline = threading.Event()
-    for _ in range(500):
-        if client.totals().calls == 1:
-            break
-        deadline.wait(0.02)
     totals = client.totals()
     assert (totals.calls, totals.input_tokens, totals.output_tokens) == (1, 100, 20)
 
@@ -90,10 +87,7 @@ def test_a_service_that_ended_is_started_again(pool: str) -> None:
     client = connect(pool)
     service = in_process._services[pool]
     client.settle(client.acquire(REQUEST), ANSWERED)
-    for _ in range(500):
-        if client.totals().calls == 1:
-            break
-        threading.Event().wait(0.02)
+    flush_clients()
     end(service)
     assert client.acquire(REQUEST)
     assert in_process._services[pool] is not service
