@@ -25,6 +25,7 @@ from raypipe.core.options import (
     check_at_least,
     check_output,
 )
+from raypipe.core.search_options import SearchOptions
 from raypipe.simulator.options import ServerOptions
 
 
@@ -121,6 +122,7 @@ class SearchSchema:
     query: str = "???"
     limit: int = 5
     output: str = "text"
+    search: SearchOptions = field(default_factory=SearchOptions)
     embedder: Any = None
     opensearch: Any = None
     embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
