@@ -26,6 +26,7 @@ from raypipe.core.options import (
     check_executor,
     check_output,
 )
+from raypipe.core.search_options import SearchOptions
 from raypipe.simulator.options import ServerOptions
 
 
@@ -124,6 +125,7 @@ class SearchSchema:
     query: str = "???"
     limit: int = 5
     output: str = "text"
+    search: SearchOptions = field(default_factory=SearchOptions)
     embedder: Any = None
     opensearch: Any = None
     embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)

@@ -396,9 +396,12 @@ def test_a_description_finds_its_book(shelf: IndexAlias, query: str, book_id: st
     assert hits[0].score >= hits[-1].score
 
 
-def test_a_hit_of_both_kinds_has_the_score_of_two_first_ranks(shelf: IndexAlias) -> None:
-    [hit] = search(shelf, StubEmbedder(), "balloon", limit=1)
-    assert (hit.book_id, hit.score) == ("air", round(2 / 61, 6))
+@pytest.mark.parametrize(("fusion", "score"), [("scores", 1.3), ("rrf", round(2 / 61, 6))])
+def test_the_best_hit_of_both_halves_has_the_highest_score(
+    shelf: IndexAlias, fusion: str, score: float
+) -> None:
+    [hit] = search(shelf, StubEmbedder(), "balloon", limit=1, fusion=fusion)
+    assert (hit.book_id, hit.score) == ("air", score)
 
 
 @pytest.mark.parametrize("name", ENDLESS_QUERIES)

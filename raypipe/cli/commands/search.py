@@ -31,7 +31,8 @@ def main(cfg: DictConfig) -> int:
     with Services(Path(options.embedded.data)) as services:
         start_local_services(cfg, services)
         alias = IndexAlias(require_part(cfg, "opensearch"))
-        hits = search(alias, require_part(cfg, "embedder"), options.query, options.limit)
+        embedder = require_part(cfg, "embedder")
+        hits = search(alias, embedder, options.query, options.limit, options.search.fusion)
     if options.output == "json":
         report = {"query": options.query, "hits": [dataclasses.asdict(hit) for hit in hits]}
         print(json.dumps(report, ensure_ascii=False))

@@ -33,6 +33,8 @@ WRONG = [
     (["search", "x", "embedder=gpt"], ["embedder=gpt", "bedrock_titan, hash, openai"]),
     (["run", "output=xml"], ["output=xml", "text or json"]),
     (["search", "x", "output=xml"], ["output=xml", "text or json"]),
+    (["search", "x", "search.fusion=sum"], ["search.fusion=sum", "choose scores or rrf"]),
+    (["search", "x", "search.fusio=rrf"], ["search.fusio", "did you mean fusion?"]),
     (["verify", "output=xml"], ["output=xml", "text or json"]),
     (["run", "opensearch.engine=nmslib"], ["opensearch.engine=nmslib", "lucene, faiss"]),
     # an option without a value

@@ -1,4 +1,4 @@
-"""Rank fusion and shortened queries; searches on a real node are integration tests."""
+"""Searches of a stub, and shortened queries; searches on a real node are integration tests."""
 
 from __future__ import annotations
 
@@ -8,22 +8,10 @@ from typing import Any
 import pytest
 
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.query_text import shorten_query
-from raypipe.opensearch.search import fuse, search_vector
+from raypipe.opensearch.search import search_vector
+from raypipe.opensearch.search.query_text import shorten_query
 from tests.unit.opensearch.builders import index_at
 from tests.unit.opensearch.stub import Reply, Stub
-
-
-def test_ranks_are_fused_with_60_and_ties_are_sorted_by_id() -> None:
-    fused = fuse([["a", "b", "c"], ["b", "d"]])
-    assert fused == [
-        ("b", pytest.approx(1 / 62 + 1 / 61)),
-        ("a", pytest.approx(1 / 61)),
-        ("d", pytest.approx(1 / 62)),
-        ("c", pytest.approx(1 / 63)),
-    ]
-    assert [doc_id for doc_id, _ in fuse([["z"], ["y"]])] == ["y", "z"]
-    assert fuse([[], []]) == []
 
 
 @pytest.mark.parametrize(
@@ -48,6 +36,43 @@ def test_text_without_spaces_is_bounded_by_its_characters() -> None:
 
 def test_lone_surrogates_in_a_query_are_replaced() -> None:
     assert shorten_query("half \ud83d emoji", 250) == "half ? emoji"
+
+
+def test_a_word_that_the_analyzers_split_is_bounded() -> None:
+    assert len(shorten_query("x" * 300_000, 250)) <= 250 * 255
+
+
+def hits(*found: tuple[str, float]) -> dict[str, Any]:
+    """Return the response of one search."""
+    return {
+        "hits": {
+            "hits": [
+                {"_score": score, "_source": {"book_id": book_id, "key": f"{book_id}.txt"}}
+                for book_id, score in found
+            ]
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("fusion", "expected"),
+    [("scores", [("a", 1.0), ("b", 0.8), ("c", 0.0)]), ("rrf", [("b", 0.032522), ("a", 0.016393)])],
+)
+def test_a_search_fuses_its_two_halves(
+    stub: Stub, fusion: str, expected: list[tuple[str, float]]
+) -> None:
+    words, vectors = hits(("a", 9.0), ("b", 4.5)), hits(("b", 0.9), ("c", 0.5))
+    stub.paths["/_msearch"] = Reply(body={"responses": [words, vectors]})
+    found = search_vector(index_at(stub.url), [1.0], "q", 3, fusion)  # type: ignore[arg-type]
+    assert [(hit.book_id, hit.score) for hit in found][: len(expected)] == expected
+    assert [hit.rank for hit in found] == [1, 2, 3]
+    assert found[0].key == f"{found[0].book_id}.txt"
+
+
+def test_an_unknown_fusion_is_named_before_the_search(stub: Stub) -> None:
+    with pytest.raises(SetupError, match="fusion=sum: choose scores or rrf"):
+        search_vector(index_at(stub.url), [1.0], "q", fusion="sum")  # type: ignore[arg-type]
+    assert not stub.requests
 
 
 @pytest.mark.parametrize("limit", [0, 1001])

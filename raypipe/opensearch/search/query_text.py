@@ -18,7 +18,7 @@ def shorten_query(query: str, max_terms: int) -> str:
     because a description repeats itself more the longer it is.
     """
     query = query.encode("utf-8", "replace").decode()
-    if _count_terms(query) <= max_terms:
+    if count_terms(query) <= max_terms:
         return query
     words: list[str] = []
     seen: set[str] = set()
@@ -37,5 +37,7 @@ def shorten_query(query: str, max_terms: int) -> str:
     return " ".join(words)
 
 
-def _count_terms(query: str) -> int:
-    return len(_WORD.findall(query)) + len(_SINGLE.findall(query))
+def count_terms(query: str) -> int:
+    """Return the number of terms that the analyzers make of a query, or somewhat more."""
+    words = sum(-(-len(word) // _MAX_TERM_CHARS) for word in _WORD.findall(query))
+    return words + len(_SINGLE.findall(query))

@@ -1,8 +1,7 @@
-"""Find books by a description: words (BM25) and meaning (k-NN), fused by rank."""
+"""Find books by a description: words (BM25) and meaning (k-NN), fused."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,24 +14,29 @@ from raypipe.embedders.protocol import Embedder
 from raypipe.opensearch.connection.errors import describe_cause
 from raypipe.opensearch.index import Index, IndexAlias
 from raypipe.opensearch.index.compatibility import embedder_differences
-from raypipe.opensearch.index.nearest import knn_query
-from raypipe.opensearch.query_text import shorten_query
+from raypipe.opensearch.search.fusion import check_fusion, fuse
+from raypipe.opensearch.search.query import SHOWN_FIELDS, vector_body, words_body
 
-FIELDS = ("title^3", "author^2", "summary", "keywords", "about")
-WINDOW = 100
-"""Hits of each ranking that are fused."""
-RANK_CONSTANT = 60
-"""Cormack, Clarke, Buettcher, "Reciprocal Rank Fusion outperforms Condorcet", SIGIR 2009."""
 MAX_HITS = 1000
-MAX_CLAUSES = 1000
-"""Lucene refuses a query of more than 1,024 clauses; each word is one clause in each field."""
-_SHOWN_FIELDS = ("key", "title", "author", "summary")
 _JSON_LINE = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
 
 @dataclass(frozen=True)
 class Hit:
-    """One book of a search result; `score` is its fused score, higher is better, below 0.04."""
+    """A book of a search result.
+
+    Attributes:
+        rank: Position in the result, from 1.
+        book_id: Id of the book.
+        key: Key of the book in its source.
+        title: Title; the file name if the book states no title.
+        author: Author; empty if unknown.
+        score: Fused score, higher is better; compare it within one result only. With
+            `fusion="scores"`, the BM25 score divided by the best BM25 score of the result, plus
+            0.3 times the k-NN score scaled to 0 to 1: 0 to 1.3. With `fusion="rrf"`, the sum of
+            1 / (60 + rank) in each of the two: below 0.033.
+        summary: Summary of the book.
+    """
 
     rank: int
     book_id: str
@@ -47,28 +51,31 @@ class GoneError(SetupError):
     """The physical index was deleted."""
 
 
-def search(alias: IndexAlias, embedder: Embedder, query: str, limit: int = 5) -> list[Hit]:
+def search(
+    alias: IndexAlias, embedder: Embedder, query: str, limit: int = 5, fusion: str = "scores"
+) -> list[Hit]:
     """Return the books that fit a description best, best first.
 
     Args:
         alias: The index.
         embedder: The embedder whose vectors the index holds.
-        query: Plain words; punctuation has no meaning.
+        query: Plain words, a title or an author; punctuation has no meaning.
         limit: Most hits, at most 1,000.
+        fusion: `scores` adds the normalized scores of both halves, `rrf` fuses their ranks.
 
     Raises:
-        SetupError: There is no such index, its vectors are of another embedder, or the server
-            cannot be used.
+        SetupError: There is no such index or fusion, the index's vectors are of another embedder,
+            or the server cannot be used.
     """
     index = open_for_search(alias, embedder)
     if not query.strip():
         return []
     vector = embedder.embed([query], input_type="query")[0]
     try:
-        return search_vector(index, vector, query, limit)
+        return search_vector(index, vector, query, limit, fusion)
     except GoneError:
         # The alias was switched at this moment, and the index behind it deleted.
-        return search_vector(open_for_search(alias, embedder), vector, query, limit)
+        return search_vector(open_for_search(alias, embedder), vector, query, limit, fusion)
 
 
 def open_for_search(alias: IndexAlias, embedder: Embedder) -> Index:
@@ -95,7 +102,11 @@ def open_for_search(alias: IndexAlias, embedder: Embedder) -> Index:
 
 
 def search_vector(
-    index: Index, vector: NDArray[np.float32], query: str, limit: int = 5
+    index: Index,
+    vector: NDArray[np.float32],
+    query: str,
+    limit: int = 5,
+    fusion: str = "scores",
 ) -> list[Hit]:
     """Return the fused hits of a query that is embedded already.
 
@@ -104,73 +115,42 @@ def search_vector(
         vector: Vector of the query, shape (dimension,).
         query: Words of the query.
         limit: Most hits.
+        fusion: `scores` or `rrf`, as in `search`.
 
     Raises:
-        SetupError: The limit is out of its range, or the server cannot be used.
+        SetupError: The limit is out of its range, there is no such fusion, or the server cannot
+            be used.
     """
+    check_fusion(fusion)
     if not 1 <= limit <= MAX_HITS:
         raise SetupError(f"limit={limit} must be between 1 and {MAX_HITS}")
     bodies = [
         index.backend.search_body(body)
-        for body in (_words_body(query, limit), _vector_body(vector, limit))
+        for body in (words_body(query, limit), vector_body(vector, limit))
     ]
     # Not the alias: it may be switched between the two searches, and the halves of a result be
     # from two indices.
     header = orjson.dumps({"index": index.ref.physical}) + b"\n"
     lines = b"".join(header + orjson.dumps(body, option=_JSON_LINE) for body in bodies)
     response = index.connection.ask("POST", "/_msearch", body=lines)
-    rankings = [_sources(index, part) for part in response["responses"]]
-    sources = {source["book_id"]: source for ranking in rankings for source in ranking}
-    fused = fuse([[source["book_id"] for source in ranking] for ranking in rankings])[:limit]
+    halves = [_hits(index, part) for part in response["responses"]]
+    sources = {hit["_source"]["book_id"]: hit["_source"] for hits in halves for hit in hits}
+    words, vectors = (
+        [(hit["_source"]["book_id"], float(hit["_score"])) for hit in hits] for hits in halves
+    )
     return [
         Hit(
             rank=rank,
             book_id=book_id,
             score=round(score, 6),
-            **{name: sources[book_id].get(name) or "" for name in _SHOWN_FIELDS},
+            **{name: sources[book_id].get(name) or "" for name in SHOWN_FIELDS},
         )
-        for rank, (book_id, score) in enumerate(fused, start=1)
+        for rank, (book_id, score) in enumerate(fuse(words, vectors, fusion)[:limit], start=1)
     ]
 
 
-def fuse(rankings: Sequence[Sequence[str]]) -> list[tuple[str, float]]:
-    """Return ids with their reciprocal rank fusion scores, best first, ties by id.
-
-    Args:
-        rankings: Ids of each ranking, best first.
-    """
-    scores: dict[str, float] = {}
-    for ids in rankings:
-        for rank, book_id in enumerate(ids, start=1):
-            scores[book_id] = scores.get(book_id, 0.0) + 1.0 / (RANK_CONSTANT + rank)
-    return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
-
-
-def _words_body(query: str, limit: int) -> dict[str, Any]:
-    words = shorten_query(query, MAX_CLAUSES // len(FIELDS))
-    # most_fields adds up the scores of the fields: summary and keywords describe the same book.
-    match = {"query": words, "fields": list(FIELDS), "type": "most_fields"}
-    return _body({"multi_match": match}, limit)
-
-
-def _vector_body(vector: NDArray[np.float32], limit: int) -> dict[str, Any]:
-    k = max(50, 5 * limit)
-    return _body(knn_query(np.asarray(vector, dtype=np.float32), k), limit)
-
-
-def _body(query: dict[str, Any], limit: int) -> dict[str, Any]:
-    return {
-        "size": max(WINDOW, limit),
-        "query": query,
-        "_source": ["book_id", *_SHOWN_FIELDS],
-        # Equal scores come in the same order each time, in whatever shard or segment they are.
-        "sort": [{"_score": "desc"}, {"book_id": "asc"}],
-        "track_total_hits": False,
-    }
-
-
-def _sources(index: Index, response: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the sources of a search's hits.
+def _hits(index: Index, response: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the hits of one search, best first.
 
     Raises:
         GoneError: The index was deleted.
@@ -181,7 +161,8 @@ def _sources(index: Index, response: dict[str, Any]) -> list[dict[str, Any]]:
         raise (GoneError if is_deleted else SetupError)(
             f"{index.config.label} could not be searched: {describe_cause(response['error'])}"
         )
-    return [hit["_source"] for hit in response["hits"]["hits"]]
+    hits: list[dict[str, Any]] = response["hits"]["hits"]
+    return hits
 
 
 def _to_json(identity: object) -> str:
