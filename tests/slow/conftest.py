@@ -1,4 +1,4 @@
-"""The wheel of this checkout, and empty folders to use it in."""
+"""Projects on Ray, the wheel of this checkout, and empty folders to use it in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.raypipe_command import Project
 from tests.slow.installed_wheel import build_wheel
+
+
+@pytest.fixture
+def project(project: Project) -> Project:
+    """Return an empty project whose runs are on Ray."""
+    project.executor = "ray"
+    return project
 
 
 @pytest.fixture(scope="session")

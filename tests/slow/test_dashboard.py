@@ -20,7 +20,7 @@ STAGES = ("MapBatches(Summarize)", "MapBatches(Embed)", "Write")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    project = Project(tmp_path, "no index")
+    project = Project(tmp_path, "no index", executor="ray")
     yield project
     project.kill_processes()
 

@@ -9,7 +9,7 @@ from tests.integration.raypipe_command import PARTS, Project, wait_for
 
 
 def test_no_process_outlives_a_killed_run_with_embedded_services(tmp_path: Path) -> None:
-    project = Project(tmp_path, "")
+    project = Project(tmp_path, "", executor="ray")
     project.journal.hold("summarize", 0)
     process = project.start(
         "run",
