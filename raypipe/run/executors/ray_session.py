@@ -8,8 +8,10 @@ import socket
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+import psutil
 
 from raypipe.core.errors import SetupError
 from raypipe.core.options import RayOptions
@@ -67,7 +69,31 @@ def ray_session(options: RayOptions) -> Iterator[float]:
     try:
         yield available_cpus(options)
     finally:
+        workers = _find_workers() if options.address == "local" else []
         ray.shutdown()
+        for worker in workers:
+            # A worker that Ray ends while it starts may hang in its C++ code for ever.
+            with suppress(psutil.Error):
+                worker.kill()
+
+
+def _find_workers() -> list[psutil.Process]:
+    """Return the processes that Ray's node process on this machine has started."""
+    children = psutil.Process().children()
+    nodes = [child for child in children if _name_of(child) == "raylet"]
+    return [worker for node in nodes for worker in _children_of(node)]
+
+
+def _name_of(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return process.name()
+    return ""
+
+
+def _children_of(process: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        return process.children(recursive=True)
+    return []
 
 
 def _start(options: RayOptions) -> Any:

@@ -1,14 +1,20 @@
-"""Starting Ray: errors are one line."""
+"""Starting Ray, where errors are one line, and ending it with all its processes."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import ray
 
 from raypipe.core.errors import SetupError
 from raypipe.core.options import RayOptions
+from raypipe.run.executors import ray_session as ray_session_module
 from raypipe.run.executors.ray_session import ray_session
 
 
@@ -33,3 +39,36 @@ def test_a_ray_that_does_not_start_is_one_line(
     if expected is SetupError:
         first = str(raised).splitlines()[0]
         assert str(caught.value) == f"Ray at ray.address=local did not start: {first}"
+
+
+RAYLET = """
+import subprocess, sys
+worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(worker.pid, flush=True)
+worker.wait()
+"""
+
+
+def test_a_worker_that_hangs_does_not_outlive_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's node process ends without one of its workers."""
+    (tmp_path / "raylet").symlink_to(Path(sys.executable).resolve())
+    node = subprocess.Popen(
+        [str(tmp_path / "raylet"), "-c", RAYLET], stdout=subprocess.PIPE, text=True
+    )
+    assert node.stdout is not None
+    worker = psutil.Process(int(node.stdout.readline()))
+
+    def shutdown() -> None:
+        node.kill()
+        node.wait()
+
+    monkeypatch.setattr(ray, "init", lambda **_: SimpleNamespace(dashboard_url=None))
+    monkeypatch.setattr(ray, "shutdown", shutdown)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray_session_module, "available_cpus", lambda options: 2.0)
+    with ray_session(RayOptions()):
+        assert worker.is_running()
+    worker.wait(30)
+    node.stdout.close()
