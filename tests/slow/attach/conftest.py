@@ -19,6 +19,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
         monkeypatch.delenv(name)
     for name, value in AWS.items():
         monkeypatch.setenv(name, value)
-    project = Project(tmp_path, "no index")
+    project = Project(tmp_path, "no index", executor="ray")
     yield project
     project.kill_processes()
