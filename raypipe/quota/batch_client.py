@@ -88,7 +88,8 @@ class QuotaBatchClient:
         self._last_batch = 0
         self._has_sender = False
         self._may_reuse_leases = False
-        _clients.add(self)
+        with _clients_lock:
+            _clients.add(self)
 
     @property
     def has_unreported(self) -> bool:
@@ -261,6 +262,7 @@ class QuotaBatchClient:
 
 
 _clients: WeakSet[QuotaBatchClient] = WeakSet()
+_clients_lock = threading.Lock()
 
 
 def flush_clients(timeout_s: float = 2.0) -> None:
@@ -270,7 +272,9 @@ def flush_clients(timeout_s: float = 2.0) -> None:
         timeout_s: Longest wait in seconds.
     """
     deadline = time.monotonic() + timeout_s
-    while any(client.has_unreported for client in list(_clients)):
+    with _clients_lock:
+        clients = list(_clients)
+    while any(client.has_unreported for client in clients):
         if time.monotonic() > deadline:
             return
         time.sleep(_FLUSH_POLL_S)
