@@ -33,7 +33,7 @@ TRIES = 4
 _PAUSE_AFTER_FAILURE_S = 2.0
 _MIN_PAUSE_SHARE = 0.2
 """Share of the pause between two batches that is kept even if a call waits for a lease."""
-_FLUSH_POLL_S = 0.005
+_SETTLE_POLL_S = 0.005
 _IDLE_S = 10.0
 """The thread ends after this many seconds without anything to send."""
 
@@ -91,11 +91,11 @@ class QuotaBatchClient:
         with _clients_lock:
             _clients.add(self)
 
-    @property
-    def has_unreported(self) -> bool:
-        """Whether outcomes or counts have not arrived at the service yet."""
+    def is_settled(self, run_id: str) -> bool:
+        """Whether no call of the run is in flight, and the service has all outcomes and counts."""
         with self._lock:
-            return bool(self._settlements or self._cached_calls or self._batch)
+            unsent = self._settlements or self._cached_calls or self._batch
+            return self._registration.run_id != run_id or not (self._held or unsent)
 
     def acquire(self, request: CallRequest) -> Lease | Refusal:
         """Wait for a lease or a refusal.
@@ -265,19 +265,20 @@ _clients: WeakSet[QuotaBatchClient] = WeakSet()
 _clients_lock = threading.Lock()
 
 
-def flush_clients(timeout_s: float = 2.0) -> None:
-    """Wait until the clients of this process have reported all outcomes of calls.
+def wait_for_calls(run_id: str, timeout_s: float) -> None:
+    """Wait until the calls of a run in this process have ended and are reported.
 
     Args:
+        run_id: Id of the run.
         timeout_s: Longest wait in seconds.
     """
     deadline = time.monotonic() + timeout_s
     with _clients_lock:
         clients = list(_clients)
-    while any(client.has_unreported for client in clients):
+    while not all(client.is_settled(run_id) for client in clients):
         if time.monotonic() > deadline:
             return
-        time.sleep(_FLUSH_POLL_S)
+        time.sleep(_SETTLE_POLL_S)
 
 
 def service_error(owner: str) -> SetupError:

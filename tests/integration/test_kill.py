@@ -38,7 +38,8 @@ def test_after_kills_the_rerun_equals_a_clean_run(tmp_path: Path, opensearch_url
         kill_waiting_run(killed, gate)
         before, indexed = set(killed.processed_ids()), set(killed.documents())
         assert before <= indexed
-        assert (before != indexed) == (gate == "ledger"), "indexed and not yet in the ledger"
+        # At the other gates, a batch before may be between its bulk response and the ledger.
+        assert gate != "ledger" or before < indexed, "indexed and not yet in the ledger"
         killed.journal.take("reads")
         record = killed.run()
         read = {key.partition("__")[0] for key in killed.journal.lines("reads")}

@@ -26,7 +26,7 @@ from raypipe.core.errors import SetupError
 from raypipe.core.options import Stages
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
-from raypipe.quota.batch_client import flush_clients
+from raypipe.quota.batch_client import wait_for_calls
 from raypipe.quota.in_process import connect_in_process
 from raypipe.run.batches import batch_limits, split_into_batches
 from raypipe.run.book_sink import BookSink
@@ -127,6 +127,7 @@ class Pipeline:
             for _ in range(stages.embed.workers)
         ]
         sink = BookSink(work.ledger, work.processing.recipe, work.run_seq, coordinator, work.index)
+        self._run_id = work.run_id
         self._coordinator = coordinator
         self._summarizers = Workers(summarizers * calls)
         self._embedders = Workers(embedders)
@@ -152,7 +153,8 @@ class Pipeline:
         for thread in threads:
             while thread.is_alive() and self._error is None:
                 thread.join(1.0)
-        flush_clients()  # else the run's numbers lack its last calls
+        # A book that is left may have further calls in flight; they are paid for.
+        wait_for_calls(self._run_id, STOP_GRACE_S)
         if self._error is not None:
             self._coordinator.stop(str(self._error))
             deadline = time.monotonic() + STOP_GRACE_S

@@ -12,7 +12,7 @@ import pytest
 from raypipe.core.errors import BookLeftError
 from raypipe.core.options import BudgetOptions, QuotaOptions
 from raypipe.quota import in_process
-from raypipe.quota.batch_client import flush_clients
+from raypipe.quota.batch_client import wait_for_calls
 from raypipe.quota.in_process import InProcessQuotaClient, ServiceThread, connect_in_process
 from raypipe.quota.messages import RunRegistration
 from raypipe.quota.protocol import CallOutcome, CallRequest
@@ -58,7 +58,7 @@ def test_copies_share_the_limit_and_the_totals(pool: str) -> None:
     thread.join(0.3)
     assert thread.is_alive(), "one call at a time"
     worker.settle(first, ANSWERED)
-    flush_clients()
+    wait_for_calls("run", 0.5)  # the second call stays in flight
     thread.join(30)
     assert second
     totals = client.totals()
@@ -87,7 +87,7 @@ def test_a_service_that_ended_is_started_again(pool: str) -> None:
     client = connect(pool)
     service = in_process._services[pool]
     client.settle(client.acquire(REQUEST), ANSWERED)
-    flush_clients()
+    wait_for_calls("run", 30)
     end(service)
     assert client.acquire(REQUEST)
     assert in_process._services[pool] is not service
