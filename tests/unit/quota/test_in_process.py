@@ -38,8 +38,8 @@ def end(service: ServiceThread) -> None:
         deadline.wait(0.01)
 
 
-def connect(pool: str, run_id: str = "run", **options: Any) -> InProcessQuotaClient:
-    registration = RunRegistration(run_id, PRICE, BudgetOptions())
+def connect(pool: str, **options: Any) -> InProcessQuotaClient:
+    registration = RunRegistration(f"run of {pool}", PRICE, BudgetOptions())
     return connect_in_process(pool, QuotaOptions(**options), registration)
 
 
@@ -58,7 +58,7 @@ def test_copies_share_the_limit_and_the_totals(pool: str) -> None:
     thread.join(0.3)
     assert thread.is_alive(), "one call at a time"
     worker.settle(first, ANSWERED)
-    wait_for_calls("run", 0.5)  # the second call stays in flight
+    wait_for_calls(f"run of {pool}", 0.5)  # the second call stays in flight
     thread.join(30)
     assert second
     totals = client.totals()
@@ -87,7 +87,7 @@ def test_a_service_that_ended_is_started_again(pool: str) -> None:
     client = connect(pool)
     service = in_process._services[pool]
     client.settle(client.acquire(REQUEST), ANSWERED)
-    wait_for_calls("run", 30)
+    wait_for_calls(f"run of {pool}", 30)
     end(service)
     assert client.acquire(REQUEST)
     assert in_process._services[pool] is not service
