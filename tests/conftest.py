@@ -23,20 +23,11 @@ MARKED_FOLDERS = ("integration", "slow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their folder; keep tests that share services in one of two processes."""
+    """Mark tests by their folder."""
     for item in items:
         for name in MARKED_FOLDERS:
             if item.path.is_relative_to(FOLDER / name):
                 item.add_marker(name)
-                item.add_marker(pytest.mark.xdist_group(_process_group(item)))
-
-
-def _process_group(item: pytest.Item) -> str:
-    """Return `ray` for the tests on Ray, which is started once, else the test's file."""
-    assert isinstance(item, pytest.Function)
-    params = item.callspec.params if hasattr(item, "callspec") else {}
-    uses_ray = "shared_ray" in item.fixturenames or params.get("executor") == "ray"
-    return "ray" if uses_ray else item.path.stem
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def test_a_hanging_thread_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Non
     released = threading.Event()
 
     def hang() -> None:
-        released.wait(30)
+        released.wait(300)
 
     for interrupts in (False, True):
         work = BackgroundWork(hang, interrupts=interrupts)

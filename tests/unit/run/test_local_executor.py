@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import _thread
+import re
 import signal
 import subprocess
 import sys
@@ -118,7 +119,7 @@ def test_a_book_that_hangs_is_left_and_writes_nothing_afterwards(
 
 def wait_for_threads() -> None:
     deadline = time.monotonic() + 30
-    while any(thread.name.startswith("raypipe-") for thread in threading.enumerate()):
+    while any(re.match(r"raypipe-\d", thread.name) for thread in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
