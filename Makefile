@@ -14,7 +14,8 @@ run: $(VENV)/run  ## Run the whole job on the sample books, then search them
 	@$(BIN)/python -m raypipe
 
 test: $(VENV)/dev  ## Run the tests (unit tests, then real OpenSearch node, S3 server, Ray)
-	@$(BIN)/python -m pytest tests/unit tests/integration -n 2 --dist loadfile
+	@$(BIN)/python -m pytest tests/unit -n 2
+	@$(BIN)/python -m pytest tests/integration -n 2 --dist loadfile
 
 test-slow: $(VENV)/dev  ## Run the slow tests (clusters, ray up, kills, services, wheel, other Pythons)
 	@$(BIN)/python -m pytest tests/slow
