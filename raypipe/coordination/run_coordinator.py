@@ -6,6 +6,7 @@ its worker (started twice and never finished), and feeds the circuit breaker and
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -204,18 +205,8 @@ class RunCoordinator:
         return ""
 
 
-@dataclass(frozen=True)
-class RemoteCoordinator:
-    """A handle to the coordinating actor, for the driver and the workers.
-
-    Calls wait for the actor's reply: a start that is still on its way when the worker dies would
-    be lost. `finish` and `release_slot` do not wait.
-
-    Args:
-        actor: Ray's handle of the `RunCoordinator` actor.
-    """
-
-    actor: Any
+class CoordinatorHandle(ABC):
+    """A handle to the run's coordinator, which is elsewhere; it pickles to the workers."""
 
     def start(self, stage: str, ids: Sequence[str], *, isolated: bool = False) -> StartDecision:
         """Record that a stage starts these books; see `Coordinator.start`."""
@@ -223,8 +214,8 @@ class RemoteCoordinator:
         return decision
 
     def finish(self, stage: str, ids: Sequence[str], seconds: float = 0.0) -> None:
-        """Forget the starts of books without waiting: a lost message only isolates those books."""
-        self.actor.finish.remote(stage, list(ids), seconds)
+        """Forget the starts of books that came out of a stage."""
+        self._call("finish", stage, list(ids), seconds)
 
     def report(self, done: int, failures: Sequence[str], left: int, usage: Usage) -> None:
         """Count books with a final outcome."""
@@ -235,8 +226,8 @@ class RemoteCoordinator:
         return bool(self._call("acquire_slot", who))
 
     def release_slot(self, who: str, *, refused: bool) -> None:
-        """Record that a request came back, without waiting: `acquire_slot` is queued behind it."""
-        self.actor.release_slot.remote(who, refused)
+        """Record that a request came back."""
+        self._call("release_slot", who, refused)
 
     def stop(self, reason: str) -> None:
         """Stop the run: no further book is started."""
@@ -250,6 +241,36 @@ class RemoteCoordinator:
         """Return the counts so far."""
         progress: Progress = self._call("progress")
         return progress
+
+    @abstractmethod
+    def node_id(self) -> str:
+        """Return the id of the node this worker runs on."""
+
+    @abstractmethod
+    def _call(self, method: str, *args: Any) -> Any:
+        """Call a method of `RunCoordinator` and return its result."""
+
+
+@dataclass(frozen=True)
+class RemoteCoordinator(CoordinatorHandle):
+    """A handle to the coordinating actor, for the driver and the workers.
+
+    Calls wait for the actor's reply: a start that is still on its way when the worker dies would
+    be lost. `finish` and `release_slot` do not wait.
+
+    Args:
+        actor: Ray's handle of the `RunCoordinator` actor.
+    """
+
+    actor: Any
+
+    def finish(self, stage: str, ids: Sequence[str], seconds: float = 0.0) -> None:
+        """Forget the starts of books without waiting: a lost message only isolates those books."""
+        self.actor.finish.remote(stage, list(ids), seconds)
+
+    def release_slot(self, who: str, *, refused: bool) -> None:
+        """Record that a request came back, without waiting: `acquire_slot` is queued behind it."""
+        self.actor.release_slot.remote(who, refused)
 
     def node_id(self) -> str:
         """Return the id of the node this worker runs on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import Protocol
 
@@ -18,15 +18,21 @@ from raypipe.coordination.progress import (
     watch,
 )
 from raypipe.coordination.run_coordinator import Progress
-from raypipe.run.costs import CostAwareCoordinator, CostTracker
+from raypipe.run.costs import (
+    ConnectQuota,
+    CostAwareCoordinator,
+    CostTracker,
+    connect_models,
+)
+from raypipe.run.job import ModelLimits
 from raypipe.run.timer import StepTimer
 from raypipe.run.work import Work
 
 log = logging.getLogger(__name__)
 
 COMPACT_INTERVAL_S = 60.0
-LOCK_LOST = "another run took the lock of this state"
-ASKED_TO_STOP = "asked to stop"
+_LOCK_LOST = "another run took the lock of this state"
+_STOP_REQUESTED = "asked to stop"
 
 ListenForStop = Callable[[], AbstractContextManager[Event]]
 """Begin to listen for requests to stop; the event is set by the first request."""
@@ -74,12 +80,37 @@ class Executor(Protocol):
         """
 
 
+def max_calls_in_flight(work: Work, limits: ModelLimits) -> int:
+    """Return the most model calls at a time; 0 for a summarizer that computes."""
+    return limits.quota.max_in_flight if work.processing.summarizer.in_flight > 0 else 0
+
+
+@contextmanager
+def connect_work(
+    work: Work, limits: ModelLimits, connect_quota: ConnectQuota
+) -> Iterator[tuple[Work, CostTracker]]:
+    """Yield the work with its models connected, and the tracker of their costs.
+
+    Args:
+        work: The books and what processes them.
+        limits: What model calls may take and cost.
+        connect_quota: Finds or starts the broker of a pool.
+    """
+    state, run_id, run_seq = work.ledger.state, work.run_id, work.run_seq
+    with connect_models(work.processing, limits, state, run_id, run_seq, connect_quota) as (
+        processing,
+        costs,
+    ):
+        yield replace(work, processing=processing), costs
+
+
 def supervise(
     graph: BackgroundWork,
     work: Work,
     coordinator: ProgressSource,
     costs: CostTracker,
-    stops: dict[str, Event],
+    stop_requested: Event,
+    lock_lost: Event,
     timer: StepTimer,
     meter: ProcessMeter,
 ) -> Progress:
@@ -90,7 +121,8 @@ def supervise(
         work: The books, and where results are recorded.
         coordinator: The run's coordinator.
         costs: What the model calls cost.
-        stops: The events that stop the run, by stop reason.
+        stop_requested: Set by a request to stop.
+        lock_lost: Set when another run takes the writer lock.
         timer: Records the seconds of the steps.
         meter: Measures the memory and CPU in use.
 
@@ -100,10 +132,11 @@ def supervise(
     watched = CostAwareCoordinator(coordinator, costs)
     recipe = work.processing.recipe.document
     compaction = repeat_in_background(COMPACT_INTERVAL_S, lambda: work.ledger.compact(recipe))
+    stops = {_STOP_REQUESTED: stop_requested, _LOCK_LOST: lock_lost}
     with timer.step("graph"), compaction:
         try:
             with watch(watched, len(work.books), stops, meter, graph.give_up):
-                graph.wait(stops[ASKED_TO_STOP])
+                graph.wait(stop_requested)
         except StopTimeout:
             log.warning("books in progress did not end within %g s; they are left", STOP_GRACE_S)
     progress = watched.progress()

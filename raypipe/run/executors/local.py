@@ -30,8 +30,13 @@ from raypipe.quota.batch_client import wait_for_calls
 from raypipe.quota.in_process import connect_in_process
 from raypipe.run.batches import batch_limits, split_into_batches
 from raypipe.run.book_sink import BookSink
-from raypipe.run.costs import check_costs, connect_models
-from raypipe.run.executors.base import ASKED_TO_STOP, LOCK_LOST, StopSources, supervise
+from raypipe.run.costs import check_costs
+from raypipe.run.executors.base import (
+    StopSources,
+    connect_work,
+    max_calls_in_flight,
+    supervise,
+)
 from raypipe.run.job import Execution, ModelLimits
 from raypipe.run.machine import this_machine
 from raypipe.run.resources import set_calls_per_worker, size_for_models, suggest_scale
@@ -69,36 +74,27 @@ class LocalExecutor:
         run_coordinator = RunCoordinator(self.execution.breaker, limiter)
         coordinator = stack.enter_context(coordinate_in_process(run_coordinator))
         stop_requested = stack.enter_context(stop_sources.listen())
-        processing, costs = stack.enter_context(
-            connect_models(
-                work.processing,
-                self.limits,
-                work.ledger.state,
-                work.run_id,
-                work.run_seq,
-                connect_in_process,
-            )
-        )
-        pipeline = Pipeline(dataclasses.replace(work, processing=processing), stages, coordinator)
+        work, costs = stack.enter_context(connect_work(work, self.limits, connect_in_process))
+        pipeline = Pipeline(work, stages, coordinator)
         return supervise(
             BackgroundWork(pipeline.run, interrupts=False),
             work,
             coordinator,
             costs,
-            {ASKED_TO_STOP: stop_requested, LOCK_LOST: stop_sources.lock_lost},
+            stop_requested,
+            stop_sources.lock_lost,
             timer,
             ProcessMeter(uses_ray=False),
         )
 
     def _size_stages(self, work: Work) -> Stages:
         """Return the sizes with the numbers of workers set: one for each core that computes."""
-        waits_for_models = work.processing.summarizer.in_flight > 0
-        max_in_flight = self.limits.quota.max_in_flight if waits_for_models else 0
+        max_in_flight = max_calls_in_flight(work, self.limits)
         stages = size_for_models(self.execution.stages, max_in_flight)
         if hint := suggest_scale(stages.preset, len(work.books)):
             log.info("%s", hint)
         if stages.summarize.workers is None:
-            workers = 1 if waits_for_models else max(math.floor(this_machine().cpus), 1)
+            workers = 1 if max_in_flight else max(math.floor(this_machine().cpus), 1)
             pool = dataclasses.replace(stages.summarize, workers=workers)
             stages = dataclasses.replace(stages, summarize=pool)
         return set_calls_per_worker(stages, max_in_flight)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -23,8 +23,13 @@ from raypipe.opensearch.bulk.parallel import WRITERS
 from raypipe.quota.actor import broker_for
 from raypipe.run.batches import batch_limits
 from raypipe.run.book_sink import BookSink
-from raypipe.run.costs import check_costs, connect_models
-from raypipe.run.executors.base import ASKED_TO_STOP, LOCK_LOST, StopSources, supervise
+from raypipe.run.costs import check_costs
+from raypipe.run.executors.base import (
+    StopSources,
+    connect_work,
+    max_calls_in_flight,
+    supervise,
+)
 from raypipe.run.executors.cluster_checks import check_gpus, check_reachable
 from raypipe.run.executors.ray_session import ray_session
 from raypipe.run.graph import run_graph
@@ -69,23 +74,14 @@ class RayExecutor:
             stack.callback(ray.kill, actor)
             coordinator = RemoteCoordinator(actor)
             _check_on_worker(work.required)
-            processing, costs = stack.enter_context(
-                connect_models(
-                    work.processing,
-                    self.limits,
-                    work.ledger.state,
-                    work.run_id,
-                    work.run_seq,
-                    broker_for,
-                )
-            )
-            work = replace(work, processing=processing)
+            work, costs = stack.enter_context(connect_work(work, self.limits, broker_for))
         return supervise(
             BackgroundWork(lambda: _run_graph(work, stages, coordinator), interrupts=True),
             work,
             coordinator,
             costs,
-            {ASKED_TO_STOP: stop_requested, LOCK_LOST: stop_sources.lock_lost},
+            stop_requested,
+            stop_sources.lock_lost,
             timer,
             ProcessMeter(),
         )
@@ -93,8 +89,7 @@ class RayExecutor:
     def _start_ray(self, work: Work, stack: ExitStack) -> Stages:
         """Start or join Ray; return the sizes of the graph with all numbers set."""
         options = self.execution.ray
-        waits_for_models = work.processing.summarizer.in_flight > 0
-        max_in_flight = self.limits.quota.max_in_flight if waits_for_models else 0
+        max_in_flight = max_calls_in_flight(work, self.limits)
         endpoint = work.index.ref.endpoint if work.index is not None else ""
         stages = size_for_models(self.execution.stages, max_in_flight)
         stages = check_resources(stages, options, len(work.books), endpoint)
