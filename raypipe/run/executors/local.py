@@ -149,14 +149,14 @@ class Pipeline:
         for thread in threads:
             while thread.is_alive() and self._error is None:
                 thread.join(1.0)
-        # A book that is left may have further calls in flight; they are paid for.
-        wait_for_calls(self._run_id, STOP_GRACE_S)
         if self._error is not None:
             self._coordinator.stop(str(self._error))
             deadline = time.monotonic() + STOP_GRACE_S
             for thread in threads:
                 thread.join(max(deadline - time.monotonic(), 0.0))
             raise self._error
+        # A book that is left may have further calls in flight; they are paid for.
+        wait_for_calls(self._run_id, STOP_GRACE_S)
 
     def _process_batches(self) -> None:
         try:
