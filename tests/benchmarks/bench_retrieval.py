@@ -6,7 +6,6 @@ written and committed before the first search (descriptions.yaml).
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from descriptions import check_against, load_descriptions
 from processes import environment
-from report import ROOT, Report, say
+from report import Report, parse_books_folder, say
 
 WORDS = 10_000
 TOP = 3
@@ -24,11 +23,7 @@ TOP = 3
 
 def main() -> None:
     """Index pieces, whole books and samples together; search with every description."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--books", type=Path, default=ROOT.parent / "shared" / "books")
-    source = parser.parse_args().books
-    if not list(source.glob("*.txt")):
-        raise SystemExit(f"no books in {source}; give --books FOLDER")
+    source = parse_books_folder(__doc__)
     report = Report("retrieval")
     with tempfile.TemporaryDirectory(prefix="raypipe-retrieval-") as name:
         folder = Path(name)

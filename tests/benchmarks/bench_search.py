@@ -7,7 +7,6 @@ layouts with other sentences. The default job indexes each layout on a real node
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import subprocess
@@ -22,7 +21,7 @@ import orjson
 from before import BASELINE, check_out
 from known_items import Query, Shelf, lay_out, misspell
 from processes import environment
-from report import ROOT, Report, say
+from report import Report, parse_books_folder, say
 
 LAYOUTS = 4
 TYPOS = 6
@@ -76,11 +75,7 @@ class Ranks:
 
 def main() -> None:
     """Index each layout, search it in every mode, and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--books", type=Path, default=ROOT.parent / "shared" / "books")
-    source = parser.parse_args().books
-    if not list(source.glob("*.txt")):
-        raise SystemExit(f"no books in {source}; give --books FOLDER")
+    source = parse_books_folder(__doc__)
     from raypipe.embedded.services import Services
 
     report = Report("search")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from dataclasses import dataclass, field
@@ -41,6 +42,20 @@ class Report:
     def _add(self, name: str, value: float, reach: str, ok: bool, unit: str) -> None:
         self.figures[name] = {"value": round(value, 4), "reach": reach, "unit": unit, "ok": ok}
         say(f"{name}: {value:.4g} {unit} (reach {reach}) {'ok' if ok else 'MISSED'}")
+
+
+def parse_books_folder(description: str | None) -> Path:
+    """Return the folder of the eight real books, which are not part of the project.
+
+    Args:
+        description: What `--help` says about the benchmark.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--books", type=Path, default=ROOT.parent / "shared" / "books")
+    folder: Path = parser.parse_args().books
+    if not list(folder.glob("*.txt")):
+        raise SystemExit(f"no books in {folder}; give --books FOLDER")
+    return folder
 
 
 def say(line: str) -> None:

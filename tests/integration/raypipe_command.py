@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 import pyarrow.parquet as pq
+from omegaconf import DictConfig
 
 from tests.integration.instrumented_parts import Journal
 
@@ -152,6 +153,23 @@ class Project:
                 process.kill()
                 process.wait()
 
+    def held_checkpoint(self) -> list[str]:
+        """Return options by which the ledger is written behind the gate `ledger`."""
+        return [
+            f"checkpoint._target_={PARTS}.HeldCheckpointSettings",
+            f"+checkpoint.journal={self.journal.folder}",
+        ]
+
+    def kill_at(self, gate: str, *args: str) -> None:
+        """Start a command, kill its driver once it waits at a gate, and open the gate."""
+        process = self.start(*args)
+        wait_for(lambda: self.journal.count_waiting(gate) or process.poll() is not None)
+        assert process.poll() is None, self.stderr()
+        process.kill()
+        process.wait()
+        self.wait_until_processes_end(killed=True)  # no worker outlives its driver
+        self.journal.release(gate)
+
     def stdout(self, log: str = "") -> str:
         return (self.folder / f"stdout{log}").read_text()
 
@@ -263,6 +281,17 @@ def run_in_process(
     """
     from importlib import import_module
 
+    cfg = compose_config(command, args)
+    stdout = io.StringIO()
+    with contextlib.redirect_stdout(stdout):
+        exit_code = import_module(f"raypipe.cli.commands.{command}").main(cfg)
+    codes = (code,) if isinstance(code, int) else code
+    assert codes is None or exit_code in codes, stdout.getvalue()
+    return stdout.getvalue()
+
+
+def compose_config(command: str, args: Sequence[str]) -> DictConfig:
+    """Return the config of a command with these options."""
     from hydra import compose, initialize_config_dir
 
     from raypipe.config.paths import conf_dir
@@ -270,13 +299,7 @@ def run_in_process(
 
     register_schemas()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose(command, overrides=list(args))
-    stdout = io.StringIO()
-    with contextlib.redirect_stdout(stdout):
-        exit_code = import_module(f"raypipe.cli.commands.{command}").main(cfg)
-    codes = (code,) if isinstance(code, int) else code
-    assert codes is None or exit_code in codes, stdout.getvalue()
-    return stdout.getvalue()
+        return compose(command, overrides=list(args))
 
 
 def check_balance(record: dict[str, Any]) -> None:

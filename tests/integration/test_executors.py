@@ -20,6 +20,7 @@ from tests.integration.instrumented_parts import ZERO_VECTOR
 from tests.integration.raypipe_command import (
     PARTS,
     Project,
+    compose_config,
     run_in_process,
     wait_for,
     write_book,
@@ -120,20 +121,8 @@ def test_a_stop_signal_leaves_the_rest_to_the_next_run(books: Project) -> None:
 def test_after_a_kill_between_two_steps_nothing_is_lost_or_doubled(books: Project) -> None:
     """The bulk response has arrived; the ledger has not been written."""
     books.extra_options += ["stages.write.tasks=1"]
-    options = list(books.extra_options)
-    books.extra_options += [
-        f"checkpoint._target_={PARTS}.HeldCheckpointSettings",
-        f"+checkpoint.journal={books.journal.folder}",
-    ]
     books.journal.hold("ledger", 1)
-    process = books.start("run", *books.run_options())
-    wait_for(lambda: books.journal.count_waiting("ledger") or process.poll() is not None)
-    assert process.poll() is None, books.stderr()
-    process.kill()
-    process.wait()
-    books.wait_until_processes_end(killed=True)
-    books.journal.release("ledger")
-    books.extra_options = options
+    books.kill_at("ledger", "run", *books.run_options(*books.held_checkpoint()))
     processed = set(books.processed_ids())
     assert processed < set(books.documents()), "a book is indexed and not in the ledger"
     record = books.run()
@@ -182,18 +171,12 @@ def test_a_run_works_in_a_thread_and_keeps_the_signal_handlers(books: Project) -
 
 
 def run_by_library(books: Project) -> int:
-    from hydra import compose, initialize_config_dir
-
     from raypipe.cli.job_factory import build_listing_job
     from raypipe.config.build import read_options
-    from raypipe.config.paths import conf_dir
-    from raypipe.config.schema import register_schemas
     from raypipe.ledger.writer_lock import WriterLock
     from raypipe.run.runner import run
 
-    register_schemas()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("run", overrides=books.run_options())
+    cfg = compose_config("run", books.run_options())
     job = build_listing_job(cfg, read_options(cfg))
     with WriterLock.acquire(job.ledger.state) as lock:
         return run(job, lock).indexed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexSpec
 from raypipe.state.local import LocalState
 from raypipe.state.store import state_id
-from tests.integration.raypipe_command import PARTS, Project, run_in_process, wait_for, write_book
+from tests.integration.raypipe_command import Project, run_in_process, write_book
 from tests.unit.opensearch.builders import document
 
 BOOKS = 6
@@ -84,20 +83,8 @@ def test_another_recipe_builds_a_new_index_that_can_be_rolled_back(books: Projec
 def test_a_killed_build_continues_and_is_not_served_before_it_is_complete(books: Project) -> None:
     old = books.run()["index"]
     before = books.documents()
-    options = list(books.extra_options)
-    books.extra_options += [
-        f"checkpoint._target_={PARTS}.HeldCheckpointSettings",
-        f"+checkpoint.journal={books.journal.folder}",
-    ]
     books.journal.hold("ledger", 0)
-    process = books.start("run", *books.run_options(OTHER))
-    wait_for(lambda: books.journal.count_waiting("ledger") or process.poll() is not None)
-    assert process.poll() is None, books.stderr()
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    books.wait_until_processes_end(killed=True)
-    books.journal.release("ledger")
-    books.extra_options = options
+    books.kill_at("ledger", "run", *books.run_options(OTHER, *books.held_checkpoint()))
     loading = index_behind(books, "-loading")
     assert loading
     assert index_behind(books) == old

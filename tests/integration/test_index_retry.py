@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-import signal
 
 import pytest
 
 from raypipe.core.errors import SetupError
 from tests.integration.raypipe_command import (
-    PARTS,
     Project,
     check_balance,
     run_in_process,
-    wait_for,
     write_book,
 )
 
@@ -152,18 +149,9 @@ def run_step(books: Project, step: str) -> None:
 
 def test_a_killed_index_command_continues(books: Project) -> None:
     books.run("opensearch=none")
-    books.extra_options += [
-        f"checkpoint._target_={PARTS}.HeldCheckpointSettings",
-        f"+checkpoint.journal={books.journal.folder}",
-    ]
+    books.extra_options += books.held_checkpoint()
     books.journal.hold("ledger", 0)
-    process = books.start("index", *books.run_options())
-    wait_for(lambda: books.journal.count_waiting("ledger") or process.poll() is not None)
-    assert process.poll() is None, books.stderr()
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    books.wait_until_processes_end(killed=True)
-    books.journal.release("ledger")
+    books.kill_at("ledger", "index", *books.run_options())
     take_work(books)
     assert books.processed_ids() == []
     assert books.run(command="index")["indexed"] == BOOKS

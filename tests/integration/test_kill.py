@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
-from tests.integration.raypipe_command import PARTS, Project, wait_for, write_book
+from tests.integration.raypipe_command import Project, write_book
 
 BOOKS = 12
 KILL_AT = {"read": 5, "summarize": 4, "ledger": 1}
@@ -16,8 +15,7 @@ def make_project(folder: Path, endpoint: str, index: str) -> Project:
     project = Project(folder, endpoint)
     project.index = f"{project.index}-{index}"
     project.extra_options = [
-        f"checkpoint._target_={PARTS}.HeldCheckpointSettings",
-        f"+checkpoint.journal={project.journal.folder}",
+        *project.held_checkpoint(),
         "stages.summarize.books_per_task=3",
         "stages.summarize.workers=1",
         "stages.write.tasks=1",
@@ -35,7 +33,7 @@ def test_after_kills_the_rerun_equals_a_clean_run(tmp_path: Path, opensearch_url
     for gate, after in KILL_AT.items():
         killed = make_project(tmp_path / gate, opensearch_url, gate)
         killed.journal.hold(gate, after)
-        kill_waiting_run(killed, gate)
+        killed.kill_at(gate, "run", *killed.run_options())
         before, indexed = set(killed.processed_ids()), set(killed.documents())
         assert before <= indexed
         # At the other gates, a batch before may be between its bulk response and the ledger.
@@ -52,13 +50,3 @@ def test_after_kills_the_rerun_equals_a_clean_run(tmp_path: Path, opensearch_url
         assert not processed & read, "a processed book was read again"
         killed.clean_up()
     clean.clean_up()
-
-
-def kill_waiting_run(project: Project, gate: str) -> None:
-    process = project.start("run", *project.run_options())
-    wait_for(lambda: project.journal.count_waiting(gate) or process.poll() is not None)
-    assert process.poll() is None, project.stderr()
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    project.wait_until_processes_end(killed=True)  # no worker outlives its driver
-    project.journal.release(gate)

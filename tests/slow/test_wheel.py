@@ -23,8 +23,8 @@ from tests.slow.installed_wheel import (
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the scripts' folder of an environment that has raypipe from the wheel alone.
 
-    The packages it stands on are lent by a path: Python does not read the .pth files of a
-    folder that a .pth file names, so an editable raypipe does not come along.
+    A .pth file adds the packages of this environment. Python does not read the .pth files of a
+    folder that is added like that, so an editable raypipe is not added.
     """
     home = tmp_path_factory.mktemp("venv")
     venv.create(home, with_pip=False, symlinks=True)

@@ -48,6 +48,14 @@ def stop_by(event: threading.Event) -> ListenForStop:
     return listen
 
 
+def wait_until_stopping(caplog: pytest.LogCaptureFixture) -> None:
+    """Wait until the run has passed a request to stop on to its workers."""
+    deadline = time.monotonic() + 30
+    while "stopping: asked to stop" not in caplog.text:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_every_book_is_finished_and_the_next_run_has_nothing_to_do(tmp_path: Path) -> None:
     write_books(tmp_path / "books", 9)
     record = run_job(local_job(tmp_path))
@@ -83,7 +91,7 @@ def test_an_error_that_fails_every_book_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_a_stop_finishes_the_started_books_and_leaves_the_others(
-    tmp_path: Path, gate: Gate, request: pytest.FixtureRequest
+    tmp_path: Path, gate: Gate, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_books(tmp_path / "books", 40)
     job = local_job(tmp_path, GatedSummarizer(gate=request.node.name, word="Book"))
@@ -91,7 +99,7 @@ def test_a_stop_finishes_the_started_books_and_leaves_the_others(
     result = in_thread(lambda: run_job(job, stop_by(stop)))
     assert gate.reached.wait(30)
     stop.set()
-    time.sleep(1.0)  # the watcher passes the stop on within 0.25 s
+    wait_until_stopping(caplog)
     gate.opened.set()
     record = result()
     assert record.exit_code == STOPPED
@@ -125,7 +133,7 @@ def wait_for_threads() -> None:
 
 
 def test_the_first_ctrl_c_in_a_notebook_stops_the_run_cleanly(
-    tmp_path: Path, gate: Gate, request: pytest.FixtureRequest
+    tmp_path: Path, gate: Gate, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A notebook has no handler of raypipe: Python raises `KeyboardInterrupt`."""
     write_books(tmp_path / "books", 40)
@@ -134,7 +142,7 @@ def test_the_first_ctrl_c_in_a_notebook_stops_the_run_cleanly(
     def interrupt() -> None:
         assert gate.reached.wait(30)
         _thread.interrupt_main()
-        time.sleep(1.5)
+        wait_until_stopping(caplog)
         gate.opened.set()
 
     threading.Thread(target=interrupt).start()
