@@ -29,6 +29,11 @@ def format_report(record: RunRecord, index: IndexConfig | None, failures: Failur
         )
     if record.removed:
         lines.append(f"removed {record.removed:,} books that were deleted from the source")
+    if record.renames_waiting:
+        lines.append(
+            f"renamed {record.renames_waiting:,} books keep the documents under their old keys "
+            "until they are indexed under the new keys; see left and failed"
+        )
     if record.reason:
         lines.append(f"stopped {record.reason}; run again to continue")
     if record.failed or record.known_failures or record.degraded:

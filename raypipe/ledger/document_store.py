@@ -168,9 +168,14 @@ class DocumentStore:
             source: Identity of the source.
 
         Returns:
-            Columns `book_id`, `key`, `etag`; each book once.
+            Columns `book_id`, `key`, `etag`, `size`, and `first_run`, the number of the first run
+            that finished the book; each book once.
         """
-        return self._read_newest(["book_id", "key", "etag"], {"source": source})
+        rows = self._read_all(["book_id", "key", "etag", "size", *_ORDER], {"source": source})
+        first_runs = rows.group_by("book_id").aggregate([("run_seq", "min")])
+        newest = latest_rows(rows, ["book_id"], _ORDER).select(["book_id", "key", "etag", "size"])
+        positions = pc.index_in(newest["book_id"], value_set=first_runs["book_id"])
+        return newest.append_column("first_run", first_runs["run_seq_min"].take(positions))
 
     def read_run(self, document_recipe: str, run_seq: int) -> pa.Table:
         """Return the versions that a run finished: columns `book_id`, `etag`, `run_seq`."""
@@ -219,15 +224,16 @@ class DocumentStore:
         # and book id identify a document.
         return ParquetTable(self.state, folder, _SCHEMA, ("book_id",), _ORDER, max_rows=_MAX_ROWS)
 
-    def _read_newest(
-        self, columns: Sequence[str], where: Mapping[str, Any] | None = None
-    ) -> pa.Table:
+    def _read_newest(self, columns: Sequence[str]) -> pa.Table:
         """Return columns of the newest document of each book, of any recipe."""
-        needed = [*columns, *_ORDER]
-        tables = [self._table(recipe).read(needed, where) for recipe in self._parts_by_recipe()]
-        if not tables:
-            return pa.schema([DOCUMENT_SCHEMA.field(name) for name in columns]).empty_table()
-        return latest_rows(pa.concat_tables(tables), ["book_id"], _ORDER).select(columns)
+        rows = self._read_all([*columns, *_ORDER])
+        return latest_rows(rows, ["book_id"], _ORDER).select(columns)
+
+    def _read_all(self, columns: Sequence[str], where: Mapping[str, Any] | None = None) -> pa.Table:
+        """Return columns of all documents, of any recipe."""
+        tables = [self._table(recipe).read(columns, where) for recipe in self._parts_by_recipe()]
+        empty = pa.schema([DOCUMENT_SCHEMA.field(name) for name in columns]).empty_table()
+        return pa.concat_tables([empty, *tables])
 
     def _read_index(self, recipes: Iterable[str]) -> pa.Table:
         """Return the small columns of all documents of these recipes, and the column `part`."""

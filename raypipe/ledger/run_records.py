@@ -43,6 +43,7 @@ class RunRecord:
     known_failures: int = 0
     degraded: int = 0  # indexed, but with a fallback's summary
     removed: int = 0  # deleted, because no longer at the source; not among the listed
+    renames_waiting: int = 0  # documents kept under old keys, not yet indexed under the new keys
     model_calls: int = 0
     cached_calls: int = 0
     input_tokens: int = 0

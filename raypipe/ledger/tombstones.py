@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -21,9 +21,10 @@ _COLUMNS = pa.schema(
         ("removed", pa.bool_()),  # False: the book is at the source again
         ("run_seq", pa.int64()),
         ("removed_at", pa.float64()),  # seconds since the epoch, UTC
+        ("renamed_to", pa.string()),  # id of the same book under its new key, or ''
     ]
 )
-_SCHEMA = TableSchema(_COLUMNS, kind=FOLDER, version=1)
+_SCHEMA = TableSchema(_COLUMNS, kind=FOLDER, version=2)
 
 
 @dataclass(frozen=True)
@@ -36,27 +37,33 @@ class Tombstones:
 
     state: State
 
-    def active(self) -> set[str]:
-        """Return the ids of the books that are deleted now.
+    def renames(self) -> dict[str, str]:
+        """Return the id of the same book under its new key, or '', by the id of a deleted book.
 
         Raises:
             SetupError: The state cannot be read.
         """
-        rows = self._table().read_latest(["book_id", "removed"])
-        return set(rows.filter(rows["removed"])["book_id"].to_pylist())
+        rows = self._table().read_latest(["book_id", "removed", "renamed_to"])
+        active = rows.filter(rows["removed"])
+        new_ids = (new_id or "" for new_id in active["renamed_to"].to_pylist())
+        return dict(zip(active["book_id"].to_pylist(), new_ids, strict=True))
 
-    def append(self, keys: Mapping[str, str], run_seq: int) -> None:
+    def append(
+        self, keys: Mapping[str, str], run_seq: int, renames: Mapping[str, str] | None = None
+    ) -> None:
         """Record books as deleted.
 
         Args:
             keys: Keys of the books, by book id.
             run_seq: Number of the run.
+            renames: Ids of the same books under their new keys, by book id.
 
         Raises:
             SetupError: The state cannot be written.
         """
-        rows = ((book_id, key, True) for book_id, key in keys.items())
-        self._write(rows, run_seq, "removed")
+        renames = renames or {}
+        rows = ((book_id, key, renames.get(book_id, "")) for book_id, key in keys.items())
+        self._write(rows, run_seq, "removed", is_deleted=True)
 
     def restore(self, book_ids: Iterable[str], run_seq: int) -> None:
         """Record books as no longer deleted: they are at the source again.
@@ -64,9 +71,12 @@ class Tombstones:
         Raises:
             SetupError: The state cannot be written.
         """
-        self._write(((book_id, "", False) for book_id in book_ids), run_seq, "back")
+        rows = ((book_id, "", "") for book_id in book_ids)
+        self._write(rows, run_seq, "back", is_deleted=False)
 
-    def _write(self, rows: Iterable[tuple[str, str, bool]], run_seq: int, task: str) -> None:
+    def _write(
+        self, rows: Iterable[tuple[str, str, str]], run_seq: int, task: str, *, is_deleted: bool
+    ) -> None:
         now = time.time()
         cells = [
             {
@@ -75,13 +85,40 @@ class Tombstones:
                 "removed": is_deleted,
                 "run_seq": run_seq,
                 "removed_at": now,
+                "renamed_to": new_id,
             }
-            for book_id, key, is_deleted in rows
+            for book_id, key, new_id in rows
         ]
         self._table().write(pa.Table.from_pylist(cells, schema=_COLUMNS), run_seq, task, 0)
 
     def _table(self) -> ParquetTable:
         return ParquetTable(self.state, FOLDER, _SCHEMA, ("book_id",), ("run_seq", "removed_at"))
+
+
+def deletable_books(renames: Mapping[str, str], present: Container[str]) -> set[str]:
+    """Return the deleted books whose documents may go from an index.
+
+    A renamed book goes only where its document is present under the new key; otherwise people
+    would not find the book at all.
+
+    Args:
+        renames: Result of `Tombstones.renames`.
+        present: Ids of the books in the index.
+    """
+    return {book_id for book_id in renames if _is_deletable(book_id, renames, present)}
+
+
+def _is_deletable(book_id: str, renames: Mapping[str, str], present: Container[str]) -> bool:
+    """Follow a book through its renames until it is present, deleted, or neither."""
+    passed = {book_id}
+    while new_id := renames[book_id]:
+        if new_id in present:
+            return True
+        if new_id not in renames or new_id in passed:
+            return False
+        passed.add(new_id)
+        book_id = new_id
+    return True
 
 
 def exclude_books(table: pa.Table, book_ids: set[str]) -> pa.Table:

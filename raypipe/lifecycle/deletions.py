@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from typing import Any
 
 from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.ledger.facade import Ledger
-from raypipe.ledger.tombstones import Tombstones
+from raypipe.ledger.tombstones import Tombstones, deletable_books
 from raypipe.opensearch.index import Index
 from raypipe.sources import BookSource
 
@@ -39,21 +41,21 @@ class DeletedBooks:
 
     Args:
         keys: Keys, by book id, of finished books that the listing should contain but does not.
-        renamed: Number of these books whose ETag a new book has. Without reading the books, an
-            equal ETag is the only sign of a rename.
+        renames: Ids of listed books that seem to be books of `keys` under a new key, by the old
+            id. Each listed book is the new name of one book at most.
         returned: Ids of books with a tombstone that are listed again.
         known: Number of finished books that the listing should contain.
     """
 
     keys: Mapping[str, str] = field(default_factory=dict)
-    renamed: int = 0
+    renames: Mapping[str, str] = field(default_factory=dict)
     returned: Sequence[str] = ()
     known: int = 0
 
     @property
     def removed(self) -> int:
         """Return the number of books that are deleted and not renamed."""
-        return len(self.keys) - self.renamed
+        return len(self.keys) - len(self.renames)
 
     @property
     def removed_fraction(self) -> float:
@@ -63,6 +65,20 @@ class DeletedBooks:
     def exceeds(self, limit: DeletionLimit) -> bool:
         """Whether more books are removed than the limit allows."""
         return not limit.allow_all and self.removed_fraction > limit.max_fraction
+
+
+@dataclass(frozen=True)
+class Deletions:
+    """What a run deleted.
+
+    Args:
+        deleted: Number of books deleted because their keys are gone from the source.
+        waiting: Number of renamed books that keep the document under the old key, because the
+            book is not indexed under the new key yet.
+    """
+
+    deleted: int = 0
+    waiting: int = 0
 
 
 def find_deleted(
@@ -81,25 +97,68 @@ def find_deleted(
     """
     if not whole_source:
         return DeletedBooks()
-    tombstones = ledger.tombstones.active()
-    new_etags = {book.book_id: book.etag for book in books}
-    returned = [book_id for book_id in new_etags if book_id in tombstones]
-    listed = set(new_etags)
-    keys: dict[str, str] = {}
-    deleted_etags: list[str] = []
-    known = 0
-    for row in ledger.documents.read_books_of_source(source.identity).to_pylist():
-        book_id, key = row["book_id"], row["key"]
-        new_etags.pop(book_id, None)
-        if book_id in tombstones or not source.selects(key):
-            continue
-        known += 1
-        if book_id not in listed:
-            keys[book_id] = key
-            deleted_etags.append(row["etag"])
-    fresh = set(new_etags.values())
-    renamed = sum(etag in fresh for etag in deleted_etags)
-    return DeletedBooks(keys, renamed, returned, known)
+    tombstones = ledger.tombstones.renames()
+    listed = {book.book_id: book for book in books}
+    finished = {
+        row["book_id"]: row
+        for row in ledger.documents.read_books_of_source(source.identity).to_pylist()
+        if source.selects(row["key"])
+    }
+    known = finished.keys() - tombstones.keys()
+    missing = [finished[book_id] for book_id in known - listed.keys()]
+    taken = set(tombstones.values())
+    candidates = [book for book in books if book.book_id not in taken]
+    first_runs = {book_id: row["first_run"] for book_id, row in finished.items()}
+    return DeletedBooks(
+        keys={row["book_id"]: row["key"] for row in missing},
+        renames=match_renames(missing, candidates, first_runs),
+        returned=[book_id for book_id in listed if book_id in tombstones],
+        known=len(known),
+    )
+
+
+def match_renames(
+    missing: Iterable[Mapping[str, Any]], candidates: Iterable[Book], first_runs: Mapping[str, int]
+) -> dict[str, str]:
+    """Pair each missing book with a listed book that seems to be the same book, if there is any.
+
+    Without reading a book, these are the signs of a rename: a listed book that appeared later, and
+    has the same ETag, or the same file name and size (a copy on S3 may get another ETag).
+
+    Args:
+        missing: Rows with `book_id`, `key`, `etag`, `size` and `first_run`.
+        candidates: Listed books that may be new names.
+        first_runs: Number of the run that first finished a listed book, by id.
+
+    Returns:
+        Ids of the listed books, by the id of the missing book. Each id occurs once.
+    """
+    by_sign: defaultdict[tuple[str, object], list[str]] = defaultdict(list)
+    for book in sorted(candidates, key=lambda book: book.key):
+        for sign in _signs(book.etag, book.key, book.size):
+            by_sign[sign].append(book.book_id)
+    renames: dict[str, str] = {}
+    taken: set[str] = set()
+    rows = sorted(missing, key=lambda row: row["key"])
+    # The strongest signs of all books come first, so that no weaker pair takes their book.
+    for strength in range(3):
+        for row in rows:
+            if row["book_id"] in renames:
+                continue
+            sign = _signs(row["etag"], row["key"], row["size"])[strength]
+            for new_id in by_sign.get(sign, ()):
+                is_later = new_id not in first_runs or first_runs[new_id] > row["first_run"]
+                if is_later and new_id not in taken:
+                    renames[row["book_id"]] = new_id
+                    taken.add(new_id)
+                    break
+    return renames
+
+
+def _signs(etag: str, key: str, size: int) -> list[tuple[str, object]]:
+    """Return what two names of a book have in common, the strongest sign first."""
+    name = key.rpartition("/")[2]
+    return [("etag and name", (etag, name)), ("etag", etag), ("name and size", (name, size))]
 
 
 def check_deletions(deleted: DeletedBooks, limit: DeletionLimit, selection: str) -> None:
@@ -115,7 +174,7 @@ def check_deletions(deleted: DeletedBooks, limit: DeletionLimit, selection: str)
     """
     if not deleted.exceeds(limit):
         return
-    keys = sorted(deleted.keys.values())
+    keys = sorted(key for book_id, key in deleted.keys.items() if book_id not in deleted.renames)
     raise SetupError(
         f"{deleted.removed:,} of {deleted.known:,} books are gone from {selection} "
         f"({deleted.removed_fraction:.1%}, more than max_delete_fraction={limit.max_fraction:g}): "
@@ -136,35 +195,47 @@ def restore_returned(deleted: DeletedBooks, tombstones: Tombstones, run_seq: int
 
 
 def apply_deletions(
-    deleted: DeletedBooks, ledger: Ledger, indices: Sequence[Index], run_seq: int
-) -> int:
+    deleted: DeletedBooks,
+    ledger: Ledger,
+    indices: Sequence[Index],
+    run_seq: int,
+    finished: Set[str] = frozenset(),
+) -> Deletions:
     """Delete books from indices, then record it in the ledger and the tombstones.
 
-    The order matters: after an interruption the next run finds the same books deleted.
+    A renamed book is deleted from an index only once that index has acknowledged it under its new
+    key. The order matters: after an interruption the next run finds the same books deleted.
 
     Args:
         deleted: What is deleted from the source.
         ledger: The ledger.
-        indices: The indices to delete from.
+        indices: The indices to delete from; first the index that the run wrote.
         run_seq: Number of the run, the version of the deletion.
-
-    Returns:
-        The number of deleted books.
+        finished: Ids of the finished books, for a run without an index.
 
     Raises:
         SetupError: An index or the state cannot be written.
     """
-    if not deleted.keys:
-        return 0
-    for index in indices:
-        delete_from_index(index, deleted.keys, ledger.checkpoint, run_seq)
-    ledger.tombstones.append(deleted.keys, run_seq)
-    log.info(
-        "%s books are gone from the source (%s of them renamed): their documents are deleted",
-        f"{len(deleted.keys):,}",
-        f"{deleted.renamed:,}",
-    )
-    return len(deleted.keys)
+    tombstones = ledger.tombstones.renames()
+    if not deleted.keys and not tombstones:
+        return Deletions()
+    renames = {**tombstones, **dict.fromkeys(deleted.keys, ""), **deleted.renames}
+    present = [_present_books(index, ledger.checkpoint) for index in indices]
+    for index, book_ids in zip(indices, present, strict=True):
+        deletable = deletable_books(renames, book_ids)
+        # A book with a tombstone is in the index if its new key was not, at an earlier run.
+        if doomed := deletable & (deleted.keys.keys() | book_ids):
+            delete_from_index(index, doomed, ledger.checkpoint, run_seq)
+    recorded = deletable_books(renames, present[0] if present else finished)
+    keys = {book_id: key for book_id, key in deleted.keys.items() if book_id in recorded}
+    if keys:
+        ledger.tombstones.append(keys, run_seq, deleted.renames)
+        log.info(
+            "%s books are gone from the source (%s of them renamed): their documents are deleted",
+            f"{len(keys):,}",
+            f"{len(keys.keys() & deleted.renames.keys()):,}",
+        )
+    return Deletions(len(keys), len(deleted.keys) - len(keys))
 
 
 def delete_from_index(
@@ -186,3 +257,8 @@ def delete_from_index(
     physical, generation = index.ref.physical, index.ref.generation
     rows = [Processed(book_id, "", "", physical, generation, run_seq, now) for book_id in ids]
     checkpoint.append(rows, run_seq, "removed", 0)
+
+
+def _present_books(index: Index, checkpoint: Checkpoint) -> set[str]:
+    """Return the ids of the books that an index has acknowledged."""
+    return set(checkpoint.read_generation(index.ref.generation)["book_id"].to_pylist())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from raypipe.core.errors import SetupError
 from raypipe.core.options import IndexOptions
 from raypipe.ledger.facade import Ledger
+from raypipe.ledger.tombstones import deletable_books
 from raypipe.lifecycle.deletions import delete_from_index
 from raypipe.lifecycle.index_check import check_index
 from raypipe.opensearch.index import Index, IndexAlias, IndexRef
@@ -67,7 +68,7 @@ class Promoter:
         if self.options.force_merge is not None:
             new.force_merge(self.options.force_merge, _FORCE_MERGE_TIMEOUT_S)
         present = check_index(new, self.ledger)
-        removed = self.ledger.tombstones.active()
+        removed = deletable_books(self.ledger.tombstones.renames(), present)
         served = self.alias.find()
         lacking = _find_lacking(served, present, listed, removed)
         self._delete_removed(new, removed & present.keys())
@@ -106,7 +107,9 @@ class Promoter:
             )
         old = self.alias.bind(older[0])
         old.restore_settings()
-        self._delete_removed(old, self.ledger.tombstones.active())
+        rows = self.ledger.checkpoint.read_generation(old.ref.generation)
+        present = set(rows["book_id"].to_pylist())
+        self._delete_removed(old, deletable_books(self.ledger.tombstones.renames(), present))
         return Served(old.ref.physical, self.alias.switch_to(old.ref.physical))
 
     def list_indices(self) -> list[IndexRef]:

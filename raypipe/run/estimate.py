@@ -125,7 +125,7 @@ def _count_books(plan: RunPlan, deleted: DeletedBooks, ledger: Ledger) -> RunEst
     unchanged = sum((book.book_id, book.etag) in seen for book in seen_books)
     failed_before = sum(book.attempts > 0 and book.book_id not in seen_ids for book in plan.new)
     changed, again = len(seen_books) - unchanged, unchanged + failed_before
-    renamed = min(deleted.renamed, len(plan.new) - changed - again)
+    renamed = min(len(deleted.renames), len(plan.new) - changed - again)
     return RunEstimate(
         listed=len(plan.listed),
         new=len(plan.new) - changed - again - renamed,

@@ -8,6 +8,7 @@ from raypipe.coordination.run_coordinator import Progress
 from raypipe.core import exit_codes
 from raypipe.ledger.facade import RunResults
 from raypipe.ledger.run_records import RunRecord, find_imbalances
+from raypipe.lifecycle.deletions import Deletions
 from raypipe.lifecycle.promote import Served
 from raypipe.opensearch.index import Index
 from raypipe.run.planner import RunPlan
@@ -23,7 +24,7 @@ class Outcome:
         progress: The run's last numbers.
         index: The index that the run wrote; None for a run without an index.
         served: What is served after the run; None if the run wrote the served index.
-        removed: Number of books deleted because they are gone from the source.
+        deletions: What the run deleted because it is gone from the source.
     """
 
     plan: RunPlan
@@ -31,7 +32,7 @@ class Outcome:
     progress: Progress = field(default_factory=Progress)
     index: Index | None = None
     served: Served | None = None
-    removed: int = 0
+    deletions: Deletions = field(default_factory=Deletions)
 
     @property
     def left(self) -> set[str]:
@@ -59,7 +60,8 @@ class Outcome:
         done = len(results.done)
         record.indexed, record.finished = (0, done) if self.index is None else (done, 0)
         record.failed, record.left = len(results.failed), len(self.left)
-        record.degraded, record.removed = results.degraded, self.removed
+        record.degraded, record.removed = results.degraded, self.deletions.deleted
+        record.renames_waiting = self.deletions.waiting
         record.model_calls, record.cached_calls = progress.model_calls, progress.cached_calls
         record.input_tokens, record.output_tokens = progress.input_tokens, progress.output_tokens
         record.usd = round(progress.usd, 6)

@@ -19,6 +19,7 @@ from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.writer_lock import WriterLock
 from raypipe.lifecycle.deletions import (
     DeletedBooks,
+    Deletions,
     apply_deletions,
     check_deletions,
     find_deleted,
@@ -134,16 +135,18 @@ def _carry_out(
         if plan.todo:
             results = ledger.read_back(run_seq, recipe.document if index is None else "")
         # Last, so that a renamed book is found under its new name before the old one is deleted.
-        removed = 0
+        deletions = Deletions()
         if not stopped:
-            removed = apply_deletions(deleted, ledger, target.current_indices(index), run_seq)
+            indices = target.current_indices(index)
+            finished = results.done | set(plan.processed)
+            deletions = apply_deletions(deleted, ledger, indices, run_seq, finished)
         served = None
         if index is not None:
             index.finalize(results.done, run_seq, stopped=stopped)
             whole = job.selection.book_ids is None and source.lists_whole_source
             listed = plan.listed if whole else None
             served = target.serve(index, ledger, run_seq, listed=listed, stopped=stopped)
-    return Outcome(plan, results, progress, index, served, removed)
+    return Outcome(plan, results, progress, index, served, deletions)
 
 
 def _index_spec(processing: Processing, state: State) -> IndexSpec:

@@ -9,7 +9,7 @@ from raypipe.core.book import Book
 from raypipe.core.errors import BookError
 from raypipe.core.s3 import S3Connection
 from raypipe.ledger.document_store import DocumentStore
-from raypipe.ledger.tombstones import Tombstones, exclude_books
+from raypipe.ledger.tombstones import Tombstones, deletable_books, exclude_books
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ class FinishedDocumentSource:
     def list_books(self) -> Iterator[Book]:
         """Yield each book as its newest finished document describes it, in no order.
 
-        Books with a tombstone are left out.
+        Deleted books are left out; a renamed book is left out if it is finished under its new key.
 
         Raises:
             SetupError: The state cannot be read.
         """
-        deleted = Tombstones(self.documents.state).active()
-        for cell in exclude_books(
-            self.documents.read_newest_books(self.recipe), deleted
-        ).to_pylist():
+        books = self.documents.read_newest_books(self.recipe)
+        present = set(books["book_id"].to_pylist())
+        deleted = deletable_books(Tombstones(self.documents.state).renames(), present)
+        for cell in exclude_books(books, deleted).to_pylist():
             yield Book(**cell)
 
     def selects(self, key: str) -> bool:

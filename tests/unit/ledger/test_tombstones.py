@@ -10,13 +10,13 @@ from raypipe.state.factory import open_state
 
 def test_books_are_deleted_and_restored(tmp_path: Path) -> None:
     tombstones = Tombstones(open_state(str(tmp_path)))
-    assert tombstones.active() == set()
+    assert tombstones.renames().keys() == set()
     tombstones.append({"a": "a.txt", "b": "b.txt", "c": "c.txt"}, 2)
     tombstones.restore(["b"], 3)
-    assert tombstones.active() == {"a", "c"}
+    assert tombstones.renames().keys() == {"a", "c"}
     tombstones.append({"b": "b.txt"}, 4)
     tombstones.restore(["c"], 4)
-    assert tombstones.active() == {"a", "b"}
+    assert tombstones.renames().keys() == {"a", "b"}
 
 
 def test_without_books_nothing_is_written(tmp_path: Path) -> None:

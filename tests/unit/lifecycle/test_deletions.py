@@ -9,9 +9,11 @@ import pytest
 from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
 from raypipe.ledger.facade import Ledger
+from raypipe.ledger.tombstones import deletable_books
 from raypipe.lifecycle.deletions import (
     DeletedBooks,
     DeletionLimit,
+    Deletions,
     apply_deletions,
     check_deletions,
     find_deleted,
@@ -58,7 +60,7 @@ def test_books_that_the_listing_would_not_contain_are_kept(ledger: Ledger) -> No
 def test_a_renamed_book_is_deleted_and_does_not_count_as_removed(ledger: Ledger) -> None:
     books = [*listed("a", "b", "c"), *listed("renamed", etag="etag-d")]
     deleted = find_deleted(books, SOURCE, ledger)
-    assert (set(deleted.keys), deleted.renamed, deleted.removed) == ({"d"}, 1, 0)
+    assert (set(deleted.keys), deleted.renames, deleted.removed) == ({"d"}, {"d": "renamed"}, 0)
     assert not deleted.exceeds(DeletionLimit(0.0))
 
 
@@ -67,7 +69,7 @@ def test_a_deleted_book_is_deleted_once_and_restored_if_it_returns(ledger: Ledge
     deleted = find_deleted(listed("a", "b", "c"), SOURCE, ledger)
     assert (deleted.keys, deleted.returned, deleted.known) == ({}, ["c"], 2)
     restore_returned(deleted, ledger.tombstones, 3)
-    assert ledger.tombstones.active() == {"d"}
+    assert ledger.tombstones.renames().keys() == {"d"}
 
 
 def test_more_deletions_than_the_limit_stop_the_run() -> None:
@@ -84,11 +86,11 @@ def test_deleted_books_leave_the_index_the_checkpoint_and_get_a_tombstone(ledger
     index = FakeIndex("books-1", {"a": "etag-a", "d": "etag-d"})
     record_processed(ledger, index)
     deleted = DeletedBooks({"d": "shelf/d.txt"}, known=4)
-    assert apply_deletions(deleted, ledger, [index.index], RUN) == 1
+    assert apply_deletions(deleted, ledger, [index.index], RUN) == Deletions(deleted=1)
     assert set(index.etags) == {"a"}
     assert ledger.checkpoint.read_generation("g-books-1")["book_id"].to_pylist() == ["a"]
-    assert ledger.tombstones.active() == {"d"}
-    assert apply_deletions(DeletedBooks(), ledger, [index.index], RUN) == 0
+    assert ledger.tombstones.renames().keys() == {"d"}
+    assert apply_deletions(DeletedBooks(), ledger, [index.index], RUN) == Deletions()
 
 
 def test_nothing_is_recorded_before_the_index_has_deleted_the_books(ledger: Ledger) -> None:
@@ -99,4 +101,65 @@ def test_nothing_is_recorded_before_the_index_has_deleted_the_books(ledger: Ledg
     with pytest.raises(SetupError, match="refuses deletes"):
         apply_deletions(deleted, ledger, [index.index], RUN)
     assert len(ledger.checkpoint.read_generation("g-books-1")) == 2
-    assert ledger.tombstones.active() == set()
+    assert ledger.tombstones.renames().keys() == set()
+
+
+def test_each_new_book_is_the_new_name_of_one_book(ledger: Ledger) -> None:
+    copies = [document(f"copy-{number}", source="library", etag="same") for number in range(900)]
+    ledger.documents.append(copies, 1, 1, 0)
+    books = [*listed("a", "b", "c", "d"), *listed("new", etag="same")]
+    deleted = find_deleted(books, SOURCE, ledger)
+    assert (len(deleted.keys), len(deleted.renames), deleted.removed) == (900, 1, 899)
+    with pytest.raises(SetupError, match=r"899 of 904 books are gone"):
+        check_deletions(deleted, DeletionLimit(), "shelf/*.txt")
+
+
+def test_a_rename_is_recognized_after_the_new_name_was_indexed(ledger: Ledger) -> None:
+    ledger.documents.append([document("new", source="library", etag="etag-d")], 2, 0, 0)
+    deleted = find_deleted(listed("a", "b", "c", "new", etag=""), SOURCE, ledger)
+    assert deleted.renames == {}, "the new book has another ETag, name and size"
+    books = [*listed("a", "b", "c"), *listed("new", etag="etag-d")]
+    assert find_deleted(books, SOURCE, ledger).renames == {"d": "new"}
+
+
+def test_a_copy_that_was_always_there_is_no_new_name(ledger: Ledger) -> None:
+    ledger.documents.append([document("copy", source="library", etag="etag-d")], 1, 1, 0)
+    books = [*listed("a", "b", "c"), *listed("copy", etag="etag-d")]
+    deleted = find_deleted(books, SOURCE, ledger)
+    assert (set(deleted.keys), deleted.renames) == ({"d"}, {})
+
+
+def test_a_moved_book_with_another_etag_is_recognized_by_name_and_size(ledger: Ledger) -> None:
+    size = document("d").size
+    moved = Book("moved", "shelf/sub/d.txt", "multipart-2", size, 0.0)
+    other = Book("other", "shelf/sub/e.txt", "multipart-2", size, 0.0)
+    deleted = find_deleted([*listed("a", "b", "c"), other, moved], SOURCE, ledger)
+    assert deleted.renames == {"d": "moved"}
+
+
+def test_a_renamed_book_stays_until_the_index_has_it_under_the_new_name(ledger: Ledger) -> None:
+    served = FakeIndex("books-1", {"a": "etag-a", "d": "etag-d"})
+    build = FakeIndex("books-2", {"a": "etag-a", "new": "etag-d"})
+    for index in (served, build):
+        record_processed(ledger, index)
+    deleted = DeletedBooks({"d": "shelf/d.txt"}, {"d": "new"}, known=4)
+
+    waiting = apply_deletions(deleted, ledger, [served.index], RUN)
+    assert (waiting, set(served.etags)) == (Deletions(waiting=1), {"a", "d"})
+    assert not ledger.tombstones.renames()
+
+    done = apply_deletions(deleted, ledger, [build.index, served.index], RUN + 1)
+    assert (done, set(served.etags)) == (Deletions(deleted=1), {"a", "d"})
+    assert ledger.tombstones.renames() == {"d": "new"}
+
+    served.etags["new"] = "etag-d"
+    record_processed(ledger, served, RUN + 2)
+    apply_deletions(DeletedBooks(), ledger, [served.index], RUN + 2)
+    assert set(served.etags) == {"a", "new"}
+
+
+def test_a_book_that_was_renamed_twice_is_followed_to_its_last_name() -> None:
+    renames = {"a": "b", "b": "c", "gone": "", "x": "y", "y": "x"}
+    assert deletable_books(renames, {"c"}) == {"a", "b", "gone"}
+    assert deletable_books(renames, {"b"}) == {"a", "gone"}
+    assert deletable_books({"a": "b", "b": ""}, set()) == {"a", "b"}

@@ -1,0 +1,50 @@
+"""Renamed books: a document goes only after the book is indexed under its new key."""
+
+from __future__ import annotations
+
+import shutil
+
+from tests.integration.raypipe_command import Project, write_book
+
+BOOKS = 10
+
+
+def indexed_keys(project: Project) -> set[str]:
+    return {document["key"] for document in project.documents().values()}
+
+
+def move_into_folder(project: Project) -> list[str]:
+    """Move all books into a new folder and return their new keys."""
+    folder = project.books / "moved"
+    folder.mkdir()
+    keys = []
+    for path in sorted(project.books.glob("*.txt")):
+        shutil.move(path, folder / path.name)
+        keys.append(f"moved/{path.name}")
+    return keys
+
+
+def test_moved_books_stay_until_they_are_indexed_under_their_new_keys(project: Project) -> None:
+    old = {write_book(project.books, f"Tale{number}").name for number in range(BOOKS)}
+    project.run()
+    new = move_into_folder(project)
+
+    record = project.run("limit=1")
+    assert (record["indexed"], record["left"], record["removed"]) == (1, 9, 1)
+    assert record["renames_waiting"] == 9
+    keys = indexed_keys(project)
+    assert len(keys) == BOOKS, "each book is found under exactly one key"
+    assert len(keys & set(new)) == 1
+    assert keys < old | set(new)
+
+    project.journal.record("unreadable", new[-1])
+    record = project.run(code=3)
+    assert (record["indexed"], record["failed"]) == (8, 1)
+    assert (record["removed"], record["renames_waiting"]) == (8, 1)
+    assert indexed_keys(project) == {*new[:-1], new[-1].removeprefix("moved/")}
+
+    project.journal.take("unreadable")
+    record = project.run()
+    assert (record["indexed"], record["removed"], record["renames_waiting"]) == (1, 1, 0)
+    assert indexed_keys(project) == set(new)
+    assert project.verify()["exit_code"] == 0
