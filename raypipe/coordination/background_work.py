@@ -39,6 +39,7 @@ class BackgroundWork:
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._deadline = float("inf")
+        self._has_begun = False
         self._thread = threading.Thread(target=self._run, name="raypipe-graph", daemon=True)
 
     def wait(self, stop_requested: threading.Event) -> None:
@@ -69,13 +70,17 @@ class BackgroundWork:
     def give_up(self) -> None:
         """End the wait with `StopTimeout`, at once or when the interrupted work has cleaned up."""
         self._deadline = time.monotonic()
-        if self._interrupts and self._thread.ident is not None:
+        # An exception inside the start of a thread would leave `Thread.start` waiting for ever.
+        if self._interrupts and self._has_begun:
             self._deadline += UNWIND_S
             ident, error = ctypes.c_ulong(self._thread.ident), ctypes.py_object(StopTimeout)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, error)
 
     def _run(self) -> None:
         try:
+            self._has_begun = True
+            if self._deadline < float("inf"):
+                raise StopTimeout
             self._work()
         except BaseException as error:  # `wait` raises it
             self._error = error

@@ -61,6 +61,14 @@ def test_a_hanging_thread_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Non
         time.sleep(0.01)
 
 
+def test_work_that_is_given_up_before_it_begins_is_not_done() -> None:
+    done: list[str] = []
+    work = BackgroundWork(lambda: done.append("work"), interrupts=True)
+    work.give_up()
+    assert isinstance(wait_in_thread(work), StopTimeout)
+    assert done == []
+
+
 def test_the_error_of_the_work_is_raised() -> None:
     def fail() -> None:
         raise ValueError("no")
