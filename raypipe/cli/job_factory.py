@@ -12,8 +12,9 @@ from raypipe.ledger.checkpoint import CheckpointSettings
 from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.deletions import DeletionLimit
 from raypipe.opensearch.index import IndexConfig
-from raypipe.run.job import Execution, Job, ModelLimits, Processing
+from raypipe.run.job import Execution, Job, ModelLimits
 from raypipe.run.planner import BookSelection
+from raypipe.run.processing import Processing
 from raypipe.run.target import IndexTarget
 from raypipe.sources import BookSource
 from raypipe.state.factory import open_state
@@ -27,6 +28,7 @@ def build_job(
     *,
     source: BookSource | None = None,
     state: State | None = None,
+    processing: Processing | None = None,
     purge: bool = False,
     deletion_limit: DeletionLimit | None = None,
 ) -> Job:
@@ -39,6 +41,7 @@ def build_job(
             config.
         source: Where books come from; None for the config's storage.
         state: Where the ledger is; None for the config's state.
+        processing: What turns a book into a document; None for the config's parts.
         purge: Delete the index and create a new one.
         deletion_limit: How many books may be deleted without being asked about.
 
@@ -51,13 +54,16 @@ def build_job(
     index: IndexConfig | None = build_part(cfg, "opensearch")
     return Job(
         source=source,
-        processing=build_processing(cfg),
+        processing=processing or build_processing(cfg),
         ledger=Ledger(state, checkpoint.open(state)),
-        target=IndexTarget(index, options.index, purge=purge, adopt=options.adopt),
+        target=IndexTarget(
+            index, options.index, purge=purge, adopt=options.adopt, replace=options.replace
+        ),
         selection=replace(selection, limit=options.limit, skip_processed=checkpoint.skip),
         deletion_limit=deletion_limit or DeletionLimit(),
         execution=Execution(options.executor, options.stages, options.ray, options.breaker),
         limits=ModelLimits(options.quota, options.budget, require_part(cfg, "prices")),
+        upgrade=options.upgrade,
         config=to_plain(cfg),
     )
 

@@ -42,6 +42,8 @@ class JobSchema:
     checkpoint: Any = None
     limit: int | None = None
     adopt: bool = False
+    replace: bool = False
+    upgrade: bool = False
     executor: str = "ray"
     output: str = "text"
     state: StateOptions = field(default_factory=StateOptions)
@@ -171,6 +173,7 @@ class GcSchema(LedgerSchema):
     """Options of `gc`."""
 
     keep: int = 1
+    indices: list[str] = field(default_factory=list)
     apply: bool = False
 
     def __post_init__(self) -> None:

@@ -71,7 +71,7 @@ class BackgroundWork:
         """End the wait with `StopTimeout`, at once or when the interrupted work has cleaned up."""
         self._deadline = time.monotonic()
         # An exception inside the start of a thread would leave `Thread.start` waiting for ever.
-        if self._interrupts and self._has_begun:
+        if self._interrupts and self._has_begun and self._thread.ident is not None:
             self._deadline += UNWIND_S
             ident, error = ctypes.c_ulong(self._thread.ident), ctypes.py_object(StopTimeout)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, error)

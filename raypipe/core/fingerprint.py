@@ -16,6 +16,9 @@ from typing import Any
 DOCUMENT_VERSION = 1
 """Meaning of a document's fields; increase it if finished documents must be recomputed."""
 
+OWN_KEYS = ("version", "versions", "schema")
+"""Keys of a summarizer's identity that raypipe sets, and not the user."""
+
 _DIGITS = 16  # 64 bits are enough: a state has a handful of recipes
 
 
@@ -53,12 +56,36 @@ def recipe_of(
             booleans and None.
         ValueError: An identity contains a number that is not finite.
     """
-    text_hash = fingerprint({"text": text})
+    return recipe_of_text(fingerprint({"text": text}), summarizer, embedder, document_version)
+
+
+def recipe_of_text(
+    text_hash: str,
+    summarizer: Mapping[str, Any],
+    embedder: Mapping[str, Any],
+    document_version: int = DOCUMENT_VERSION,
+) -> Recipe:
+    """Return the recipe of a text recipe, a summarizer and an embedder; see `recipe_of`."""
     summary_hash = fingerprint({"text": text_hash, "summarizer": summarizer})
     document_hash = fingerprint(
         {"summary": summary_hash, "embedder": embedder, "version": document_version}
     )
     return Recipe(text_hash, summary_hash, document_hash)
+
+
+def settings_fingerprint(summarizer: Mapping[str, Any], embedder: Mapping[str, Any]) -> str:
+    """Return the fingerprint of the settings that a user chose.
+
+    raypipe's own versions are left out: the whole identity of the text, and `OWN_KEYS` of the
+    summarizer. The embedder counts as a whole, because vectors of two versions cannot be compared.
+    """
+    chosen = {key: value for key, value in summarizer.items() if key not in OWN_KEYS}
+    return fingerprint({"summarizer": chosen, "embedder": embedder})
+
+
+def own_fingerprint(summarizer: Mapping[str, Any]) -> str:
+    """Return the fingerprint of raypipe's own versions in the identity of a summarizer."""
+    return fingerprint({key: value for key, value in summarizer.items() if key in OWN_KEYS})
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:

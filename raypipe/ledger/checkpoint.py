@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from raypipe.state.parquet_table import ParquetTable
 from raypipe.state.store import State
-from raypipe.state.table_schema import TableSchema, filter_equal
+from raypipe.state.table_schema import TableSchema
 from raypipe.state.version_index import VersionSet
 
 PROCESSED_SCHEMA = pa.schema(
@@ -73,8 +73,8 @@ class Checkpoint:
         table = pa.Table.from_pylist(cells, schema=PROCESSED_SCHEMA)
         return self._table().write(table, run_seq, task, seq)
 
-    def read_processed(self, generation: str, recipe: str) -> pa.Table:
-        """Return the books of a recipe in an index generation, each once.
+    def read_processed(self, generation: str, recipes: Collection[str]) -> pa.Table:
+        """Return the books of some recipes in an index generation, each once.
 
         A book that was processed later with another recipe is left out: its document was
         replaced.
@@ -86,11 +86,12 @@ class Checkpoint:
             SetupError: The state cannot be read.
         """
         table = self.read_generation(generation)
-        return filter_equal(table, "recipe", recipe).drop_columns("recipe")
+        is_wanted = pc.is_in(table["recipe"], pa.array(sorted(recipes), pa.string()))
+        return table.filter(is_wanted).drop_columns("recipe")
 
-    def processed_versions(self, generation: str, recipe: str) -> VersionSet:
+    def processed_versions(self, generation: str, recipes: Collection[str]) -> VersionSet:
         """Return `read_processed` as a set of (book id, ETag)."""
-        return VersionSet(self.read_processed(generation, recipe))
+        return VersionSet(self.read_processed(generation, recipes))
 
     def read_generation(self, generation: str) -> pa.Table:
         """Return the books in an index generation, each once.
@@ -103,6 +104,22 @@ class Checkpoint:
         """
         columns = ["book_id", "etag", "recipe", "run_seq", "processed_at"]
         return _exclude_deleted(self._table().read_latest(columns, {"generation": generation}))
+
+    def read_recipes(self) -> set[tuple[str, str, str]]:
+        """Return index name, generation and recipe of all processed books, each combination once.
+
+        Raises:
+            SetupError: The state cannot be read.
+        """
+        columns = ["index", "generation", "recipe"]
+        rows = _exclude_deleted(self._table().read_latest(columns))
+        cells = rows.group_by(columns).aggregate([]).to_pylist()
+        return {(cell["index"], cell["generation"], cell["recipe"]) for cell in cells}
+
+    def count_older(self, generation: str, accepted: Collection[str], recipe: str) -> int:
+        """Return how many books an index has with an accepted recipe other than this one."""
+        older = [name for name in accepted if name != recipe]
+        return len(self.read_processed(generation, older)) if older else 0
 
     def read_run(self, run_seq: int) -> pa.Table:
         """Return the books that a run processed, each once: `PROCESSED_SCHEMA`.

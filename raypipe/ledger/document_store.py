@@ -5,14 +5,23 @@ Tombstones of deleted books have their own folder, see `raypipe.ledger.tombstone
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.core.book import DOCUMENT_SCHEMA, Document, document_from, documents_table
+from raypipe.ledger.document_rows import (
+    ORDER,
+    exclude_degraded,
+    is_degraded,
+    iterate_versions,
+    latest_versions,
+    read_from_compacted,
+)
+from raypipe.ledger.recipes import FinishedRecipe, Provenance
 from raypipe.state.latest_rows import latest_rows
 from raypipe.state.parquet_table import ParquetTable
 from raypipe.state.store import State
@@ -20,28 +29,10 @@ from raypipe.state.table_schema import TableSchema
 from raypipe.state.version_index import TextIndex, Version, VersionIndex
 
 FOLDER = "documents"
-_ORDER = ("run_seq", "finished_at")
 # Workers read few documents of a large part; small row groups keep them from reading all of it.
 _SCHEMA = TableSchema(DOCUMENT_SCHEMA, kind=FOLDER, version=2, row_group_size=1_000)
 _MAX_ROWS = 50_000
 _INDEX_COLUMNS = ("book_id", "etag", "text_sha256", "degraded", "run_seq", "finished_at")
-
-
-@dataclass(frozen=True)
-class FinishedRecipe:
-    """A document recipe with finished documents.
-
-    Args:
-        recipe: The document recipe.
-        summarizer: Name of the summarizer of the newest document.
-        embedder: Name of the embedder of the newest document.
-        books: Number of books with a document of this recipe.
-    """
-
-    recipe: str
-    summarizer: str
-    embedder: str
-    books: int
 
 
 @dataclass(frozen=True)
@@ -102,18 +93,21 @@ class DocumentStore:
         parts = self._table(recipe)
         table = parts.read_matching(name, "book_id", book_ids)
         if table is None:
-            table = _read_from_compacted(parts, book_ids)
+            table = read_from_compacted(parts, book_ids)
         keys = ["book_id"] if etags is None else ["book_id", "etag"]
         documents = {
             tuple(cells[key] for key in keys): document_from(cells)
-            for cells in latest_rows(table, keys, _ORDER).to_pylist()
+            for cells in latest_rows(table, keys, ORDER).to_pylist()
         }
         requested = zip(book_ids) if etags is None else zip(book_ids, etags, strict=True)
         return [documents[key] for key in requested if key in documents]
 
-    def finished_versions(self, document_recipe: str) -> VersionIndex:
-        """Return the part of each finished (book id, ETag); vectors are not read."""
-        return VersionIndex(_latest_versions(self._read_index([document_recipe])))
+    def finished_versions(self, document_recipes: Iterable[str]) -> VersionIndex:
+        """Return the newest part of each (book id, ETag) with a document of these recipes.
+
+        Vectors are not read.
+        """
+        return VersionIndex(latest_versions(self._read_index(document_recipes)))
 
     def summarized_versions(
         self, summary_recipe: str, exclude: Collection[str] = ()
@@ -125,33 +119,34 @@ class DocumentStore:
             exclude: Document recipes to leave out, usually the recipe of this run.
         """
         recipes = [recipe for recipe in self._find_recipes(summary_recipe) if recipe not in exclude]
-        return VersionIndex(_latest_versions(_exclude_degraded(self._read_index(recipes))))
+        return VersionIndex(latest_versions(exclude_degraded(self._read_index(recipes))))
 
-    def text_index(self, summary_recipe: str) -> TextIndex:
+    def text_index(self, summary_recipes: Iterable[str]) -> TextIndex:
         """Return (part, book id) of the newest document of each text, by `text_sha256`.
 
         It identifies a book that was renamed, or uploaded again without a change.
         """
-        table = _exclude_degraded(self._read_index(self._find_recipes(summary_recipe)))
-        return TextIndex(latest_rows(table, ["text_sha256"], _ORDER))
+        recipes = {name for recipe in summary_recipes for name in self._find_recipes(recipe)}
+        table = exclude_degraded(self._read_index(sorted(recipes)))
+        return TextIndex(latest_rows(table, ["text_sha256"], ORDER))
 
     def all_versions(self) -> set[Version]:
         """Return (book id, ETag) of all finished documents, of any recipe."""
         tables = [
             self._table(recipe).read(["book_id", "etag"]) for recipe in self._parts_by_recipe()
         ]
-        return {version for table in tables for version in _iterate_versions(table)}
+        return {version for table in tables for version in iterate_versions(table)}
 
-    def read_newest_books(self, document_recipe: str) -> pa.Table:
-        """Return the newest finished version of each book.
+    def read_newest_books(self, document_recipes: Iterable[str]) -> pa.Table:
+        """Return the newest finished version of each book, of any of these recipes.
 
         Returns:
             Columns `book_id`, `key`, `etag`, `size`, `modified`: the fields of `Book`.
         """
         columns = ["book_id", "key", "etag", "size", "modified"]
         # A run may finish two versions of a book; the later version counts.
-        rows = self._table(document_recipe).read([*columns, *_ORDER])
-        return latest_rows(rows, ["book_id"], _ORDER).select(columns)
+        rows = self._read_all([*columns, *ORDER], recipes=document_recipes)
+        return latest_rows(rows, ["book_id"], ORDER).select(columns)
 
     def read_newest_summaries(self) -> pa.Table:
         """Return the newest document of each book, of any recipe.
@@ -171,26 +166,36 @@ class DocumentStore:
             Columns `book_id`, `key`, `etag`, `size`, and `first_run`, the number of the first run
             that finished the book; each book once.
         """
-        rows = self._read_all(["book_id", "key", "etag", "size", *_ORDER], {"source": source})
+        rows = self._read_all(["book_id", "key", "etag", "size", *ORDER], {"source": source})
         first_runs = rows.group_by("book_id").aggregate([("run_seq", "min")])
-        newest = latest_rows(rows, ["book_id"], _ORDER).select(["book_id", "key", "etag", "size"])
+        newest = latest_rows(rows, ["book_id"], ORDER).select(["book_id", "key", "etag", "size"])
         positions = pc.index_in(newest["book_id"], value_set=first_runs["book_id"])
         return newest.append_column("first_run", first_runs["run_seq_min"].take(positions))
 
-    def read_run(self, document_recipe: str, run_seq: int) -> pa.Table:
+    def read_run(self, document_recipes: Iterable[str], run_seq: int) -> pa.Table:
         """Return the versions that a run finished: columns `book_id`, `etag`, `run_seq`."""
-        table = self._table(document_recipe)
-        return table.read(["book_id", "etag", "run_seq"], {"run_seq": run_seq})
+        columns = ["book_id", "etag", "run_seq"]
+        return self._read_all(columns, {"run_seq": run_seq}, document_recipes)
 
-    def degraded_books(self, document_recipe: str) -> set[str]:
+    def degraded_books(self, document_recipes: Iterable[str]) -> set[str]:
         """Return the ids of books whose newest document has a fallback's summary."""
-        rows = self._table(document_recipe).read(["book_id", "degraded", *_ORDER])
-        newest = latest_rows(rows, ["book_id"], _ORDER)
-        return set(newest.filter(_is_degraded(newest))["book_id"].to_pylist())
+        rows = self._read_all(["book_id", "degraded", *ORDER], recipes=document_recipes)
+        newest = latest_rows(rows, ["book_id"], ORDER)
+        return set(newest.filter(is_degraded(newest))["book_id"].to_pylist())
 
-    def has_documents(self, document_recipe: str) -> bool:
-        """Whether any document of a recipe is finished; only names of parts are read."""
-        return bool(self._table(document_recipe).part_names())
+    def recipe_names(self) -> list[str]:
+        """Return the document recipes with finished documents; only names of parts are read."""
+        return sorted(self._parts_by_recipe())
+
+    def read_provenance(self, document_recipe: str) -> Provenance:
+        """Return what the documents of a recipe say about it; empty without a document."""
+        columns = [field.name for field in fields(Provenance)]
+        table = self._table(document_recipe)
+        for name in table.part_names():
+            values = [table.read_first_group(name, column) for column in columns]
+            if all(values):
+                return Provenance(*(str((rows or [""])[0] or "") for rows in values))
+        return Provenance()
 
     def list_recipes(self) -> list[FinishedRecipe]:
         """Return the document recipes with finished documents, most books first."""
@@ -222,16 +227,22 @@ class DocumentStore:
         folder = f"{FOLDER}/{recipe}"
         # With book_id as the key, a compacted part has a single version of a book, so that part
         # and book id identify a document.
-        return ParquetTable(self.state, folder, _SCHEMA, ("book_id",), _ORDER, max_rows=_MAX_ROWS)
+        return ParquetTable(self.state, folder, _SCHEMA, ("book_id",), ORDER, max_rows=_MAX_ROWS)
 
     def _read_newest(self, columns: Sequence[str]) -> pa.Table:
         """Return columns of the newest document of each book, of any recipe."""
-        rows = self._read_all([*columns, *_ORDER])
-        return latest_rows(rows, ["book_id"], _ORDER).select(columns)
+        rows = self._read_all([*columns, *ORDER])
+        return latest_rows(rows, ["book_id"], ORDER).select(columns)
 
-    def _read_all(self, columns: Sequence[str], where: Mapping[str, Any] | None = None) -> pa.Table:
-        """Return columns of all documents, of any recipe."""
-        tables = [self._table(recipe).read(columns, where) for recipe in self._parts_by_recipe()]
+    def _read_all(
+        self,
+        columns: Sequence[str],
+        where: Mapping[str, Any] | None = None,
+        recipes: Iterable[str] | None = None,
+    ) -> pa.Table:
+        """Return columns of all documents of these recipes; None for any recipe."""
+        recipes = self._parts_by_recipe() if recipes is None else recipes
+        tables = [self._table(recipe).read(columns, where) for recipe in recipes]
         empty = pa.schema([DOCUMENT_SCHEMA.field(name) for name in columns]).empty_table()
         return pa.concat_tables([empty, *tables])
 
@@ -269,32 +280,3 @@ class DocumentStore:
             if summary_recipes:
                 return bool(summary_recipes[0] == summary_recipe)
         return False
-
-
-def _is_degraded(table: pa.Table) -> Any:
-    return pc.fill_null(pc.not_equal(table["degraded"], ""), False)
-
-
-def _exclude_degraded(table: pa.Table) -> pa.Table:
-    """Leave out fallback summaries: the model may succeed the next time."""
-    return table.filter(pc.invert(_is_degraded(table)))
-
-
-def _iterate_versions(table: pa.Table) -> Iterator[Version]:
-    return zip(table["book_id"].to_pylist(), table["etag"].to_pylist(), strict=True)
-
-
-def _latest_versions(table: pa.Table) -> pa.Table:
-    return latest_rows(table, ["book_id", "etag"], _ORDER)
-
-
-def _read_from_compacted(table: ParquetTable, book_ids: Sequence[str]) -> pa.Table:
-    """Return documents whose part was compacted, from the compacted parts, newest first."""
-    tables = [table.schema.columns.empty_table()]
-    missing = set(book_ids)
-    for name in reversed(table.compacted_part_names()):
-        rows = table.read_matching(name, "book_id", sorted(missing)) if missing else None
-        if rows is not None:
-            tables.append(rows)
-            missing -= set(rows["book_id"].to_pylist())
-    return pa.concat_tables(tables)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 from raypipe.ledger.checkpoint import Checkpoint
 from raypipe.ledger.document_store import DocumentStore
 from raypipe.ledger.failure_log import DEGRADED, FailureLog, unresolved
+from raypipe.ledger.recipes import Recipes
 from raypipe.ledger.tombstones import Tombstones
 from raypipe.state.store import State
 
@@ -45,6 +47,7 @@ class Ledger:
         documents: Finished documents.
         failures: Failures of books.
         tombstones: Books deleted from the source.
+        recipes: Descriptions of the document recipes.
     """
 
     def __init__(self, state: State, checkpoint: Checkpoint | None = None) -> None:
@@ -53,6 +56,7 @@ class Ledger:
         self.documents = DocumentStore(state)
         self.failures = FailureLog(state)
         self.tombstones = Tombstones(state)
+        self.recipes = Recipes(state)
 
     def unresolved_failures(self) -> pa.Table:
         """Return the last failure of each book that no later run resolved: `FAILURES_SCHEMA`.
@@ -62,19 +66,19 @@ class Ledger:
         """
         return unresolved(self.failures.read_latest(), self.checkpoint.read_latest())
 
-    def read_back(self, run_seq: int, finished_recipe: str = "") -> RunResults:
+    def read_back(self, run_seq: int, finished_recipes: Collection[str] = ()) -> RunResults:
         """Return what a run recorded, from its own parts alone.
 
         Args:
             run_seq: Number of the run.
-            finished_recipe: Document recipe of a run without an index, which ends at finished
-                documents; '' for a run whose books are done once the index acknowledged them.
+            finished_recipes: Document recipes of a run without an index, which ends at finished
+                documents; empty for a run whose books are done once the index acknowledged them.
 
         Raises:
             SetupError: The state cannot be read.
         """
-        if finished_recipe:
-            done = self.documents.read_run(finished_recipe, run_seq)
+        if finished_recipes:
+            done = self.documents.read_run(finished_recipes, run_seq)
         else:
             done = self.checkpoint.read_run(run_seq)
         failures = self.failures.read_run(run_seq)

@@ -43,7 +43,6 @@ class RunRecord:
     known_failures: int = 0
     degraded: int = 0  # indexed, but with a fallback's summary
     removed: int = 0  # deleted, because no longer at the source; not among the listed
-    renames_waiting: int = 0  # documents kept under old keys, not yet indexed under the new keys
     model_calls: int = 0
     cached_calls: int = 0
     input_tokens: int = 0
@@ -57,6 +56,7 @@ class RunRecord:
     generation: str = ""
     stage_seconds: dict[str, float] = field(default_factory=dict)  # *_busy: summed over workers
     versions: dict[str, str] = field(default_factory=dict)  # of raypipe, Python and libraries
+    renames_waiting: int = 0  # documents kept under old keys, not yet indexed under the new keys
 
     def save(self, state: State) -> str:
         """Write run.json, and point `runs/latest` at this run.

@@ -13,7 +13,7 @@ from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.ledger.facade import Ledger
-from raypipe.ledger.tombstones import Tombstones, deletable_books
+from raypipe.ledger.tombstones import deletable_books
 from raypipe.opensearch.index import Index
 from raypipe.sources import BookSource
 
@@ -183,7 +183,7 @@ def check_deletions(deleted: DeletedBooks, limit: DeletionLimit, selection: str)
     )
 
 
-def restore_returned(deleted: DeletedBooks, tombstones: Tombstones, run_seq: int) -> None:
+def restore_returned(deleted: DeletedBooks, ledger: Ledger, run_seq: int) -> None:
     """Lift the tombstones of books that are listed again.
 
     Raises:
@@ -191,7 +191,7 @@ def restore_returned(deleted: DeletedBooks, tombstones: Tombstones, run_seq: int
     """
     if deleted.returned:
         log.info("%s removed books are at the source again", f"{len(deleted.returned):,}")
-        tombstones.restore(deleted.returned, run_seq)
+        ledger.tombstones.restore(deleted.returned, run_seq)
 
 
 def apply_deletions(

@@ -39,16 +39,21 @@ def check_index(index: Index, ledger: Ledger) -> dict[str, IndexedBook]:
         SetupError: The index lacks books, or holds other versions or other documents.
     """
     rows = ledger.checkpoint.read_generation(index.ref.generation)
-    etags = dict(zip(rows["book_id"].to_pylist(), rows["etag"].to_pylist(), strict=True))
-    present = _scan_until_complete(index, etags.keys())
-    missing = [book_id for book_id in etags if book_id not in present]
+    columns = (rows[name].to_pylist() for name in ("book_id", "etag", "recipe"))
+    versions = {book_id: (etag, recipe) for book_id, etag, recipe in zip(*columns, strict=True)}
+    present = _scan_until_complete(index, versions.keys())
+    missing = [book_id for book_id in versions if book_id not in present]
     if missing:
         raise _mismatch(index, f"it lacks {len(missing):,} books ({_list_ids(missing)})")
-    outdated = [book_id for book_id, etag in etags.items() if present[book_id].etag != etag]
+    outdated = [
+        book_id
+        for book_id, version in versions.items()
+        if (present[book_id].etag, present[book_id].document_recipe) != version
+    ]
     if outdated:
         problem = f"it holds other versions of {len(outdated):,} books ({_list_ids(outdated)})"
         raise _mismatch(index, problem)
-    recorded = [present[book_id] for book_id in sorted(etags)]
+    recorded = [present[book_id] for book_id in sorted(versions)]
     step = max(1, len(recorded) // _SAMPLE_SIZE)
     _compare_documents(index, ledger.documents, recorded[::step][:_SAMPLE_SIZE])
     return present
@@ -68,10 +73,13 @@ def _scan_until_complete(index: Index, expected: Set[str]) -> dict[str, IndexedB
 def _compare_documents(
     index: Index, documents: DocumentStore, sample: Sequence[IndexedBook]
 ) -> None:
-    finished = documents.finished_versions(index.ref.content.recipe)
+    finished = {
+        recipe: documents.finished_versions([recipe])
+        for recipe in {book.document_recipe for book in sample}
+    }
     sources = index.mget([book.book_id for book in sample], ["*"])
     for book in sample:
-        part = finished.get((book.book_id, book.etag))
+        part = finished[book.document_recipe].get((book.book_id, book.etag))
         stored = documents.read(part, [book.book_id], [book.etag]) if part else []
         source = sources[book.book_id]
         if not stored or source is None:

@@ -13,6 +13,7 @@ from raypipe.ledger.tombstones import deletable_books
 from raypipe.lifecycle.deletions import delete_from_index
 from raypipe.lifecycle.index_check import check_index
 from raypipe.opensearch.index import Index, IndexAlias, IndexRef
+from raypipe.opensearch.index.alias import UnusedIndices
 from raypipe.opensearch.index.reads import IndexedBook
 from raypipe.state.store import state_id
 
@@ -89,23 +90,26 @@ class Promoter:
         """Serve an old index again.
 
         Args:
-            to: Name of the physical index; '' for the newest that is older than the served one.
+            to: Name of the physical index; '' for the index that was served before.
 
         Raises:
             SetupError: There is no such index.
         """
         served = self.current().index
-        older = [
-            ref
-            for ref in self.list_indices()
-            if (ref.physical == to if to else ref.physical < served)
-        ]
-        if not older:
+        others = [ref for ref in self.list_indices() if ref.physical != served]
+        if to:
+            candidates = [ref for ref in self.list_indices() if ref.physical == to]
+        else:
+            build = self.alias.find_build()
+            candidates = [ref for ref in others if ref.last_served] or [
+                ref for ref in others if build is None or ref.physical != build.ref.physical
+            ]
+        if not candidates:
             raise SetupError(
                 f"there is no index{f' {to}' if to else ''} to roll back to; there are "
                 f"{self.index_names()}, and {served or 'none'} is served"
             )
-        old = self.alias.bind(older[0])
+        old = self.alias.bind(candidates[0])
         old.restore_settings()
         rows = self.ledger.checkpoint.read_generation(old.ref.generation)
         present = set(rows["book_id"].to_pylist())
@@ -113,8 +117,12 @@ class Promoter:
         return Served(old.ref.physical, self.alias.switch_to(old.ref.physical))
 
     def list_indices(self) -> list[IndexRef]:
-        """Return all indices of this alias and state, newest first."""
+        """Return all indices of this alias and state, the index that was served last first."""
         return self.alias.list_indices(self._state_id)
+
+    def list_unused(self) -> UnusedIndices:
+        """Return the indices of this alias and state that nobody needs."""
+        return self.alias.list_unused(self._state_id, self.options.keep)
 
     def index_names(self) -> str:
         """Return the names of all indices of this alias and state, for messages."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 from raypipe.coordination.run_coordinator import Coordinator, Usage
 from raypipe.coordination.shared_limiter import SharedLimiter
@@ -62,8 +64,9 @@ class BookSink:
         finished = {row.book.book_id: row for row in rows if row.is_open and row.document}
         # A row with a part brought its document from an earlier run.
         new = [row.document for row in finished.values() if row.document and not row.book.part]
-        if new:
-            self._ledger.documents.append(new, self._run_seq, task, 0)
+        by_recipe = attrgetter("document_recipe")  # a reused document may have an older recipe
+        for _, documents in groupby(sorted(new, key=by_recipe), by_recipe):
+            self._ledger.documents.append(documents, self._run_seq, task, 0)
         rejected, counters = self._write_bulk(finished.values(), task)
         acknowledged = [row for book_id, row in finished.items() if book_id not in rejected]
         self._record_processed(acknowledged, task)

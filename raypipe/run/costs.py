@@ -17,7 +17,8 @@ from raypipe.quota.call_size import check_call_fits
 from raypipe.quota.messages import RunRegistration
 from raypipe.quota.prices import Price, Prices
 from raypipe.quota.protocol import RunQuota, Totals
-from raypipe.run.job import ModelLimits, Processing
+from raypipe.run.job import ModelLimits
+from raypipe.run.processing import Processing
 from raypipe.state.store import State
 
 log = logging.getLogger(__name__)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raypipe.core.book import Book
 from raypipe.core.errors import BookError
 from raypipe.core.options import QuotaOptions
 from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.deletions import DeletedBooks, find_deleted
+from raypipe.lifecycle.lost_documents import find_lost_documents
+from raypipe.lifecycle.replacement import Replacement
 from raypipe.quota.prices import Price
 from raypipe.run.job import Job, ModelLimits
 from raypipe.run.planner import RunPlan, list_source, plan_run, read_snapshot
+from raypipe.run.processing import Processing, index_spec, own_recipes, read_accepted
 from raypipe.sources import BookSource
 from raypipe.summarizers.protocol import CallEstimator, EstimatedCall
 from raypipe.text import CleanText, TextCleaner
@@ -22,6 +25,25 @@ _READER_THREADS = 8
 _COUNTED_BOOKS = 6
 """Sampled books whose tokens the server counts, where it does so free of charge."""
 _COUNTED_CHARS = 20_000
+
+
+@dataclass(frozen=True)
+class UpgradeEstimate:
+    """What `upgrade=true` would cost.
+
+    Args:
+        documents: Number of indexed documents that an older raypipe made.
+        reads: Number of books to read.
+        calls: Number of model calls.
+        usd: Dollars; None if the price table lacks the model.
+        hours: Hours at the quota; None if no quota is given.
+    """
+
+    documents: int
+    reads: int
+    calls: int
+    usd: float | None
+    hours: float | None
 
 
 @dataclass
@@ -50,6 +72,10 @@ class RunEstimate:
         usd: Dollars; None if the price table lacks the model.
         hours: Hours at the quota; None if no quota is given.
         prices: Date of the price table.
+        replaces: The index that another summarizer or embedder made, and that this run would
+            replace.
+        may_replace: Whether the run may replace it (`replace=true`); else it would stop.
+        upgrade: What `upgrade=true` would cost; None if no document is older.
     """
 
     listed: int = 0
@@ -73,6 +99,9 @@ class RunEstimate:
     usd: float | None = 0.0
     hours: float | None = None
     prices: str = ""
+    replaces: Replacement | None = None
+    may_replace: bool = False
+    upgrade: UpgradeEstimate | None = None
 
 
 @dataclass(frozen=True)
@@ -95,23 +124,54 @@ def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
         SetupError: The books cannot be listed, or the server cannot be used.
     """
     source, processing, ledger, limits = job.source, job.processing, job.ledger, job.limits
-    generation = job.target.find_generation()
+    index = job.target.find()
     books = list_source(source, job.selection.book_ids)
     deleted = find_deleted(books, source, ledger, whole_source=job.selection.book_ids is None)
-    snapshot = read_snapshot(ledger, processing.recipe, generation)
-    plan = plan_run(books, snapshot, processing.recipe.document, job.selection)
+    accepted = read_accepted(processing, ledger, upgrade=job.upgrade)
+    spec = index_spec(processing.description, ledger, accepted, upgrade=job.upgrade)
+    lost = find_lost_documents(index, ledger) if index is not None else set()
+    generation = job.target.generation_to_write(index, spec)
+    recipe = processing.recipe
+    snapshot = read_snapshot(ledger, recipe, accepted.documents, generation, lost)
+    plan = plan_run(books, snapshot, job.selection)
     estimate = _count_books(plan, deleted, ledger)
     estimate.too_many = deleted.exceeds(job.deletion_limit)
     estimate.summarizer = processing.summarizer.name
+    estimate.replaces = job.target.find_replacement(spec)
+    estimate.may_replace = job.target.replace
     estimate.prices = limits.prices.date
-    model, estimator = processing.summarizer.paid_model, processing.summarizer.call_estimator
-    if model is not None and estimator is not None:
-        estimate.model = model.base_model
-        groups = list(_size_groups(plan.new, sample))
-        texts = _read_texts([book for book, _ in groups], source, processing.cleaner)
-        estimate.sampled, estimate.unfit = len(texts), sum(text is None for text in texts)
-        _add_costs(estimate, _extrapolate(estimator, groups, texts), limits)
+    _add_calls(estimate, plan.new, source, processing, limits, sample)
+    if generation:
+        documents = ledger.checkpoint.count_older(generation, accepted.documents, recipe.document)
+        if documents:
+            own = own_recipes(recipe)
+            snapshot = read_snapshot(ledger, recipe, own.documents, "")
+            to_read = plan_run(books, snapshot, replace(job.selection, limit=None)).new
+            upgrade = RunEstimate(new=len(to_read))
+            _add_calls(upgrade, to_read, source, processing, limits, sample)
+            estimate.upgrade = UpgradeEstimate(
+                documents, len(to_read), upgrade.calls, upgrade.usd, upgrade.hours
+            )
     return estimate
+
+
+def _add_calls(
+    estimate: RunEstimate,
+    books: Sequence[Book],
+    source: BookSource,
+    processing: Processing,
+    limits: ModelLimits,
+    sample: int,
+) -> None:
+    """Set the numbers that depend on the texts of the books to read."""
+    model, estimator = processing.summarizer.paid_model, processing.summarizer.call_estimator
+    if model is None or estimator is None:
+        return
+    estimate.model = model.base_model
+    groups = list(_size_groups(books, sample))
+    texts = _read_texts([book for book, _ in groups], source, processing.cleaner)
+    estimate.sampled, estimate.unfit = len(texts), sum(text is None for text in texts)
+    _add_costs(estimate, _extrapolate(estimator, groups, texts), limits)
 
 
 def _count_books(plan: RunPlan, deleted: DeletedBooks, ledger: Ledger) -> RunEstimate:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
-from raypipe.core.fingerprint import Recipe, recipe_of
 from raypipe.core.options import (
     BreakerOptions,
     BudgetOptions,
@@ -14,37 +12,13 @@ from raypipe.core.options import (
     RayOptions,
     Stages,
 )
-from raypipe.embedders import Embedder
 from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.deletions import DeletionLimit
 from raypipe.quota.prices import Prices
 from raypipe.run.planner import BookSelection
+from raypipe.run.processing import Processing
 from raypipe.run.target import IndexTarget
 from raypipe.sources import BookSource
-from raypipe.summarizers import Summarizer
-from raypipe.text import TextCleaner
-
-
-@dataclass(frozen=True)
-class Processing:
-    """What turns the bytes of a book into a document.
-
-    Args:
-        cleaner: Turns bytes into clean text.
-        summarizer: Turns clean text into a summary.
-        embedder: Turns summaries into vectors.
-    """
-
-    cleaner: TextCleaner
-    summarizer: Summarizer
-    embedder: Embedder
-
-    @cached_property
-    def recipe(self) -> Recipe:
-        """Return the fingerprints of the three parts."""
-        return recipe_of(
-            self.cleaner.identity(), self.summarizer.identity(), self.embedder.identity()
-        )
 
 
 @dataclass(frozen=True)
@@ -92,6 +66,7 @@ class Job:
         deletion_limit: How many books may disappear from the source without being asked about.
         execution: Where and how large the graph runs.
         limits: What model calls may take and cost.
+        upgrade: Whether documents of older versions of raypipe are made again.
         config: The configuration, for the run's record.
     """
 
@@ -103,4 +78,5 @@ class Job:
     deletion_limit: DeletionLimit = field(default_factory=DeletionLimit)
     execution: Execution = field(default_factory=Execution)
     limits: ModelLimits = field(default_factory=ModelLimits)
+    upgrade: bool = False
     config: Mapping[str, object] = field(default_factory=dict)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Set
+from collections.abc import Container, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from raypipe.core.book import Book
@@ -33,8 +34,8 @@ class BookSelection:
     skip_processed: bool = True
     max_attempts: int = MAX_ATTEMPTS
     include_permanent_failures: bool = False
-    book_ids: Set[str] | None = None
-    reprocess: Set[str] = frozenset()
+    book_ids: AbstractSet[str] | None = None
+    reprocess: AbstractSet[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,16 @@ class LedgerSnapshot:
         summarized: Versions with a document of the same summary recipe but another embedder,
             and the part that holds it.
         failures: The last unresolved failure of each book, by id.
+        recipes: Document recipes for which a failure counts.
+        missing: Ids of books that the index lacks although they are processed.
     """
 
     processed: Container[Version] = frozenset()
     finished: Mapping[Version, str] = field(default_factory=dict)
     summarized: Mapping[Version, str] = field(default_factory=dict)
     failures: Mapping[str, KnownFailure] = field(default_factory=dict)
+    recipes: AbstractSet[str] = frozenset()
+    missing: Container[str] = ()
 
 
 @dataclass
@@ -95,7 +100,7 @@ class RunPlan:
         return {*self.processed, *self.known_failures}
 
 
-def list_source(source: BookSource, book_ids: Set[str] | None = None) -> list[Book]:
+def list_source(source: BookSource, book_ids: AbstractSet[str] | None = None) -> list[Book]:
     """Return the books of a source.
 
     Args:
@@ -113,31 +118,38 @@ def list_source(source: BookSource, book_ids: Set[str] | None = None) -> list[Bo
     return books if book_ids is None else [book for book in books if book.book_id in book_ids]
 
 
-def read_snapshot(ledger: Ledger, recipe: Recipe, generation: str | None) -> LedgerSnapshot:
+def read_snapshot(
+    ledger: Ledger,
+    recipe: Recipe,
+    accepted: AbstractSet[str],
+    generation: str | None,
+    missing: Container[str] = (),
+) -> LedgerSnapshot:
     """Read from the ledger what `plan_run` needs.
 
     Args:
         ledger: The ledger.
         recipe: Recipe of the run.
+        accepted: Document recipes whose documents count as finished.
         generation: Generation of the index; '' if the index does not exist yet, None for a run
             that stops at finished documents.
+        missing: Ids of books that the index lacks although the ledger has them.
     """
     failures = {
         row["book_id"]: KnownFailure(row["etag"], row["recipe"], row["retryable"], row["attempts"])
         for row in ledger.unresolved_failures().to_pylist()
     }
-    finished = ledger.documents.finished_versions(recipe.document)
-    summarized = ledger.documents.summarized_versions(recipe.summary, exclude=[recipe.document])
+    finished = ledger.documents.finished_versions(accepted)
+    summarized = ledger.documents.summarized_versions(recipe.summary, exclude=accepted)
     if generation is None:
-        return LedgerSnapshot(set(finished), {}, summarized, failures)
-    processed = ledger.checkpoint.processed_versions(generation, recipe.document)
-    return LedgerSnapshot(processed, finished, summarized, failures)
+        return LedgerSnapshot(set(finished), {}, summarized, failures, accepted)
+    processed = ledger.checkpoint.processed_versions(generation, accepted)
+    return LedgerSnapshot(processed, finished, summarized, failures, accepted, missing)
 
 
 def plan_run(
     books: Iterable[Book],
     snapshot: LedgerSnapshot,
-    document_recipe: str,
     selection: BookSelection | None = None,
 ) -> RunPlan:
     """Split a listing by what a run does with each book.
@@ -145,7 +157,6 @@ def plan_run(
     Args:
         books: The listing.
         snapshot: What the ledger records.
-        document_recipe: Document recipe of the run.
         selection: Which books to process; None for the defaults.
     """
     selection = selection or BookSelection()
@@ -153,10 +164,11 @@ def plan_run(
     for book in books:
         version = (book.book_id, book.etag)
         failure = snapshot.failures.get(book.book_id)
-        if failure and (failure.etag, failure.recipe) != (book.etag, document_recipe):
-            failure = None  # the book or the recipe changed since
+        if failure and not (failure.etag == book.etag and failure.recipe in snapshot.recipes):
+            failure = None  # the book or the settings changed since
         reprocess = not selection.skip_processed or book.book_id in selection.reprocess
-        if not reprocess and version in snapshot.processed:
+        is_processed = version in snapshot.processed and book.book_id not in snapshot.missing
+        if not reprocess and is_processed:
             plan.processed.append(book.book_id)
         elif not reprocess and failure and _skips(failure, selection):
             plan.known_failures.append(book.book_id)

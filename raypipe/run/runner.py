@@ -25,16 +25,23 @@ from raypipe.lifecycle.deletions import (
     find_deleted,
     restore_returned,
 )
-from raypipe.opensearch.index import IndexSpec
+from raypipe.lifecycle.lost_documents import find_lost_documents
 from raypipe.run.executors import create_executor
 from raypipe.run.executors.base import ListenForStop, StopSources, no_stop_requests
-from raypipe.run.job import Job, Processing
+from raypipe.run.job import Job
 from raypipe.run.outcome import Outcome
 from raypipe.run.planner import RunPlan, list_source, plan_run, read_snapshot
+from raypipe.run.processing import (
+    AcceptedRecipes,
+    Processing,
+    index_spec,
+    read_accepted,
+    undescribed_recipes,
+)
 from raypipe.run.timer import StepTimer
 from raypipe.run.work import Checkable, Work
 from raypipe.sources import BookSource
-from raypipe.state.store import State, state_id
+from raypipe.state.store import State
 
 log = logging.getLogger(__name__)
 
@@ -96,11 +103,12 @@ def _carry_out(
     """Take the steps of a run in order. Nothing is deleted before the listing is complete."""
     source, processing, ledger, target = job.source, job.processing, job.ledger, job.target
     recipe = processing.recipe
-    spec = _index_spec(processing, ledger.state)
+    accepted = read_accepted(processing, ledger, upgrade=job.upgrade)
+    spec = index_spec(processing.description, ledger, accepted, upgrade=job.upgrade)
 
     with timer.step("index"):
         if target.purge:
-            target.check()  # an unusable server is reported before a long listing
+            target.check(spec)  # an unusable server is reported before a long listing
             index = None
         else:
             index = target.open(spec)
@@ -112,20 +120,28 @@ def _carry_out(
     if target.purge:
         with timer.step("index"):
             index = target.open(spec)
-    restore_returned(deleted, ledger.tombstones, run_seq)
+    restore_returned(deleted, ledger, run_seq)
     with timer.step("planning"):
-        snapshot = read_snapshot(ledger, recipe, index.ref.generation if index else None)
-        plan = plan_run(books, snapshot, recipe.document, job.selection)
+        lost = find_lost_documents(index, ledger) if index else set()
+        generation = index.ref.generation if index else None
+        snapshot = read_snapshot(ledger, recipe, accepted.documents, generation, lost)
+        plan = plan_run(books, snapshot, job.selection)
     _log_plan(plan, deleted)
+    if generation:
+        _log_older(ledger.checkpoint.count_older(generation, accepted.documents, recipe.document))
     if index and not index.ref.served and len(plan.todo) >= target.options.tune_from:
         index.apply_load_settings()
     progress = Progress()
     if plan.todo:
-        required = _required_parts(plan, source, processing, ledger.state)
+        required = _required_parts(plan, source, processing, ledger.state, accepted)
         with timer.step("checks"):
             for part in required:
                 part.check()
-        work = Work(plan.todo, source, processing, ledger, index, run_id, run_seq, required)
+        for description in (processing.description, *undescribed_recipes(processing, ledger)):
+            ledger.recipes.record(description)
+        work = Work(
+            plan.todo, source, processing, ledger, index, run_id, run_seq, required, accepted
+        )
         executor = create_executor(job.execution, job.limits)
         progress = executor.execute(work, stop_sources, timer, stack)
 
@@ -133,7 +149,7 @@ def _carry_out(
         stopped = bool(progress.stop_reason)
         results = RunResults()
         if plan.todo:
-            results = ledger.read_back(run_seq, recipe.document if index is None else "")
+            results = ledger.read_back(run_seq, accepted.documents if index is None else ())
         # Last, so that a renamed book is found under its new name before the old one is deleted.
         deletions = Deletions()
         if not stopped:
@@ -149,30 +165,33 @@ def _carry_out(
     return Outcome(plan, results, progress, index, served, deletions)
 
 
-def _index_spec(processing: Processing, state: State) -> IndexSpec:
-    embedder = processing.embedder
-    return IndexSpec(
-        dimension=embedder.dimension,
-        embedder=embedder.identity(),
-        state=state_id(state),
-        recipe=processing.recipe.document,
-    )
-
-
 def _required_parts(
-    plan: RunPlan, source: BookSource, processing: Processing, state: State
+    plan: RunPlan,
+    source: BookSource,
+    processing: Processing,
+    state: State,
+    accepted: AcceptedRecipes,
 ) -> list[Checkable]:
     """Return the parts without which every book of the plan would fail."""
     required: list[Checkable] = [state]
     if plan.new:
         required += [source, processing.summarizer]
-    if not all(_is_finished(book, processing) for book in plan.todo):
+    if not all(_is_finished(book, accepted) for book in plan.todo):
         required.append(processing.embedder)
     return required
 
 
-def _is_finished(book: Book, processing: Processing) -> bool:
-    return book.part.startswith(f"{processing.recipe.document}/")
+def _is_finished(book: Book, accepted: AcceptedRecipes) -> bool:
+    return book.part.partition("/")[0] in accepted.documents
+
+
+def _log_older(older: int) -> None:
+    if older:
+        log.info(
+            "%s of these documents were made by an older raypipe and stay as they are; "
+            "`raypipe plan upgrade=true` shows what making them again costs",
+            f"{older:,}",
+        )
 
 
 def _log_plan(plan: RunPlan, deleted: DeletedBooks) -> None:

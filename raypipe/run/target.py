@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from raypipe.core.options import IndexOptions
 from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.promote import Promoter, Served
+from raypipe.lifecycle.replacement import Replacement, check_replacement, find_replacement
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexSpec
 
 log = logging.getLogger(__name__)
@@ -25,40 +26,71 @@ class IndexTarget:
         options: How the index changes.
         purge: Delete the index and create a new one.
         adopt: Take over an index that belongs to another state.
+        replace: Replace an index whose documents another summarizer or embedder made.
     """
 
     config: IndexConfig | None
     options: IndexOptions = field(default_factory=IndexOptions)
     purge: bool = False
     adopt: bool = False
+    replace: bool = False
 
     @property
     def endpoint(self) -> str:
         """Return the URL of the server, or '' for no index."""
         return self.config.connection.endpoint if self.config is not None else ""
 
-    def check(self) -> None:
-        """Check that the server can be used.
+    def check(self, spec: IndexSpec) -> None:
+        """Check that the server can be used, and that the run may replace the index.
+
+        Args:
+            spec: What the index holds after the run.
 
         Raises:
-            SetupError: It cannot, or the name is an alias of several indices.
+            SetupError: The server cannot be used, or the name is an alias of several indices.
+            OptionError: Another summarizer or embedder made the index.
         """
-        if self.config is not None:
-            IndexAlias(self.config).find()
+        if self.config is None:
+            return
+        alias = IndexAlias(self.config)
+        if self.replace:
+            alias.find()
+        else:
+            check_replacement(alias, spec)
 
-    def find_generation(self) -> str | None:
-        """Return the generation of the served index without changing anything.
-
-        Returns:
-            '' if the index would be created or purged; None for no index.
+    def find_replacement(self, spec: IndexSpec) -> Replacement | None:
+        """Return the index that another summarizer or embedder made, if there is one.
 
         Raises:
             SetupError: The server cannot be used.
         """
+        return None if self.config is None else find_replacement(IndexAlias(self.config), spec)
+
+    def find(self) -> Index | None:
+        """Return the served index without changing anything; None if it would be created.
+
+        Raises:
+            SetupError: The server cannot be used.
+        """
+        return None if self.config is None or self.purge else IndexAlias(self.config).find()
+
+    def generation_to_write(self, index: Index | None, spec: IndexSpec) -> str | None:
+        """Return the generation that a run would write.
+
+        Args:
+            index: The served index; None if it would be created.
+            spec: What the index holds.
+
+        Returns:
+            '' for a new index; None for no index.
+        """
         if self.config is None:
             return None
-        index = None if self.purge else IndexAlias(self.config).find()
-        return index.ref.generation if index is not None else ""
+        if index is None:
+            return ""
+        ref = index.ref
+        is_kept = spec.accepts(ref.content.recipe) and ref.generation not in spec.outdated
+        return ref.generation if is_kept else ""
 
     def open(self, spec: IndexSpec) -> Index | None:
         """Return the index to write, created or purged where the options say so.
@@ -68,9 +100,11 @@ class IndexTarget:
 
         Raises:
             SetupError: The server or the index cannot be used.
+            OptionError: Another summarizer or embedder made the index.
         """
         if self.config is None:
             return None
+        self.check(spec)
         alias = IndexAlias(self.config)
         alias.check_options(self.options)
         if self.purge:

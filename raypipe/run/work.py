@@ -9,7 +9,7 @@ from typing import Protocol
 from raypipe.core.book import Book
 from raypipe.ledger.facade import Ledger
 from raypipe.opensearch.index import Index
-from raypipe.run.job import Processing
+from raypipe.run.processing import AcceptedRecipes, Processing
 from raypipe.sources import BookSource
 
 
@@ -37,6 +37,7 @@ class Work:
         run_id: Id of the run.
         run_seq: Number of the run.
         required: Parts to check on a worker before the first book.
+        accepted: Recipes whose documents count as finished.
     """
 
     books: Sequence[Book]
@@ -47,3 +48,4 @@ class Work:
     run_id: str
     run_seq: int
     required: Sequence[Checkable]
+    accepted: AcceptedRecipes

@@ -18,11 +18,13 @@ class FinishedDocumentSource:
 
     Args:
         documents: The finished documents.
-        recipe: Document recipe; documents of other recipes are ignored.
+        recipe: Document recipe that the source is named by.
+        accepted: All document recipes that are listed; documents of others are ignored.
     """
 
     documents: DocumentStore
     recipe: str
+    accepted: frozenset[str]
 
     @property
     def identity(self) -> str:
@@ -60,7 +62,7 @@ class FinishedDocumentSource:
         Raises:
             SetupError: The state cannot be read.
         """
-        books = self.documents.read_newest_books(self.recipe)
+        books = self.documents.read_newest_books(self.accepted)
         present = set(books["book_id"].to_pylist())
         deleted = deletable_books(Tombstones(self.documents.state).renames(), present)
         for cell in exclude_books(books, deleted).to_pylist():

@@ -78,7 +78,7 @@ def measure(folder: str, ids: int) -> dict[str, float]:
     books = list(listing(ids))  # what a listing takes is measured elsewhere
     before = _peak_mb()
     began = time.perf_counter()
-    processed = Checkpoint(LocalState(folder)).processed_versions(GENERATION, RECIPE)
+    processed = Checkpoint(LocalState(folder)).processed_versions(GENERATION, {RECIPE})
     loaded = time.perf_counter()
     found = plan_run(books, LedgerSnapshot(processed=processed), RECIPE)
     ended = time.perf_counter()

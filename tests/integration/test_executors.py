@@ -145,7 +145,7 @@ def test_removed_books_leave_the_index(books: Project) -> None:
 def test_another_recipe_is_built_beside_and_then_served(books: Project) -> None:
     first = books.run()
     take_reads(books)
-    second = books.run("embedder.dimension=32")
+    second = books.run("embedder.dimension=32", "replace=true")
     assert second["served"] == second["index"] != first["index"]
     assert (second["indexed"], take_reads(books)) == (BOOKS, [])
     assert {len(each["summary_vector"]) for each in books.documents().values()} == {32}

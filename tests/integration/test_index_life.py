@@ -23,7 +23,7 @@ from tests.integration.raypipe_command import Project, run_in_process, write_boo
 from tests.unit.opensearch.builders import document
 
 BOOKS = 6
-OTHER = "embedder.dimension=32"
+OTHER = ("embedder.dimension=32", "replace=true")
 """An option that changes the recipe."""
 
 
@@ -54,7 +54,7 @@ def run_json(books: Project, command: str, *more: str, code: int = 0) -> dict[st
 def test_another_recipe_builds_a_new_index_that_can_be_rolled_back(books: Project) -> None:
     first = books.run()
     assert first["served"] == first["index"] == index_behind(books)
-    second = books.run(OTHER)
+    second = books.run(*OTHER)
     assert second["served"] == second["index"] == index_behind(books)
     assert second["index"] != first["index"]
     assert index_behind(books, "-loading") == ""
@@ -70,13 +70,13 @@ def test_another_recipe_builds_a_new_index_that_can_be_rolled_back(books: Projec
     assert index_behind(books) == first["index"]
     assert run_json(books, "promote", f"to={second['index']}")["index"] == index_behind(books)
 
-    third = books.run(OTHER, command="index")
+    third = books.run(*OTHER, command="index")
     assert third["indexed"] == BOOKS, "`index` builds a new index without downtime"
     assert third["served"] == index_behind(books) == third["index"] != second["index"]
     assert physical_indices(books) == sorted([second["index"], third["index"]]), (
         "one old index is kept"
     )
-    again = books.run(OTHER, "index.mode=inplace", command="index")
+    again = books.run(*OTHER, "index.mode=inplace", command="index")
     assert (again["skipped"], again["served"]) == (BOOKS, third["index"])
 
 
@@ -84,19 +84,19 @@ def test_a_killed_build_continues_and_is_not_served_before_it_is_complete(books:
     old = books.run()["index"]
     before = books.documents()
     books.journal.hold("ledger", 0)
-    books.kill_at("ledger", "run", *books.run_options(OTHER, *books.held_checkpoint()))
+    books.kill_at("ledger", "run", *books.run_options(*OTHER, *books.held_checkpoint()))
     loading = index_behind(books, "-loading")
     assert loading
     assert index_behind(books) == old
     assert books.documents() == before
-    record = books.run(OTHER)
+    record = books.run(*OTHER)
     assert record["index"] == record["served"] == index_behind(books) == loading
     assert len(books.documents()) == BOOKS
 
 
 def test_an_incomplete_index_is_not_served_unless_forced(books: Project) -> None:
     old = books.run()["index"]
-    books.run(OTHER, "limit=4")
+    books.run(*OTHER, "limit=4")
     assert index_behind(books) == old, "two books are left"
     unreadable = "Book_01__by__Author_Book_01.txt"
     books.journal.record("unreadable", unreadable)
@@ -124,7 +124,7 @@ def test_an_incomplete_index_is_not_served_unless_forced(books: Project) -> None
 
 def test_a_purge_deletes_the_index_being_built(books: Project) -> None:
     books.run("limit=4")
-    books.run(OTHER, "limit=2")
+    books.run(*OTHER, "limit=2")
     assert index_behind(books, "-loading")
     books.run("purge=true")
     assert index_behind(books, "-loading") == ""

@@ -82,7 +82,7 @@ def test_index_reports_documents_of_another_recipe(books: Project) -> None:
         books.run(command="index")
     books.run("opensearch=none")
     with pytest.raises(SetupError, match=r"10 by lead.* and hash"):
-        books.run("embedder.dimension=32", "purge=true", command="index")
+        books.run("embedder.dimension=32", "replace=true", "purge=true", command="index")
     assert books.client().indices.get(index=f"{books.index}*") == {}, "no index was created"
 
 

@@ -57,10 +57,12 @@ def test_a_new_embedder_starts_from_finished_summaries(books: Project) -> None:
     books.run()
     assert take_work(books) == (BOOKS, BOOKS)
     with pytest.raises(SetupError, match="dimension: the index has 64, this run needs 32"):
-        books.run("embedder.dimension=32", "index.mode=inplace")
-    beside = books.run("embedder.dimension=32")
+        books.run("embedder.dimension=32", "replace=true", "index.mode=inplace")
+    beside = books.run("embedder.dimension=32", "replace=true")
     assert (beside["indexed"], beside["served"]) == (BOOKS, beside["index"])
-    assert books.run("embedder.dimension=32", "limit=0", "purge=true")["left"] == BOOKS
+    assert (
+        books.run("embedder.dimension=32", "replace=true", "limit=0", "purge=true")["left"] == BOOKS
+    )
 
     other = [f"opensearch.index={books.index}-other", "embedder.dimension=32"]
     assert books.run(*other)["indexed"] == BOOKS

@@ -251,6 +251,6 @@ def test_claim_and_checkpoint_on_s3(state: S3State) -> None:
         assert (
             checkpoint.append([row], claim.run_seq, 0, 0) == "part-00000001-000000-000000.parquet"
         )
-        assert ("b", "e") in checkpoint.processed_versions("g", "r")
+        assert ("b", "e") in checkpoint.processed_versions("g", {"r"})
     with WriterLock.acquire(state) as claim:
         assert claim.run_seq == 2

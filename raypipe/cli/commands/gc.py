@@ -22,13 +22,14 @@ def main(cfg: DictConfig) -> int:
     """
     options = read_options(cfg)
     with index_session(cfg, options, IndexOptions(keep=options.keep)) as promoter:
-        garbage = find_garbage(promoter)
+        garbage = find_garbage(promoter, options.indices)
         if options.apply:
             remove_garbage(promoter, garbage)
     if options.output == "json":
         report = {
             "indices": [index.physical for index in garbage.indices],
             "recipes": [dataclasses.asdict(recipe) for recipe in garbage.recipes],
+            "unrecorded": [index.physical for index in garbage.unrecorded],
             "removed": options.apply,
         }
         print(json.dumps(report, ensure_ascii=False))
@@ -42,17 +43,23 @@ def _format_garbage(garbage: Garbage, *, is_removed: bool) -> str:
         f"index      {index.physical} (recipe {index.content.recipe}): no alias points at it"
         for index in garbage.indices
     ]
+    kept = [
+        f"kept       {index.physical}: nothing records when it was served; `raypipe gc apply=true "
+        f"indices=[{index.physical}]` removes it"
+        for index in garbage.unrecorded
+    ]
     lines += [
         f"documents  {recipe.books:,} books of the recipe {recipe.recipe} ({recipe.summarizer}, "
         f"{recipe.embedder}): no index contains them"
         for recipe in garbage.recipes
     ]
     if not lines:
-        return "nothing to remove: an alias or a kept index uses all indices and documents"
+        nothing = "nothing to remove: an alias or a kept index uses all indices and documents"
+        return "\n".join([*kept, nothing])
     total = (
         f"{len(garbage.indices):,} indices and the documents of {len(garbage.recipes):,} recipes"
     )
     lines.append(
         f"removed {total}" if is_removed else f"{total}: `raypipe gc apply=true` removes them"
     )
-    return "\n".join(lines)
+    return "\n".join([*kept, *lines])

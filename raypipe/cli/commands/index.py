@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,21 @@ from raypipe.cli.job_factory import (
 from raypipe.cli.local_services import start_local_services
 from raypipe.cli.run_job import run_and_report
 from raypipe.config.build import read_options, require_part
-from raypipe.core.errors import SetupError
+from raypipe.config.origins import was_given
 from raypipe.core.exit_codes import OK
 from raypipe.embedded.services import Services
 from raypipe.ledger.facade import Ledger
-from raypipe.run.job import Job, Processing
+from raypipe.opensearch.index import IndexAlias, IndexConfig
+from raypipe.run.job import Job
 from raypipe.run.planner import BookSelection
+from raypipe.run.processing import read_accepted
+from raypipe.run.stored_recipe import check_finished, select_recipe
 from raypipe.sources.finished_documents import FinishedDocumentSource
+
+log = logging.getLogger(__name__)
+
+_PARTS = ("text", "summarizer", "prompts", "embedder")
+"""Groups whose options decide which documents are indexed."""
 
 
 def main(cfg: DictConfig) -> int:
@@ -42,35 +52,36 @@ def main(cfg: DictConfig) -> int:
 
 
 def _build_job(cfg: DictConfig, options: Any) -> Job:
-    """Return a job whose source is the finished documents of its recipe."""
+    """Return a job whose source is finished documents.
+
+    Without options of the parts it is the recipe that is served, or else the newest: a forgotten
+    `summarizer=...` must not replace an index by another.
+    """
     state = open_state_without_books(cfg, options)
     ledger, processing = Ledger(state), build_processing(cfg)
-    _check_finished(ledger, processing)
-    return build_job(
+    index: IndexConfig = require_part(cfg, "opensearch")
+    served = IndexAlias(index).find()
+    stored = select_recipe(ledger, processing, served, parts_given=any(map(was_given, _PARTS)))
+    if stored is not None:
+        processing = replace(processing, stored=stored)
+    job = build_job(
         cfg,
         options,
         BookSelection(max_attempts=options.max_attempts),
-        source=FinishedDocumentSource(ledger.documents, processing.recipe.document),
+        source=FinishedDocumentSource(ledger.documents, processing.recipe.document, frozenset()),
         state=state,
+        processing=processing,
         purge=options.purge,
     )
-
-
-def _check_finished(ledger: Ledger, processing: Processing) -> None:
-    """Raise an error before the index is changed if there are no documents for it."""
-    if ledger.documents.has_documents(processing.recipe.document):
-        return
-    uri, recipes = ledger.state.uri, ledger.documents.list_recipes()
-    if not recipes:
-        raise SetupError(
-            f"no finished documents in {uri}; `raypipe run` makes them, and with "
-            "opensearch=none it stops there"
-        )
-    finished = "; ".join(
-        f"{recipe.books:,} by {recipe.summarizer} and {recipe.embedder}" for recipe in recipes
+    accepted = read_accepted(processing, ledger, upgrade=options.upgrade).documents
+    description = processing.description
+    check_finished(ledger, description, accepted)
+    log.info(
+        "indexing the documents by %s and %s (recipe %s%s)",
+        description.summarizer,
+        description.embedder,
+        description.document,
+        ", which is served" if served and served.ref.content.recipe in accepted else "",
     )
-    raise SetupError(
-        f"{uri} has no documents of this recipe ({processing.summarizer.name} and "
-        f"{processing.embedder.name}); finished are {finished}. Give the text, summarizer and "
-        "embedder options of the run that made them, or start `raypipe run` with these options"
-    )
+    source = FinishedDocumentSource(ledger.documents, description.document, accepted)
+    return replace(job, source=source)

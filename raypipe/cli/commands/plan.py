@@ -48,6 +48,7 @@ def _format_estimate(estimate: RunEstimate, quota: QuotaOptions) -> str:
             f"removed {estimate.removed:,}: deleted from the source, to be deleted from the index"
             f"{needs_option}"
         )
+    lines += _format_changes(estimate)
     if not estimate.model:
         lines.append(f"models  no model calls: summarizer={estimate.summarizer} runs locally")
         return "\n".join(lines)
@@ -60,6 +61,26 @@ def _format_estimate(estimate: RunEstimate, quota: QuotaOptions) -> str:
     lines.append(f"cost    {_format_cost(estimate)}")
     lines.append(f"time    {_format_time(estimate, quota)}")
     return "\n".join(lines)
+
+
+def _format_changes(estimate: RunEstimate) -> list[str]:
+    """Return lines about an index of other parts, and about documents of an older raypipe."""
+    lines = []
+    if (found := estimate.replaces) is not None:
+        needs_option = "" if estimate.may_replace else "; the run needs replace=true"
+        lines.append(
+            f"replace {found.index}: its documents are by {found.summarizer} and {found.embedder} "
+            f"({'; '.join(found.differences)}){needs_option}"
+        )
+    if (upgrade := estimate.upgrade) is not None:
+        usd = "" if upgrade.usd is None else f", ${upgrade.usd:,.2f}"
+        hours = "" if upgrade.hours is None else f", {upgrade.hours:,.1f} hours at the quota"
+        lines.append(
+            f"older   {upgrade.documents:,} documents were made by an older raypipe and stay; "
+            f"upgrade=true reads {upgrade.reads:,} books again: about {upgrade.calls:,} model "
+            f"calls{usd}{hours}"
+        )
+    return lines
 
 
 def _format_cost(estimate: RunEstimate) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Set
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from omegaconf import DictConfig
 
@@ -18,7 +20,7 @@ from raypipe.core.exit_codes import OK
 from raypipe.embedded.services import Services
 from raypipe.ledger.facade import Ledger
 from raypipe.run.planner import BookSelection
-from raypipe.state.table_schema import filter_equal
+from raypipe.run.processing import read_accepted
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +41,10 @@ def main(cfg: DictConfig) -> int:
         # The limit on attempts is for `run`: a retry comes after the cause was fixed.
         selection = BookSelection(max_attempts=sys.maxsize, include_permanent_failures=options.all)
         job = build_job(cfg, options, selection)
-        recipe = job.processing.recipe.document
-        failed = _select_failed(job.ledger, recipe, options.all)
-        degraded = job.ledger.documents.degraded_books(recipe)
+        accepted = read_accepted(job.processing, job.ledger, upgrade=options.upgrade)
+        recipes = accepted.documents
+        failed = _select_failed(job.ledger, recipes, options.all)
+        degraded = job.ledger.documents.degraded_books(recipes)
         if degraded:
             log.info("retrying %s books with a fallback summary", f"{len(degraded):,}")
         selection = replace(job.selection, book_ids=failed | degraded, reprocess=degraded)
@@ -49,15 +52,17 @@ def main(cfg: DictConfig) -> int:
     return record.exit_code or OK
 
 
-def _select_failed(ledger: Ledger, recipe: str, include_permanent: bool) -> set[str]:
+def _select_failed(ledger: Ledger, recipes: Set[str], include_permanent: bool) -> set[str]:
     """Return the ids of the failed books to process again, and log how many there are.
 
     Args:
         ledger: The ledger.
-        recipe: Document recipe of the run.
+        recipes: Document recipes that the run accepts.
         include_permanent: Whether to select permanent failures, too.
     """
-    failed = filter_equal(ledger.unresolved_failures(), "recipe", recipe)
+    failures = ledger.unresolved_failures()
+    recipe_names = pa.array(sorted(recipes), pa.string())
+    failed = failures.filter(pc.is_in(failures["recipe"], recipe_names))
     temporary = failed.filter(failed["retryable"])
     permanent = failed.filter(pc.invert(failed["retryable"]))
     selected = failed if include_permanent else temporary

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +14,10 @@ from raypipe.opensearch.index.mapping import VECTOR
 from raypipe.opensearch.index.metadata import IndexMetadata, read_metadata
 from raypipe.opensearch.index.ref import IndexRef, IndexSpec
 
+LOADING = "-loading"
+"""Suffix of the alias of an index that is built beside the served index."""
+WRITE = "-write"
+"""Suffix of the alias that an index is written through."""
 _TIME = re.compile(r"\d{14}")
 
 
@@ -106,14 +110,38 @@ class IndexAdmin:
         return bool(response.get("shards_acknowledged", True))
 
     def delete(self, physical: str) -> None:
-        """Delete a physical index; a missing index is no error."""
-        self.config.connection.ask("DELETE", f"/{physical}", ignore=(404,))
+        """Delete a physical index; a missing index is no error.
+
+        Raises:
+            SetupError: The index has an alias that raypipe did not give it, or cannot be deleted.
+        """
+        path = f"/{physical}"
+        response = self.config.connection.ask("GET", f"{path}/_alias", ignore=(404,))
+        for name, body in (response or {}).items():
+            if foreign := self.foreign_aliases(name, body.get("aliases", {})):
+                raise SetupError(
+                    f"{name} is not deleted: it has the alias {', '.join(foreign)}, which raypipe "
+                    "did not make; remove the alias first, or move it to another index"
+                )
+        self.config.connection.ask("DELETE", path, ignore=(404,))
+
+    def foreign_aliases(self, physical: str, aliases: Iterable[str]) -> list[str]:
+        """Return the aliases of an index that raypipe did not give it."""
+        index = self.config.index
+        served = index.removesuffix(LOADING)
+        own = {index, served, f"{served}{LOADING}", f"{physical}{WRITE}"}
+        return sorted(set(aliases) - own)
 
     def write_metadata(self, description: IndexDescription, metadata: IndexMetadata) -> None:
         """Write raypipe's metadata; keep what others store in `_meta`, which is replaced whole."""
         meta = {**description.mapping.get("_meta", {}), "raypipe": metadata.as_dict()}
         path = f"/{description.ref.physical}/_mapping"
         self.config.connection.ask("PUT", path, body={"_meta": meta})
+
+    def add_fields(self, physical: str, fields: Mapping[str, Any]) -> None:
+        """Add fields to the mapping of an index."""
+        path = f"/{physical}/_mapping"
+        self.config.connection.ask("PUT", path, body={"properties": dict(fields)})
 
     def write_settings(self, physical: str, settings: Mapping[str, Any]) -> None:
         """Change settings of an index."""
@@ -143,9 +171,22 @@ class IndexAdmin:
             endpoint=self.config.connection.endpoint,
             require_alias=physical != alias,
             content=IndexSpec(dimension),
+            aliases=tuple(sorted(body.get("aliases", {}))),
         )
         metadata = read_metadata(mapping)
         if metadata is not None:
-            content = IndexSpec(dimension, metadata.embedder, metadata.state, metadata.recipe)
-            ref = replace(ref, generation=metadata.generation, content=content)
+            content = IndexSpec(
+                dimension,
+                metadata.embedder,
+                metadata.state,
+                metadata.recipe,
+                metadata.summarizer,
+                metadata.embedder_name,
+            )
+            ref = replace(
+                ref,
+                generation=metadata.generation,
+                content=content,
+                last_served=metadata.last_served,
+            )
         return IndexDescription(ref, mapping, body.get("settings", {}))

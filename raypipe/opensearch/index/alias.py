@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from raypipe.core.options import IndexOptions
@@ -16,6 +17,32 @@ from raypipe.opensearch.index.rebuild import describe_build, open_for_writing, s
 from raypipe.opensearch.index.ref import IndexRef, IndexSpec
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class UnusedIndices:
+    """Indices of a state that are neither served nor built.
+
+    Args:
+        removable: Indices that were served before the kept ones, and that nothing needs.
+        unrecorded: Indices without a record of a service, which may have been served last.
+    """
+
+    removable: Sequence[IndexRef]
+    unrecorded: Sequence[IndexRef]
+
+
+def select_unused(refs: Sequence[IndexRef], used: Collection[str], keep: int) -> UnusedIndices:
+    """Return the indices that nobody needs.
+
+    Args:
+        refs: Indices, the index that was served last first.
+        used: Names of the served index and of the index that is built.
+        keep: Number of further indices to keep.
+    """
+    others = [ref for ref in refs if ref.physical not in used]
+    recorded = [ref for ref in others if ref.last_served]
+    return UnusedIndices(recorded[keep:], [ref for ref in others if not ref.last_served])
 
 
 @dataclass(frozen=True)
@@ -115,22 +142,42 @@ class IndexAlias:
         return switch_alias(self._admin, physical)
 
     def list_indices(self, state: str) -> list[IndexRef]:
-        """Return a state's physical indices of this name, newest first, with any alias."""
-        own = [ref for ref in self._admin.list_physical() if ref.content.state == state]
-        return sorted(own, key=lambda ref: ref.physical, reverse=True)
+        """Return a state's physical indices of this name, the index that was served last first.
 
-    def prune(self, state: str, keep: int) -> list[str]:
-        """Delete a state's unused indices except the newest `keep`; return their names."""
+        Indices without a record of a service come first: they may have been served last.
+        """
+        own = [ref for ref in self._admin.list_physical() if ref.content.state == state]
+        own.sort(key=lambda ref: ref.physical, reverse=True)
+        return sorted(own, key=lambda ref: (ref.last_served > 0, -ref.last_served))
+
+    def list_unused(self, state: str, keep: int) -> UnusedIndices:
+        """Return a state's indices that nobody needs, except the `keep` that were served last.
+
+        An index with an alias that raypipe did not make is in use.
+        """
         indices = (self.find(), self.find_build())
         used = {index.ref.physical for index in indices if index is not None}
-        old = [ref.physical for ref in self.list_indices(state) if ref.physical not in used]
-        for physical in old[keep:]:
+        refs = [
+            ref
+            for ref in self.list_indices(state)
+            if not self._admin.foreign_aliases(ref.physical, ref.aliases)
+        ]
+        return select_unused(refs, used, keep)
+
+    def prune(self, state: str, keep: int) -> list[str]:
+        """Delete a state's unused indices; return their names. See `list_unused`."""
+        names = [ref.physical for ref in self.list_unused(state, keep).removable]
+        for physical in names:
             log.info("Deleting the old index %s", physical)
             self.delete(physical)
-        return old[keep:]
+        return names
 
     def delete(self, physical: str) -> None:
-        """Delete a physical index; a missing index is no error."""
+        """Delete a physical index; a missing index is no error.
+
+        Raises:
+            SetupError: The index has an alias that raypipe did not make.
+        """
         self._admin.delete(physical)
 
     @property

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from raypipe.opensearch.index.metadata import IndexMetadata, read_metadata
+from raypipe.opensearch.index.mapping import UNRECORDED_MAPPING, VECTOR, mapping_fingerprint
+from raypipe.opensearch.index.metadata import read_metadata
+
+
+@dataclass(frozen=True)
+class Differences:
+    """How an existing index differs from the index that a run needs, one readable line each.
+
+    Args:
+        incompatible: Differences that keep a run from writing the index.
+        older: Differences of fields that an older raypipe made: the index can still be written.
+    """
+
+    incompatible: list[str] = field(default_factory=list)
+    older: list[str] = field(default_factory=list)
 
 
 def find_differences(
     mapping: Mapping[str, Any], settings: Mapping[str, Any], wanted: Mapping[str, Any]
-) -> list[str]:
-    """Return the incompatibilities of an existing index, one readable line each.
+) -> Differences:
+    """Compare an existing index with the index that a run needs.
 
     Fields that raypipe does not write, the k-NN engine and its parameters, shards and replicas
     may differ: they change neither documents nor search results.
@@ -21,7 +36,8 @@ def find_differences(
         settings: `settings` of the existing index.
         wanted: Result of `index_body`.
     """
-    lines = []
+    vector: list[str] = []
+    fields: list[str] = []
     new = wanted["mappings"]
     actual, expected = _flatten(mapping.get("properties", {})), _flatten(new["properties"])
     for path, value in expected.items():
@@ -29,12 +45,20 @@ def find_differences(
         if path.endswith(".analyzer") and actual_value is None:
             actual_value = "standard"  # the server leaves its default out of the response
         if str(actual_value) != str(value):
-            lines.append(_line(path, actual_value, value))
+            is_vector = path.partition(".")[0] == VECTOR
+            (vector if is_vector else fields).append(_line(path, actual_value, value))
     if str(mapping.get("dynamic", True)).lower() != new["dynamic"]:
-        lines.append(_line("dynamic", mapping.get("dynamic", "true"), new["dynamic"]))
+        fields.append(_line("dynamic", mapping.get("dynamic", "true"), new["dynamic"]))
     if str(settings.get("index", {}).get("knn", False)).lower() != "true":
-        lines.append(_line("settings.index.knn", "false", "true"))
-    return lines + _metadata_differences(read_metadata(mapping), read_metadata(new))
+        vector.append(_line("settings.index.knn", "false", "true"))
+    before, after = read_metadata(mapping), read_metadata(new)
+    if before is None or after is None:
+        return Differences([*vector, *fields], [])
+    if before.document_schema != after.document_schema:
+        fields.append(_line("document_schema", before.document_schema, after.document_schema))
+    vector += embedder_differences(before.embedder, after.as_dict()["embedder"])
+    is_older = (before.mapping or UNRECORDED_MAPPING) != mapping_fingerprint()
+    return Differences(vector, fields) if is_older else Differences([*vector, *fields], [])
 
 
 def embedder_differences(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
@@ -44,17 +68,6 @@ def embedder_differences(actual: Mapping[str, Any], expected: Mapping[str, Any])
         for name in sorted({*actual, *expected})
         if actual.get(name) != expected.get(name)
     ]
-
-
-def _metadata_differences(
-    actual: IndexMetadata | None, expected: IndexMetadata | None
-) -> list[str]:
-    if actual is None or expected is None:
-        return []
-    lines = []
-    if actual.document_schema != expected.document_schema:
-        lines.append(_line("document_schema", actual.document_schema, expected.document_schema))
-    return lines + embedder_differences(actual.embedder, expected.as_dict()["embedder"])
 
 
 def _line(path: str, actual: Any, expected: Any) -> str:
@@ -68,13 +81,13 @@ def _text(value: Any) -> str:
 def _flatten(properties: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the values by path in which a difference between two mappings matters."""
     flat: dict[str, Any] = {}
-    for name, field in properties.items():
+    for name, settings in properties.items():
         path = prefix + name
-        flat[f"{path}.type"] = field.get("type", "object")
-        method = field.get("method") or {}
-        space = field.get("space_type") or method.get("space_type")
-        values = {"space_type": space} if field.get("type") == "knn_vector" else {}
-        values |= {key: field.get(key) for key in ("dimension", "analyzer", "format")}
+        flat[f"{path}.type"] = settings.get("type", "object")
+        method = settings.get("method") or {}
+        space = settings.get("space_type") or method.get("space_type")
+        values = {"space_type": space} if settings.get("type") == "knn_vector" else {}
+        values |= {key: settings.get(key) for key in ("dimension", "analyzer", "format")}
         flat |= {f"{path}.{key}": value for key, value in values.items() if value is not None}
-        flat |= _flatten(field.get("fields", {}), f"{path}.")
+        flat |= _flatten(settings.get("fields", {}), f"{path}.")
     return flat

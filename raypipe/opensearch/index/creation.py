@@ -9,10 +9,11 @@ from typing import Any
 from raypipe.core.errors import SetupError
 from raypipe.opensearch.index.admin import IndexAdmin, IndexDescription
 from raypipe.opensearch.index.backend import backend_for
-from raypipe.opensearch.index.compatibility import find_differences
-from raypipe.opensearch.index.mapping import index_body
-from raypipe.opensearch.index.metadata import IndexMetadata, new_metadata
+from raypipe.opensearch.index.compatibility import Differences, find_differences
+from raypipe.opensearch.index.mapping import FIELDS, index_body, mapping_fingerprint
+from raypipe.opensearch.index.metadata import IndexMetadata, new_metadata, read_metadata
 from raypipe.opensearch.index.ref import IndexRef, IndexSpec
+from raypipe.opensearch.index.service_history import first_service
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,9 @@ def create(admin: IndexAdmin, spec: IndexSpec, prefix: str = "") -> IndexRef | N
         prefix: Name of the physical index before the time; empty for the alias's name.
     """
     alias = admin.config.index
-    metadata = new_metadata(spec)
+    metadata = new_metadata(spec, mapping_fingerprint())
+    if not prefix:
+        metadata = first_service(admin, metadata)
     physical = admin.free_name(prefix or alias)
     body = {**_new_body(admin, spec, metadata), "aliases": {alias: {"is_write_index": True}}}
     try:
@@ -90,25 +93,26 @@ def accept(
         SetupError: It does not fit, or belongs to another state.
     """
     ref = description.ref
-    differences = find_incompatibilities(admin, description, spec)
-    if differences:
+    differences = compare(admin, description, spec)
+    if differences.incompatible:
         raise SetupError(
-            f"{admin.config.label} ({ref.physical}) does not fit: {'; '.join(differences)}. Build "
-            "a new index beside it with index.mode=alias, delete and recreate it with purge=true, "
-            "or set another opensearch.index"
+            f"{admin.config.label} ({ref.physical}) does not fit: "
+            f"{'; '.join(differences.incompatible)}. Build a new index beside it with "
+            "index.mode=alias, delete and recreate it with purge=true, or set another "
+            "opensearch.index"
         )
     check_owner(admin, description, spec, adopt=adopt)
+    if differences.older:
+        _add_missing_fields(admin, description)
     if not ref.require_alias:
         log.info("%s is an index, not an alias: it is used in place", admin.config.index)
-    if (ref.content.state, ref.content.recipe) == (spec.state, spec.recipe) and ref.generation:
+    if ref.generation and _describe(ref.content) == _describe(spec):
         return ref
     return _adopt(admin, description, spec)
 
 
-def find_incompatibilities(
-    admin: IndexAdmin, description: IndexDescription, spec: IndexSpec
-) -> list[str]:
-    """Return why an index cannot hold a run's documents, one readable line for each difference."""
+def compare(admin: IndexAdmin, description: IndexDescription, spec: IndexSpec) -> Differences:
+    """Return how an index differs from the index that a run needs."""
     wanted = _new_body(admin, spec, new_metadata(spec))
     return find_differences(description.mapping, description.settings, wanted)
 
@@ -130,17 +134,45 @@ def check_owner(
     )
 
 
+def _describe(content: IndexSpec) -> tuple[str, ...]:
+    """Return what the metadata says about the content, besides the embedder."""
+    return content.state, content.recipe, content.summarizer, content.embedder_name
+
+
 def _adopt(admin: IndexAdmin, description: IndexDescription, spec: IndexSpec) -> IndexRef:
     # The generation stays: this state's ledger has no book of this recipe in it, so every book
     # is written again.
     ref, metadata = description.ref, new_metadata(spec)
-    if ref.generation:
-        metadata = replace(metadata, generation=ref.generation)
+    before = read_metadata(description.mapping)
+    if before is not None:
+        metadata = replace(
+            metadata,
+            generation=before.generation,
+            mapping=before.mapping,
+            served=before.served,
+            created_by=before.created_by,
+            restore=before.restore,
+        )
     if ref.content.state != spec.state:
         log.info("Took over %s for the state %s", ref.physical, spec.state)
     admin.write_metadata(description, metadata)
-    content = IndexSpec(ref.content.dimension, metadata.embedder, metadata.state, metadata.recipe)
+    content = replace(
+        spec, dimension=ref.content.dimension, embedder=metadata.as_dict()["embedder"]
+    )
     return replace(ref, generation=metadata.generation, content=content)
+
+
+def _add_missing_fields(admin: IndexAdmin, description: IndexDescription) -> None:
+    """Add the fields that raypipe has today to an index that an older raypipe made.
+
+    Fields that differ keep their old mapping: the server does not change a field.
+    """
+    existing = description.mapping.get("properties", {})
+    wanted = {**FIELDS, **backend_for(admin.config).extra_fields()}
+    missing = {name: field for name, field in wanted.items() if name not in existing}
+    if missing:
+        admin.add_fields(description.ref.physical, missing)
+        log.info("Added the fields %s to %s", ", ".join(missing), description.ref.physical)
 
 
 def _new_body(admin: IndexAdmin, spec: IndexSpec, metadata: IndexMetadata) -> dict[str, Any]:

@@ -22,11 +22,18 @@ from raypipe.opensearch.index.backend import Backend, backend_for
 from raypipe.opensearch.index.config import IndexConfig
 from raypipe.opensearch.index.deletes import delete_documents
 from raypipe.opensearch.index.load_settings import apply_load_settings, restore_settings
-from raypipe.opensearch.index.pagination import PAGE_SIZE, count_documents, iter_hits
+from raypipe.opensearch.index.pagination import (
+    PAGE_SIZE,
+    check_complete,
+    count_documents,
+    iter_hits,
+)
 from raypipe.opensearch.index.reads import VERSION_FIELDS, IndexedBook, to_indexed_book
 from raypipe.opensearch.index.ref import IndexRef
 
 _TASK_POLL_S = 1.0
+_MAX_RUNS = 10_000
+"""Runs that are counted apart (`search.max_buckets` allows 65,535)."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,18 @@ class Index:
         """
         return count_documents(self.connection, self.ref.physical, query)
 
+    def count_by_run(self) -> dict[int, int]:
+        """Return the number of documents of each run that a search finds, by the run's number.
+
+        Raises:
+            SetupError: A shard did not answer.
+        """
+        body = {"size": 0, "aggs": {"runs": {"terms": {"field": "run_seq", "size": _MAX_RUNS}}}}
+        response = self.connection.ask("POST", f"/{self.ref.physical}/_search", body=body)
+        check_complete(self.connection, self.ref.physical, response)
+        buckets = response["aggregations"]["runs"]["buckets"]
+        return {int(bucket["key"]): int(bucket["doc_count"]) for bucket in buckets}
+
     def hits(self, body: Mapping[str, Any], page_size: int = PAGE_SIZE) -> Iterator[dict[str, Any]]:
         """Yield every hit of a search in order; see `iter_hits`.
 
@@ -145,6 +164,28 @@ class Index:
             opensearchpy.exceptions.OpenSearchException: The request failed; it is not retried.
         """
         return self.backend.read(self.ref, book_ids, fields)
+
+    def read_makers(self) -> tuple[str, str]:
+        """Return the names of the summarizer and the embedder of the newest document.
+
+        Returns:
+            Two empty texts if the index has no document of raypipe.
+
+        Raises:
+            SetupError: The server cannot be used.
+        """
+        fields = ("summarizer", "embedder")
+        body = {
+            "size": 1,
+            "_source": list(fields),
+            "query": {"exists": {"field": "summarizer"}},
+            "sort": [{"run_seq": {"order": "desc", "unmapped_type": "long"}}],
+        }
+        response = self.connection.ask("POST", f"/{self.ref.physical}/_search", body=body)
+        hits = response["hits"]["hits"]
+        source = hits[0]["_source"] if hits else {}
+        summarizer, embedder = (str(source.get(name) or "") for name in fields)
+        return summarizer, embedder
 
     def is_nearest(self, book_id: str, vector: object, tolerance: float) -> bool:
         """Return whether a document is the nearest to its own vector, or as near as the nearest."""

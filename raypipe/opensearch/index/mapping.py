@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from raypipe.opensearch.index.metadata import IndexMetadata
+from raypipe.core.fingerprint import fingerprint
+from raypipe.opensearch.index.metadata import DOCUMENT_SCHEMA_VERSION, IndexMetadata
 
 VECTOR = "summary_vector"
 WRITE_ID = "write_id"
@@ -62,6 +63,13 @@ FIELDS: dict[str, dict[str, Any]] = {
     "node_id": KEYWORD,
 }
 """Mapping of every field but the vector."""
+UNRECORDED_MAPPING = "7510175cfacd6a02"
+"""`mapping_fingerprint` of the versions of raypipe that did not record it (0.1 to 67e9508)."""
+
+
+def mapping_fingerprint() -> str:
+    """Return a hash of the fields, by which an index of an older raypipe is recognized."""
+    return fingerprint({"fields": FIELDS, "schema": DOCUMENT_SCHEMA_VERSION})
 
 
 def index_body(

@@ -12,19 +12,19 @@ from dataclasses import replace
 from typing import Any
 
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.index.admin import IndexAdmin, IndexDescription
+from raypipe.opensearch.index.admin import LOADING, IndexAdmin, IndexDescription
 from raypipe.opensearch.index.creation import (
+    accept,
     check_owner,
+    compare,
     create,
-    find_incompatibilities,
     get_or_create,
 )
 from raypipe.opensearch.index.load_settings import restore_settings
 from raypipe.opensearch.index.ref import IndexRef, IndexSpec
+from raypipe.opensearch.index.service_history import record_missing_history, record_service
 
 log = logging.getLogger(__name__)
-
-_LOADING = "-loading"
 
 
 def open_for_writing(
@@ -44,6 +44,8 @@ def open_for_writing(
     description = served.describe()
     if description is not None:
         restore_settings(served, description)
+        if description.ref.content.state == spec.state:
+            description = record_missing_history(served, served.describe() or description)
     if not _needs_rebuild(served, description, spec, mode):
         return get_or_create(served, spec, adopt=adopt)
     if description is not None:
@@ -53,7 +55,7 @@ def open_for_writing(
 
 def loading_admin(served: IndexAdmin) -> IndexAdmin:
     """Return the alias of the index that is built beside the served one."""
-    return IndexAdmin(replace(served.config, index=f"{served.config.index}{_LOADING}"))
+    return IndexAdmin(replace(served.config, index=f"{served.config.index}{LOADING}"))
 
 
 def describe_build(served: IndexAdmin) -> IndexDescription | None:
@@ -85,6 +87,7 @@ def switch_alias(served: IndexAdmin, physical: str) -> str:
     build = loading.describe()
     if build is not None and build.ref.physical == physical:
         actions.append({"remove": {"index": physical, "alias": loading.config.index}})
+    record_service(served, physical, previous)
     try:
         served.update_aliases(actions)
     except SetupError:
@@ -115,9 +118,15 @@ def _needs_rebuild(
         return True
     if not ref.generation or ref.content.state != spec.state:
         return False  # it is refused, or adopted as it is
-    return ref.content.recipe != spec.recipe or bool(
-        find_incompatibilities(served, description, spec)
-    )
+    return not _can_hold(served, description, spec)
+
+
+def _can_hold(admin: IndexAdmin, description: IndexDescription, spec: IndexSpec) -> bool:
+    """Return whether a run can write its documents into an index."""
+    ref, differences = description.ref, compare(admin, description, spec)
+    if spec.upgrade and (differences.older or ref.generation in spec.outdated):
+        return False
+    return spec.accepts(ref.content.recipe) and not differences.incompatible
 
 
 def _open_build(served: IndexAdmin, spec: IndexSpec, *, adopt: bool) -> IndexRef:
@@ -127,10 +136,9 @@ def _open_build(served: IndexAdmin, spec: IndexSpec, *, adopt: bool) -> IndexRef
     if description is not None:
         check_owner(loading, description, spec, adopt=adopt)
         physical = description.ref.physical
-        has_recipe = description.ref.content.recipe == spec.recipe
-        if has_recipe and not find_incompatibilities(loading, description, spec):
+        if _can_hold(loading, description, spec):
             log.info("Continuing the build of %s", physical)
-            return replace(description.ref, served=False)
+            return replace(accept(loading, description, spec, adopt=adopt), served=False)
         log.info("Deleting %s: its build was begun with another recipe", physical)
         served.delete(physical)
     created = create(loading, spec, served.config.index)

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
+_JSON = orjson.OPT_SERIALIZE_NUMPY
+
 
 @dataclass(frozen=True)
 class IndexSpec:
@@ -16,12 +20,31 @@ class IndexSpec:
         embedder: Settings that change the vectors, see `Embedder.identity`.
         state: Id of the state that writes the index.
         recipe: Document recipe of the run.
+        summarizer: Name of the summarizer; '' if unknown.
+        embedder_name: Name of the embedder; '' if unknown.
+        accepted: Further recipes that the index may have been made with; see
+            `raypipe.run.processing`.
+        upgrade: Whether an index of an older raypipe is rebuilt.
+        outdated: Generations of indices with documents of other recipes, if `upgrade` is set.
     """
 
     dimension: int = 0
     embedder: Mapping[str, Any] = field(default_factory=dict)
     state: str = ""
     recipe: str = ""
+    summarizer: str = ""
+    embedder_name: str = ""
+    accepted: frozenset[str] = frozenset()
+    upgrade: bool = False
+    outdated: frozenset[str] = frozenset()
+
+    def embedder_as_json(self) -> dict[str, Any]:
+        """Return the embedder's settings as an index stores them."""
+        return dict(orjson.loads(orjson.dumps(dict(self.embedder), option=_JSON)))
+
+    def accepts(self, recipe: str) -> bool:
+        """Whether the index may have been made with this recipe."""
+        return recipe == self.recipe or recipe in self.accepted
 
 
 @dataclass(frozen=True)
@@ -37,6 +60,9 @@ class IndexRef:
         require_alias: Whether to write through the alias.
         content: What the index holds; empty texts without raypipe's metadata.
         served: Whether searches use the index; False while it is built beside the served one.
+        aliases: All aliases of the index.
+        last_served: Number of the last time that the index began to be served, counted over all
+            indices of the alias; 0 if there is no record of it.
     """
 
     alias: str
@@ -47,6 +73,8 @@ class IndexRef:
     require_alias: bool = True
     content: IndexSpec = field(default_factory=IndexSpec)
     served: bool = True
+    aliases: tuple[str, ...] = ()
+    last_served: int = 0
 
     @property
     def target(self) -> str:

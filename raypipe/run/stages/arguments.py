@@ -16,6 +16,7 @@ def summarize_arguments(work: Work, coordinator: Coordinator) -> dict[str, Any]:
         "summarizer": work.processing.summarizer,
         "documents": work.ledger.documents,
         "recipe": work.processing.recipe,
+        "summaries": work.accepted.summaries,
         "run_seq": work.run_seq,
         "coordinator": coordinator,
     }
@@ -26,5 +27,6 @@ def embed_arguments(work: Work, coordinator: Coordinator) -> dict[str, Any]:
     return {
         "embedder": work.processing.embedder,
         "recipe": work.processing.recipe,
+        "accepted": work.accepted.documents,
         "coordinator": coordinator,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -24,11 +25,13 @@ class Embed:
     Args:
         embedder: Turns texts into vectors.
         recipe: Recipe of the run.
+        accepted: Document recipes whose documents keep their vectors.
         coordinator: The run's coordinator.
     """
 
     embedder: Embedder
     recipe: Recipe
+    accepted: Set[str]
     coordinator: Coordinator
     _guard: CrashGuard = field(init=False)
 
@@ -55,7 +58,7 @@ class Embed:
 
     def _lacks_vector(self, row: Row) -> bool:
         document = row.document
-        return document is not None and document.document_recipe != self.recipe.document
+        return document is not None and document.document_recipe not in self.accepted
 
     def _embed_together(self, rows: list[Row]) -> list[Row]:
         try:

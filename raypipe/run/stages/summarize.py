@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -32,6 +32,7 @@ class Summarize:
         summarizer: Turns clean text into a summary.
         documents: Documents that earlier runs finished.
         recipe: Recipe of the run.
+        summaries: Summary recipes whose documents are reused for a book with the same text.
         run_seq: Number of the run.
         coordinator: The run's coordinator.
     """
@@ -41,6 +42,7 @@ class Summarize:
     summarizer: Summarizer
     documents: DocumentStore
     recipe: Recipe
+    summaries: Set[str]
     run_seq: int
     coordinator: Coordinator
     _guard: CrashGuard = field(init=False)
@@ -128,6 +130,8 @@ class Summarize:
             title=title,
             author=author,
             encoding=text.encoding,
+            text_recipe=document.text_recipe if same_title else self.recipe.text,
+            summary_recipe=document.summary_recipe if same_title else self.recipe.summary,
             document_recipe=document.document_recipe if same_title else "",
             summary_vector=document.summary_vector if same_title else (),
             model_calls=0,
@@ -186,7 +190,7 @@ class Summarize:
 
     @cached_property
     def _finished_texts(self) -> Mapping[str, tuple[str, str]]:
-        return self.documents.text_index(self.recipe.summary)
+        return self.documents.text_index(self.summaries)
 
     @cached_property
     def _source_identity(self) -> str:

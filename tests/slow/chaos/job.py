@@ -151,6 +151,7 @@ class Job:
             "summarizer=lead", f"summarizer._target_={PARTS}.MarkingSummarizer",
             f"summarizer.words={self._words}", f"+summarizer.{marks}",
             "embedder=hash", f"embedder.dimension={self._dimension}",
+            "replace=true",
             *self.project.index_options(), "opensearch.max_docs=10",
             f"opensearch.connection._target_={PARTS}.MarkingConnection",
             f"+opensearch.connection.{marks}", "opensearch.connection.timeout_s=10",

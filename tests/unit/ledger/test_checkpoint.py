@@ -26,7 +26,7 @@ def test_appended_rows_are_read(checkpoint: Checkpoint) -> None:
     name = checkpoint.append([processed("a"), processed("b")], 1, 4, 0)
     assert name == "part-00000001-000004-000000.parquet"
     assert checkpoint.read_run(1).schema == PROCESSED_SCHEMA
-    table = checkpoint.read_processed("g1", "r1")
+    table = checkpoint.read_processed("g1", {"r1"})
     assert table.column_names == ["book_id", "etag", "run_seq", "processed_at"]
     assert table.to_pylist()[0] == {
         "book_id": "a",
@@ -37,8 +37,8 @@ def test_appended_rows_are_read(checkpoint: Checkpoint) -> None:
 
 
 def test_an_empty_checkpoint_has_no_books(checkpoint: Checkpoint) -> None:
-    assert len(checkpoint.read_processed("g1", "r1")) == 0
-    assert len(checkpoint.processed_versions("g1", "r1")) == 0
+    assert len(checkpoint.read_processed("g1", {"r1"})) == 0
+    assert len(checkpoint.processed_versions("g1", {"r1"})) == 0
     assert len(checkpoint.read_run(1)) == 0
     assert len(checkpoint.read_latest()) == 0
     assert checkpoint.append([], 1, 0, 0) == ""
@@ -48,23 +48,23 @@ def test_versions_are_those_of_a_generation_and_recipe(checkpoint: Checkpoint) -
     checkpoint.append(
         [processed("a"), processed("b", generation="g2"), processed("c", recipe="r2")], 1, 0, 0
     )
-    assert set(checkpoint.processed_versions("g1", "r1")) == {("a", "e1")}
-    assert set(checkpoint.processed_versions("g2", "r1")) == {("b", "e1")}
-    assert ("a", "e2") not in checkpoint.processed_versions("g1", "r1")
+    assert set(checkpoint.processed_versions("g1", {"r1"})) == {("a", "e1")}
+    assert set(checkpoint.processed_versions("g2", {"r1"})) == {("b", "e1")}
+    assert ("a", "e2") not in checkpoint.processed_versions("g1", {"r1"})
 
 
 def test_a_changed_book_has_its_last_etag_only(checkpoint: Checkpoint) -> None:
     checkpoint.append([processed("a", etag="e1", run=1)], 1, 0, 0)
     checkpoint.append([processed("a", etag="e2", run=2)], 2, 0, 0)
-    assert set(checkpoint.processed_versions("g1", "r1")) == {("a", "e2")}
+    assert set(checkpoint.processed_versions("g1", {"r1"})) == {("a", "e2")}
 
 
 def test_a_later_recipe_replaces_the_document(checkpoint: Checkpoint) -> None:
     """An index holds a document per book: a return to the old recipe must index again."""
     checkpoint.append([processed("a", recipe="r1", run=1)], 1, 0, 0)
     checkpoint.append([processed("a", recipe="r2", run=2)], 2, 0, 0)
-    assert len(checkpoint.read_processed("g1", "r1")) == 0
-    assert len(checkpoint.read_processed("g1", "r2")) == 1
+    assert len(checkpoint.read_processed("g1", {"r1"})) == 0
+    assert len(checkpoint.read_processed("g1", {"r2"})) == 1
 
 
 def test_a_deleted_book_is_in_no_index_and_in_no_run(checkpoint: Checkpoint) -> None:
@@ -78,7 +78,7 @@ def test_the_number_of_the_run_decides_before_the_clock(checkpoint: Checkpoint) 
     on_a_slow_clock = replace(processed("a", etag="e2", run=2), processed_at=1.0)
     checkpoint.append([on_a_slow_clock], 2, 0, 0)
     checkpoint.append([processed("a", etag="e1", run=1)], 1, 0, 0)
-    assert set(checkpoint.processed_versions("g1", "r1")) == {("a", "e2")}
+    assert set(checkpoint.processed_versions("g1", {"r1"})) == {("a", "e2")}
 
 
 def test_the_parts_of_a_retried_task_count_once(checkpoint: Checkpoint) -> None:
@@ -101,8 +101,8 @@ def test_compaction_keeps_generations_apart(checkpoint: Checkpoint) -> None:
     checkpoint.append([processed("a", generation="g1", run=1)], 1, 0, 0)
     checkpoint.append([processed("a", generation="g2", run=2)], 2, 0, 0)
     checkpoint.compact(threshold=2)
-    assert len(checkpoint.read_processed("g1", "r1")) == 1
-    assert len(checkpoint.read_processed("g2", "r1")) == 1
+    assert len(checkpoint.read_processed("g1", {"r1"})) == 1
+    assert len(checkpoint.read_processed("g2", {"r1"})) == 1
     assert checkpoint.read_latest()["generation"].to_pylist() == ["g2"]
 
 

@@ -55,7 +55,7 @@ def test_without_an_index_finished_documents_are_done(ledger: Ledger) -> None:
     ledger.documents.append([document("a")], 2, 0, 0)
     record_failures(ledger, 2, [failed("b", 2)])
     recipe = document("a").document_recipe
-    assert ledger.read_back(2, recipe) == RunResults(frozenset("a"), frozenset("b"))
+    assert ledger.read_back(2, {recipe}) == RunResults(frozenset("a"), frozenset("b"))
 
 
 def test_compact_merges_each_table_that_has_enough_parts(ledger: Ledger) -> None:

@@ -12,6 +12,7 @@ from raypipe.ledger.checkpoint import Processed
 from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.promote import Promoter
 from raypipe.opensearch.index import Index, IndexAlias, IndexRef, IndexSpec
+from raypipe.opensearch.index.alias import UnusedIndices, select_unused
 from raypipe.opensearch.index.reads import IndexedBook
 
 RUN = 9
@@ -25,6 +26,7 @@ class FakeIndex:
         etags: Versions of its books, by book id.
         recipe: Document recipe of its content.
         log: Receives a line for each change.
+        last_served: When it was served last, see `IndexRef`.
     """
 
     def __init__(
@@ -33,9 +35,17 @@ class FakeIndex:
         etags: dict[str, str] | None = None,
         recipe: str = "document-1",
         log: list[str] | None = None,
+        last_served: int = 0,
     ) -> None:
         content = IndexSpec(4, recipe=recipe)
-        self.ref = IndexRef("books", name, f"g-{name}", "http://nowhere", content=content)
+        self.ref = IndexRef(
+            "books",
+            name,
+            f"g-{name}",
+            "http://nowhere",
+            content=content,
+            last_served=last_served,
+        )
         self.etags = dict(etags or {})
         self.refuses_deletes = False
         self.log = [] if log is None else log
@@ -103,7 +113,13 @@ class FakeAlias:
         return self.indices[ref.physical]
 
     def list_indices(self, state: str) -> list[IndexRef]:
-        return [index.ref for index in reversed(self.indices.values())]
+        refs = [index.ref for index in reversed(self.indices.values())]
+        return sorted(refs, key=lambda ref: -ref.last_served)
+
+    def list_unused(self, state: str, keep: int) -> UnusedIndices:
+        indices = (self.served, self.build)
+        used = [index.ref.physical for index in indices if index is not None]
+        return select_unused(self.list_indices(state), used, keep)
 
     def switch_to(self, physical: str) -> str:
         self.log.append(f"switch to {physical}")

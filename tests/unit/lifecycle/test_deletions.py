@@ -68,7 +68,7 @@ def test_a_deleted_book_is_deleted_once_and_restored_if_it_returns(ledger: Ledge
     ledger.tombstones.append({"c": "shelf/c.txt", "d": "shelf/d.txt"}, 2)
     deleted = find_deleted(listed("a", "b", "c"), SOURCE, ledger)
     assert (deleted.keys, deleted.returned, deleted.known) == ({}, ["c"], 2)
-    restore_returned(deleted, ledger.tombstones, 3)
+    restore_returned(deleted, ledger, 3)
     assert ledger.tombstones.renames().keys() == {"d"}
 
 

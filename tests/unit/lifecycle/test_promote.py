@@ -65,6 +65,27 @@ def test_deleted_books_leave_an_index_before_it_is_served(ledger: Ledger) -> Non
     assert alias.log == ["delete b from books-2", "switch to books-2"]
 
 
+def test_a_rollback_serves_the_index_that_was_served_before(ledger: Ledger) -> None:
+    """After a rollback the older name is served, and the newer one was served last."""
+    newest, served, oldest = (
+        FakeIndex("books-3", last_served=2),
+        FakeIndex("books-2", last_served=3),
+        FakeIndex("books-1", last_served=1),
+    )
+    alias = FakeAlias([oldest, served, newest], served=served)
+    assert promoter_of(alias, ledger).rollback().index == "books-3"
+
+
+def test_a_rollback_keeps_renamed_books_that_the_old_index_has_under_the_old_name(
+    ledger: Ledger,
+) -> None:
+    alias, new = create_alias(ledger, served="ab", new="ac")
+    alias.served = new
+    ledger.tombstones.append({"b": "b.txt"}, 3, {"b": "c"})
+    promoter_of(alias, ledger).rollback()
+    assert alias.log == ["switch to books-1"]
+
+
 def test_a_rollback_serves_the_next_older_index_without_deleted_books(ledger: Ledger) -> None:
     alias, new = create_alias(ledger, served="ab", new="a")
     alias.served = new
@@ -73,8 +94,8 @@ def test_a_rollback_serves_the_next_older_index_without_deleted_books(ledger: Le
     rolled_back = promoter.rollback()
     assert (rolled_back.index, rolled_back.before) == ("books-1", "books-2")
     assert alias.log == ["delete b from books-1", "switch to books-1"]
-    with pytest.raises(SetupError, match="no index to roll back to"):
-        promoter.rollback()
+    with pytest.raises(SetupError, match="no index nowhere to roll back to"):
+        promoter.rollback("nowhere")
 
 
 @pytest.mark.parametrize(

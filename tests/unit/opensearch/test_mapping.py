@@ -11,7 +11,7 @@ import pytest
 from raypipe.core.book import Document
 from raypipe.core.errors import BookError, SetupError
 from raypipe.opensearch.connection.capabilities import Server
-from raypipe.opensearch.index.compatibility import find_differences
+from raypipe.opensearch.index.compatibility import Differences, find_differences
 from raypipe.opensearch.index.encoding import document_body
 from raypipe.opensearch.index.mapping import index_body
 from raypipe.opensearch.index.metadata import IndexMetadata, read_metadata
@@ -69,7 +69,10 @@ def test_a_bad_vector_names_its_book() -> None:
 
 def test_a_new_index_has_no_differences() -> None:
     existing = existing_index()
-    assert find_differences(existing["mappings"], existing["settings"], index_body(4, META)) == []
+    assert (
+        find_differences(existing["mappings"], existing["settings"], index_body(4, META))
+        == Differences()
+    )
 
 
 def test_engine_shards_and_further_fields_may_differ() -> None:
@@ -77,7 +80,10 @@ def test_engine_shards_and_further_fields_may_differ() -> None:
     existing["mappings"]["properties"]["summary_vector"]["method"]["engine"] = "faiss"
     existing["mappings"]["properties"]["note"] = {"type": "text"}
     existing["settings"]["index"]["number_of_shards"] = "5"
-    assert find_differences(existing["mappings"], existing["settings"], index_body(4, META)) == []
+    assert (
+        find_differences(existing["mappings"], existing["settings"], index_body(4, META))
+        == Differences()
+    )
 
 
 def test_differences_are_readable_lines() -> None:
@@ -89,7 +95,8 @@ def test_differences_are_readable_lines() -> None:
     existing["mappings"]["dynamic"] = "true"
     del existing["settings"]["index"]["knn"]
     lines = find_differences(existing["mappings"], existing["settings"], index_body(4, META))
-    assert set(lines) == {
+    assert not lines.older
+    assert set(lines.incompatible) == {
         "summary_vector.dimension: the index has 384, this run needs 4",
         "summary_vector.space_type: the index has l2, this run needs cosinesimil",
         "words.type: the index has integer, this run needs long",
@@ -110,10 +117,11 @@ def test_embedder_and_schema_matter_recipe_and_generation_do_not() -> None:
         document_schema=2,
     )
     lines = find_differences(existing["mappings"], existing["settings"], index_body(4, other))
-    assert lines == [
-        "document_schema: the index has 1, this run needs 2",
+    assert not lines.older
+    assert lines.incompatible == [
         "embedder.name: the index has hash, this run needs wordllama",
         "embedder.truncated: the index has none, this run needs True",
+        "document_schema: the index has 1, this run needs 2",
     ]
 
 
@@ -122,7 +130,10 @@ def test_identities_are_compared_as_json() -> None:
     tuples = dataclasses.replace(META, embedder={**META.embedder})
     existing["mappings"]["_meta"]["raypipe"]["embedder"]["layers"] = [1, 2]
     needed = dataclasses.replace(tuples, embedder={**META.embedder, "layers": (1, 2)})
-    assert find_differences(existing["mappings"], existing["settings"], index_body(4, needed)) == []
+    assert (
+        find_differences(existing["mappings"], existing["settings"], index_body(4, needed))
+        == Differences()
+    )
 
 
 @pytest.mark.parametrize(

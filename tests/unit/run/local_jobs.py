@@ -15,7 +15,8 @@ from raypipe.ledger.facade import Ledger
 from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.writer_lock import WriterLock
 from raypipe.run.executors.base import ListenForStop, no_stop_requests
-from raypipe.run.job import Execution, Job, Processing
+from raypipe.run.job import Execution, Job
+from raypipe.run.processing import Processing
 from raypipe.run.runner import run
 from raypipe.run.target import IndexTarget
 from raypipe.sources.local import LocalBookSource

@@ -84,7 +84,7 @@ def test_nothing_is_processed_before_the_index_acknowledged_it(ledger: Ledger) -
     with pytest.raises(SinkError):
         write_books(ledger, abort, [row("a")])
     assert ledger.read_back(RUN) == RunResults()
-    versions = ledger.documents.finished_versions(RECIPE.document)
+    versions = ledger.documents.finished_versions({RECIPE.document})
     assert set(versions) == {("a", "etag-1")}, "its summary is kept for the next run"
 
 
@@ -97,7 +97,7 @@ def test_documents_that_a_stop_leaves_are_no_failures(ledger: Ledger) -> None:
 def test_a_document_of_an_earlier_run_is_not_stored_again(ledger: Ledger) -> None:
     write_books(ledger, reject(LEFT), [row("a", part="document-1/part-1")])
     assert ledger.read_back(RUN).done == {"a"}
-    assert not ledger.documents.has_documents(RECIPE.document)
+    assert RECIPE.document not in ledger.documents.recipe_names()
 
 
 def test_a_degraded_document_is_indexed_and_recorded(ledger: Ledger) -> None:

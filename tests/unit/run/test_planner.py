@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def ids(books: list[Book]) -> list[str]:
 
 def test_new_and_changed_books_are_processed_and_processed_versions_skipped() -> None:
     snapshot = LedgerSnapshot(processed={("a", "v1"), ("b", "v0")})
-    plan = plan_run([book("a"), book("b"), book("c")], snapshot, "r")
+    plan = plan_run([book("a"), book("b"), book("c")], snapshot)
     assert plan.processed == ["a"]
     assert ids(plan.new) == ["b", "c"]  # b has changed: another ETag
 
@@ -35,7 +36,7 @@ def test_finished_books_are_not_read() -> None:
     snapshot = LedgerSnapshot(
         finished={("a", "v1"): "r/part-1"}, summarized={("b", "v1"): "q/part-2"}
     )
-    plan = plan_run([book("a"), book("b"), book("c")], snapshot, "r")
+    plan = plan_run([book("a"), book("b"), book("c")], snapshot)
     assert {book.book_id: book.part for book in plan.ready} == {"a": "r/part-1", "b": "q/part-2"}
     assert ids(plan.new) == ["c"]
 
@@ -43,7 +44,7 @@ def test_finished_books_are_not_read() -> None:
 def test_a_finished_document_beats_a_summary() -> None:
     version = ("a", "v1")
     snapshot = LedgerSnapshot(finished={version: "r/part-1"}, summarized={version: "q/part-2"})
-    assert plan_run([book("a")], snapshot, "r").ready[0].part == "r/part-1"
+    assert plan_run([book("a")], snapshot).ready[0].part == "r/part-1"
 
 
 def test_retryable_failures_are_tried_up_to_the_maximum_of_attempts() -> None:
@@ -52,7 +53,9 @@ def test_retryable_failures_are_tried_up_to_the_maximum_of_attempts() -> None:
         "b": KnownFailure("v1", "r", retryable=True, attempts=3),
         "c": KnownFailure("v1", "r", retryable=False, attempts=1),
     }
-    plan = plan_run([book(name) for name in "abc"], LedgerSnapshot(failures=failures), "r")
+    plan = plan_run(
+        [book(name) for name in "abc"], LedgerSnapshot(failures=failures, recipes={"r"})
+    )
     assert [(book.book_id, book.attempts) for book in plan.new] == [("a", 2)]
     assert plan.known_failures == ["b", "c"]
 
@@ -60,21 +63,34 @@ def test_retryable_failures_are_tried_up_to_the_maximum_of_attempts() -> None:
 def test_permanent_failures_are_tried_on_request() -> None:
     failures = {"a": KnownFailure("v1", "r", retryable=False, attempts=7)}
     selection = BookSelection(include_permanent_failures=True)
-    plan = plan_run([book("a")], LedgerSnapshot(failures=failures), "r", selection)
+    plan = plan_run([book("a")], LedgerSnapshot(failures=failures, recipes={"r"}), selection)
     assert [(book.book_id, book.attempts) for book in plan.new] == [("a", 7)]
 
 
 def test_a_permanent_failure_is_tried_again_if_the_book_or_the_recipe_changed() -> None:
     snapshot = LedgerSnapshot(failures={"a": KnownFailure("v1", "r", False, attempts=1)})
-    changed_book = plan_run([book("a", "v2")], snapshot, "r")
-    changed_recipe = plan_run([book("a")], snapshot, "r2")
+    changed_book = plan_run([book("a", "v2")], snapshot)
+    changed_recipe = plan_run([book("a")], replace(snapshot, recipes={"r2"}))
     assert [book.attempts for book in (*changed_book.new, *changed_recipe.new)] == [0, 0]
+
+
+def test_a_failure_under_an_accepted_older_recipe_still_counts() -> None:
+    failures = {"a": KnownFailure("v1", "older", False, attempts=1)}
+    plan = plan_run([book("a")], LedgerSnapshot(failures=failures, recipes={"r", "older"}))
+    assert plan.known_failures == ["a"]
+
+
+def test_a_processed_book_that_the_index_lacks_is_indexed_again() -> None:
+    version = ("a", "v1")
+    snapshot = LedgerSnapshot({version, ("b", "v1")}, {version: "r/part-1"}, missing={"a"})
+    plan = plan_run([book("a"), book("b")], snapshot)
+    assert (ids(plan.ready), plan.processed) == (["a"], ["b"])
 
 
 def test_the_limit_counts_processed_books_not_skipped_ones() -> None:
     snapshot = LedgerSnapshot(processed={("a", "v1")})
     books = [book(name) for name in "abcd"]
-    plan = plan_run(books, snapshot, "r", BookSelection(limit=2))
+    plan = plan_run(books, snapshot, BookSelection(limit=2))
     assert ids(plan.todo) == ["b", "c"]
     assert plan.over_limit == ["d"]
     assert plan.listed == set("abcd")
@@ -82,7 +98,7 @@ def test_the_limit_counts_processed_books_not_skipped_ones() -> None:
 
 def test_without_a_checkpoint_every_book_is_read() -> None:
     snapshot = LedgerSnapshot(processed={("a", "v1")}, finished={("b", "v1"): "r/part-1"})
-    plan = plan_run([book("a"), book("b")], snapshot, "r", BookSelection(skip_processed=False))
+    plan = plan_run([book("a"), book("b")], snapshot, BookSelection(skip_processed=False))
     assert ids(plan.new) == ["a", "b"]
     assert not plan.ready
 
@@ -91,7 +107,7 @@ def test_a_reprocessed_book_is_read_even_if_it_is_finished() -> None:
     version = ("a", "v1")
     snapshot = LedgerSnapshot(processed={version}, finished={version: "r/part-1"})
     selection = BookSelection(reprocess={"a"})
-    plan = plan_run([book("a"), book("b")], snapshot, "r", selection)
+    plan = plan_run([book("a"), book("b")], snapshot, selection)
     assert [(book.book_id, book.part) for book in plan.new] == [("a", ""), ("b", "")]
     assert (plan.processed, plan.ready) == ([], [])
 

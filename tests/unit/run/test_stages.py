@@ -68,7 +68,9 @@ def summarize(tmp_path: Path, coordinator: FakeCoordinator) -> Summarize:
     (tmp_path / "books").mkdir()
     source = LocalBookSource(str(tmp_path / "books"))
     documents = DocumentStore(open_state(str(tmp_path / "state")))
-    return Summarize(source, TextCleaner(), FailingSummarizer(), documents, RECIPE, 7, coordinator)
+    return Summarize(
+        source, TextCleaner(), FailingSummarizer(), documents, RECIPE, {"s"}, 7, coordinator
+    )
 
 
 def process(stage: Summarize, *names: str) -> list[Row]:
@@ -128,7 +130,7 @@ def test_a_vector_that_is_not_finite_fails_only_its_book(
     rows = process(summarize, "fine", "nan book")
     done = {
         row.book.key: row
-        for row in from_table(Embed(NanEmbedder(8), RECIPE, coordinator)(to_table(rows)))
+        for row in from_table(Embed(NanEmbedder(8), RECIPE, {"d"}, coordinator)(to_table(rows)))
     }
     document, failure = done["fine.txt"].document, done["nan book.txt"].failure
     assert document is not None
@@ -141,9 +143,9 @@ def test_a_finished_document_keeps_its_vector(
     summarize: Summarize, coordinator: FakeCoordinator
 ) -> None:
     first = from_table(
-        Embed(HashEmbedder(8), RECIPE, coordinator)(to_table(process(summarize, "fine")))
+        Embed(HashEmbedder(8), RECIPE, {"d"}, coordinator)(to_table(process(summarize, "fine")))
     )
-    again = from_table(Embed(NanEmbedder(16), RECIPE, coordinator)(to_table(first)))
+    again = from_table(Embed(NanEmbedder(16), RECIPE, {"d"}, coordinator)(to_table(first)))
     assert again == first
 
 
