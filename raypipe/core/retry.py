@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,8 @@ from email.utils import parsedate_to_datetime
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP statuses after which the same request may succeed (RFC 9110, section 15; RFC 6585)."""
 _RETRY_AFTER = "retry-after"
+_MAX_RETRY_AFTER_S = 3_600.0
+"""A server that asks for a longer wait is asked again after this many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def retry_after_s(headers: Mapping[str, str], millis: str = "") -> float | None:
     """Return the wait that a server asks for, in seconds, or None.
 
     `Retry-After` holds seconds or a date: RFC 9110, section 10.2.3. An unreadable value counts
-    as none.
+    as none, and more than an hour as an hour.
 
     Args:
         headers: Headers of the response; names in lower case, or a case-insensitive mapping.
@@ -86,10 +89,13 @@ def retry_after_s(headers: Mapping[str, str], millis: str = "") -> float | None:
     """
     for name, unit in ((millis, 1e-3), (_RETRY_AFTER, 1.0)):
         try:
-            return max(0.0, float(headers[name]) * unit)
-        except (KeyError, ValueError):
+            wait_s = float(headers[name]) * unit
+        except (KeyError, TypeError, ValueError):
             continue
+        if math.isfinite(wait_s):
+            return min(max(0.0, wait_s), _MAX_RETRY_AFTER_S)
     try:
-        return max(0.0, parsedate_to_datetime(headers[_RETRY_AFTER]).timestamp() - time.time())
-    except (KeyError, TypeError, ValueError):
+        wait_s = parsedate_to_datetime(headers[_RETRY_AFTER]).timestamp() - time.time()
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
+    return min(max(0.0, wait_s), _MAX_RETRY_AFTER_S)

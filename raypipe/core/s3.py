@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from raypipe.core.per_process import cached_per_process
+from raypipe.core.s3_responses import check_response
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,13 @@ def _create_client(connection: S3Connection, attempts: int, timeout: float) -> A
     )
     profile = None if connection.anonymous else connection.profile
     session = boto3.Session(botocore_session=core, profile_name=profile, region_name=region)
-    return session.client("s3", endpoint_url=connection.endpoint_url, config=config)
+    client = session.client("s3", endpoint_url=connection.endpoint_url, config=config)
+    client.meta.events.register_last("before-parse.s3", _check_response)
+    return client
+
+
+def _check_response(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
+    check_response(operation_model, response_dict)
 
 
 def parse_timestamp(value: Any) -> datetime:

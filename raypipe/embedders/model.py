@@ -166,11 +166,16 @@ class ModelEmbedder:
 
     def _normalize(self, rows: Sequence[Sequence[float]], count: int) -> NDArray[np.float32]:
         """Return L2-normalized vectors, shape (count, dimension)."""
-        vectors = np.asarray(rows, dtype=np.float64)
+        try:
+            vectors = np.asarray(rows, dtype=np.float64)
+        except (ValueError, TypeError, OverflowError):
+            message = f"{self.name}: the vectors are not lists of numbers of equal length"
+            raise BookError("bad_vector", message) from None
         if vectors.shape != (count, self.dimension):
             message = f"{self.name}: vectors of shape {vectors.shape} for {count} texts"
             raise BookError("bad_vector", message)
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        with np.errstate(over="ignore"):
+            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not (np.isfinite(norms).all() and (norms > 0).all()):
             raise BookError("bad_vector", f"{self.name}: a vector is zero or not finite")
         return np.asarray(vectors / norms, dtype=np.float32)

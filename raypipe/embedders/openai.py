@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raypipe.embedders.vectors import parse_vectors
+from raypipe.embedders.vectors import decode_base64, parse_vectors
 from raypipe.models.openai_client import OpenAIServer
-from raypipe.models.protocol import InputType, ModelError, TokenUsage, Vectors
+from raypipe.models.protocol import InputType, ModelError, Vectors
+from raypipe.models.token_counts import read_usage
 
 _FULL_DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072}
 """OpenAI's models that shorten their vectors on request, and the length of their full vectors."""
@@ -93,12 +94,13 @@ class OpenAIEmbedding(OpenAIServer):
             ModelError: There is no usable answer.
         """
         answer = self.post("embeddings", self.body(texts, input_type), texts)
+        usage = read_usage(answer.get("usage"), self.name, "prompt_tokens")
         try:
-            items = sorted(answer["data"], key=lambda item: int(item["index"]))
-            usage = TokenUsage(input_tokens=answer["usage"]["prompt_tokens"])
-            rows = [item["embedding"] for item in items]
-        except (KeyError, TypeError, ValueError):
-            raise ModelError.bad_response(
-                "the answer contains no vectors with their token usage"
-            ) from None
+            row_of = {item["index"]: decode_base64(item["embedding"]) for item in answer["data"]}
+            rows = [row_of.pop(index) for index in range(len(texts))]
+        except (KeyError, TypeError):
+            rows = None
+        if rows is None or row_of:
+            message = f"the answer does not contain one vector for each of {len(texts)} texts"
+            raise ModelError.bad_response(message, usage)
         return parse_vectors(rows, (len(texts), self.dimension), usage)

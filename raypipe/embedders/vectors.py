@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from raypipe.models.protocol import ModelError, TokenUsage, Vectors
 
@@ -44,20 +47,34 @@ def parse_vectors(rows: Any, shape: tuple[int, int], usage: TokenUsage) -> Vecto
     """
     count, dimension = shape
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        raise ModelError.bad_response("the answer contains no vectors")
+        raise ModelError.bad_response("the answer contains no vectors", usage)
     if len(rows) != count:
-        raise ModelError.bad_response(f"the answer contains {len(rows)} vectors for {count} texts")
+        message = f"the answer contains {len(rows)} vectors for {count} texts"
+        raise ModelError.bad_response(message, usage)
     if wrong_lengths := [len(row) for row in rows if len(row) != dimension]:
         length = wrong_lengths[0]
         raise ModelError.bad_response(
-            f"the model returns vectors of length {length}; set dimension={length}"
+            f"the model returns vectors of length {length}; set dimension={length}", usage
         )
-    try:
-        is_finite = all(math.isfinite(number) for row in rows for number in row)
-    except TypeError:
-        is_finite = False
-    if not is_finite:
+    if not all(map(_is_finite_vector, rows)):
         raise ModelError.bad_response(
-            "the answer contains a vector whose elements are not all finite numbers"
+            "the answer contains a vector whose elements are not all finite numbers", usage
         )
     return Vectors(rows, usage)
+
+
+def decode_base64(row: Any) -> Any:
+    """Return a vector that some servers send as the base64 of 32-bit floats; others unchanged."""
+    if not isinstance(row, str):
+        return row
+    try:
+        return np.frombuffer(base64.b64decode(row, validate=True), "<f4").tolist()
+    except ValueError:
+        return None
+
+
+def _is_finite_vector(row: list[Any]) -> bool:
+    try:
+        return set(map(type, row)) <= {int, float} and all(map(math.isfinite, row))
+    except OverflowError:  # an integer that no float can hold
+        return False

@@ -1,8 +1,10 @@
 """Cache the answers of models as they arrive, so that no answer is paid for twice.
 
-`cache/<group>/<key>.json` holds an answer and its usage. `cache/<group>/<key>.spent-<8 hex>.json`
-holds only the usage of an answer that was paid for and not kept. A group is a book, named by the
-hash of its clean text, so that a single listing finds all answers of the book.
+`cache/<group>/<key>.json` holds an answer and its usage. It is written before the answer is
+checked, so that no bill is lost; an answer that does not pass the checks is never returned.
+`cache/<group>/<key>.spent-<8 hex>.json` holds only the usage of an answer that was paid for and not
+kept, or replaced. A group is a book, named by the hash of its clean text, so that a single listing
+finds all answers of the book.
 """
 
 from __future__ import annotations
@@ -30,13 +32,19 @@ VERSION = 1
 """Version of an entry. An entry of another version is ignored, and its answer is paid for again."""
 
 _THREADS = 16
+_MAX_TOKENS = 10**12  # of an entry; sums must fit into 64 bits
 _READ_BATCH = 1_024  # entries that are requested before the first of them is returned
 _ENTRY_NAME = re.compile(rf"{FOLDER}/[^/]+/([0-9a-f]{{64}})(\.spent-[0-9a-f]{{8}})?\.json")
 
 T = TypeVar("T")
 ParseAnswer = Callable[[Mapping[str, Any]], T]
-"""Parses the JSON of an answer; raises ValueError, KeyError or TypeError if it is not valid."""
+"""Parses the JSON of an answer; raises ValueError, KeyError or TypeError if it is not valid, and
+`RejectedAnswerError` if it is valid but does not pass the checks."""
 _INVALID_ENTRY_ERRORS = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
+
+class RejectedAnswerError(ValueError):
+    """A cached answer is intact, but does not pass the checks; it is paid for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +142,8 @@ class AnswerGroup:
             key: From `cache_key`.
             answer: Plain JSON values.
             usage: Tokens of the call.
-            parse: As for `get`; a cached answer for which it raises is replaced.
+            parse: As for `get`; a cached answer for which it raises is replaced, and its usage
+                recorded.
 
         Returns:
             The earlier answer, or None if this answer was cached.
@@ -150,6 +159,7 @@ class AnswerGroup:
                 self.record_usage(key, usage)  # this answer was paid for as well
                 return first
             if existing:
+                self._record_replaced(key, existing[0])
                 self._state.put_if_match(name, entry, existing[1])
         if self._names is not None:
             self._names.add(name)
@@ -164,6 +174,14 @@ class AnswerGroup:
         name = f"{self._folder}{key}.spent-{uuid.uuid4().hex[:8]}.json"
         self._state.put(name, canonical(_entry_header(key, usage)))
 
+    def _record_replaced(self, key: str, data: bytes) -> None:
+        """Record the usage of an entry that is replaced: its answer was paid for as well."""
+        try:
+            usage = _usage_of(json.loads(data))
+        except _INVALID_ENTRY_ERRORS:
+            return
+        self.record_usage(key, usage)
+
     def _name_of(self, key: str) -> str:
         return f"{self._folder}{key}.json"
 
@@ -176,6 +194,9 @@ class AnswerGroup:
     def _parse_entry(self, name: str, data: bytes, parse: ParseAnswer[T]) -> T | None:
         try:
             return parse(_decode_entry(name, data)["answer"])
+        except RejectedAnswerError as error:
+            log.debug("the cached answer %s is not used: %s", name, error)
+            return None
         except _INVALID_ENTRY_ERRORS as error:
             if name not in self._reported:
                 self._reported.add(name)
@@ -239,7 +260,7 @@ def _decode_entry(name: str, data: bytes) -> dict[str, Any]:
 def _usage_of(entry: Mapping[str, Any]) -> CallUsage:
     usage = entry["usage"]
     tokens = usage["input_tokens"], usage["output_tokens"]
-    if not all(isinstance(count, int) and count >= 0 for count in tokens):
+    if not all(isinstance(count, int) and 0 <= count <= _MAX_TOKENS for count in tokens):
         raise ValueError("a count of tokens is invalid")
     return CallUsage(str(entry["operation"]), str(entry["model"]), *tokens)
 

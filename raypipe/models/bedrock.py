@@ -11,9 +11,11 @@ from typing import Any
 from raypipe.models.bedrock_client import BedrockModel
 from raypipe.models.preflight import PROBE
 from raypipe.models.protocol import Answer, ModelError, Question, StopReason, TokenUsage
+from raypipe.models.token_counts import read_count, read_usage
 
 log = logging.getLogger(__name__)
 
+_MAX_REASON_CHARS = 50  # of a server's unknown stop reason, in messages
 TIERS = ("default", "flex", "priority", "reserved")
 _STOP_REASONS: Mapping[str, StopReason] = {
     "end_turn": "end",
@@ -116,7 +118,8 @@ class BedrockChat(BedrockModel):
         """
         tier = {"serviceTier": {"type": self.service_tier}} if self.service_tier else {}
         response = self.send("converse", _texts_of(question), **self.body(question), **tier)
-        return _parse_answer(response)
+        usage = read_usage(response.get("usage"), self.name, "inputTokens", "outputTokens")
+        return _parse_answer(response, usage)
 
     def count_tokens(self, question: Question) -> int | None:
         """Return Bedrock's free count of the input tokens, or None if the model has no count."""
@@ -126,23 +129,26 @@ class BedrockChat(BedrockModel):
         except ModelError as error:
             log.debug("%s does not count tokens: %s", self.name, error)
             return None
-        tokens = response.get("inputTokens")
-        return tokens if isinstance(tokens, int) else None
+        return read_count(response.get("inputTokens")) or None
 
 
 def _texts_of(question: Question) -> Sequence[str]:
     return (question.system, question.prompt)
 
 
-def _parse_answer(response: Mapping[str, Any]) -> Answer:
+def _parse_answer(response: Mapping[str, Any], usage: TokenUsage) -> Answer:
     try:
-        usage = TokenUsage(response["usage"]["inputTokens"], response["usage"]["outputTokens"])
-        reason = str(response["stopReason"])
+        reason = response["stopReason"]
         blocks = response["output"]["message"]["content"]
     except (KeyError, TypeError):
         # A truncated body is not valid JSON, and boto3 leaves out what it cannot parse.
-        raise ModelError.bad_response("the answer is incomplete") from None
-    if reason not in _STOP_REASONS:
-        raise ModelError.bad_response(f"the model stopped for an unknown reason: {reason}")
-    text = "".join(str(block["text"]) for block in blocks if "text" in block)
-    return Answer(text, _STOP_REASONS[reason], usage)
+        raise ModelError.bad_response("the answer is incomplete", usage) from None
+    if not isinstance(reason, str) or reason not in _STOP_REASONS:
+        message = f"the model stopped for an unknown reason: {str(reason)[:_MAX_REASON_CHARS]}"
+        raise ModelError.bad_response(message, usage)
+    if not isinstance(blocks, list) or not all(isinstance(block, Mapping) for block in blocks):
+        raise ModelError.bad_response("the answer has no list of content blocks", usage)
+    texts = [block["text"] for block in blocks if block.get("text") is not None]
+    if not all(isinstance(text, str) for text in texts):
+        raise ModelError.bad_response("a content block of the answer has no text", usage)
+    return Answer("".join(texts), _STOP_REASONS[reason], usage)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,16 +14,17 @@ import orjson
 from raypipe.core.model_ids import base_model_id
 from raypipe.core.per_process import cached_per_process
 from raypipe.models.bedrock_errors import explain_error, to_model_error
+from raypipe.models.converse_body import repair_body
 from raypipe.models.json_object import parse_json_object
 from raypipe.models.preflight import check_model
 from raypipe.models.protocol import ModelError, TokenUsage
-
-log = logging.getLogger(__name__)
+from raypipe.models.token_counts import log_missing_counts, read_count
 
 _CONNECTIONS = 256
 """Connections that a client keeps open; more than the threads of one worker."""
 _CONNECT_S = 10
 _COUNT_HEADER = "x-amzn-bedrock-input-token-count"
+_COUNT = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,12 @@ class BedrockModel:
         response = self.send("invoke_model", texts, body=orjson.dumps(body), **types)
         parsed = parse_json_object(response["body"])
         headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        tokens = headers.get(_COUNT_HEADER, parsed.get("inputTextTokenCount"))
-        if tokens is None:
-            log.warning("%s returned no token count", self.name)
-        return parsed, TokenUsage(input_tokens=int(tokens or 0))
+        header = str(headers.get(_COUNT_HEADER, ""))
+        in_header = int(header) if _COUNT.fullmatch(header) else None
+        tokens = read_count(in_header) or read_count(parsed.get("inputTextTokenCount"))
+        if not tokens:
+            log_missing_counts(self.name)
+        return parsed, TokenUsage(input_tokens=tokens)
 
     def explain(self, error: ModelError) -> str:
         """Return one line: model, region or endpoint, error, and the way out."""
@@ -163,4 +166,6 @@ def _create_client(
     if session.region_name is None and (default_region := os.environ.get("AWS_REGION")):
         # Other SDKs, containers and Lambda set AWS_REGION; botocore reads AWS_DEFAULT_REGION only.
         session = boto3.Session(profile_name=profile, region_name=default_region)
-    return session.client("bedrock-runtime", endpoint_url=endpoint_url, config=config)
+    client = session.client("bedrock-runtime", endpoint_url=endpoint_url, config=config)
+    client.meta.events.register("before-parse.bedrock-runtime.Converse", repair_body)
+    return client

@@ -64,12 +64,13 @@ def to_model_error(error: Exception, texts: Sequence[str] = ()) -> ModelError:
 
 def _from_response(response: Mapping[str, Any], texts: Sequence[str]) -> ModelError:
     error, metadata = response["Error"], response.get("ResponseMetadata", {})
+    status = response.get("originalStatusCode")
     return ModelError(
         str(error.get("Code") or "Unknown"),
         redact_message(str(error.get("Message") or ""), texts),
         status=int(metadata.get("HTTPStatusCode") or 0),
         retry_after_s=retry_after_s(metadata.get("HTTPHeaders", {}), "x-amz-retry-after"),
-        original_status=int(response.get("originalStatusCode") or 0),
+        original_status=status if isinstance(status, int) else 0,
     )
 
 

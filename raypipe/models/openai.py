@@ -9,12 +9,14 @@ from typing import Any
 from raypipe.models.openai_client import OpenAIServer
 from raypipe.models.preflight import PROBE
 from raypipe.models.protocol import Answer, ModelError, Question, StopReason, TokenUsage
+from raypipe.models.token_counts import read_usage
 
 _STOP_REASONS: Mapping[str, StopReason] = {
     "stop": "end",
     "length": "max_tokens",
     "content_filter": "filtered",
 }
+_MAX_REASON_CHARS = 50  # of a server's unknown stop reason, in messages
 _MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
 
 
@@ -81,23 +83,29 @@ class OpenAIChat(OpenAIServer):
             ModelError: There is no usable answer.
         """
         texts = (question.system, question.prompt)
-        return _parse_answer(self.post("chat.completions", self.body(question), texts))
+        response = self.post("chat.completions", self.body(question), texts)
+        usage = read_usage(response.get("usage"), self.name, "prompt_tokens", "completion_tokens")
+        return _parse_answer(response, usage)
 
     def count_tokens(self, question: Question) -> int | None:
         """Return None: these servers do not count tokens in advance."""
         return None
 
 
-def _parse_answer(response: Mapping[str, Any]) -> Answer:
+def _parse_answer(response: Mapping[str, Any], usage: TokenUsage) -> Answer:
     try:
         [choice] = response["choices"]
         message, reason = choice["message"], choice["finish_reason"]
-        counts = response["usage"]
-        usage = TokenUsage(counts["prompt_tokens"], counts["completion_tokens"])
     except (KeyError, TypeError, ValueError):
-        raise ModelError.bad_response("the answer does not have one choice and its usage") from None
+        raise ModelError.bad_response("the answer does not have one choice", usage) from None
+    if not isinstance(message, Mapping):
+        raise ModelError.bad_response("the answer has no message", usage)
     if message.get("refusal"):
         return Answer("", "filtered", usage)
-    if reason not in _STOP_REASONS:
-        raise ModelError.bad_response(f"the model stopped for an unknown reason: {reason}")
-    return Answer(message.get("content") or "", _STOP_REASONS[reason], usage)
+    if not isinstance(reason, str) or reason not in _STOP_REASONS:
+        text = f"the model stopped for an unknown reason: {str(reason)[:_MAX_REASON_CHARS]}"
+        raise ModelError.bad_response(text, usage)
+    content = message.get("content")
+    if not isinstance(content, str | None):
+        raise ModelError.bad_response("the content of the answer is no text", usage)
+    return Answer(content or "", _STOP_REASONS[reason], usage)

@@ -117,6 +117,9 @@ class OpenAIServer:
         except openai.OpenAIError as error:
             # Not chained: the openai package's exceptions hold the request.
             raise to_model_error(error, texts, os.environ.get(API_KEY_VARIABLE)) from None
+        except Exception as error:  # of its parsers, for an answer of another shape
+            message = f"the answer is unreadable ({type(error).__name__})"
+            raise ModelError.bad_response(message) from None
         return parse_json_object(content)
 
     def explain(self, error: ModelError) -> str:

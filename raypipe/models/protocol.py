@@ -20,7 +20,7 @@ StopReason = Literal["end", "max_tokens", "filtered", "context"]
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """Tokens of one or more calls, as counted by the server."""
+    """Tokens of one or more calls, as counted by the server; 0 if it sent no valid count."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -83,6 +83,7 @@ class ModelError(Exception):
         retry_after_s: Seconds that the server asked to wait; None if it named no time.
         original_status: The model's own status inside Bedrock's ModelErrorException; 0 if none.
         maybe_paid: Whether the request was sent and its result is unknown: it may be billed.
+        usage: Tokens of an unusable answer, if the server counted them; None if unknown.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class ModelError(Exception):
         retry_after_s: float | None = None,
         original_status: int = 0,
         maybe_paid: bool = False,
+        usage: TokenUsage | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
@@ -102,11 +104,17 @@ class ModelError(Exception):
         self.retry_after_s = retry_after_s
         self.original_status = original_status
         self.maybe_paid = maybe_paid
+        self.usage = usage
 
     @classmethod
-    def bad_response(cls, message: str) -> Self:
-        """Return the error of an answer that was sent, and may be billed, but is unusable."""
-        return cls("BadResponse", message, status=200, maybe_paid=True)
+    def bad_response(cls, message: str, usage: TokenUsage | None = None) -> Self:
+        """Return the error of an answer that was sent, and may be billed, but is unusable.
+
+        Args:
+            message: What is wrong with the answer.
+            usage: Its tokens, if the server counted them.
+        """
+        return cls("BadResponse", message, status=200, maybe_paid=True, usage=usage)
 
 
 class TooLongError(Exception):
@@ -212,7 +220,7 @@ class ModelCall(Generic[T]):
         request: The most tokens that the call can take.
         send: Makes one HTTP request; raises `ModelError`.
         usage_of: Returns the tokens of an answer.
-        is_cacheable: Whether an answer may be kept for good; other answers are paid for again.
+        is_cacheable: Whether a cached answer may be used; other answers are paid for again.
         to_json: Converts an answer to plain JSON values.
         from_json: Converts plain JSON values back to an answer.
     """

@@ -77,11 +77,18 @@ class LocalBookSource:
         self.check()
         root = Path(self.path)
         source = self.identity
-        for key, status in _list_files(root, root):
-            if self.selects(key):
-                yield Book(
-                    book_id(source, key), key, _etag(status), status.st_size, status.st_mtime
-                )
+        try:
+            for key, status in _list_files(root, root):
+                if self.selects(key):
+                    yield Book(
+                        book_id(source, key), key, _etag(status), status.st_size, status.st_mtime
+                    )
+        except OSError as error:
+            # Books that cannot be listed must not look like deleted books.
+            raise SetupError(
+                f"storage.path={self.path} cannot be listed: {error.strerror} "
+                f"({error.filename}); grant read permission, or check the disk"
+            ) from None
 
     def selects(self, key: str) -> bool:
         """Whether the listing would include an existing book with this key."""
@@ -99,7 +106,11 @@ class LocalBookSource:
             with _path_of_key(Path(self.path), book.key).open("rb") as file:
                 if _etag(os.fstat(file.fileno())) != book.etag:
                     raise _changed_error(book)
-                return file.read()
+                data = file.read()
+                # A program may have written to the file while it was read.
+                if _etag(os.fstat(file.fileno())) != book.etag or len(data) != book.size:
+                    raise _changed_error(book)
+                return data
         except FileNotFoundError:
             raise BookError("gone", f"{book.key} was deleted after it was listed") from None
         except PermissionError:
@@ -123,7 +134,11 @@ def _list_files(root: Path, folder: Path) -> Iterator[tuple[str, os.stat_result]
             if entry.is_dir(follow_symlinks=False):
                 yield from _list_files(root, Path(entry.path))
             elif entry.is_file():
-                yield _key_of_path(Path(entry.path).relative_to(root)), entry.stat()
+                try:
+                    status = entry.stat()
+                except FileNotFoundError:
+                    continue  # it was deleted after the folder was read
+                yield _key_of_path(Path(entry.path).relative_to(root)), status
 
 
 def _key_of_path(path: Path) -> str:

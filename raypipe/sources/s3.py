@@ -9,6 +9,14 @@ from typing import Any
 from raypipe.core.book import Book, book_id
 from raypipe.core.errors import BookError, SetupError
 from raypipe.core.s3 import S3Connection, explain
+from raypipe.core.s3_responses import (
+    S3ResponseError,
+    check_page,
+    etag_of,
+    list_objects,
+    plain_etag,
+    read_body,
+)
 from raypipe.sources.protocol import describe_suffixes
 
 
@@ -67,7 +75,7 @@ class S3BookSource:
                 are missing.
         """
         try:
-            self._list_page(MaxKeys=1)
+            check_page(self._list_page(MaxKeys=1), self.bucket, self.prefix)
         except Exception as error:
             raise self._setup_error(error) from None
 
@@ -77,24 +85,18 @@ class S3BookSource:
         Raises:
             SetupError: The bucket cannot be listed.
         """
-        token: str | None = None
-        while True:
-            try:
-                page = self._list_page(**({"ContinuationToken": token} if token else {}))
-            except Exception as error:
-                raise self._setup_error(error) from None
-            for entry in page.get("Contents", ()):
+        try:
+            for entry in list_objects(self._list_page, self.bucket, self.prefix):
                 key = entry["Key"]
                 if self.selects(key):
                     yield self._book(key, entry)
-            if not page.get("IsTruncated"):
-                return
-            token = page.get("NextContinuationToken")
-            if not token:
-                raise SetupError(
-                    f"the listing of {self.selection} is incomplete: the server announced another "
-                    "page without a token for it; run again, or check storage.endpoint_url"
-                )
+        except S3ResponseError as error:
+            raise SetupError(
+                f"the listing of {self.selection} is incomplete: {error}; run again, or check "
+                "storage.endpoint_url"
+            ) from None
+        except Exception as error:
+            raise self._setup_error(error) from None
 
     def selects(self, key: str) -> bool:
         """Whether the listing would include an existing book with this key."""
@@ -117,10 +119,16 @@ class S3BookSource:
             response = self.connection.client().get_object(
                 Bucket=self.bucket, Key=book.key, IfMatch=f'"{book.etag}"'
             )
-            data: bytes = response["Body"].read()
+            if plain_etag(etag_of(response)) != plain_etag(book.etag):
+                raise _book_error(book, "PreconditionFailed")  # the server ignores If-Match
+            data = read_body(response)
+            if len(data) != book.size:
+                raise S3ResponseError(f"the body has {len(data)} of {book.size} bytes")
             return data
         except ClientError as error:
             raise _book_error(book, error.response.get("Error", {}).get("Code", "")) from None
+        except S3ResponseError as error:
+            raise BookError("read", f"{book.key}: {error}", retryable=True) from None
         except (BotoCoreError, HTTPError, OSError) as error:
             message = f"{book.key}: {type(error).__name__} while reading"
             raise BookError("read", message, retryable=True) from None
@@ -131,10 +139,15 @@ class S3BookSource:
         )
         return page
 
-    def _book(self, key: str, entry: dict[str, Any]) -> Book:
-        etag = entry["ETag"].strip('"')
-        modified = entry["LastModified"].timestamp()
-        return Book(book_id(self.identity, key), key, etag, entry["Size"], modified)
+    def _book(self, key: str, entry: Mapping[str, Any]) -> Book:
+        try:
+            etag, size = entry["ETag"].strip('"'), entry["Size"]
+            modified = entry["LastModified"].timestamp()
+        except (KeyError, AttributeError):
+            etag, size, modified = "", 0, 0.0
+        if not etag or size < 0:
+            raise S3ResponseError("an entry lacks its ETag, Size or LastModified")
+        return Book(book_id(self.identity, key), key, etag, size, modified)
 
     def _setup_error(self, error: Exception) -> SetupError:
         return SetupError(explain(error, f"storage.bucket={self.bucket}", self.connection))
@@ -153,7 +166,8 @@ _BOOK_ERRORS = {
 
 
 def _book_error(book: Book, code: str) -> BookError:
-    code = {"403": "AccessDenied", "404": "NoSuchKey", "412": "PreconditionFailed"}.get(code, code)
+    # A 404 without S3's own code may be a proxy's: it does not show that the object is gone.
+    code = {"403": "AccessDenied", "412": "PreconditionFailed"}.get(code, code)
     unknown = ("read", f"cannot be read: S3 returned {code}", True)
     kind, message, retryable = _BOOK_ERRORS.get(code, unknown)
     return BookError(kind, f"{book.key} {message}", retryable=retryable)

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from raypipe.core.retry import attempts
 from raypipe.core.s3 import S3Connection, explain
+from raypipe.core.s3_responses import S3ResponseError, etag_of, list_objects, read_body
 from raypipe.state.range_reader import RangeReader
 from raypipe.state.s3_errors import (
     is_absent,
@@ -109,15 +110,17 @@ class S3State:
         as it is at the time of the deletion, or later.
         """
         root = f"{self.prefix}/" if self.prefix else ""
-        names: Names = []
-        continuation: dict[str, str] = {}
-        while True:
-            arguments = {"Prefix": root + prefix, **continuation}
-            page = self._retry(prefix, partial(self._request, "list_objects_v2", **arguments))
-            names.extend(entry["Key"][len(root) :] for entry in page.get("Contents", ()))
-            if not page.get("IsTruncated"):
-                return sorted(names)
-            continuation = {"ContinuationToken": page["NextContinuationToken"]}
+        whole_prefix = root + prefix
+
+        def request_page(**continuation: str) -> Any:
+            arguments = {"Prefix": whole_prefix, **continuation}
+            return self._retry(prefix, partial(self._request, "list_objects_v2", **arguments))
+
+        try:
+            entries = list_objects(request_page, self.bucket, whole_prefix)
+            return sorted(entry["Key"][len(root) :] for entry in entries)
+        except S3ResponseError as error:
+            raise self._translate(prefix, error) from error
 
     def _read_range(self, name: str, start: int, stop: int) -> bytes:
         """Return the bytes of a name from `start` up to `stop`.
@@ -130,7 +133,12 @@ class S3State:
         )
         if fetched is None:
             raise FileNotFoundError(name)
-        return fetched[0]
+        data, size = fetched
+        if len(data) == size > stop - start:
+            return data[start:stop]  # the server ignores ranges
+        if len(data) != stop - start:
+            raise self._translate(name, S3ResponseError("a range of the object is incomplete"))
+        return data
 
     def _key_of(self, name: str) -> str:
         check_name(name)
@@ -143,7 +151,7 @@ class S3State:
 
     def _fetch(self, name: str) -> tuple[bytes, str]:
         response = self._request("get_object", Key=self._key_of(name))
-        return response["Body"].read(), str(response["ETag"])
+        return read_body(response), etag_of(response)
 
     def _fetch_range(self, name: str, byte_range: str) -> tuple[bytes, int]:
         """Return the bytes of a range, and the size of the whole object."""
@@ -155,13 +163,13 @@ class S3State:
             if is_range_invalid(error):
                 return b"", 0  # the object is empty
             raise
-        data = response["Body"].read()
+        data = read_body(response)
         size = re.search(r"/(\d+)$", response.get("ContentRange", ""))
         return data, int(size[1]) if size else len(data)
 
     def _put(self, name: str, data: bytes, **condition: str) -> str:
         response = self._request("put_object", Key=self._key_of(name), Body=data, **condition)
-        return str(response["ETag"])
+        return etag_of(response)
 
     def _put_if(self, name: str, data: bytes, **condition: str) -> str | None:
         """Put on a condition; if an attempt had an unknown outcome, read the name back."""

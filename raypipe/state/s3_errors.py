@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from raypipe.core.retry import TRANSIENT_STATUS
+from raypipe.core.s3_responses import S3ResponseError
 
-_ABSENT_CODES = frozenset({"NoSuchKey", "404", "NotFound"})
+# A 404 without S3's own code may be a proxy's: it does not show that a name is absent.
+_ABSENT_CODES = frozenset({"NoSuchKey"})
 _CONDITION_FAILED_CODES = frozenset({"PreconditionFailed", "412"})
 # A 409 means that another write was in progress; Amazon asks to repeat the request: "Prevent
 # object overwrites with conditional writes", S3 User Guide.
@@ -53,7 +55,9 @@ def is_from_s3(error: Exception) -> bool:
     from botocore.exceptions import BotoCoreError, ClientError
     from urllib3.exceptions import HTTPError
 
-    return isinstance(error, (BotoCoreError, ClientError, HTTPError, ConnectionError))
+    return isinstance(
+        error, (BotoCoreError, ClientError, HTTPError, ConnectionError, S3ResponseError)
+    )
 
 
 def is_transient(error: Exception) -> bool:
@@ -67,4 +71,4 @@ def is_transient(error: Exception) -> bool:
     if isinstance(error, aws.SSLError):
         return False  # an invalid certificate stays invalid
     network = (aws.ConnectionError, aws.HTTPClientError, aws.IncompleteReadError)
-    return isinstance(error, (*network, HTTPError, ConnectionError))
+    return isinstance(error, (*network, HTTPError, ConnectionError, S3ResponseError))

@@ -92,7 +92,7 @@ STOPPED = {"output": {"message": {"content": [{"text": "x"}]}}, "usage": {}}
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({**STOPPED, "stopReason": "end_turn"}, "incomplete"),
+        ({**STOPPED}, "incomplete"),
         (
             {
                 **STOPPED,

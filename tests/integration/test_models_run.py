@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from raypipe import embedded
+from raypipe.ledger.answer_cache import list_entries, read_usage
 from raypipe.simulator.model_server import ModelServer
 from raypipe.simulator.options import LatencyOptions, ModelOptions
+from raypipe.state.local import LocalState
 from tests.integration.raypipe_command import Project, wait_for
 from tests.unit.models_here import model_server
 
@@ -130,6 +132,29 @@ def test_what_the_model_will_not_summarize_is_degraded_and_done_again(
     models.control(faults={"script": []})
     paid.command("retry", *args(paid, fallback))
     assert (record_of(paid)["finished"], record_of(paid)["degraded"]) == (1, 0)
+
+
+def test_a_book_with_hopeless_answers_is_paid_for_in_three_runs(
+    paid: Project, models: ModelServer
+) -> None:
+    models.control(
+        latency={"base_s": 0.0},
+        faults={"script": [{"fault": "empty", "contains": "Stovepipe", "times": 9_999}]},
+    )
+    calls, tokens = [], []
+    for code in (3, 3, 3, 0):
+        paid.command("run", *args(paid), code=code)
+        record = record_of(paid)
+        calls.append(record["model_calls"])
+        tokens.append(record["input_tokens"] + record["output_tokens"])
+        for row in paid.failures(record["run_seq"]).values():
+            assert (row["kind"], row["retryable"]) == ("bad_answer", True)
+    assert calls[1] > 0
+    assert (calls[3], record["known_failures"]) == (0, 1)
+    # Budgets count every call, also those without a usable answer.
+    state = LocalState(str(paid.state))
+    usages = [usage for _, usage in read_usage(state, list_entries(state))]
+    assert sum(usage.input_tokens + usage.output_tokens for usage in usages) == sum(tokens)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from raypipe.ledger.answer_cache import (
     AnswerCache,
     CallUsage,
     ParseAnswer,
+    RejectedAnswerError,
     cache_key,
     embeddings_group,
 )
@@ -175,29 +176,36 @@ class ModelCaller:
             self.quota,
             stop_check=pending.stop_reason,
             start=pending.start,
-            on_unknown=lambda: self._record_unknown(pending),
+            on_unknown=lambda usage: self._record_unusable(pending, usage),
             name=pending.name,
             sleep=self._sleep,
         )
         return retrying.answer(lambda answer, usage: self._keep(pending, answer, usage))
 
     def _keep(self, pending: PendingCall[T], answer: T, usage: TokenUsage) -> T:
-        """Cache a paid answer, or record its usage only; return the answer to use."""
+        """Record a paid answer and its usage; return the answer to use.
+
+        The answer is not checked first: a check could raise or end the process, and answer and
+        bill would be lost. `_parser` checks an answer whenever it is read from the cache.
+        """
         if self._groups is None:
             return answer
         call, call_usage = pending.call, _call_usage(pending, usage)
         answers = self._groups[pending.cache_group]
-        if not call.is_cacheable(answer):
-            answers.record_usage(pending.key, call_usage)
-            return answer
         first = answers.put(pending.key, call.to_json(answer), call_usage, _parser(call))
         return answer if first is None else first
 
-    def _record_unknown(self, pending: PendingCall[Any]) -> None:
-        """Record the maximum usage of a call with an unknown result, so that budgets count it."""
+    def _record_unusable(self, pending: PendingCall[Any], usage: TokenUsage | None) -> None:
+        """Record the usage of a call without a usable answer, so that budgets count it.
+
+        Args:
+            pending: The call.
+            usage: The tokens that the server counted; None or 0 to record the maximum.
+        """
         if self._groups is not None:
             request = pending.call.request
-            usage = TokenUsage(request.input_tokens, request.max_tokens)
+            if usage is None or not usage.input_tokens:
+                usage = TokenUsage(request.input_tokens, request.max_tokens)
             answers = self._groups[pending.cache_group]
             answers.record_usage(pending.key, _call_usage(pending, usage))
 
@@ -213,12 +221,16 @@ def _call_usage(pending: PendingCall[Any], usage: TokenUsage) -> CallUsage:
 
 
 def _parser(call: ModelCall[T]) -> ParseAnswer[T]:
-    """Return the reader of cached answers; it rejects answers that are not cacheable today."""
+    """Return the reader of cached answers; it rejects answers that do not pass today's checks."""
 
     def read(cached: Any) -> T:
         answer = call.from_json(cached)
-        if not call.is_cacheable(answer):
-            raise ValueError("not cacheable any more")
+        try:
+            is_cacheable = call.is_cacheable(answer)
+        except Exception as error:
+            raise RejectedAnswerError(f"its check raised {type(error).__name__}") from error
+        if not is_cacheable:
+            raise RejectedAnswerError("it does not pass the checks")
         return answer
 
     return read

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 from raypipe.models.calling.token_estimate import TokenEstimate
@@ -19,6 +20,7 @@ from raypipe.models.protocol import (
     TokenUsage,
     Vectors,
 )
+from raypipe.models.token_counts import read_count
 from raypipe.quota.protocol import CallRequest
 
 CHAT, EMBED = "chat", "embed"
@@ -36,7 +38,7 @@ def chat_call(
     Args:
         model: The chat model.
         question: The question.
-        is_cacheable: Whether an answer may be kept for good: not refused, not truncated, checked.
+        is_cacheable: Whether a cached answer may be used: not refused, not truncated, checked.
         estimate: The caller's estimate, which learns from the answer; None for a new one.
     """
     estimate = estimate or TokenEstimate()
@@ -45,8 +47,10 @@ def chat_call(
 
     def send() -> Answer:
         answer = model.call(question)
-        estimate.learn(size, answer.usage.input_tokens)
-        return answer
+        usage = _read_usage(answer.usage)
+        estimate.learn(size, usage.input_tokens)
+        answer_size = _size_in_bytes([answer.text])
+        return replace(answer, usage=_fill_usage(usage, estimate, size, answer_size))
 
     return ModelCall(
         key={"operation": CHAT, "model": model.base_model, "body": model.body(question)},
@@ -67,7 +71,8 @@ def embedding_call(
 ) -> ModelCall[Vectors]:
     """Return the call that embeds up to `model.max_texts` texts.
 
-    The answer is cacheable if it has one finite vector of the model's dimension for each text.
+    A cached answer is used if it has one vector of the model's dimension for each text, and every
+    vector has a finite length above 0.
 
     Args:
         model: The embedding model.
@@ -82,8 +87,9 @@ def embedding_call(
 
     def send() -> Vectors:
         answer = model.call(sent, input_type)
-        estimate.learn(size, answer.usage.input_tokens)
-        return answer
+        usage = _read_usage(answer.usage)
+        estimate.learn(size, usage.input_tokens)
+        return replace(answer, usage=_fill_usage(usage, estimate, size, 0))
 
     return ModelCall(
         key={"operation": EMBED, "model": model.base_model, "body": model.body(sent, input_type)},
@@ -102,8 +108,30 @@ def _size_in_bytes(texts: Sequence[str]) -> int:
 
 def _has_shape(answer: Vectors, count: int, dimension: int) -> bool:
     return len(answer.vectors) == count and all(
-        len(vector) == dimension and all(map(math.isfinite, vector)) for vector in answer.vectors
+        len(vector) == dimension and 0 < sum(number * number for number in vector) < math.inf
+        for vector in answer.vectors
     )
+
+
+def _read_usage(usage: TokenUsage) -> TokenUsage:
+    """Return the usage with 0 for counts that are none; a client of a user may send anything."""
+    return TokenUsage(read_count(usage.input_tokens), read_count(usage.output_tokens))
+
+
+def _fill_usage(
+    usage: TokenUsage, estimate: TokenEstimate, size: int, answer_size: int
+) -> TokenUsage:
+    """Return the usage with estimates for the counts that the server did not send.
+
+    Args:
+        usage: Tokens as counted by the server, 0 for a missing count.
+        estimate: Estimates tokens.
+        size: UTF-8 bytes of the request.
+        answer_size: UTF-8 bytes of the answer.
+    """
+    input_tokens = usage.input_tokens or estimate.tokens(size)
+    output_tokens = usage.output_tokens or (estimate.tokens(answer_size) if answer_size else 0)
+    return TokenUsage(input_tokens, output_tokens)
 
 
 def _usage_to_json(usage: TokenUsage) -> dict[str, int]:

@@ -40,7 +40,8 @@ class RetryingCall(Generic[T]):
         quota: The quota of its pool.
         stop_check: Returns the stop reason; asked before every request and during waits.
         start: Returns whether the call is still wanted; asked before every request.
-        on_unknown: Called after each try with an unknown result, which may be billed.
+        on_unknown: Called after each try without a usable answer that may be billed, with the
+            tokens that the server counted; None if it did not.
         name: Name for messages: the book's key; '' for none.
         sleep: Waits that many seconds.
     """
@@ -49,7 +50,7 @@ class RetryingCall(Generic[T]):
     quota: QuotaClient
     stop_check: StopCheck
     start: Callable[[], bool]
-    on_unknown: Callable[[], None]
+    on_unknown: Callable[[TokenUsage | None], None]
     name: str = ""
     sleep: Sleep = time.sleep
     _failures: Counter[Rule] = field(default_factory=Counter, init=False)  # without throttles
@@ -94,6 +95,13 @@ class RetryingCall(Generic[T]):
         except SetupError:
             outcome = CallOutcome()  # there is no client: nothing was sent
             raise
+        except (BookError, BookLeftError):
+            raise
+        except Exception as error:  # of a client that did not foresee this answer
+            log.warning("%s: unreadable answer: %s", self._label, type(error).__name__)
+            log.debug("unreadable answer", exc_info=True)
+            message = f"the answer is unreadable ({type(error).__name__})"
+            raise ModelError.bad_response(message) from None
         finally:
             outcome = replace(outcome, seconds=time.monotonic() - began)
             settle_error = self._try_settle(lease, outcome)
@@ -119,7 +127,7 @@ class RetryingCall(Generic[T]):
     def _handle(self, error: ModelError) -> None:
         """Wait for the next try, or raise the error that ends the call."""
         if error.maybe_paid:
-            self.on_unknown()
+            self.on_unknown(error.usage)
         rule = rule_for(error)
         if rule.action == "throttled":
             return  # the quota decides when to try again
@@ -167,6 +175,8 @@ class RetryingCall(Generic[T]):
 def _outcome_of(error: ModelError) -> CallOutcome:
     rule = rule_for(error)
     throttled = rule.action == "throttled"
+    if error.usage is not None and error.usage.input_tokens:
+        return CallOutcome(error.usage.input_tokens, error.usage.output_tokens)
     return CallOutcome(
         throttled=throttled,
         retry_after_s=error.retry_after_s if throttled else None,

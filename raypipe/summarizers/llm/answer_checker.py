@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +11,11 @@ from raypipe.summarizers.llm.checks import AnswerChecks, CheckResult
 from raypipe.summarizers.llm.fields import BookFields, clean_answer, parse_fields
 from raypipe.summarizers.llm.questions import Task
 
+log = logging.getLogger(__name__)
+
 _PROSE_CHARS = 80
+_MAX_ANSWER_CHARS = 2_000_000
+"""Longer answers are not checked: no model writes them, and the checks would take all memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +83,18 @@ class StrictChecker:
 
     def _check(self, text: str, answer: Answer, words: int) -> CheckResult:
         return self.checks.check(text, answer.stop_reason, words)
+
+
+def check_safely(checker: AnswerChecker, task: Task, answer: Answer) -> CheckedAnswer:
+    """Return the checked answer; an answer that cannot be checked is an unusable answer.
+
+    Whatever a model writes must not end its book with an error that says nothing about the answer.
+    """
+    try:
+        if len(answer.text) > _MAX_ANSWER_CHARS:
+            raise ValueError(f"{len(answer.text):,} characters")
+        return checker(task, answer)
+    except Exception as error:
+        # The message of another error may quote the answer.
+        log.warning("an answer could not be checked: %s", type(error).__name__)
+        return CheckedAnswer(CheckResult("", "unreadable", is_usable=False))

@@ -58,6 +58,7 @@ _WORD = re.compile(r"\w+")
 
 PROBLEMS = {
     "refused": "it declined the task",
+    "unreadable": "it could not be read",
     "empty": "it said nothing",
     "short": "it was far too short",
     "echo": "it repeated these instructions",
@@ -73,7 +74,7 @@ PROBLEMS = {
 texts are part of prompts: changing one changes cache keys."""
 
 _WORST_FIRST = tuple(PROBLEMS)
-_UNUSABLE_PROBLEMS = frozenset({"refused", "empty", "short", "echo", "loops"})
+_UNUSABLE_PROBLEMS = frozenset({"refused", "unreadable", "empty", "short", "echo", "loops"})
 """An answer with one of these problems is no summary. Answers with other problems are repaired as
 far as possible, and flagged."""
 

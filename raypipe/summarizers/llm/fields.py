@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -40,7 +41,19 @@ _NO_VALUE = re.compile(
 )
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
-_DECODER = json.JSONDecoder(strict=False)  # models put real line breaks into strings
+_MAX_DIGITS = 100  # of an integer; int() refuses 4,301
+_MAX_DEPTH = 5  # of lists and objects inside a field
+
+
+def _parse_int(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MAX_DIGITS else None
+
+
+_DECODER = json.JSONDecoder(
+    strict=False,  # models put real line breaks into strings
+    parse_int=_parse_int,
+    parse_constant=lambda _: None,  # NaN and Infinity
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +121,25 @@ def _json_objects(answer: str) -> Iterator[Mapping[str, Any]]:
                 break
             try:
                 value, _ = _DECODER.raw_decode(text, position)
-            except (json.JSONDecodeError, RecursionError):
+            except (ValueError, RecursionError):
                 value = None
             if isinstance(value, Mapping):
                 yield value
             position = text.find("{", position + 1)
 
 
-def _read_text(value: Any, name: str = "") -> str:
+def _read_text(value: Any, name: str = "", depth: int = 0) -> str:
     """Return a value as one line; empty if it only states that there is no value."""
+    if depth > _MAX_DEPTH:
+        return ""
     if isinstance(value, Mapping):
-        first, *rest = [text for text in map(_read_text, value.values()) if text] or [""]
+        texts = (_read_text(item, depth=depth + 1) for item in value.values())
+        first, *rest = list(filter(None, texts)) or [""]
         text = f"{first}: {', '.join(rest)}" if rest else first
     elif isinstance(value, list):
-        text = ", ".join(filter(None, map(_read_text, value)))
+        text = ", ".join(filter(None, (_read_text(item, depth=depth + 1) for item in value)))
     elif isinstance(value, str | int | float) and not isinstance(value, bool):
-        text = str(value)
+        text = "" if isinstance(value, float) and not math.isfinite(value) else str(value)
     else:
         return ""
     line = " ".join(clean_answer(text).split())

@@ -14,7 +14,12 @@ from typing import Protocol
 from raypipe.core.errors import BookError, BookLeftError
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.models.protocol import Answer, Question, TooLongError
-from raypipe.summarizers.llm.answer_checker import AnswerChecker, CheckedAnswer, UsableAnswer
+from raypipe.summarizers.llm.answer_checker import (
+    AnswerChecker,
+    CheckedAnswer,
+    UsableAnswer,
+    check_safely,
+)
 from raypipe.summarizers.llm.checks import PROBLEMS
 from raypipe.summarizers.llm.questions import QuestionWriter, Task
 
@@ -163,7 +168,7 @@ class TaskRunner:
         def keep(answer: Answer) -> bool:
             # An answer that is only too long, for example, is kept too. When it is found again,
             # the same retry follows, and the cache has that answer as well: nothing is paid twice.
-            checked = self.checker(task, answer)
+            checked = check_safely(self.checker, task, answer)
             pending.last_checked = (answer, checked)
             return answer.stop_reason == "end" and checked.result.is_usable
 
@@ -191,7 +196,9 @@ class TaskRunner:
 
     def _check(self, pending: _PendingTask, answer: Answer) -> CheckedAnswer:
         last = pending.last_checked
-        return last[1] if last and last[0] is answer else self.checker(pending.task, answer)
+        if last and last[0] is answer:
+            return last[1]
+        return check_safely(self.checker, pending.task, answer)
 
     def _use_or_ask_again(self, pending: _PendingTask, checked: CheckedAnswer) -> None:
         problem = checked.result.problem

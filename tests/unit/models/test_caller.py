@@ -233,7 +233,8 @@ def test_an_answer_that_is_not_cacheable_is_paid_again_and_its_usage_recorded(
     assert [(usage.model, usage.operation, usage.input_tokens) for usage in usages] == [
         ("fake-1", "chat", 100)
     ] * 2
-    assert not any("answer" in json.loads(state.get(name) or b"") for name in state.list("cache/"))
+    entries = [json.loads(state.get(name) or b"") for name in state.list("cache/")]
+    assert [entry["answer"]["text"] for entry in entries if "answer" in entry] == ["answer 2"]
 
 
 def test_a_cached_answer_that_is_not_cacheable_any_more_is_replaced(
@@ -242,7 +243,8 @@ def test_a_cached_answer_that_is_not_cacheable_any_more_is_replaced(
     model = FakeModel()
     text_of(caller.submit("book", fake_call(model)))
     assert text_of(caller.submit("book", fake_call(model, keep=False))) == "answer 2"
-    assert text_of(caller.submit("book", fake_call(model))) == "answer 1"
+    assert text_of(caller.submit("book", fake_call(model))) == "answer 2"
+    assert sum(usage.input_tokens for _, usage in read_usage(state, list_entries(state))) == 200
 
 
 def test_the_first_answer_of_two_workers_counts(state: ListingState, quota: FakeQuota) -> None:

@@ -11,7 +11,7 @@ import pytest
 from raypipe.core.errors import SetupError
 from raypipe.models.bedrock import BedrockChat
 from raypipe.models.openai import OpenAIChat, _parse_answer
-from raypipe.models.protocol import Question
+from raypipe.models.protocol import Question, TokenUsage
 from tests.unit.models_here import clear_environment
 
 SCHEMA = {"type": "object", "properties": {"z": {"type": "string"}, "a": {"type": "string"}}}
@@ -121,10 +121,10 @@ def test_without_the_package_openai(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def response(**message: Any) -> dict[str, Any]:
     choice = {"message": message, "finish_reason": "stop"}
-    return {"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+    return {"choices": [choice]}
 
 
 def test_a_refusal_of_the_model_counts_as_filtered() -> None:
-    answer = _parse_answer(response(content=None, refusal="I cannot."))
+    answer = _parse_answer(response(content=None, refusal="I cannot."), TokenUsage(3, 2))
     assert (answer.text, answer.stop_reason, answer.usage.output_tokens) == ("", "filtered", 2)
-    assert _parse_answer(response(content=None)).text == ""
+    assert _parse_answer(response(content=None), TokenUsage()).text == ""

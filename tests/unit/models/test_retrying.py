@@ -160,7 +160,7 @@ def test_a_stop_between_lease_and_request_sends_nothing(harness: CallerHarness) 
 def test_a_canceled_call_gives_its_lease_back() -> None:
     quota, model = FakeQuota(), FakeModel()
     retrying = retrying_module.RetryingCall(
-        fake_call(model), quota, never_stopped, start=lambda: False, on_unknown=lambda: None
+        fake_call(model), quota, never_stopped, start=lambda: False, on_unknown=lambda _: None
     )
     with pytest.raises(BookLeftError):
         retrying.answer(lambda answer, _: answer)
@@ -177,12 +177,12 @@ def test_a_used_up_budget_leaves_the_book_to_a_later_run(harness: CallerHarness)
 
 
 def test_the_lease_is_settled_after_any_exception(harness: CallerHarness) -> None:
-    with pytest.raises(ZeroDivisionError):
-        harness.call(ZeroDivisionError())
-    assert harness.quota.outcomes[1].unknown
+    with pytest.raises(BookError, match=r"unreadable \(ZeroDivisionError\) \(tried 3 times\)"):
+        harness.call(*[ZeroDivisionError()] * 9)
+    assert [outcome.unknown for outcome in harness.quota.outcomes.values()] == [True] * 3
     with pytest.raises(SetupError):
         harness.call(SetupError("no client"))
-    assert not harness.quota.outcomes[2].unknown
+    assert not harness.quota.outcomes[4].unknown
 
 
 def test_an_answer_is_cached_even_if_the_settlement_fails(
