@@ -281,17 +281,26 @@ def run_in_process(
     """
     from importlib import import_module
 
-    cfg = compose_config(command, args)
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import open_dict
+
+    cfg = compose_config(command, args, with_hydra=True)
+    HydraConfig.instance().set_config(cfg)  # commands ask it which options were given
+    with open_dict(cfg):
+        del cfg["hydra"]
     stdout = io.StringIO()
-    with contextlib.redirect_stdout(stdout):
-        exit_code = import_module(f"raypipe.cli.commands.{command}").main(cfg)
+    try:
+        with contextlib.redirect_stdout(stdout):
+            exit_code = import_module(f"raypipe.cli.commands.{command}").main(cfg)
+    finally:
+        HydraConfig.instance().cfg = None
     codes = (code,) if isinstance(code, int) else code
     assert codes is None or exit_code in codes, stdout.getvalue()
     return stdout.getvalue()
 
 
-def compose_config(command: str, args: Sequence[str]) -> DictConfig:
-    """Return the config of a command with these options."""
+def compose_config(command: str, args: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
+    """Return the config of a command with these options; `with_hydra` adds Hydra's."""
     from hydra import compose, initialize_config_dir
 
     from raypipe.config.paths import conf_dir
@@ -299,7 +308,7 @@ def compose_config(command: str, args: Sequence[str]) -> DictConfig:
 
     register_schemas()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return compose(command, overrides=list(args))
+        return compose(command, overrides=list(args), return_hydra_config=with_hydra)
 
 
 def check_balance(record: dict[str, Any]) -> None:
