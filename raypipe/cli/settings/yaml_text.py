@@ -16,6 +16,7 @@ _INT = re.compile(rf"[-+]?(?!0[0-9_]){_DIGITS}")
 _FLOAT = re.compile(
     rf"[-+]?(?:{_DIGITS}\.(?:{_DIGITS})?|\.{_DIGITS}|{_DIGITS}(?=[eE]))(?:[eE][-+]?[0-9]+)?"
 )
+_NO_NUMBER = re.compile(r"[-+]?(?:inf|nan)", re.IGNORECASE)
 _MAX_NUMBER_CHARS = 100
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 _TAGS = ("str", "int", "float", "bool", "null", "timestamp", "value", "seq", "map", "merge")
@@ -40,8 +41,8 @@ class YamlText:
     """A YAML file whose values are read like those of a command line.
 
     `true`, `false`, `null` and decimal numbers are what they are there; everything else is text.
-    YAML's other forms, such as dates, `yes` or numbers to the base 60, would change a value that
-    somebody copied from a command line.
+    YAML's other forms, such as dates, `yes` or numbers to the base 60, would change a value copied
+    from a command line.
 
     Args:
         text: The content of the file.
@@ -134,6 +135,6 @@ def read_plain(text: str) -> Any:
         return _WORDS[text.lower()]
     if _INT.fullmatch(text):
         return int(text)
-    if _FLOAT.fullmatch(text):
+    if _FLOAT.fullmatch(text) or _NO_NUMBER.fullmatch(text):
         return float(text)
     return text

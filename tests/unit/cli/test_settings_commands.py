@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
 import stat
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
+from raypipe.cli.app import WITHOUT_JOB
 from raypipe.cli.settings.file import parse_settings, read_settings
 from raypipe.cli.settings.write import format_settings, format_yaml
 from tests.unit.cli.test_settings_file import SCALARS
 from tests.unit.command_line import RunCommandLine
+from tests.unit.docs.test_docs import README, fenced
 
 pytestmark = pytest.mark.usefixtures("isolated_hydra", "no_services")
 
@@ -50,6 +55,25 @@ def test_settings_shows_values_and_origins(
     assert origins["embedder"] == ("hash", "command line")
     assert origins["limit"] == (5, "default")
     assert "storage" not in origins
+
+
+def test_readmes_settings_file_and_lines_are_valid(
+    run_command_line: RunCommandLine, tmp_path: Path
+) -> None:
+    section = README.partition("### The settings file")[2]
+    [block] = re.findall(r"^```yaml\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    lines = [
+        shlex.split(line, comments=True)[1:] for line in fenced(section.split("\n- ")[0], "sh")
+    ]
+    assert [line[0] for line in lines] == ["init", "settings", "settings", "run", "search"]
+    for line in lines:
+        if line[0] == "run":
+            (tmp_path / "raypipe.yaml").write_text(block)
+        shown = [] if line[0] in WITHOUT_JOB else ["--cfg", "job"]
+        code, out, err = run_command_line(*line, *shown)
+        assert (code, bool(out)) == (0, True), err
+        if line[0] == "run":
+            assert OmegaConf.create(out).state.uri == "raypipe-data/trial"
 
 
 def test_settings_without_a_file_and_without_secrets(run_command_line: RunCommandLine) -> None:
@@ -165,7 +189,7 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_a_value_is_read_as_it_was_written(value: Any) -> None:
-    text = format_settings({"summarizer.model.extra": value, "storage": "s3"})
+    text = f"summarizer.model.extra: {format_yaml(value)}\n"
     settings = parse_settings(text, Path("raypipe.yaml"))
     assert settings.shared[0].value == value, format_yaml(value)
 

@@ -19,6 +19,7 @@ from raypipe.cli.settings.file import find_file, parse_settings, read_settings
 from raypipe.cli.settings.hydra_text import format_value
 from raypipe.cli.settings.merge import merge_arguments
 from raypipe.config.build import require_part
+from raypipe.config.origins import was_given
 from raypipe.core.errors import OptionError
 from tests.unit.command_line import RunCommandLine
 
@@ -36,6 +37,7 @@ opensearch.connection:
   timeout_s: 7
 opensearch.endpoint: https://search.example.org:9200
 state: {uri: s3://my-books/raypipe}
+storage.suffixes: [.txt, "a,b"]
 limit: 100
 search.fusion: rrf
 profiles:
@@ -105,6 +107,21 @@ def test_each_command_takes_the_options_that_it_has(see: Configs, settings: Path
 
 
 @pytest.mark.usefixtures("settings")
+def test_options_of_the_file_count_as_given(
+    run_command_line: RunCommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[bool] = []
+
+    def main(cfg: DictConfig) -> int:
+        given.extend(was_given(name) for name in ("summarizer", "embedder", "text", "scale"))
+        return 0
+
+    monkeypatch.setattr("raypipe.cli.commands.index.main", main)
+    assert run_command_line("index", "scale=large")[0] == 0
+    assert given == [True, True, False, True]
+
+
+@pytest.mark.usefixtures("settings")
 def test_the_command_line_wins(see: Configs) -> None:
     [cfg], _ = see("run", "limit=3", "storage.bucket=b", "opensearch.endpoint=https://h:1")
     assert (cfg["limit"], cfg["storage"]["bucket"]) == (3, "b")
@@ -117,6 +134,7 @@ def test_the_command_line_wins(see: Configs) -> None:
         (2, 16),
     ]
     assert err.count("Settings: ") == 1
+    assert configs[3]["storage"]["suffixes"] == [".txt", "a,b"]  # a list is not swept
 
 
 @pytest.mark.usefixtures("settings")
