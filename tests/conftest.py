@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tests.integration.raypipe_command import Project
     from tests.integration.s3_server import CountingS3Server
 
+# A settings file of the developer must not reach the tests or the commands that they start.
+os.environ.pop("RAYPIPE_SETTINGS", None)
+
 FOLDER = Path(__file__).parent
 MARKED_FOLDERS = ("integration", "slow")
 """Folders of `tests/` whose tests get a marker of the same name."""

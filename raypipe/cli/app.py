@@ -1,8 +1,9 @@
 """From the command line to a command: the first word is the command, the rest is Hydra's.
 
-`main` splits the arguments, Hydra composes `conf/<command>.yaml` with them, and
-`raypipe.cli.commands.<command>.main(cfg)` does the work and returns the exit code. The text of
-`--help` is made in `raypipe.cli.help_text.program` and `raypipe.cli.help_text.command`.
+`main` splits the arguments, `raypipe.cli.settings` puts the options of the settings file before
+them, Hydra composes `conf/<command>.yaml` with both, and `raypipe.cli.commands.<command>.main(cfg)`
+does the work and returns the exit code. The text of `--help` is made in
+`raypipe.cli.help_text.program` and `raypipe.cli.help_text.command`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,20 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raypipe import __version__
 from raypipe.cli.help_text.program import COMMANDS, format_program_help
 from raypipe.core.errors import OptionError, SetupError
 from raypipe.core.exit_codes import ERROR, OK, STOPPED, WRONG_OPTIONS
+
+if TYPE_CHECKING:
+    from raypipe.cli.settings.merge import MergedArguments
+
+log = logging.getLogger(__name__)
+
+WITHOUT_JOB = ("settings", "init")
+"""Commands about the settings file; they take the options of other commands."""
 
 _HELP = ("-h", "--help")
 _COMPLETE = ("-sc", "--shell-completion")
@@ -65,7 +74,10 @@ def run_command_line(args: Sequence[str]) -> int:
 
         print(complete(args, list(COMMANDS)))
         return OK
-    return run_command(*split_command(args))
+    from raypipe.cli.arguments import take_settings_flag
+
+    args, settings_file = take_settings_flag(args)
+    return run_command(*split_command(args), settings_file)
 
 
 def split_command(args: Sequence[str]) -> tuple[str, list[str]]:
@@ -81,16 +93,24 @@ def split_command(args: Sequence[str]) -> tuple[str, list[str]]:
     return next(iter(COMMANDS)), list(args)
 
 
-def run_command(command: str, args: Sequence[str]) -> int:
+def run_command(command: str, args: Sequence[str], settings_file: str | None = None) -> int:
     """Run a command, and return its exit code: of a multirun, the highest code of its jobs.
 
+    Args:
+        command: The command.
+        args: The arguments after it.
+        settings_file: Value of `--settings`; None if it was not given.
+
     Raises:
-        OptionError: An argument is wrong.
+        OptionError: An argument or the settings file is wrong.
     """
     from raypipe.cli import arguments
-    from raypipe.cli.hydra_main import hydra_main
+    from raypipe.cli.hydra_main import run_hydra
+    from raypipe.cli.settings.file import read_settings
+    from raypipe.cli.settings.merge import merge_arguments
+    from raypipe.cli.settings.trust import allow_imports
     from raypipe.cli.stop_signals import STOP_REQUESTED
-    from raypipe.config.error_messages import CONFIG_ERRORS, explain, find_invalid_choice
+    from raypipe.config.error_messages import find_invalid_choice
 
     # Without this, Hydra prints its own advice and exits with its own code.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -99,25 +119,52 @@ def run_command(command: str, args: Sequence[str]) -> int:
     args = arguments.quote_query(args) if command == "search" else args
     args = arguments.move_flags_last(args)
     arguments.check_flags(args)
-    if problem := find_invalid_choice(args):
+    args, profile = arguments.take_profile(args)
+    if command in WITHOUT_JOB and not wants_help:
+        module = import_module(f"raypipe.cli.commands.{command}")
+        code: int = module.main(args, settings_file, profile)
+        return code
+    is_init = command == "init"  # the file is yet to be written
+    settings = None if is_init else read_settings(settings_file, profile)
+    merged = merge_arguments(command, args, settings)
+    allow_imports(settings.import_dir if settings else None)
+    if problem := find_invalid_choice(merged.typed):
         raise OptionError(problem)
     STOP_REQUESTED.clear()
     # Until a run handles signals itself, SIGTERM ends a command as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     codes: list[int] = []
-    task = _help_task(command) if wants_help else _command_task(command, codes)
+    notes = _Notes([] if wants_help else merged.notes)
+    task = _help_task(command) if wants_help else _command_task(merged, notes, codes)
     try:
-        with arguments.temporary_sweep_folder(args) as hydra_args:
-            sys.argv = [f"raypipe {command}", *arguments.move_flags_last(hydra_args)]
-            hydra_main(command)(task)()
-    except CONFIG_ERRORS as error:
-        raise OptionError(explain(error, command, args)) from None
+        run_hydra(merged, task)
     except KeyboardInterrupt:
         return _print_error("stopped before any book was started", STOPPED)
+    finally:
+        notes.print()
     return max(codes, default=OK)
 
 
-def _command_task(command: str, codes: list[int]) -> Callable[[Any], None]:
+class _Notes:
+    """Lines about the settings, which are logged once, or printed if no command logs them."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._waiting = list(lines)
+
+    def log(self) -> None:
+        """Log the lines, once Hydra has set up the logging."""
+        while self._waiting:
+            log.info("%s", self._waiting.pop(0))
+
+    def print(self) -> None:
+        """Print the lines that were not logged."""
+        while self._waiting:
+            print(f"raypipe: {self._waiting.pop(0)}", file=sys.stderr)
+
+
+def _command_task(
+    merged: MergedArguments, notes: _Notes, codes: list[int]
+) -> Callable[[Any], None]:
     """Return a Hydra task that runs the command and appends its exit code to `codes`.
 
     `hydra.main` drops return values. A multirun calls the task for each of its jobs, also after
@@ -128,25 +175,29 @@ def _command_task(command: str, codes: list[int]) -> Callable[[Any], None]:
         from raypipe.cli.stop_signals import STOP_REQUESTED
 
         # A signal during an earlier job of a multirun stops the whole multirun.
-        codes.append(STOPPED if STOP_REQUESTED.is_set() else _call_command(command, cfg))
+        is_stopped = STOP_REQUESTED.is_set()
+        codes.append(STOPPED if is_stopped else _call_command(merged, notes, cfg))
 
-    task.__name__ = command
+    task.__name__ = merged.command
     return task
 
 
-def _call_command(command: str, cfg: Any) -> int:
+def _call_command(merged: MergedArguments, notes: _Notes, cfg: Any) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     from raypipe.config.error_messages import explain, find_missing_values
 
+    command = merged.command
     try:
         if problem := find_missing_values(cfg):
             raise OptionError(problem)
+        notes.log()
         code: int = import_module(f"raypipe.cli.commands.{command}").main(cfg)
     except OptionError as error:
-        return _print_error(error, WRONG_OPTIONS)
+        notes.print()
+        return _print_error(merged.locate(str(error)), WRONG_OPTIONS)
     except OmegaConfBaseException as error:
-        return _print_error(explain(error, command, ()), WRONG_OPTIONS)
+        return _print_error(merged.locate(explain(error, command, ())), WRONG_OPTIONS)
     except SetupError as error:
         return _print_error(error, ERROR)
     return code

@@ -14,6 +14,7 @@ _FLAGS_WITH_VALUE = (
     *("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name"),
     *("-cd", "--config-dir", "--experimental-rerun"),
 )
+SETTINGS_FLAG = "--settings"
 _MULTIRUN = ("-m", "--multirun")
 
 
@@ -51,6 +52,41 @@ def move_flags_last(args: Sequence[str]) -> list[str]:
         is_value = bool(flags) and flags[-1] in _FLAGS_WITH_VALUE
         (flags if is_value or arg.startswith("-") else overrides).append(arg)
     return [*overrides, *flags]
+
+
+def take_settings_flag(args: Sequence[str]) -> tuple[list[str], str | None]:
+    """Return the arguments without `--settings FILE`, and the file; None without the flag.
+
+    Raises:
+        OptionError: The flag has no value.
+    """
+    rest: list[str] = []
+    named: str | None = None
+    waiting = list(args)
+    while waiting:
+        flag, equals, value = waiting.pop(0).partition("=")
+        if flag != SETTINGS_FLAG:
+            rest.append(f"{flag}{equals}{value}")
+        elif equals:
+            named = value
+        elif waiting:
+            named = waiting.pop(0)
+        else:
+            raise OptionError(f"{SETTINGS_FLAG} needs a file, or none for no settings file")
+    return rest, named
+
+
+def take_profile(args: Sequence[str]) -> tuple[list[str], str | None]:
+    """Return the arguments without `profile=NAME`, and the last name; None without a name.
+
+    Raises:
+        OptionError: It has several names.
+    """
+    names = [arg.removeprefix("profile=") for arg in args if arg.startswith("profile=")]
+    if names and "," in names[-1]:
+        raise OptionError(f"profile={names[-1]}: give a single name")
+    rest = [arg for arg in args if not arg.startswith("profile=")]
+    return rest, names[-1].strip("'\"") if names else None
 
 
 def check_flags(args: Sequence[str]) -> None:

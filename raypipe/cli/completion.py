@@ -10,14 +10,29 @@ from collections.abc import Iterable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
+from raypipe.cli.arguments import SETTINGS_FLAG, take_profile, take_settings_flag
 from raypipe.cli.help_text.config_comments import default_choices
 from raypipe.cli.hydra_main import hydra_main
+from raypipe.cli.settings.file import SettingsFile, read_settings
+from raypipe.cli.settings.merge import merge_arguments
+from raypipe.cli.settings.option_names import is_group
 from raypipe.config.paths import conf_folders
 from raypipe.core.errors import OptionError
 
 _COMPLETE = "-sc"
 _PROGRAM = "raypipe"
-_FLAGS = ("--cfg", "--config-dir", "--help", "--info", "--multirun", "--package", "--resolve")
+_FLAGS = (
+    "--cfg",
+    "--config-dir",
+    "--help",
+    "--info",
+    "--multirun",
+    "--package",
+    "--resolve",
+    SETTINGS_FLAG,
+)
+_ABOUT_SETTINGS = {"init": "force=", "settings": "output="}
+"""Commands that take the options of another command, and their own option."""
 _OVERRIDE = re.compile(r"(\+{1,2}|~)?[\w./@-]+=")
 
 
@@ -69,15 +84,51 @@ def find_candidates(line: str, commands: Sequence[str], shell: str = "bash") -> 
     word = "" if not words or line[-1:].isspace() else words.pop()
     if word.startswith("-"):
         return [flag for flag in _FLAGS if flag.startswith(word)]
+    if words[-1:] == [SETTINGS_FLAG]:
+        return []  # the shell completes file names
+    words, named = take_settings_flag(words)
     matching = [] if words else [name for name in commands if name.startswith(word)]
     if not words and not word:
         return matching
     command = words.pop(0) if words and words[0] in commands else commands[0]
+    if command in _ABOUT_SETTINGS:
+        own, named = _ABOUT_SETTINGS[command], "none" if command == "init" else named
+        if command == "settings" and not words:
+            matching = [name for name in commands if name.startswith(word)]
+        matching += [own] if own.startswith(word) else []
+        command = words.pop(0) if words and words[0] in commands else commands[0]
+    words, profile = take_profile(words)
+    settings = _read_settings(named, profile)
+    if settings is not None and settings.profiles and "profile=".startswith(word[:8]):
+        values = [f"profile={name}" for name in settings.profiles]
+        matching += [name for name in (values if "=" in word else ["profile="]) if word in name]
     # Hydra cannot read the plain words of a search, or half of a quoted value: leave them out.
     overrides = [arg for arg in words if arg in ("-m", "--multirun") or _OVERRIDE.match(arg)]
-    os.environ["COMP_LINE"] = " ".join([_PROGRAM, *overrides, word])
-    offered = _run_hydra(command, [_COMPLETE, f"query={shell}"]).split()
-    return [*matching, *_usable(command, word, offered)]
+    choices, flags = _choices_of_settings(command, overrides, settings)
+    os.environ["COMP_LINE"] = " ".join([_PROGRAM, *choices, *overrides, word])
+    offered = _run_hydra(command, [_COMPLETE, f"query={shell}", *flags]).split()
+    return list(dict.fromkeys([*matching, *_usable(command, word, offered)]))
+
+
+def _read_settings(named: str | None, profile: str | None) -> SettingsFile | None:
+    """Return the settings file, or None if it cannot be read: the options complete without it."""
+    try:
+        return read_settings(named, profile)
+    except OptionError:
+        return None
+
+
+def _choices_of_settings(
+    command: str, overrides: Sequence[str], settings: SettingsFile | None
+) -> tuple[list[str], list[str]]:
+    """Return the choices of a settings file, which decide the options, and its flags."""
+    if settings is None:
+        return [], []
+    merged = merge_arguments(command, overrides, settings)
+    choices = [
+        f"{entry.name}={entry.value}" for entry in merged.entries if is_group(command, entry.name)
+    ]
+    return choices, ["--config-dir", str(settings.config_dir)] if settings.config_dir else []
 
 
 def _usable(command: str, word: str, offered: Iterable[str]) -> list[str]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import hydra
 
+from raypipe.cli.arguments import move_flags_last, temporary_sweep_folder
+from raypipe.cli.settings.merge import MergedArguments
+from raypipe.config.error_messages import CONFIG_ERRORS, explain
 from raypipe.config.paths import conf_dir
 from raypipe.config.schema import register_schemas
+from raypipe.core.errors import OptionError
 
 
 def hydra_main(command: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
@@ -21,3 +26,18 @@ def hydra_main(command: str) -> Callable[[Callable[[Any], None]], Callable[[], N
         version_base="1.3", config_path=str(conf_dir()), config_name=command
     )
     return decorator  # type: ignore[no-any-return]
+
+
+def run_hydra(merged: MergedArguments, task: Callable[[Any], None]) -> None:
+    """Call a task with the config of a command; in a multirun, once for each job.
+
+    Raises:
+        OptionError: An argument or an option of the settings file is wrong.
+    """
+    command, args = merged.command, merged.args
+    try:
+        with temporary_sweep_folder(args) as hydra_args:
+            sys.argv = [f"raypipe {command}", *move_flags_last(hydra_args)]
+            hydra_main(command)(task)()
+    except CONFIG_ERRORS as error:
+        raise OptionError(merged.locate(explain(error, command, args))) from None

@@ -28,12 +28,16 @@ def start_local_services(cfg: DictConfig, services: Services) -> None:
         OptionError: A setting of a part is wrong; no service was started.
         SetupError: A service cannot be started; the message says what to do.
     """
-    wanted = [option for option in (_S3, _OPENSEARCH) if OmegaConf.select(cfg, option) == EMBEDDED]
+    wanted = _embedded_options(cfg)
     if "ray" in cfg and cfg.executor == "ray":
         check_shared_options(cfg.ray.address, cfg.state.uri, wanted)
-    _check_parts(cfg, wanted)
+    check_parts(cfg)
     for option, url in _start(services, wanted).items():
         OmegaConf.update(cfg, option, url)
+
+
+def _embedded_options(cfg: DictConfig) -> list[str]:
+    return [option for option in (_S3, _OPENSEARCH) if OmegaConf.select(cfg, option) == EMBEDDED]
 
 
 def _start(services: Services, wanted: list[str]) -> dict[str, str]:
@@ -45,10 +49,14 @@ def _start(services: Services, wanted: list[str]) -> dict[str, str]:
     return {_OPENSEARCH: services.start_opensearch()} if wanted else {}
 
 
-def _check_parts(cfg: DictConfig, wanted: list[str]) -> None:
-    """Build each part once: a wrong setting or class is reported before a service starts."""
+def check_parts(cfg: DictConfig) -> None:
+    """Build each part once: a wrong setting or class is reported before a service starts.
+
+    Raises:
+        OptionError: A setting of a part is wrong.
+    """
     trial = cfg.copy()
-    for option in wanted:
+    for option in _embedded_options(cfg):
         OmegaConf.update(trial, option, _ANY_URL)
     for name in PARTS:
         if name in trial:

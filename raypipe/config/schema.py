@@ -203,6 +203,24 @@ class ServicesSchema:
     embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
 
 
+@dataclass
+class InitSchema:
+    """Options of `init`, beside those that it writes."""
+
+    force: bool = False
+
+
+@dataclass
+class SettingsSchema:
+    """Options of `settings`, beside those of the command that it shows."""
+
+    output: str = "text"
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        check_output(self.output)
+
+
 SCHEMAS: Mapping[str, type] = {
     "run": RunSchema,
     "index": IndexSchema,
@@ -216,6 +234,8 @@ SCHEMAS: Mapping[str, type] = {
     "up": ServicesSchema,
     "down": ServicesSchema,
     "simulate": ServerOptions,
+    "init": InitSchema,
+    "settings": SettingsSchema,
 }
 """The schema of each command."""
 

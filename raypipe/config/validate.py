@@ -17,6 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 from raypipe.config.error_messages import first_line
 from raypipe.core.errors import OptionError
 
+QUOTING_HINT = "put quotes in quotes: \"'...'\""
+"""How a number is typed as text on a command line; in a file, simple quotes are enough."""
+
 _TYPE_NAMES: Mapping[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -135,7 +138,7 @@ def _allowed_types(hint: Any) -> list[Any]:
 
 def _describe_type(hint: Any) -> str:
     names = " or ".join(dict.fromkeys(_TYPE_NAMES[kind] for kind in _allowed_types(hint)))
-    quoting = "; put quotes in quotes: \"'...'\"" if names.startswith("text") else ""
+    quoting = f"; {QUOTING_HINT}" if names.startswith("text") else ""
     return names + quoting
 
 

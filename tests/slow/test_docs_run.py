@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from raypipe import embedded
-from raypipe.cli.app import split_command
+from raypipe.cli.app import WITHOUT_JOB, split_command
 from raypipe.cli.arguments import quote_query
 from raypipe.embedded.services import Services
 from tests.integration.raypipe_command import ROOT, run_in_process, write_book
@@ -116,8 +116,10 @@ def place(
 def test_readmes_lines_do_what_they_say(place: Place) -> None:
     for line in RAYPIPE:
         command, args = split_command(shlex.split(line, comments=True)[1:])
-        if command in ("up", "down", "simulate") or "--help" in args:
+        if command in ("up", "down", "simulate", *WITHOUT_JOB) or "--help" in args:
             continue
+        if any(arg.startswith("profile=") for arg in args):
+            continue  # tests/integration/test_settings_run.py runs README's settings file
         args = place.args(command, args)
         if "-m" in args:
             subprocess.run([sys.executable, "-m", "raypipe", command, *args], check=True)

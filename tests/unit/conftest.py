@@ -23,6 +23,7 @@ settings.load_profile("no deadline")
 def isolated_hydra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Restore Hydra's global state, the logging and the arguments after a test."""
     from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
@@ -31,6 +32,7 @@ def isolated_hydra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
     # Hydra composes a second time just to read hydra.mode, which these tests never set.
     monkeypatch.setattr("hydra._internal.hydra.Hydra.get_mode", lambda *_, **__: None)
     GlobalHydra.instance().clear()
+    HydraConfig.instance().cfg = None
     loggers = [logging.getLogger(), logging.getLogger("raypipe")]
     before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
     yield

@@ -66,6 +66,7 @@ def format_command_help(command: str, cfg: DictConfig) -> str:
         "",
         "--cfg job prints the whole config as YAML, without a run; --config-dir DIR adds your own",
         "option files; -m option=a,b runs one job for each value, one after another.",
+        "--settings FILE (or none) replaces raypipe.yaml; profile=NAME chooses a profile in it.",
     ]
     return "\n".join(lines)
 

@@ -19,6 +19,8 @@ COMMANDS = {
     "up": "start the embedded OpenSearch and S3 and leave them running",
     "down": "stop the embedded OpenSearch and S3",
     "simulate": "start a model server for tests: Bedrock and OpenAI, quotas, faults",
+    "init": "write the given options into raypipe.yaml, which every command reads",
+    "settings": "show each option of a command, its value and where the value comes from",
 }
 """Each command and its line in `raypipe --help`; the first is the default."""
 
@@ -35,6 +37,7 @@ def format_program_help() -> str:
             *lines,
             "",
             "raypipe COMMAND --help lists the options of a command; --cfg job prints their values.",
+            "Options in raypipe.yaml hold for every command here; --settings FILE names a file.",
             'Tab completion: eval "$(raypipe -sc install=bash)"',
         ]
     )

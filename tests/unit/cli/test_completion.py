@@ -70,6 +70,37 @@ def test_completions_of_a_line(
     assert ask_completions(environment, line) == completions
 
 
+@pytest.mark.parametrize(
+    ("line", "completions"),
+    [
+        ("raypipe run pro", ["profile=", "prompts.", "prompts="]),
+        ("raypipe run profile=", ["profile=prod", "profile=trial"]),
+        ("raypipe run profile=p", ["profile=prod"]),
+        ("raypipe run storage.bu", ["storage.bucket="]),
+        ("raypipe run storage=local storage.bu", []),
+        ("raypipe run profile=trial storage.pat", ["storage.path="]),
+        ("raypipe run --settings none storage.pref", ["storage.prefix="]),
+        ("raypipe run --settings other.yaml storage.pat", ["storage.path="]),
+        ("raypipe run --settings broken.yaml storage.pref", ["storage.prefix="]),
+        ("raypipe run --sett", ["--settings"]),
+        ("raypipe settings ga", []),
+        ("raypipe settings gc sto", ["storage.", "storage="]),
+        ("raypipe settings out", ["output="]),
+        ("raypipe init fo", ["force="]),
+    ],
+)
+def test_completions_beside_a_settings_file(
+    environment: dict[str, str], line: str, completions: list[str]
+) -> None:
+    folder = Path(environment["HOME"])
+    (folder / "raypipe.yaml").write_text(
+        "storage: s3\nprofiles:\n  prod: {}\n  trial: {storage: local}\n"
+    )
+    (folder / "other.yaml").write_text("storage: local\n")
+    (folder / "broken.yaml").write_text("storage: [\n")
+    assert ask_completions(environment, line) == completions
+
+
 def test_words_after_the_cursor_do_not_matter(environment: dict[str, str]) -> None:
     line, cursor = "raypipe ver limit=3", len("raypipe ver")
     assert ask_completions(environment, line, point=cursor) == ["verify"]
