@@ -82,7 +82,12 @@ class Deletions:
 
 
 def find_deleted(
-    books: Sequence[Book], source: BookSource, ledger: Ledger, *, whole_source: bool = True
+    books: Sequence[Book],
+    source: BookSource,
+    ledger: Ledger,
+    unknown: Iterable[Mapping[str, Any]] = (),
+    *,
+    whole_source: bool = True,
 ) -> DeletedBooks:
     """Compare a listing with the finished books that it should contain.
 
@@ -93,15 +98,22 @@ def find_deleted(
         books: The complete listing of the source.
         source: The source.
         ledger: The ledger.
+        unknown: Documents of the index that the ledger does not record, see `IndexDifferences`.
         whole_source: False if the run processes chosen books only; nothing is deleted then.
     """
     if not whole_source:
         return DeletedBooks()
     tombstones = ledger.tombstones.renames()
     listed = {book.book_id: book for book in books}
+    in_index = (
+        {**row, "first_run": row["run_seq"]} for row in unknown if row["source"] == source.identity
+    )
     finished = {
         row["book_id"]: row
-        for row in ledger.documents.read_books_of_source(source.identity).to_pylist()
+        for row in (
+            *in_index,
+            *ledger.documents.read_books_of_source(source.identity).to_pylist(),
+        )
         if source.selects(row["key"])
     }
     known = finished.keys() - tombstones.keys()

@@ -11,7 +11,7 @@ from raypipe.core.errors import BookError
 from raypipe.core.options import QuotaOptions
 from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.deletions import DeletedBooks, find_deleted
-from raypipe.lifecycle.lost_documents import find_lost_documents
+from raypipe.lifecycle.index_comparison import IndexDifferences, compare_with_ledger
 from raypipe.lifecycle.replacement import Replacement
 from raypipe.quota.prices import Price
 from raypipe.run.job import Job, ModelLimits
@@ -126,13 +126,14 @@ def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
     source, processing, ledger, limits = job.source, job.processing, job.ledger, job.limits
     index = job.target.find()
     books = list_source(source, job.selection.book_ids)
-    deleted = find_deleted(books, source, ledger, whole_source=job.selection.book_ids is None)
+    differences = compare_with_ledger(index, ledger) if index else IndexDifferences()
+    whole, unknown = job.selection.book_ids is None, differences.unknown.values()
+    deleted = find_deleted(books, source, ledger, unknown, whole_source=whole)
     accepted = read_accepted(processing, ledger, upgrade=job.upgrade)
     spec = index_spec(processing.description, ledger, accepted, upgrade=job.upgrade)
-    lost = find_lost_documents(index, ledger) if index is not None else set()
     generation = job.target.generation_to_write(index, spec)
     recipe = processing.recipe
-    snapshot = read_snapshot(ledger, recipe, accepted.documents, generation, lost)
+    snapshot = read_snapshot(ledger, recipe, accepted.documents, generation, differences.lost)
     plan = plan_run(books, snapshot, job.selection)
     estimate = _count_books(plan, deleted, ledger)
     estimate.too_many = deleted.exceeds(job.deletion_limit)

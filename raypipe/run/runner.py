@@ -25,7 +25,7 @@ from raypipe.lifecycle.deletions import (
     find_deleted,
     restore_returned,
 )
-from raypipe.lifecycle.lost_documents import find_lost_documents
+from raypipe.lifecycle.index_comparison import IndexDifferences, compare_with_ledger
 from raypipe.run.executors import create_executor
 from raypipe.run.executors.base import ListenForStop, StopSources, no_stop_requests
 from raypipe.run.job import Job
@@ -115,16 +115,18 @@ def _carry_out(
     with timer.step("listing"):
         books = list_source(source, job.selection.book_ids)
     with timer.step("planning"):
-        deleted = find_deleted(books, source, ledger, whole_source=job.selection.book_ids is None)
+        differences = compare_with_ledger(index, ledger) if index else IndexDifferences()
+        whole = job.selection.book_ids is None
+        unknown = differences.unknown.values()
+        deleted = find_deleted(books, source, ledger, unknown, whole_source=whole)
         check_deletions(deleted, job.deletion_limit, source.selection)
     if target.purge:
         with timer.step("index"):
             index = target.open(spec)
     restore_returned(deleted, ledger, run_seq)
     with timer.step("planning"):
-        lost = find_lost_documents(index, ledger) if index else set()
         generation = index.ref.generation if index else None
-        snapshot = read_snapshot(ledger, recipe, accepted.documents, generation, lost)
+        snapshot = read_snapshot(ledger, recipe, accepted.documents, generation, differences.lost)
         plan = plan_run(books, snapshot, job.selection)
     _log_plan(plan, deleted)
     if generation:
@@ -159,8 +161,7 @@ def _carry_out(
         served = None
         if index is not None:
             index.finalize(results.done, run_seq, stopped=stopped)
-            whole = job.selection.book_ids is None and source.lists_whole_source
-            listed = plan.listed if whole else None
+            listed = plan.listed if whole and source.lists_whole_source else None
             served = target.serve(index, ledger, run_seq, listed=listed, stopped=stopped)
     return Outcome(plan, results, progress, index, served, deletions)
 
