@@ -32,6 +32,28 @@ def quote_query(args: Sequence[str]) -> list[str]:
     return [*others, f"query={quote(' '.join(words))}"] if words else others
 
 
+_STATE_WORDS = ("action", "source", "target")
+
+
+def name_state_words(args: Sequence[str]) -> list[str]:
+    """Turn the plain words of `raypipe state copy FROM TO` into quoted overrides.
+
+    Raises:
+        OptionError: There are more words.
+    """
+    words: list[str] = []
+    others: list[str] = []
+    is_value = False
+    for arg in args:
+        is_word = not (is_value or arg.startswith("-") or _OVERRIDE.match(arg))
+        (words if is_word else others).append(arg)
+        is_value = not is_word and arg in _FLAGS_WITH_VALUE
+    if len(words) > len(_STATE_WORDS):
+        raise OptionError(f"{words[len(_STATE_WORDS)]!r}: write `raypipe state copy FROM TO`")
+    named = zip(_STATE_WORDS, words, strict=False)
+    return [*others, *(f"{name}={quote(word)}" for name, word in named)]
+
+
 def quote(text: str) -> str:
     r"""Quote a text for Hydra's grammar, and keep OmegaConf from interpolating `${`.
 

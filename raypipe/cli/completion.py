@@ -88,6 +88,8 @@ def find_candidates(line: str, commands: Sequence[str], shell: str = "bash") -> 
         return []  # the shell completes file names
     words, named = take_settings_flag(words)
     matching = [] if words else [name for name in commands if name.startswith(word)]
+    if words == ["state"] and "copy".startswith(word):
+        matching = ["copy"]
     if not words and not word:
         return matching
     command = words.pop(0) if words and words[0] in commands else commands[0]

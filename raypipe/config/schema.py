@@ -183,6 +183,21 @@ class GcSchema(LedgerSchema):
 
 
 @dataclass
+class StateSchema:
+    """Options of `state`."""
+
+    action: str = ""
+    source: str = ""
+    target: str = ""
+    output: str = "text"
+    storage: Any = None
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_output(self.output)
+
+
+@dataclass
 class PromoteSchema(RollbackSchema):
     """Options of `promote`."""
 
@@ -231,6 +246,7 @@ SCHEMAS: Mapping[str, type] = {
     "promote": PromoteSchema,
     "rollback": RollbackSchema,
     "gc": GcSchema,
+    "state": StateSchema,
     "up": ServicesSchema,
     "down": ServicesSchema,
     "simulate": ServerOptions,

@@ -127,6 +127,14 @@ class LocalState:
                     return sorted(after)
                 before = after
 
+    def list_sizes(self, prefix: str = "") -> dict[str, int]:
+        """Return the size in bytes of each name that begins with `prefix`."""
+        sizes: dict[str, int] = {}
+        for name in self.list(prefix):
+            with self._translate_errors(name), contextlib.suppress(*_ABSENT):
+                sizes[name] = self._path(name).stat().st_size
+        return sizes
+
     def _scan(self, prefix: str) -> set[str]:
         folder = prefix.rpartition("/")[0]
         names: set[str] = set()
@@ -141,9 +149,11 @@ class LocalState:
                 name = f"{current}/{entry.name}" if current else entry.name
                 if entry.name.startswith("."):
                     continue
+                if not name.startswith(prefix):
+                    continue
                 if entry.is_dir():
                     folders.append(name)
-                elif name.startswith(prefix):
+                else:
                     names.add(name)
         return names
 

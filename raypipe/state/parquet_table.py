@@ -10,7 +10,7 @@ are harmless.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
@@ -251,6 +251,28 @@ class ParquetTable:
         self._put_part(self.schema.encode(table), stem, max(existing, default=-1) + 1)
         self.state.delete([f"{self.folder}/{name}" for name in group])
         return len(group)
+
+
+def find_replaced(names: Iterable[str], current: Iterable[str]) -> list[str]:
+    """Return the parts whose rows are in a later compacted part.
+
+    Args:
+        names: Names of parts in a state, with their folders.
+        current: Names of the parts that a state has now, with their folders.
+    """
+    last_compacted: dict[str, tuple[int, str]] = {}
+    for path in current:
+        folder, _, name = path.rpartition("/")
+        if _is_compacted(name):
+            order = (_run_seq_of(name), name)
+            last_compacted[folder] = max(order, last_compacted.get(folder, order))
+    replaced = []
+    for path in names:
+        folder, _, name = path.rpartition("/")
+        order = (_run_seq_of(name), name)
+        if _NAME.fullmatch(name) and order < last_compacted.get(folder, (0, "")):
+            replaced.append(path)
+    return replaced
 
 
 def _run_seq_of(name: str) -> int:

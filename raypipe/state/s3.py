@@ -109,6 +109,10 @@ class S3State:
         S3 lists keys in order and consistently: a name that sorts after a deleted name is listed
         as it is at the time of the deletion, or later.
         """
+        return list(self.list_sizes(prefix))
+
+    def list_sizes(self, prefix: str = "") -> dict[str, int]:
+        """Return the size in bytes of each name that begins with `prefix`, sorted by name."""
         root = f"{self.prefix}/" if self.prefix else ""
         whole_prefix = root + prefix
 
@@ -118,9 +122,10 @@ class S3State:
 
         try:
             entries = list_objects(request_page, self.bucket, whole_prefix)
-            return sorted(entry["Key"][len(root) :] for entry in entries)
+            sizes = {entry["Key"][len(root) :]: int(entry.get("Size") or 0) for entry in entries}
         except S3ResponseError as error:
             raise self._translate(prefix, error) from error
+        return dict(sorted(sizes.items()))
 
     def _read_range(self, name: str, start: int, stop: int) -> bytes:
         """Return the bytes of a name from `start` up to `stop`.

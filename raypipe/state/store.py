@@ -15,6 +15,9 @@ STATE_VERSION = 1
 
 IDENTITY = "state.json"
 
+COPY_MARKER = "copy.json"
+"""Object of a state that was copied from another place, see `raypipe.ledger.state_copy`."""
+
 Names: TypeAlias = list[str]  # inside a class with a method `list`, list[str] means the method
 
 
@@ -71,14 +74,23 @@ class State(Protocol):
         Compaction depends on this, see `raypipe.state.parquet_table`.
         """
 
+    def list_sizes(self, prefix: str = "") -> dict[str, int]:
+        """Return the size in bytes of each name that `list` returns."""
+
 
 def state_id(state: State) -> str:
     """Return the id of a state; create it on first use.
 
     Raises:
-        SetupError: The state has another layout version, or its `state.json` is damaged.
+        SetupError: The state has another layout version, its `state.json` is damaged, or it is
+            an incomplete copy.
     """
     data = state.get(IDENTITY)
+    if data is None and state.get(COPY_MARKER) is not None:
+        raise SetupError(
+            f"the copy of a state at {state.uri} is not complete; run the same "
+            "`raypipe state copy` again, or set state.uri to another folder or prefix"
+        )
     if data is None:
         new = {"id": str(uuid.uuid4()), "version": STATE_VERSION, "created_at": _now()}
         state.put_if_absent(IDENTITY, json.dumps(new, indent=1).encode())

@@ -16,6 +16,7 @@ COMMANDS = {
     "promote": "serve the index that was built beside the served index",
     "rollback": "serve the previous index again",
     "gc": "list old indices and documents that nothing uses; apply=true removes them",
+    "state": "copy the state for a backup: raypipe state copy FROM TO",
     "up": "start the embedded OpenSearch and S3 and leave them running",
     "down": "stop the embedded OpenSearch and S3",
     "simulate": "start a model server for tests: Bedrock and OpenAI, quotas, faults",

@@ -4,7 +4,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from raypipe.cli.arguments import move_flags_last, quote, quote_query
+from raypipe.cli.arguments import move_flags_last, name_state_words, quote, quote_query
+from raypipe.core.errors import OptionError
 
 QUERIES = [
     "two friends quarrel: why, and who's to blame?",
@@ -29,6 +30,17 @@ def test_a_query_reaches_the_command_unchanged(query: str) -> None:
 def test_plain_words_become_the_query_and_options_stay() -> None:
     args = ["two", "friends", "limit=5", "-cd", "mine", "why x=y"]
     assert quote_query(args) == ["limit=5", "-cd", "mine", "query='two friends why x=y'"]
+
+
+def test_the_words_of_a_copy_become_its_options() -> None:
+    args = ["copy", "my state", "output=json", "-cd", "mine", "s3://bucket/a,b"]
+    assert name_state_words(args) == [
+        *("output=json", "-cd", "mine"),
+        *("action='copy'", "source='my state'", "target='s3://bucket/a,b'"),
+    ]
+    assert name_state_words(["target=x", "copy"]) == ["target=x", "action='copy'"]
+    with pytest.raises(OptionError, match="'c': write `raypipe state copy FROM TO`"):
+        name_state_words(["copy", "a", "b", "c"])
 
 
 def test_an_explicit_query_stays() -> None:

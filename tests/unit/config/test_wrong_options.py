@@ -94,7 +94,10 @@ WRONG = [
     # a command line that cannot be read
     (
         ["serch", "x"],
-        ["'serch'", "run, plan, index, retry, search, verify, promote, rollback, gc, up, down"],
+        [
+            "'serch'",
+            "run, plan, index, retry, search, verify, promote, rollback, gc, state, up, down",
+        ],
     ),
     (["run", "limit"], ["'limit'", "option=value"]),
     (["run", "limit=[1"], ["limit=[1"]),
