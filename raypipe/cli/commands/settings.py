@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from raypipe.cli.help_text.config_comments import format_value, leaf_options
 from raypipe.cli.help_text.program import COMMANDS
@@ -66,7 +68,7 @@ def _check_output(output: str) -> None:
 
 
 def _format(merged: MergedArguments, cfg: Any, output: str) -> str:
-    rows = list(_rows(merged, to_plain(cfg, resolve=False)))
+    rows = list(_rows(merged, cfg))
     settings = merged.settings
     if output == "json":
         report = {
@@ -90,7 +92,7 @@ def _shorten(text: str) -> str:
     return text if len(text) <= _MAX_VALUE_CHARS else f"{text[: _MAX_VALUE_CHARS - 4]} ..."
 
 
-def _rows(merged: MergedArguments, values: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:
+def _rows(merged: MergedArguments, cfg: DictConfig) -> Iterator[tuple[str, Any, str]]:
     """Yield name, value and origin of each choice and each option, without secrets."""
     typed = [override_key(arg) for arg in merged.typed if "=" in arg]
     choices = {
@@ -100,11 +102,21 @@ def _rows(merged: MergedArguments, values: dict[str, Any]) -> Iterator[tuple[str
     }
     for group, choice in reversed(choices.items()):
         yield group, choice, _find_origin(merged, typed, group, is_choice=True)
-    for name, value in leaf_options("", values):
+    for name, value in leaf_options("", to_plain(cfg, resolve=False)):
         origin = _find_origin(merged, typed, name, is_choice=False)
         is_reference = str(value).startswith("${")  # it follows another option
         if origin != DEFAULT or not (is_reference or name.endswith("_target_")):
-            yield name, redact(value, name.rpartition(".")[2]), origin
+            yield name, redact(_resolve(cfg, name, value), name.rpartition(".")[2]), origin
+
+
+def _resolve(cfg: DictConfig, name: str, value: object) -> object:
+    """Return a text with its references resolved, and without the escapes of `${` as text."""
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    try:
+        return OmegaConf.select(cfg, name)
+    except OmegaConfBaseException:  # it refers to a value that is missing
+        return value
 
 
 def _find_origin(

@@ -36,7 +36,7 @@ def test_settings_shows_values_and_origins(
     run_command_line: RunCommandLine, tmp_path: Path
 ) -> None:
     (tmp_path / "raypipe.yaml").write_text(
-        "storage: s3\nstorage.bucket: b\nlimit: 3\nprofiles: {p: {state.uri: s3://b/state}}\n"
+        "storage: s3\nstorage.bucket: b\nopensearch.index: ${x}\nprofiles: {p: {state.uri: s3://b/state}}\n"
     )
     args = ("storage.prefix=novels/", "profile=p")
     code, out, err = run_command_line("settings", *args)
@@ -44,6 +44,7 @@ def test_settings_shows_values_and_origins(
     rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in out.splitlines() if "=" in line}
     assert rows["storage=s3"] == "raypipe.yaml:1"
     assert rows["storage.bucket=b"] == "raypipe.yaml:2"
+    assert rows["opensearch.index=${x}"] == "raypipe.yaml:3"
     assert rows["state.uri=s3://b/state"] == "raypipe.yaml:4, profile p"
     assert rows["storage.prefix=novels/"] == "command line"
     assert rows["summarizer=extractive"] == rows["max_attempts=3"] == "default"
