@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from omegaconf import DictConfig
 
@@ -17,6 +18,7 @@ from raypipe.config.build import read_options
 from raypipe.core.exit_codes import OK
 from raypipe.embedded.services import Services
 from raypipe.ledger.facade import Ledger
+from raypipe.ledger.failure_log import is_index_fault
 from raypipe.run.planner import BookSelection
 from raypipe.state.table_schema import filter_equal
 
@@ -58,8 +60,12 @@ def _select_failed(ledger: Ledger, recipe: str, include_permanent: bool) -> set[
         include_permanent: Whether to select permanent failures, too.
     """
     failed = filter_equal(ledger.unresolved_failures(), "recipe", recipe)
-    temporary = failed.filter(failed["retryable"])
-    permanent = failed.filter(pc.invert(failed["retryable"]))
+    rows = zip(
+        *(failed[name].to_pylist() for name in ("retryable", "kind", "message")), strict=True
+    )
+    is_temporary = [retryable or is_index_fault(kind, text) for retryable, kind, text in rows]
+    temporary = failed.filter(pa.array(is_temporary, pa.bool_()))
+    permanent = failed.filter(pc.invert(pa.array(is_temporary, pa.bool_())))
     selected = failed if include_permanent else temporary
     log.info("retrying %s failed books", f"{len(selected):,}")
     if len(permanent) and not include_permanent:

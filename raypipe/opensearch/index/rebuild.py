@@ -21,6 +21,7 @@ from raypipe.opensearch.index.creation import (
 )
 from raypipe.opensearch.index.load_settings import restore_settings
 from raypipe.opensearch.index.ref import IndexRef, IndexSpec
+from raypipe.opensearch.index.write_checks import check_open, check_writable
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def open_for_writing(
     """
     description = served.describe()
     if description is not None:
+        check_open(served, description)  # a run deletes books from it, too
         restore_settings(served, description)
     if not _needs_rebuild(served, description, spec, mode):
         return get_or_create(served, spec, adopt=adopt)
@@ -125,10 +127,12 @@ def _open_build(served: IndexAdmin, spec: IndexSpec, *, adopt: bool) -> IndexRef
     loading = loading_admin(served)
     description = loading.describe()
     if description is not None:
+        check_writable(loading, description)
         check_owner(loading, description, spec, adopt=adopt)
         physical = description.ref.physical
         has_recipe = description.ref.content.recipe == spec.recipe
         if has_recipe and not find_incompatibilities(loading, description, spec):
+            served.ensure_write_alias(physical, description.aliases)
             log.info("Continuing the build of %s", physical)
             return replace(description.ref, served=False)
         log.info("Deleting %s: its build was begun with another recipe", physical)
