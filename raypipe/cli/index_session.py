@@ -42,7 +42,8 @@ def index_session(
         alias = IndexAlias(require_part(cfg, "opensearch"))
         state = open_state_without_books(cfg, options)
         with WriterLock.acquire(state) as lock:
-            yield Promoter(alias, Ledger(state), index_options or IndexOptions(), lock.run_seq)
+            index_options = index_options or IndexOptions()
+            yield Promoter(alias, Ledger(state), index_options, lock.run_seq, lock)
 
 
 def format_served(served: Served, index: IndexConfig, new: str, output: str) -> str:

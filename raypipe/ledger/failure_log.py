@@ -45,12 +45,19 @@ KINDS: Mapping[str, str] = {
     "lost": "the finished document is missing in the state; `raypipe run` recomputes it",
     "bad_vector": "the embedding is not finite or has another dimension; check the embedder",
     "mapper_parsing": "the mapping of the index rejects a field of the document; see the message",
-    "rejected": "OpenSearch permanently rejected the document; see the message",
+    "pipeline": "the ingest pipeline of the index dropped, changed or sent away the document; "
+    "repair or remove the pipeline, then run again",
+    "rejected": "OpenSearch rejected the document; see the message, then run again",
     "superseded": "a later run wrote another version; run again to find the valid version",
     "unavailable": "OpenSearch did not accept the document in time; run again when the cluster "
     "has recovered",
 }
 """Kinds of failure, each with its cause and its fix."""
+
+INDEX_FAULTS = frozenset({"pipeline", "rejected", "superseded", "unavailable"})
+"""Kinds that are never the fault of a book: every later run tries it again."""
+_INDEX_ERRORS = ("illegal_argument_exception", "strict_dynamic_mapping_exception")
+"""Errors of the index that older versions of raypipe recorded as `mapper_parsing`."""
 
 DEGRADED = "degraded"
 """The only kind of failure whose book is indexed."""
@@ -151,6 +158,19 @@ def unresolved(failures: pa.Table, processed: pa.Table) -> pa.Table:
     failed_in = failures["run_seq"].combine_chunks()
     is_resolved = pc.fill_null(pc.greater_equal(processed_in, failed_in), False)
     return failures.filter(pc.invert(is_resolved))
+
+
+def is_index_fault(kind: str, message: str = "") -> bool:
+    """Return whether a failure is the fault of the index, so that the book is always tried again.
+
+    Args:
+        kind: Kind of the failure.
+        message: Its message, for the failures of older versions.
+    """
+    if kind in INDEX_FAULTS:
+        return True
+    is_error = any(error in message for error in _INDEX_ERRORS)
+    return kind == "mapper_parsing" and is_error and "immense term" not in message
 
 
 def explain(kind: str) -> str:

@@ -54,7 +54,7 @@ class WriterLock:
         requested_at: When the request began that wrote `owner`.
 
     Attributes:
-        run_seq: Number of this run, greater than that of every earlier run.
+        run_seq: Number of this run, greater than that of every earlier run; see `raise_run_seq`.
         lost: Set once another run holds the lock or may hold it; this run must then stop.
         reason: Why the lock was lost, for messages.
     """
@@ -74,6 +74,7 @@ class WriterLock:
         self._state, self._owner, self._tag = state, owner, tag
         self._timing, self._clock = timing, clock
         self._last_heartbeat = requested_at
+        self._changing = threading.Lock()  # `claim.json`, by the heartbeat or by `raise_run_seq`
         self._released = threading.Event()
         # Two threads: a heartbeat that hangs in the network must not delay the watchdog.
         self._threads = [
@@ -124,6 +125,28 @@ class WriterLock:
             if tag is not None:
                 return cls(state, owner, tag, timing, clock, requested_at)
 
+    def raise_run_seq(self, minimum: int) -> int:
+        """Raise the number of this run to at least `minimum`, and return it.
+
+        The versions of documents are run numbers, so a run must have a greater number than every
+        run that has written its index: an adopted index, or the index of a state that was restored
+        from a backup, may hold greater versions than the state has numbers.
+
+        Raises:
+            SetupError: The lock was lost, or the state cannot be written.
+        """
+        if minimum > self.run_seq:
+            with self._changing:
+                self.check()
+                owner = replace(self._owner, run_seq=minimum)
+                tag = self._replace_owner(owner)
+                if tag is None:
+                    self._lose(self._explain_loss())
+                    self.check()
+                else:
+                    self._owner, self._tag, self.run_seq = owner, tag, minimum
+        return self.run_seq
+
     def release(self) -> None:
         """Release the lock if this run still holds it; `claim.json` keeps the run's number."""
         if self._released.is_set():
@@ -161,16 +184,17 @@ class WriterLock:
     def _send_heartbeats(self) -> None:
         while not self._released.wait(self._timing.heartbeat_s) and not self.lost.is_set():
             requested_at = self._clock()
-            owner = replace(self._owner, beat=self._owner.beat + 1)
-            try:
-                tag = self._replace_owner(owner)
-            except SetupError as error:
-                log.warning("heartbeat failed: %s", error)
-                continue
-            if tag is None:
-                self._lose(self._explain_loss())
-                return
-            self._owner, self._tag, self._last_heartbeat = owner, tag, requested_at
+            with self._changing:
+                owner = replace(self._owner, beat=self._owner.beat + 1)
+                try:
+                    tag = self._replace_owner(owner)
+                except SetupError as error:
+                    log.warning("heartbeat failed: %s", error)
+                    continue
+                if tag is None:
+                    self._lose(self._explain_loss())
+                    return
+                self._owner, self._tag, self._last_heartbeat = owner, tag, requested_at
 
     def _replace_owner(self, owner: LockOwner) -> str | None:
         """Write this process as the owner; return the new tag, or None if the lock was lost."""

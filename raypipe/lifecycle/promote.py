@@ -10,6 +10,7 @@ from raypipe.core.errors import SetupError
 from raypipe.core.options import IndexOptions
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.tombstones import deletable_books
+from raypipe.ledger.writer_lock import WriterLock
 from raypipe.lifecycle.deletions import delete_from_index
 from raypipe.lifecycle.index_check import check_index
 from raypipe.opensearch.index import Index, IndexAlias, IndexRef
@@ -46,12 +47,15 @@ class Promoter:
         ledger: What the indices should hold.
         options: What to do before and after a promotion.
         run_seq: Number of the run, the version of deletions.
+        lock: The lock of a command that opened no index before; it raises the number of the run
+            above the versions of an index. None if that is done.
     """
 
     alias: IndexAlias
     ledger: Ledger
     options: IndexOptions
     run_seq: int
+    lock: WriterLock | None = None
 
     def promote(self, new: Index, *, listed: Set[str] | None = None, force: bool = False) -> Served:
         """Check a new index, and point the alias at it if it is complete.
@@ -131,7 +135,10 @@ class Promoter:
     def _delete_removed(self, index: Index, book_ids: Set[str]) -> None:
         """Delete books that were removed from the source while another index was served."""
         if book_ids:
-            delete_from_index(index, book_ids, self.ledger.checkpoint, self.run_seq)
+            run_seq = self.run_seq
+            if self.lock is not None:
+                run_seq = self.lock.raise_run_seq(index.highest_run_seq() + 1)
+            delete_from_index(index, book_ids, self.ledger.checkpoint, run_seq)
             index.refresh()
 
     @property

@@ -10,7 +10,7 @@ from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
 from raypipe.core.fingerprint import Recipe
 from raypipe.ledger.facade import Ledger
-from raypipe.ledger.failure_log import MAX_ATTEMPTS
+from raypipe.ledger.failure_log import MAX_ATTEMPTS, is_index_fault
 from raypipe.sources import BookSource
 
 Version = tuple[str, str]
@@ -46,9 +46,12 @@ class KnownFailure:
     recipe: str
     retryable: bool
     attempts: int
+    is_index_fault: bool = False
 
     def is_permanent(self, max_attempts: int) -> bool:
         """Whether a run leaves the book alone until its ETag or recipe changes."""
+        if self.is_index_fault:
+            return False
         return not self.retryable or self.attempts >= max_attempts
 
 
@@ -91,8 +94,13 @@ class RunPlan:
 
     @property
     def todo(self) -> list[Book]:
-        """Return the books that the run processes, finished ones first: they are quickest."""
-        return [*self.ready, *self.new]
+        """Return the books that the run processes.
+
+        Finished books come first, because they are quickest. Those that an index refused before
+        come last: many of them would stop the run before the other books.
+        """
+        refused = [book for book in self.ready if book.attempts]
+        return [*(book for book in self.ready if not book.attempts), *self.new, *refused]
 
     @property
     def skipped(self) -> set[str]:
@@ -136,7 +144,13 @@ def read_snapshot(
         missing: Ids of books that the index lacks although the ledger has them.
     """
     failures = {
-        row["book_id"]: KnownFailure(row["etag"], row["recipe"], row["retryable"], row["attempts"])
+        row["book_id"]: KnownFailure(
+            row["etag"],
+            row["recipe"],
+            row["retryable"],
+            row["attempts"],
+            is_index_fault(row["kind"], row["message"]),
+        )
         for row in ledger.unresolved_failures().to_pylist()
     }
     finished = ledger.documents.finished_versions(accepted)
@@ -161,7 +175,8 @@ def plan_run(
     """
     selection = selection or BookSelection()
     plan = RunPlan()
-    for book in books:
+    # Books that the index refused before are last, so that they use up no limit.
+    for book in sorted(books, key=lambda book: _is_refused(book, snapshot)):
         version = (book.book_id, book.etag)
         failure = snapshot.failures.get(book.book_id)
         if failure and not (failure.etag == book.etag and failure.recipe in snapshot.recipes):
@@ -182,6 +197,11 @@ def plan_run(
     # Batches of finished books are split by part, so that each part is opened once.
     plan.ready.sort(key=lambda book: book.part)
     return plan
+
+
+def _is_refused(book: Book, snapshot: LedgerSnapshot) -> bool:
+    failure = snapshot.failures.get(book.book_id)
+    return failure is not None and failure.is_index_fault
 
 
 def _skips(failure: KnownFailure, selection: BookSelection) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import calendar
 import logging
 import platform
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from importlib.metadata import PackageNotFoundError, version
 
@@ -26,6 +28,7 @@ from raypipe.lifecycle.deletions import (
     restore_returned,
 )
 from raypipe.lifecycle.index_comparison import IndexDifferences, compare_with_ledger
+from raypipe.opensearch.index import Index
 from raypipe.run.executors import create_executor
 from raypipe.run.executors.base import ListenForStop, StopSources, no_stop_requests
 from raypipe.run.job import Job
@@ -44,6 +47,8 @@ from raypipe.sources import BookSource
 from raypipe.state.store import State
 
 log = logging.getLogger(__name__)
+
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def run(job: Job, lock: WriterLock, listen_for_stop: ListenForStop = no_stop_requests) -> RunRecord:
@@ -65,13 +70,13 @@ def run(job: Job, lock: WriterLock, listen_for_stop: ListenForStop = no_stop_req
     """
     state = job.ledger.state
     record = RunRecord(run_records.run_id(lock.run_seq), lock.run_seq, versions=_versions())
-    record.started_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    record.started_at = time.strftime(_TIME_FORMAT, time.gmtime())
     started, timer = time.monotonic(), StepTimer()
     try:
         # What the executor starts stays until the record is saved.
         with ExitStack() as stack:
             stop_sources = StopSources(lock.lost, listen_for_stop)
-            outcome = _carry_out(job, lock.run_seq, record.run_id, stop_sources, timer, stack)
+            outcome = _carry_out(job, lock, record, stop_sources, timer, stack)
             outcome.write_to(record)
             if outcome.plan.todo:
                 with timer.step("compaction"):
@@ -94,8 +99,8 @@ def run(job: Job, lock: WriterLock, listen_for_stop: ListenForStop = no_stop_req
 
 def _carry_out(
     job: Job,
-    run_seq: int,
-    run_id: str,
+    lock: WriterLock,
+    record: RunRecord,
     stop_sources: StopSources,
     timer: StepTimer,
     stack: ExitStack,
@@ -112,6 +117,7 @@ def _carry_out(
             index = None
         else:
             index = target.open(spec)
+        run_seq = _raise_run_seq(lock, record, target.current_indices(index))
     with timer.step("listing"):
         books = list_source(source, job.selection.book_ids)
     with timer.step("planning"):
@@ -142,7 +148,7 @@ def _carry_out(
         for description in (processing.description, *undescribed_recipes(processing, ledger)):
             ledger.recipes.record(description)
         work = Work(
-            plan.todo, source, processing, ledger, index, run_id, run_seq, required, accepted
+            plan.todo, source, processing, ledger, index, record.run_id, run_seq, required, accepted
         )
         executor = create_executor(job.execution, job.limits)
         progress = executor.execute(work, stop_sources, timer, stack)
@@ -164,6 +170,25 @@ def _carry_out(
             listed = plan.listed if whole and source.lists_whole_source else None
             served = target.serve(index, ledger, run_seq, listed=listed, stopped=stopped)
     return Outcome(plan, results, progress, index, served, deletions)
+
+
+def _raise_run_seq(lock: WriterLock, record: RunRecord, indices: Sequence[Index]) -> int:
+    """Return the number of the run, greater than every version in the indices that it writes."""
+    highest = max(
+        (index.highest_run_seq() for index in indices if not index.ref.created), default=0
+    )
+    if highest >= lock.run_seq:
+        log.info(
+            "run %s is run %s: the index holds documents of run %s, of another state or of a newer "
+            "version of this state",
+            lock.run_seq,
+            highest + 1,
+            highest,
+        )
+        record.run_seq = lock.raise_run_seq(highest + 1)
+        started_at = calendar.timegm(time.strptime(record.started_at, _TIME_FORMAT))
+        record.run_id = run_records.run_id(record.run_seq, started_at)
+    return record.run_seq
 
 
 def _required_parts(

@@ -146,13 +146,15 @@ class IndexTarget:
             stopped: Whether the run was stopped: the index is then not served yet.
 
         Returns:
-            What is served after the run; None if the run wrote the served index.
+            What is served after the run; None if the run wrote it.
 
         Raises:
             SetupError: The index does not hold what the ledger records.
         """
-        if index.ref.served or self.config is None:
+        if self.config is None:
             return None
+        if index.ref.served:
+            return self._find_moved(index)
         promoter = Promoter(IndexAlias(self.config), ledger, self.options, run_seq)
         if stopped:
             return promoter.current()
@@ -167,3 +169,19 @@ class IndexTarget:
                 ", ".join(served.lacking[:_IDS_SHOWN]),
             )
         return served
+
+    def _find_moved(self, index: Index) -> Served | None:
+        """Return what is served if the alias no longer points at the index of the run."""
+        assert self.config is not None
+        current = IndexAlias(self.config).find()
+        served = current.ref.physical if current is not None else ""
+        if served == index.ref.physical:
+            return None
+        log.warning(
+            "opensearch.index=%s points at %s now, and no longer at %s, which this run has "
+            "written. Run again to write the served index",
+            self.config.index,
+            served or "no index",
+            index.ref.physical,
+        )
+        return Served(served)

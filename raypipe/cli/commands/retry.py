@@ -19,6 +19,7 @@ from raypipe.config.build import read_options
 from raypipe.core.exit_codes import OK
 from raypipe.embedded.services import Services
 from raypipe.ledger.facade import Ledger
+from raypipe.ledger.failure_log import is_index_fault
 from raypipe.run.planner import BookSelection
 from raypipe.run.processing import read_accepted
 
@@ -63,8 +64,12 @@ def _select_failed(ledger: Ledger, recipes: Set[str], include_permanent: bool) -
     failures = ledger.unresolved_failures()
     recipe_names = pa.array(sorted(recipes), pa.string())
     failed = failures.filter(pc.is_in(failures["recipe"], recipe_names))
-    temporary = failed.filter(failed["retryable"])
-    permanent = failed.filter(pc.invert(failed["retryable"]))
+    rows = zip(
+        *(failed[name].to_pylist() for name in ("retryable", "kind", "message")), strict=True
+    )
+    is_temporary = [retryable or is_index_fault(kind, text) for retryable, kind, text in rows]
+    temporary = failed.filter(pa.array(is_temporary, pa.bool_()))
+    permanent = failed.filter(pc.invert(pa.array(is_temporary, pa.bool_())))
     selected = failed if include_permanent else temporary
     log.info("retrying %s failed books", f"{len(selected):,}")
     if len(permanent) and not include_permanent:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
-from raypipe.opensearch.connection.errors import is_expired, status_of
+from raypipe.opensearch.bulk.obstacles import find_obstacle
+from raypipe.opensearch.connection.errors import cause_of, is_expired, status_of
 
 
 class Action(Enum):
     """Next step of the bulk writer."""
 
     DONE = "done"
+    DIVERTED = "diverted"  # dropped, or sent to another index: the index does not have it
     CHECK = "check"  # version conflict: compare with the document in the index
     RETRY = "retry"  # send the same ids again; repeating a write is safe
     SPLIT = "split"  # too large for the server or for a proxy before it
     BISECT = "bisect"  # one invalid document fails the whole request: find it
-    REJECT = "reject"  # this document can never be indexed
+    REJECT = "reject"  # the index refuses this document
     RENEW = "renew"  # credentials may have expired: read them again once, then abort
     ABORT = "abort"  # no document can be written: stop the task
 
@@ -51,15 +55,28 @@ ITEM_ACTIONS = {
 }
 """Action by the status of one item; any other status rejects the document (400 …)."""
 
-KINDS = ("bad_vector", "mapper_parsing", "rejected", "superseded", "too_large", "unavailable")
+KINDS = (
+    "bad_vector",
+    "mapper_parsing",
+    "pipeline",
+    "rejected",
+    "superseded",
+    "too_large",
+    "unavailable",
+)
 """Failure kinds of writing."""
+LASTING_KINDS = frozenset({"bad_vector", "mapper_parsing", "too_large"})
+"""Kinds that are the document's own fault: it fails again until it changes."""
 
 _ABORT_CAUSES = {
     401: "the user name and password are no longer accepted",
     403: "the user may not write there, or the index is blocked (read-only, disk full)",
     404: "the index or its alias was deleted meanwhile; run again to create it",
 }
-_MAPPING_TYPES = ("mapper_parsing", "strict_dynamic_mapping", "parsing", "illegal_argument")
+_MAPPING_TYPES = ("mapper_parsing", "document_parsing", "parsing")
+_LONG_TERM = "immense term"
+"""Part of the reason for a keyword that is too long, whose type is that of many other errors."""
+_WRITTEN = ("created", "updated")
 
 
 class SinkError(Exception):
@@ -86,7 +103,7 @@ def request_action(error: Exception) -> Action:
     from opensearchpy.exceptions import ConnectionError as NoConnection
     from opensearchpy.exceptions import SerializationError, SSLError, TransportError
 
-    if isinstance(error, SSLError):
+    if isinstance(error, SSLError) or find_obstacle(cause_of(error)):
         return Action.ABORT
     if isinstance(error, NoConnection | SerializationError):
         return Action.RETRY  # refused, reset, timed out; or a proxy's page with status 200
@@ -97,17 +114,49 @@ def request_action(error: Exception) -> Action:
     return Action.ABORT
 
 
-def item_action(status: int) -> Action:
+def item_action(result: Mapping[str, Any], physical: str, alias: str) -> Action:
+    """Return the action for the result of one written document.
+
+    Args:
+        result: The item's result, with a status.
+        physical: Name of the index.
+        alias: Name of the alias that it is written through.
+    """
+    cause = result.get("error")
+    if cause is None:
+        return _success_action(result, physical)
+    if find_obstacle(cause):
+        return Action.ABORT
+    if result.get("_index", physical) not in (physical, alias):
+        return Action.DIVERTED
+    return status_action(result["status"])
+
+
+def status_action(status: int) -> Action:
     """Return the action for one item with this status."""
     return ITEM_ACTIONS.get(status, Action.REJECT)
 
 
-def failure_kind(error_type: str) -> str:
-    """Return the failure kind for an item's `error.type`."""
-    return "mapper_parsing" if error_type.startswith(_MAPPING_TYPES) else "rejected"
+def _success_action(result: Mapping[str, Any], physical: str) -> Action:
+    action = status_action(result["status"])
+    if action is not Action.DONE:
+        return action
+    if result.get("result") == "noop":
+        return Action.DIVERTED  # the response to a document that a pipeline has dropped
+    if result.get("result") not in _WRITTEN:
+        return Action.RETRY  # no proof that it was written
+    return Action.DONE if result.get("_index") == physical else Action.DIVERTED
 
 
-def abort_error(endpoint: str, index: str, status: int, reason: str) -> SinkError:
+def failure_kind(error_type: str, reason: str = "") -> str:
+    """Return the failure kind for an item's `error.type` and `error.reason`."""
+    is_own_fault = error_type.startswith(_MAPPING_TYPES) or _LONG_TERM in reason
+    return "mapper_parsing" if is_own_fault else "rejected"
+
+
+def abort_error(
+    endpoint: str, index: str, status: int, reason: str, obstacle: str = ""
+) -> SinkError:
     """Return the exception that ends a write task.
 
     Args:
@@ -115,8 +164,9 @@ def abort_error(endpoint: str, index: str, status: int, reason: str) -> SinkErro
         index: Alias or index that was written to.
         status: HTTP status, or 0.
         reason: The server's reason without document content; may be empty.
+        obstacle: Cause and fix, if they are known better than from the status.
     """
-    cause = _ABORT_CAUSES.get(status, "the server does not accept bulk requests")
+    cause = obstacle or _ABORT_CAUSES.get(status, "the server does not accept bulk requests")
     answer = f"status {status}" if status else "no status"
     tail = f": {reason}" if reason else ""
     return SinkError(f"{index} at {endpoint} refuses writes ({answer}), {cause}{tail}", status)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
 from raypipe.opensearch.bulk.batch_size import AdaptiveBatchSize
-from raypipe.opensearch.bulk.error_policy import (
-    Action,
-    failure_kind,
-    item_action,
-    request_action,
-)
+from raypipe.opensearch.bulk.error_policy import Action, item_action, request_action
 from raypipe.opensearch.bulk.item import BulkItem
+from raypipe.opensearch.bulk.refusals import ItemResult, Refusals
 from raypipe.opensearch.bulk.request import BulkRequest, BulkSender, refused_share
 from raypipe.opensearch.bulk.results import Ack, Counters, Outcome, Rejected, Result
 from raypipe.opensearch.bulk.retry_budget import RetryBudget
@@ -33,6 +30,8 @@ from raypipe.opensearch.connection.errors import (
 )
 
 log = logging.getLogger(__name__)
+
+_VERSION = re.compile(r"current version \[(\d+)\]")
 
 
 @dataclass
@@ -81,6 +80,7 @@ class BatchSettler(Generic[D]):
         self._counters = counters
         self._clock = clock
         self._has_renewed = False  # credentials, since the last response
+        self._refusals = Refusals(target, strategy)
 
     def send(self, items: Sequence[BulkItem]) -> Settlement:
         """Send one request and settle its documents.
@@ -149,31 +149,31 @@ class BatchSettler(Generic[D]):
             settlement.add(self.send(request.items[middle:]))
             return settlement
         doc_id = request.items[0].doc_id
-        return Settlement([Rejected(doc_id, "rejected", reason_of(error), retryable=False)])
+        return Settlement([Rejected(doc_id, "rejected", reason_of(error), retryable=True)])
 
     def _settle_results(
         self, request: BulkRequest, results: Sequence[Mapping[str, Any]]
     ) -> Settlement:
-        """Settle each document by its own result; see `ITEM_ACTIONS`."""
+        """Settle each document by its own result; see `item_action`."""
         settlement = Settlement()
-        conflicts: list[BulkItem] = []
+        conflicts: list[ItemResult] = []
+        refused: list[ItemResult] = []
         unknown: list[BulkItem] = []
         trouble = ""
+        target = self._target
         self._counters.statuses.update(str(result["status"]) for result in results)
         for item, result in zip(request.items, results, strict=True):
             status = result["status"]
-            action = item_action(status)
+            action = item_action(result, target.physical, target.name)
             if action is Action.DONE:
-                self._check_index(result)
                 outcome: Outcome = "created" if status == 201 else "updated"
                 settlement.results.append(self._acknowledge(item, outcome))
-                continue
-            cause = result.get("error") or {}
-            if action is Action.ABORT:
-                raise self._target.abort_error(status, describe_cause(cause))
-            if action is Action.CHECK:
-                conflicts.append(item)
-            elif action is Action.RETRY:
+            elif action is Action.ABORT:
+                raise target.abort_error_of(result)
+            elif action is Action.CHECK:
+                conflicts.append((item, result))
+            elif action is Action.RETRY and not self._refusals.is_pipeline_failure(item, status):
+                cause = result.get("error") or {}
                 self._require_wait(cause)
                 trouble = f"{status} {describe_cause(cause)}"
                 if status in NOT_EXECUTED_STATUS:
@@ -181,10 +181,11 @@ class BatchSettler(Generic[D]):
                 else:
                     unknown.append(item)
             else:
-                kind, message = failure_kind(cause.get("type", "")), describe_cause(cause)
-                settlement.results.append(Rejected(item.doc_id, kind, message, retryable=False))
+                refused.append((item, result))
         if conflicts:
             settlement.add(self._settle_conflicts(conflicts))
+        if refused:
+            settlement.add(self._settle_refused(refused))
         if unknown:
             settlement.add(self._settle_unknown(request.request_id, unknown, trouble))
         return settlement
@@ -199,26 +200,53 @@ class BatchSettler(Generic[D]):
         retries = self._mark_failed(missing, trouble) if missing else []
         return Settlement([Ack(doc_id, "created") for doc_id in ids & written], retries)
 
-    def _settle_conflicts(self, conflicts: Sequence[BulkItem]) -> Settlement:
-        """Settle version conflicts: acknowledge equal content, reject other content."""
+    def _settle_conflicts(self, conflicts: Sequence[ItemResult]) -> Settlement:
+        """Settle version conflicts by the documents in the index.
+
+        Equal content is acknowledged, the content of a newer run stays. Any other document was
+        changed by another program, or deleted: it is written over its version on the server.
+        """
         from opensearchpy.exceptions import OpenSearchException
 
+        items = [item for item, _ in conflicts]
         try:
-            indexed = self._strategy.read_content_keys([item.doc_id for item in conflicts])
+            indexed = self._strategy.read_indexed([item.doc_id for item in items])
         except OpenSearchException as error:
-            if request_action(error) is Action.RETRY:
-                trouble = f"{label_of(error)} on checking conflicts"
-                return Settlement(retries=self._mark_failed(conflicts, trouble))
-            raise self._target.abort_error_for(error) from None
+            return self._retry_after(error, items, "on checking conflicts")
         settlement = Settlement()
-        for item in conflicts:
-            if indexed.get(item.doc_id) == item.content_key:
+        for item, result in conflicts:
+            found = indexed.get(item.doc_id)
+            if found is not None and found.content_key == item.content_key:
                 settlement.results.append(self._acknowledge(item, "noop"))
-            else:
+            elif found is not None and found.is_newer:
                 message = "a newer run has written another version of it"
                 rejected = Rejected(item.doc_id, "superseded", message, retryable=True)
                 settlement.results.append(rejected)
+            else:
+                cause = result.get("error") or {}
+                version = found.version if found is not None else conflicting_version(cause)
+                newer = self._strategy.with_version(item, version)
+                settlement.retries += self._mark_failed([newer], describe_cause(cause))
         return settlement
+
+    def _settle_refused(self, refused: Sequence[ItemResult]) -> Settlement:
+        """Reject documents that the index or its ingest pipeline refuses."""
+        from opensearchpy.exceptions import OpenSearchException
+
+        try:
+            self._refusals.find_pipelines()
+        except OpenSearchException as error:
+            items = [item for item, _ in refused]
+            return self._retry_after(error, items, "on reading the settings of the index")
+        return Settlement([self._refusals.reject(item, result) for item, result in refused])
+
+    def _retry_after(
+        self, error: Exception, items: Sequence[BulkItem], activity: str
+    ) -> Settlement:
+        """Send documents again after a failed look-up; raise `SinkError` if it fails for good."""
+        if request_action(error) is not Action.RETRY:
+            raise self._target.abort_error_for(error) from None
+        return Settlement(retries=self._mark_failed(items, f"{label_of(error)} {activity}"))
 
     def _acknowledge(self, item: BulkItem, outcome: Outcome) -> Ack:
         self._counters.first_attempt_successes += not item.attempts
@@ -244,9 +272,8 @@ class BatchSettler(Generic[D]):
             )
         self._batch_size.require_wait(retry_after_s, disk_full=disk_full)
 
-    def _check_index(self, result: Mapping[str, Any]) -> None:
-        physical = self._target.physical
-        written_to = result.get("_index", physical)
-        if written_to != physical:
-            reason = f"the alias points to {written_to} now, not to {physical}"
-            raise self._target.abort_error(404, reason)
+
+def conflicting_version(cause: Mapping[str, Any]) -> int:
+    """Return the version on the server that a conflict names, or 0."""
+    match = _VERSION.search(str(cause.get("reason", "")))
+    return int(match[1]) if match else 0

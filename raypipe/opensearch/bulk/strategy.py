@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from raypipe.opensearch.bulk.item import BulkItem, ContentKey
@@ -11,6 +12,21 @@ from raypipe.opensearch.bulk.retry_budget import RetryBudget
 
 D = TypeVar("D")
 D_contra = TypeVar("D_contra", contravariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedDocument:
+    """A document in the index that has the id of a refused one.
+
+    Args:
+        content_key: Identifies its content.
+        is_newer: Whether a newer run than this one has written it.
+        version: Its version on the server.
+    """
+
+    content_key: ContentKey
+    is_newer: bool
+    version: int
 
 
 class WriteStrategy(Protocol[D_contra]):
@@ -52,8 +68,18 @@ class WriteStrategy(Protocol[D_contra]):
             SinkError: The index is deleted, or refuses these credentials.
         """
 
-    def read_content_keys(self, ids: Collection[str]) -> Mapping[str, ContentKey | None]:
-        """Return the content keys of indexed documents by id; None for a missing document.
+    def read_indexed(self, ids: Collection[str]) -> Mapping[str, IndexedDocument | None]:
+        """Return the documents with these ids; None for a missing document.
+
+        Raises:
+            opensearchpy.exceptions.OpenSearchException: The request failed; it is not retried.
+        """
+
+    def with_version(self, item: BulkItem, version: int) -> BulkItem:
+        """Return an item that is written with at least this version."""
+
+    def find_pipelines(self) -> Sequence[str]:
+        """Return the names of the ingest pipelines that the server applies to each document.
 
         Raises:
             opensearchpy.exceptions.OpenSearchException: The request failed; it is not retried.

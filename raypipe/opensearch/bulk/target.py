@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from raypipe.opensearch.bulk.error_policy import SinkError, abort_error
+from raypipe.opensearch.bulk.obstacles import find_obstacle
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.connection.errors import reason_of, status_of
+from raypipe.opensearch.connection.errors import cause_of, describe_cause, reason_of, status_of
 
 
 @dataclass(frozen=True)
@@ -15,37 +18,44 @@ class BulkTarget:
 
     Args:
         connection: Connection to the server.
-        alias: Name of the index in messages, and in requests if `require_alias`.
+        name: Alias to write to, which belongs to this index alone. Requests require that it is an
+            alias, so that a deleted index is not created by a write.
+        label: Name of the index in messages.
         physical: Name of the physical index.
-        require_alias: Whether to write through the alias, so that a deleted index is not created
-            by a write.
         max_bytes: Most uncompressed bytes in a request; a larger document is sent alone.
         max_docs: Most documents in a request.
         retry_budget_s: Seconds in which documents are sent again to a server in trouble.
     """
 
     connection: Connection
-    alias: str
+    name: str
+    label: str
     physical: str
-    require_alias: bool
     max_bytes: int
     max_docs: int
     retry_budget_s: float
-
-    @property
-    def name(self) -> str:
-        """Return the name to write to."""
-        return self.alias if self.require_alias else self.physical
 
     @property
     def endpoint(self) -> str:
         """Return the URL of the server, for messages."""
         return self.connection.endpoint
 
-    def abort_error(self, status: int, reason: str) -> SinkError:
-        """Return the exception for an index that accepts no documents."""
-        return abort_error(self.endpoint, self.alias, status, reason)
+    def abort_error(self, status: int, reason: str, obstacle: str = "") -> SinkError:
+        """Return the exception for an index that accepts no documents.
+
+        Args:
+            status: HTTP status, or 0.
+            reason: The server's reason without document content; may be empty.
+            obstacle: Cause and fix, see `find_obstacle`; '' to explain the status.
+        """
+        names = {"index": self.physical, "alias": self.name}
+        return abort_error(self.endpoint, self.label, status, reason, obstacle.format(**names))
 
     def abort_error_for(self, error: Exception) -> SinkError:
         """Return the exception for an index that accepts no documents, from a request's error."""
-        return self.abort_error(status_of(error), reason_of(error))
+        return self.abort_error(status_of(error), reason_of(error), find_obstacle(cause_of(error)))
+
+    def abort_error_of(self, result: Mapping[str, Any]) -> SinkError:
+        """Return the exception for an index that accepts no documents, from an item's result."""
+        cause = result.get("error") or {}
+        return self.abort_error(result["status"], describe_cause(cause), find_obstacle(cause))

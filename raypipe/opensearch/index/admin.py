@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,12 +12,10 @@ from raypipe.core.errors import SetupError
 from raypipe.opensearch.index.config import IndexConfig
 from raypipe.opensearch.index.mapping import VECTOR
 from raypipe.opensearch.index.metadata import IndexMetadata, read_metadata
-from raypipe.opensearch.index.ref import IndexRef, IndexSpec
+from raypipe.opensearch.index.ref import IndexRef, IndexSpec, write_alias
 
 LOADING = "-loading"
 """Suffix of the alias of an index that is built beside the served index."""
-WRITE = "-write"
-"""Suffix of the alias that an index is written through."""
 _TIME = re.compile(r"\d{14}")
 
 
@@ -29,11 +27,13 @@ class IndexDescription:
         ref: Facts that other parts need.
         mapping: Its `mappings`.
         settings: Its `settings`.
+        aliases: Its `aliases`: the settings of each by its name.
     """
 
     ref: IndexRef
     mapping: Mapping[str, Any]
     settings: Mapping[str, Any]
+    aliases: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,7 @@ class IndexAdmin:
         """Return the index behind the alias, or of that name; None if there is none.
 
         Raises:
-            SetupError: The server cannot be used, or the alias points to several indices or
-                cannot be written.
+            SetupError: The server cannot be used, or the alias points to several indices.
         """
         name, label = self.config.index, self.config.label
         response = self.config.connection.ask("GET", f"/{name}", ignore=(404,))
@@ -63,12 +62,6 @@ class IndexAdmin:
                 "on one of them, or set another opensearch.index"
             )
         [(physical, body)] = response.items()
-        alias = body.get("aliases", {}).get(name)
-        if alias is not None and str(alias.get("is_write_index", True)).lower() == "false":
-            raise SetupError(
-                f"{label} is an alias that cannot be written (is_write_index=false of {physical}); "
-                "make it the write index, or set another opensearch.index"
-            )
         return self._to_description(name, physical, body)
 
     def describe_physical(self, physical: str) -> IndexDescription:
@@ -129,7 +122,7 @@ class IndexAdmin:
         """Return the aliases of an index that raypipe did not give it."""
         index = self.config.index
         served = index.removesuffix(LOADING)
-        own = {index, served, f"{served}{LOADING}", f"{physical}{WRITE}"}
+        own = {index, served, f"{served}{LOADING}", write_alias(physical)}
         return sorted(set(aliases) - own)
 
     def write_metadata(self, description: IndexDescription, metadata: IndexMetadata) -> None:
@@ -148,6 +141,18 @@ class IndexAdmin:
         body = {"index": dict(settings)}
         self.config.connection.ask("PUT", f"/{physical}/_settings", body=body)
 
+    def ensure_write_alias(self, physical: str, aliases: Container[str] = ()) -> None:
+        """Add the private alias of an index, which older versions of raypipe did not create.
+
+        Args:
+            physical: Name of the index.
+            aliases: Aliases that it is known to have.
+        """
+        alias = write_alias(physical)
+        if alias not in aliases:
+            add = {"index": physical, "alias": alias, "is_write_index": True}
+            self.update_aliases([{"add": add}])
+
     def update_aliases(self, actions: Sequence[Mapping[str, Any]]) -> None:
         """Change aliases atomically."""
         self.config.connection.ask("POST", "/_aliases", body={"actions": list(actions)})
@@ -158,7 +163,7 @@ class IndexAdmin:
         """Return an index from a response.
 
         Args:
-            alias: Alias that the index is written through; its own name without an alias.
+            alias: Name that the configuration gives the index.
             physical: Name of the index.
             body: Its aliases, mappings and settings, as in the response to `GET /<physical>`.
         """
@@ -189,4 +194,5 @@ class IndexAdmin:
                 content=content,
                 last_served=metadata.last_served,
             )
-        return IndexDescription(ref, mapping, body.get("settings", {}))
+        settings, aliases = body.get("settings", {}), body.get("aliases", {})
+        return IndexDescription(ref, mapping, settings, aliases)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
+
 from raypipe.core.book import Document
-from raypipe.opensearch.bulk.item import BulkItem, ContentKey
+from raypipe.opensearch.bulk.item import BulkItem
 from raypipe.opensearch.bulk.results import Rejected
 from raypipe.opensearch.bulk.retry_budget import RetryBudget
+from raypipe.opensearch.bulk.strategy import IndexedDocument
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.index.encoding import content_keys, encode_item
-from raypipe.opensearch.index.reads import VERSION_FIELDS, multi_get
+from raypipe.opensearch.index.encoding import encode_item, to_indexed
+from raypipe.opensearch.index.pipelines import find_pipelines
+from raypipe.opensearch.index.reads import VERSION_FIELDS, get_cells
 from raypipe.opensearch.index.ref import IndexRef
 
 
@@ -40,7 +44,10 @@ class ClientIds:
     def encode(self, document: Document) -> BulkItem | Rejected:
         """Return the lines of a document, or why no request can carry it."""
         action = versioned_id(document.book_id, self.run_seq)
-        return encode_item(document, self.ref.content.dimension, action)
+        # The number of the run that writes it, not of the run that made it: the highest number in
+        # an index is then the highest version.
+        extra = {"run_seq": self.run_seq}
+        return encode_item(document, self.ref.content.dimension, action, extra)
 
     def build_body(self, items: Sequence[BulkItem], request_id: str) -> bytes:
         """Return the NDJSON body of a request."""
@@ -56,14 +63,34 @@ class ClientIds:
         """Return an empty set: every write can be repeated."""
         return set()
 
-    def read_content_keys(self, ids: Collection[str]) -> dict[str, ContentKey | None]:
-        """Return the content keys of indexed documents by id; None for a missing document.
+    def read_indexed(self, ids: Collection[str]) -> dict[str, IndexedDocument | None]:
+        """Return the documents with these ids; None for a missing document.
 
         Raises:
             opensearchpy.exceptions.OpenSearchException: The request failed; it is not retried.
         """
-        documents = multi_get(self.connection, self.ref.target, ids, VERSION_FIELDS)
-        return content_keys(documents)
+        cells = get_cells(self.connection, self.ref.physical, ids, VERSION_FIELDS)
+        return {
+            doc_id: None
+            if cell is None
+            else to_indexed(cell["_source"], cell["_version"], self.run_seq)
+            for doc_id, cell in cells.items()
+        }
+
+    def with_version(self, item: BulkItem, version: int) -> BulkItem:
+        """Return an item that is written with at least this version."""
+        action = {"index": versioned_id(item.doc_id, max(version, self.run_seq))}
+        source = item.lines.partition(b"\n")[2]
+        lines = orjson.dumps(action, option=orjson.OPT_APPEND_NEWLINE) + source
+        return replace(item, lines=lines)
+
+    def find_pipelines(self) -> Sequence[str]:
+        """Return the names of the ingest pipelines of the index.
+
+        Raises:
+            opensearchpy.exceptions.OpenSearchException: The request failed; it is not retried.
+        """
+        return find_pipelines(self.connection, self.ref.physical)
 
 
 def versioned_id(book_id: str, run_seq: int) -> dict[str, Any]:

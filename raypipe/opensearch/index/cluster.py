@@ -75,7 +75,7 @@ class ClusterBackend:
         Raises:
             opensearchpy.exceptions.OpenSearchException: The request failed; it is not retried.
         """
-        return multi_get(self.config.connection, ref.target, book_ids, fields)
+        return multi_get(self.config.connection, ref.physical, book_ids, fields)
 
     def refresh(self, ref: IndexRef) -> None:
         """Let searches find everything that was written."""

@@ -12,8 +12,9 @@ from raypipe.opensearch.index.backend import backend_for
 from raypipe.opensearch.index.compatibility import Differences, find_differences
 from raypipe.opensearch.index.mapping import FIELDS, index_body, mapping_fingerprint
 from raypipe.opensearch.index.metadata import IndexMetadata, new_metadata, read_metadata
-from raypipe.opensearch.index.ref import IndexRef, IndexSpec
+from raypipe.opensearch.index.ref import IndexRef, IndexSpec, write_alias
 from raypipe.opensearch.index.service_history import first_service
+from raypipe.opensearch.index.write_checks import check_writable
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def get_or_create(admin: IndexAdmin, spec: IndexSpec, *, adopt: bool) -> IndexRe
 
 
 def create(admin: IndexAdmin, spec: IndexSpec, prefix: str = "") -> IndexRef | None:
-    """Create an index and its alias in one request; return None if another run was faster.
+    """Create an index and its aliases in one request; return None if another run was faster.
 
     `is_write_index` decides between two concurrent creators: the server refuses an alias with two
     write indices.
@@ -60,7 +61,8 @@ def create(admin: IndexAdmin, spec: IndexSpec, prefix: str = "") -> IndexRef | N
     if not prefix:
         metadata = first_service(admin, metadata)
     physical = admin.free_name(prefix or alias)
-    body = {**_new_body(admin, spec, metadata), "aliases": {alias: {"is_write_index": True}}}
+    aliases = {name: {"is_write_index": True} for name in (alias, write_alias(physical))}
+    body = {**_new_body(admin, spec, metadata), "aliases": aliases}
     try:
         shards_started = admin.create(physical, body)
     except SetupError:
@@ -90,9 +92,10 @@ def accept(
     """Return an existing index to write to.
 
     Raises:
-        SetupError: It does not fit, or belongs to another state.
+        SetupError: It cannot be written, does not fit, or belongs to another state.
     """
     ref = description.ref
+    check_writable(admin, description)
     differences = compare(admin, description, spec)
     if differences.incompatible:
         raise SetupError(
@@ -104,6 +107,7 @@ def accept(
     check_owner(admin, description, spec, adopt=adopt)
     if differences.older:
         _add_missing_fields(admin, description)
+    admin.ensure_write_alias(ref.physical, description.aliases)
     if not ref.require_alias:
         log.info("%s is an index, not an alias: it is used in place", admin.config.index)
     if ref.generation and _describe(ref.content) == _describe(spec):

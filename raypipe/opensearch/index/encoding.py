@@ -15,6 +15,7 @@ from raypipe.core.book import MODEL_FIELDS, Document
 from raypipe.core.errors import BookError
 from raypipe.opensearch.bulk.item import BulkItem, ContentKey
 from raypipe.opensearch.bulk.results import Rejected
+from raypipe.opensearch.bulk.strategy import IndexedDocument
 from raypipe.opensearch.index.mapping import FIELDS, LONG, VECTOR
 
 CONTENT_KEY = ("etag", "document_recipe")
@@ -55,14 +56,16 @@ def encode_item(
     return BulkItem(document.book_id, tuple(body[name] for name in CONTENT_KEY), lines)
 
 
-def content_keys(
-    documents: Mapping[str, Mapping[str, Any] | None],
-) -> dict[str, ContentKey | None]:
-    """Return the content keys of indexed documents by id; None for a missing document."""
-    return {
-        doc_id: None if fields is None else tuple(fields.get(name, "") for name in CONTENT_KEY)
-        for doc_id, fields in documents.items()
-    }
+def to_indexed(source: Mapping[str, Any], version: int, run_seq: int) -> IndexedDocument:
+    """Return a document of the index for a comparison with a refused one.
+
+    Args:
+        source: Its `VERSION_FIELDS`.
+        version: Its version on the server.
+        run_seq: Number of the run that compares it.
+    """
+    content_key: ContentKey = tuple(source.get(name, "") for name in CONTENT_KEY)
+    return IndexedDocument(content_key, int(source.get("run_seq") or 0) > run_seq, version)
 
 
 def document_body(document: Document, dimension: int, *, clean: bool = True) -> dict[str, Any]:

@@ -62,9 +62,9 @@ class Index:
         """Return the address and limits of bulk requests."""
         return BulkTarget(
             connection=self.connection,
-            alias=self.ref.alias,
+            name=self.ref.target,
+            label=self.ref.alias,
             physical=self.ref.physical,
-            require_alias=self.ref.require_alias,
             max_bytes=self.config.max_bytes,
             max_docs=self.config.max_docs,
             retry_budget_s=self.config.retry_budget_s,
@@ -121,6 +121,19 @@ class Index:
         check_complete(self.connection, self.ref.physical, response)
         buckets = response["aggregations"]["runs"]["buckets"]
         return {int(bucket["key"]): int(bucket["doc_count"]) for bucket in buckets}
+
+    def highest_run_seq(self) -> int:
+        """Return the highest run number in the index, which is the highest version; 0 if empty.
+
+        Raises:
+            SetupError: A shard did not answer.
+        """
+        self.refresh()
+        body = {"size": 0, "aggs": {"highest": {"max": {"field": "run_seq"}}}}
+        path = f"/{self.ref.physical}/_search"
+        response = self.connection.ask("POST", path, body=body)
+        check_complete(self.connection, self.ref.physical, response)
+        return int(response["aggregations"]["highest"]["value"] or 0)
 
     def hits(self, body: Mapping[str, Any], page_size: int = PAGE_SIZE) -> Iterator[dict[str, Any]]:
         """Yield every hit of a search in order; see `iter_hits`.
@@ -196,15 +209,20 @@ class Index:
         return self.backend.visibility_polls()
 
     def delete_books(self, book_ids: Sequence[str], run_seq: int) -> None:
-        """Delete books; a missing book is no error, and a newer run's document stays.
+        """Delete books; a missing book is no error.
 
         Args:
             book_ids: Ids of the books.
             run_seq: Version of the deletion (`external_gte`).
 
         Raises:
-            SetupError: The server refuses, or does not delete within `retry_budget_s`.
+            SetupError: The server refuses, does not delete within `retry_budget_s`, or has
+                documents of a newer run, which stay.
         """
+        if not book_ids:
+            return
+        # A run opens the index that it writes; this may be another index, of an older raypipe.
+        IndexAdmin(self.config).ensure_write_alias(self.ref.physical)
         actions = self.backend.delete_actions(self.ref, book_ids, run_seq)
         delete_documents(self.config, self.ref, actions)
 

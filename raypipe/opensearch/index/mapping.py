@@ -58,7 +58,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "model_calls": LONG,
     "input_tokens": LONG,
     "output_tokens": LONG,
-    "run_seq": LONG,
+    "run_seq": LONG,  # of the run that wrote the document; equal to its version
     "finished_at": _TIME,
     "node_id": KEYWORD,
 }

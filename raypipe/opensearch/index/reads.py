@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from raypipe.opensearch.bulk.obstacles import find_obstacle
 from raypipe.opensearch.connection.requester import Requester
 
 VERSION_FIELDS = ("etag", "document_recipe", "run_seq")
@@ -39,13 +40,34 @@ def multi_get(
     Raises:
         opensearchpy.exceptions.OpenSearchException: The request failed; it is not retried.
     """
+    cells = get_cells(connection, target, doc_ids, fields)
+    return {doc_id: None if cell is None else cell["_source"] for doc_id, cell in cells.items()}
+
+
+def get_cells(
+    connection: Requester, target: str, doc_ids: Collection[str], fields: Collection[str]
+) -> dict[str, dict[str, Any] | None]:
+    """Return `_source` and `_version` of the documents with these ids, None for a missing one.
+
+    Raises:
+        opensearchpy.exceptions.OpenSearchException: The request failed; it is not retried.
+    """
     response = connection.send(
         "POST",
         f"/{target}/_mget",
         params={"_source_includes": ",".join(fields)},
         body=orjson.dumps({"ids": list(doc_ids)}),
     )
-    return {
-        document["_id"]: document.get("_source", {}) if document.get("found") else None
-        for document in response["docs"]
-    }
+    return {document["_id"]: _to_cell(document) for document in response["docs"]}
+
+
+def _to_cell(document: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a found document; None for a missing one, which a document in error is not."""
+    from opensearchpy.exceptions import TransportError
+
+    if cause := document.get("error"):
+        status = 400 if find_obstacle(cause) else 503
+        raise TransportError(status, cause.get("type"), {"error": cause, "status": status})
+    if not document.get("found"):
+        return None
+    return {"_source": document.get("_source", {}), "_version": int(document["_version"])}

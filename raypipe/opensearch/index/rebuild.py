@@ -23,6 +23,7 @@ from raypipe.opensearch.index.creation import (
 from raypipe.opensearch.index.load_settings import restore_settings
 from raypipe.opensearch.index.ref import IndexRef, IndexSpec
 from raypipe.opensearch.index.service_history import record_missing_history, record_service
+from raypipe.opensearch.index.write_checks import check_open, check_writable
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def open_for_writing(
     """
     description = served.describe()
     if description is not None:
+        check_open(served, description)  # a run deletes books from it, too
         restore_settings(served, description)
         if description.ref.content.state == spec.state:
             description = record_missing_history(served, served.describe() or description)
@@ -134,6 +136,7 @@ def _open_build(served: IndexAdmin, spec: IndexSpec, *, adopt: bool) -> IndexRef
     loading = loading_admin(served)
     description = loading.describe()
     if description is not None:
+        check_writable(loading, description)
         check_owner(loading, description, spec, adopt=adopt)
         physical = description.ref.physical
         if _can_hold(loading, description, spec):

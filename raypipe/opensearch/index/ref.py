@@ -1,4 +1,8 @@
-"""Identify an index: the wanted content, and one physical index on a server."""
+"""Identify an index: the wanted content, and one physical index on a server.
+
+Every physical index has a private alias, `<physical>-write`. All writes and deletes go to it, so
+they reach this index only, wherever the served alias points, and never create an index.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,12 @@ from typing import Any
 import orjson
 
 _JSON = orjson.OPT_SERIALIZE_NUMPY
+_WRITE = "-write"
+
+
+def write_alias(physical: str) -> str:
+    """Return the name of the private alias through which a physical index is written."""
+    return f"{physical}{_WRITE}"
 
 
 @dataclass(frozen=True)
@@ -52,12 +62,12 @@ class IndexRef:
     """Facts about one physical index; small, and picklable to workers.
 
     Args:
-        alias: Alias that the index is written through.
+        alias: Name that the configuration gives the index, which is an alias as a rule.
         physical: Name of the index; equal to `alias` for a concrete index of that name.
         generation: Id of this physical index in the ledger; empty without raypipe's metadata.
         endpoint: URL of the server.
         created: Whether this call created the index.
-        require_alias: Whether to write through the alias.
+        require_alias: Whether that name is an alias, and not the index itself.
         content: What the index holds; empty texts without raypipe's metadata.
         served: Whether searches use the index; False while it is built beside the served one.
         aliases: All aliases of the index.
@@ -78,5 +88,5 @@ class IndexRef:
 
     @property
     def target(self) -> str:
-        """Return the name to write to."""
-        return self.alias if self.require_alias else self.physical
+        """Return the name to write to: the private alias of the index."""
+        return write_alias(self.physical)

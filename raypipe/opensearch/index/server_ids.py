@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from raypipe.core.book import Document
-from raypipe.opensearch.bulk.item import BulkItem, ContentKey
+from raypipe.opensearch.bulk.item import BulkItem
 from raypipe.opensearch.bulk.lost_responses import LostResponseResolver
 from raypipe.opensearch.bulk.results import Rejected
 from raypipe.opensearch.bulk.retry_budget import RetryBudget
+from raypipe.opensearch.bulk.strategy import IndexedDocument
 from raypipe.opensearch.bulk.target import BulkTarget
 from raypipe.opensearch.index.copies import find_by_write_id, read_newest
-from raypipe.opensearch.index.encoding import content_keys, encode_item
+from raypipe.opensearch.index.encoding import encode_item, to_indexed
 from raypipe.opensearch.index.mapping import WRITE_ID
+from raypipe.opensearch.index.pipelines import find_pipelines
 from raypipe.opensearch.index.reads import VERSION_FIELDS
 from raypipe.opensearch.index.ref import IndexRef
 
@@ -69,15 +71,30 @@ class ServerIds:
         resolver = LostResponseResolver(self.target, self._search, self.visible_s)
         return resolver.find_written(request_id, ids, reason, budget)
 
-    def read_content_keys(self, ids: Collection[str]) -> dict[str, ContentKey | None]:
-        """Return the content keys of the books' newest documents; None for a missing document.
+    def read_indexed(self, ids: Collection[str]) -> dict[str, IndexedDocument | None]:
+        """Return the books' newest documents; None for a missing document.
 
         Raises:
             SetupError: The server cannot be used.
         """
         connection, physical = self.target.connection, self.ref.physical
         documents = read_newest(connection, physical, ids, VERSION_FIELDS)
-        return content_keys(documents)
+        return {
+            book_id: None if source is None else to_indexed(source, 0, self.run_seq)
+            for book_id, source in documents.items()
+        }
+
+    def with_version(self, item: BulkItem, version: int) -> BulkItem:
+        """Return the item unchanged: a collection has no versions."""
+        return item
+
+    def find_pipelines(self) -> Sequence[str]:
+        """Return the names of the ingest pipelines of the index.
+
+        Raises:
+            opensearchpy.exceptions.OpenSearchException: The request failed; it is not retried.
+        """
+        return find_pipelines(self.target.connection, self.ref.physical)
 
     def _search(self, request_id: str) -> set[str]:
         return find_by_write_id(self.target.connection, self.ref.physical, request_id)

@@ -137,10 +137,10 @@ PASSED_ON = {
     "_failure",
     "_give_up",
     "_raise",
-    "_settle_results",
     "_use_better",
     "encode_item",
     "failed_row",
+    "reject",
 }
 """Functions that take their kind from a BookError, `kind_of` or a table."""
 

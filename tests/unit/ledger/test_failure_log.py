@@ -12,6 +12,7 @@ from raypipe.ledger.failure_log import (
     FailedBook,
     FailureLog,
     explain,
+    is_index_fault,
     unresolved,
 )
 from raypipe.state.local import LocalState
@@ -85,6 +86,28 @@ def test_a_book_is_resolved_in_the_same_run(log: FailureLog, state: LocalState) 
     checkpoint.append([Processed("a", "e1", "r1", "i", "g", 1, 50.0)], 1, 0, 0)
     log.append([failed("a", 1), failed("b", 1)], 1, 0, 0)
     assert unresolved(log.read_run(1), checkpoint.read_run(1))["book_id"].to_pylist() == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "expected"),
+    [
+        ("pipeline", "", True),
+        ("superseded", "", True),
+        ("unavailable", "", True),
+        ("rejected", "a.txt: index_closed_exception: closed", True),
+        ("mapper_parsing", "a.txt: mapper_parsing_exception: failed to parse", False),
+        ("bad_vector", "", False),
+        ("too_large", "", False),
+        # As older versions of raypipe recorded them:
+        ("mapper_parsing", "a.txt: illegal_argument_exception: no write index is defined", True),
+        ("mapper_parsing", "a.txt: illegal_argument_exception: an immense term in", False),
+        ("mapper_parsing", "a.txt: strict_dynamic_mapping_exception: [a] not allowed", True),
+    ],
+)
+def test_the_fault_of_an_index_is_told_from_that_of_a_book(
+    kind: str, message: str, expected: bool
+) -> None:
+    assert is_index_fault(kind, message) is expected
 
 
 def test_every_kind_is_explained_with_a_fix() -> None:

@@ -231,6 +231,29 @@ class TestHeldLock:
             assert not lock.lost.is_set()
             lock.check()
 
+    def test_its_number_can_be_raised_while_heartbeats_are_sent(self, state: LocalState) -> None:
+        with WriterLock.acquire(state, timing=QUICK) as lock:
+            for number in range(10, 60):
+                assert lock.raise_run_seq(number) == lock.run_seq == number
+            assert lock.raise_run_seq(5) == 59, "it is never lowered"
+            seen = read_owner(state).beat
+            wait_until(lambda: read_owner(state).beat > seen + 2)
+            assert read_owner(state).run_seq == 59
+            assert not lock.lost.is_set()
+        assert (read_owner(state).run_seq, read_owner(state).held) == (59, False)
+        with WriterLock.acquire(state) as lock:
+            assert lock.run_seq == 60
+
+    def test_the_number_of_a_lost_lock_is_not_raised(self, state: LocalState) -> None:
+        lock = WriterLock.acquire(state)
+        new_owner = encode_owner(owner_on_another_host(9))
+        state.put(LOCK_NAME, new_owner)
+        with pytest.raises(SetupError, match=r"taken over by run 9.*another-host"):
+            lock.raise_run_seq(20)
+        assert lock.lost.is_set()
+        lock.release()
+        assert state.get(LOCK_NAME) == new_owner
+
     def test_a_lock_taken_over_is_lost(self, state: LocalState) -> None:
         lock = WriterLock.acquire(state, timing=QUICK)
         new_owner = encode_owner(owner_on_another_host(9))

@@ -12,6 +12,7 @@ from raypipe.opensearch.connection.client import Connection
 from tests.unit.opensearch.builders import Clock
 from tests.unit.opensearch.stub import PHYSICAL, Reply, Request, Stub, error
 
+MISSING = {"status": 404, "result": "not_found"}
 NO_IDS = "Document ID is not supported in create/index operation request"
 
 
@@ -52,7 +53,9 @@ class CollectionStub:
             [(name, action)] = lines.pop(0).items()
             if name == "delete":
                 deleted = self.cells.pop(action["_id"], None)
-                items.append({name: {"_id": action["_id"], "status": 200 if deleted else 404}})
+                cell = {"_id": action["_id"], "_index": PHYSICAL}
+                cell |= {"status": 200, "result": "deleted"} if deleted else MISSING
+                items.append({name: cell})
                 continue
             source = lines.pop(0)
             if action:
@@ -61,7 +64,8 @@ class CollectionStub:
                 continue
             server_id = uuid.uuid4().hex
             self.cells[server_id] = (self.clock.now, source)
-            items.append({name: {"_id": server_id, "_index": PHYSICAL, "status": 201}})
+            cell = {"_id": server_id, "_index": PHYSICAL, "status": 201, "result": "created"}
+            items.append({name: cell})
         return Reply(body={"took": 1, "items": items})
 
     def search(self, request: Request) -> Reply | None:

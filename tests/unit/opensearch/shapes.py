@@ -93,7 +93,7 @@ def _provoke_refusals(alias: IndexAlias) -> dict[str, Any]:
     for name, blocked in (("blocked", True), ("open again", False)):
         index.connection.ask("PUT", path, body={"index": {"blocks": {"write": blocked}}})
         results[name] = _write(index, 8)
-    deleted = dataclasses.replace(index.ref, alias=f"{NAME}-gone")
+    deleted = dataclasses.replace(index.ref, physical=f"{NAME}-gone")
     results["gone"] = _write(alias.bind(deleted), 8)
     try:
         body: dict[str, Any] = {"query": {"no": {}}}

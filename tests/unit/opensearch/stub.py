@@ -65,6 +65,7 @@ class Stub:
         self.always: Callable[[Request], Reply | None] | None = None
         self.docs: dict[str, tuple[int, dict[str, Any]]] = {}
         self.paths: dict[str, Reply] = {}
+        self.settings: dict[str, Any] = {}  # of the index
         self.guard: Callable[[Request], Reply | None] | None = None
         stub = self
 
@@ -99,6 +100,10 @@ class Stub:
             step = self.steps.popleft() if self.steps else self.always
             reply = step(request) if callable(step) else step
             return reply if reply is not None else self.index(request)
+        if (request.method, request.path) == ("GET", f"/{PHYSICAL}"):
+            return Reply(body={PHYSICAL: {"settings": {"index": self.settings}}})
+        if request.path == "/_aliases":
+            return Reply(body={"acknowledged": True})
         if request.path.endswith("/_mget"):
             ids = orjson.loads(request.body)["ids"]
             return Reply(body={"docs": [self._document(doc_id) for doc_id in ids]})
@@ -110,12 +115,15 @@ class Stub:
         for action, source in request.docs:
             book_id, version = action["_id"], action["version"]
             item: dict[str, Any] = {"_id": book_id, "_index": PHYSICAL}
+            result = "updated" if book_id in self.docs else "created"
             if failing and book_id in failing:
                 item |= failing[book_id]
             elif book_id in self.docs and version < self.docs[book_id][0]:
-                item |= {"status": 409, "error": error("version_conflict_engine_exception")}
+                reason = f"[{book_id}]: version conflict, current version [{self.docs[book_id][0]}]"
+                cause = error("version_conflict_engine_exception", reason)
+                item |= {"status": 409, "error": cause}
             else:
-                item["status"] = 200 if book_id in self.docs else 201
+                item |= {"status": 200 if book_id in self.docs else 201, "result": result}
                 self.docs[book_id] = (version, source)
             items.append({"index": item})
         return Reply(body={"took": 3, "items": items})
@@ -123,7 +131,8 @@ class Stub:
     def _document(self, book_id: str) -> dict[str, Any]:
         if book_id not in self.docs:
             return {"_id": book_id, "found": False}
-        return {"_id": book_id, "found": True, "_source": self.docs[book_id][1]}
+        version, source = self.docs[book_id]
+        return {"_id": book_id, "found": True, "_version": version, "_source": source}
 
 
 class _Handler(BaseHTTPRequestHandler):

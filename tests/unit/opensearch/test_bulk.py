@@ -14,7 +14,7 @@ import pytest
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.results import Ack, Counters, Rejected
 from tests.unit.opensearch.builders import Clock, document, documents, results_by_id, writer_at
-from tests.unit.opensearch.stub import PHYSICAL, Reply, Stub, items_failing
+from tests.unit.opensearch.stub import PHYSICAL, Reply, Stub, error, failed, items_failing
 
 
 def test_documents_are_acknowledged_in_order_by_their_own_results(stub: Stub) -> None:
@@ -24,7 +24,7 @@ def test_documents_are_acknowledged_in_order_by_their_own_results(stub: Stub) ->
     assert ids == [f"b{i:04d}" for i in range(10)]
     assert [len(request.ids) for request in stub.bulks] == [4, 4, 2]
     assert all(isinstance(result, Ack) and result.result == "created" for result in batches[0])
-    assert stub.bulks[0].path == "/books/_bulk"
+    assert stub.bulks[0].path == f"/{PHYSICAL}-write/_bulk"
     assert stub.bulks[0].params["require_alias"] == ["true"]
 
 
@@ -32,7 +32,7 @@ def test_a_document_has_the_number_of_the_run_as_external_version(stub: Stub) ->
     list(writer_at(stub.url, run_seq=42).write([document("a", run_seq=3)]))
     [(action, source)] = stub.bulks[0].docs
     assert action == {"_id": "a", "version": 42, "version_type": "external_gte"}
-    assert source["run_seq"] == 3
+    assert source["run_seq"] == 42, "the run that writes it, not the run that made it"
     assert source["summary_vector"] == [0.5, 0.5, 0.5, 0.5]
     assert source["modified"] == 1_700_000_000_250
 
@@ -202,16 +202,47 @@ def test_a_conflict_is_acknowledged_only_for_the_same_content_and_recipe(stub: S
     assert writer.counters.superseded == 2
 
 
-def test_a_conflict_over_a_deleted_document_is_not_acknowledged(stub: Stub) -> None:
-    stub.steps.append(items_failing(stub, b0000=(409, "version_conflict_engine_exception")))
-    [rejected] = results_by_id(list(writer_at(stub.url).write(documents(1)))).values()
-    assert isinstance(rejected, Rejected)
-    assert rejected.kind == "superseded"
+def conflict(version: int) -> dict[str, Any]:
+    """Return the result of a document whose id has this version on the server."""
+    reason = f"[b0000]: version conflict, current version [{version}] is higher than the one [7]"
+    return {"status": 409, "error": error("version_conflict_engine_exception", reason)}
+
+
+def versions_sent(stub: Stub) -> list[int]:
+    return [action["version"] for request in stub.bulks for action, _ in request.docs]
+
+
+def test_a_conflict_over_a_deleted_document_is_written_in_the_version_of_the_delete(
+    stub: Stub,
+) -> None:
+    stub.steps.append(lambda request: stub.index(request, {"b0000": conflict(9)}))
+    [result] = results_by_id(list(writer_at(stub.url).write(documents(1)))).values()
+    assert result == Ack("b0000", "created")
+    assert versions_sent(stub) == [7, 9]
+
+
+def test_a_document_that_another_program_changed_is_written_over(stub: Stub) -> None:
+    list(writer_at(stub.url, run_seq=6).write(documents(1)))
+    stub.docs["b0000"] = (12, {**stub.docs["b0000"][1], "etag": "another"})
+    stub.requests.clear()
+    [result] = results_by_id(list(writer_at(stub.url).write(documents(1)))).values()
+    assert result == Ack("b0000", "updated")
+    assert versions_sent(stub) == [7, 12]
+    assert stub.docs["b0000"][1]["etag"] == "etag-1"
+
+
+def test_a_document_that_is_always_in_conflict_ends_with_the_retry_budget(stub: Stub) -> None:
+    stub.always = lambda request: stub.index(request, {"b0000": conflict(9)})
+    [result] = results_by_id(
+        list(writer_at(stub.url, retry_budget_s=20).write(documents(1)))
+    ).values()
+    assert isinstance(result, Rejected)
+    assert (result.kind, result.retryable) == ("unavailable", True)
 
 
 def test_a_conflict_that_cannot_be_checked_is_sent_again(stub: Stub) -> None:
     list(writer_at(stub.url, run_seq=9).write(documents(1)))
-    stub.paths["/books/_mget"] = Reply(503, {"error": "busy"})
+    stub.paths[f"/{PHYSICAL}/_mget"] = Reply(503, {"error": "busy"})
 
     class RecoveringServerClock(Clock):
         def sleep(self, seconds: float) -> None:
@@ -246,8 +277,110 @@ def test_a_switched_alias_aborts(stub: Stub) -> None:
         return reply
 
     stub.steps.append(answer_for_another_index)
-    with pytest.raises(SinkError, match=f"books-of-another-run now, not to {PHYSICAL}"):
+    moved = f"its alias {PHYSICAL}-write belongs to other indices.* went to books-of-another-run"
+    with pytest.raises(SinkError, match=moved):
         list(writer_at(stub.url).write(documents(1)))
+
+
+DROPPED = {"_index": f"{PHYSICAL}-write", "status": 200, "result": "noop"}
+REROUTED = {"_index": "elsewhere", "status": 201, "result": "created"}
+LOST = {"_index": "elsewhere", "status": 404, "error": error("index_not_found_exception", "none")}
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (DROPPED, "the ingest pipeline cleaner dropped the document"),
+        (REROUTED, "the ingest pipeline cleaner sent the document to the index elsewhere"),
+        (LOST, "the ingest pipeline cleaner sent the document to the index elsewhere"),
+        (
+            {"status": 400, "error": error("mapper_parsing_exception", "no")},
+            "mapper_parsing_exception: no (after the ingest pipeline cleaner)",
+        ),
+    ],
+    ids=["dropped", "rerouted", "rerouted nowhere", "broken"],
+)
+def test_a_document_that_a_pipeline_takes_away_is_not_acknowledged(
+    stub: Stub, cell: dict[str, Any], message: str
+) -> None:
+    stub.settings = {"default_pipeline": "cleaner", "final_pipeline": "_none"}
+    stub.always = lambda request: stub.index(request, {"b0001": cell, "b0003": cell})
+    results = results_by_id(list(writer_at(stub.url, max_docs=2).write(documents(4))))
+    for book_id in ("b0001", "b0003"):
+        assert results[book_id] == Rejected(book_id, "pipeline", message, retryable=True)
+    assert {type(results[book_id]) for book_id in ("b0000", "b0002")} == {Ack}
+    looked_up = [request for request in stub.requests if request.path == f"/{PHYSICAL}"]
+    assert len(looked_up) == 1, "the settings are read once"
+
+
+def test_a_document_that_a_pipeline_fails_on_is_not_sent_for_ever(stub: Stub) -> None:
+    stub.settings = {"final_pipeline": "cleaner"}
+    stub.always = items_failing(stub, b0001=(500, "fail_processor_exception"))
+    results = results_by_id(list(writer_at(stub.url).write(documents(2))))
+    rejected = results["b0001"]
+    assert isinstance(rejected, Rejected)
+    assert (rejected.kind, rejected.retryable) == ("pipeline", True)
+    assert [request.ids for request in stub.bulks] == [["b0000", "b0001"], ["b0001"], ["b0001"]]
+
+
+def test_a_result_that_does_not_say_that_it_was_written_is_sent_again(stub: Stub) -> None:
+    stub.steps.append(lambda request: stub.index(request, {"b0000": {"status": 200, "result": ""}}))
+    [result] = results_by_id(list(writer_at(stub.url).write(documents(1)))).values()
+    assert result == Ack("b0000", "created")
+    assert len(stub.bulks) == 2
+
+
+@pytest.mark.parametrize(
+    ("cause", "message"),
+    [
+        (
+            error("index_closed_exception", "closed"),
+            f"is closed; open it with POST /{PHYSICAL}/_op",
+        ),
+        (
+            error("illegal_argument_exception", "no write index is defined for alias [a]. The"),
+            f"its alias {PHYSICAL}-write belongs to other indices, too; remove that alias",
+        ),
+        (
+            error("illegal_argument_exception", "pipeline with id [a] does not exist"),
+            r"pipeline of the index does not exist; create it.*pipeline with id \[a\]",
+        ),
+    ],
+    ids=["closed", "no write index", "no pipeline"],
+)
+def test_an_index_that_accepts_no_document_aborts_and_fails_none(
+    stub: Stub, cause: dict[str, str], message: str
+) -> None:
+    cell = {"_index": f"{PHYSICAL}-write", "status": 400, "error": cause}
+    stub.steps.append(lambda request: stub.index(request, {"b0000": cell}))
+    with pytest.raises(SinkError, match=message):
+        list(writer_at(stub.url).write(documents(3)))
+
+
+def test_a_cluster_that_runs_no_pipelines_aborts_without_retries(stub: Stub) -> None:
+    stub.steps.append(failed(500, "illegal_state_exception", "There are no ingest nodes in this"))
+    with pytest.raises(SinkError, match="no node runs pipelines; give a node the role ingest"):
+        list(writer_at(stub.url).write(documents(3)))
+    assert len(stub.bulks) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "expected"),
+    [
+        ("strict_dynamic_mapping_exception", "of [other] is not allowed", ("rejected", True)),
+        ("illegal_argument_exception", "Limit of total fields", ("rejected", True)),
+        ("illegal_argument_exception", "at least one immense term in", ("mapper_parsing", False)),
+        ("mapper_parsing_exception", "failed to parse", ("mapper_parsing", False)),
+    ],
+)
+def test_only_what_is_wrong_with_a_document_is_a_lasting_failure(
+    stub: Stub, kind: str, reason: str, expected: tuple[str, bool]
+) -> None:
+    cell = {"status": 400, "error": error(kind, reason)}
+    stub.steps.append(lambda request: stub.index(request, {"b0000": cell}))
+    [result] = results_by_id(list(writer_at(stub.url).write(documents(1)))).values()
+    assert isinstance(result, Rejected)
+    assert (result.kind, result.retryable) == expected
 
 
 def test_no_content_of_a_document_is_in_messages_logs_or_exceptions(

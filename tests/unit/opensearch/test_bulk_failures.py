@@ -99,7 +99,7 @@ def test_400_is_bisected_to_the_invalid_document(stub: Stub) -> None:
         "x" * 600,
         "rejected",
         "action_request_validation_exception: id is too long",
-        retryable=False,
+        retryable=True,
     )
     assert len(results) == 60
     assert all(isinstance(result, Ack) for result in results.values())

@@ -60,6 +60,18 @@ def test_retryable_failures_are_tried_up_to_the_maximum_of_attempts() -> None:
     assert plan.known_failures == ["b", "c"]
 
 
+def test_what_the_index_refused_is_tried_again_without_limit_after_all_other_books() -> None:
+    refused = KnownFailure("v1", retryable=False, attempts=9, is_index_fault=True)
+    failures = {"a": refused, "b": refused}
+    finished = {(name, "v1"): f"r/part-{name}" for name in "abc"}
+    snapshot = LedgerSnapshot(failures=failures, finished=finished)
+    books = [book(name) for name in "abcd"]
+    plan = plan_run(books, snapshot, BookSelection(max_attempts=1))
+    assert ids(plan.todo) == ["c", "d", "a", "b"], "many of them would stop the run"
+    plan = plan_run(books, snapshot, BookSelection(limit=2))
+    assert (ids(plan.todo), plan.over_limit) == (["c", "d"], ["a", "b"])
+
+
 def test_permanent_failures_are_tried_on_request() -> None:
     failures = {"a": KnownFailure("v1", "r", retryable=False, attempts=7)}
     selection = BookSelection(include_permanent_failures=True)
