@@ -25,6 +25,7 @@ from raypipe.ledger import (
     checkpoint,
     document_store,
     failure_log,
+    recipes,
     run_records,
     tombstones,
     usage,
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 
 _LEDGER = tuple(f"{module.FOLDER}/" for module in (checkpoint, failure_log, tombstones))
 """Folders that refer to documents."""
-_DOCUMENTS = (f"{document_store.FOLDER}/", f"{usage.FOLDER}/")
+_DOCUMENTS = tuple(f"{module.FOLDER}/" for module in (document_store, recipes, usage))
 _CACHE = f"{answer_cache.FOLDER}/"
 _RUNS = f"{run_records.FOLDER}/"
 _PROBES = "probe/"

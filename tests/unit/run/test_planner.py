@@ -61,10 +61,10 @@ def test_retryable_failures_are_tried_up_to_the_maximum_of_attempts() -> None:
 
 
 def test_what_the_index_refused_is_tried_again_without_limit_after_all_other_books() -> None:
-    refused = KnownFailure("v1", retryable=False, attempts=9, is_index_fault=True)
+    refused = KnownFailure("v1", "r", retryable=False, attempts=9, is_index_fault=True)
     failures = {"a": refused, "b": refused}
     finished = {(name, "v1"): f"r/part-{name}" for name in "abc"}
-    snapshot = LedgerSnapshot(failures=failures, finished=finished)
+    snapshot = LedgerSnapshot(failures=failures, finished=finished, recipes={"r"})
     books = [book(name) for name in "abcd"]
     plan = plan_run(books, snapshot, BookSelection(max_attempts=1))
     assert ids(plan.todo) == ["c", "d", "a", "b"], "many of them would stop the run"
@@ -80,7 +80,8 @@ def test_permanent_failures_are_tried_on_request() -> None:
 
 
 def test_a_permanent_failure_is_tried_again_if_the_book_or_the_recipe_changed() -> None:
-    snapshot = LedgerSnapshot(failures={"a": KnownFailure("v1", "r", False, attempts=1)})
+    failures = {"a": KnownFailure("v1", "r", False, attempts=1)}
+    snapshot = LedgerSnapshot(failures=failures, recipes={"r"})
     changed_book = plan_run([book("a", "v2")], snapshot)
     changed_recipe = plan_run([book("a")], replace(snapshot, recipes={"r2"}))
     assert [book.attempts for book in (*changed_book.new, *changed_recipe.new)] == [0, 0]
