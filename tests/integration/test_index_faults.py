@@ -15,7 +15,7 @@ from tests.integration.ingest_node import ingest_node
 from tests.integration.raypipe_command import Project, run_in_process, wait_for, write_book
 
 BOOKS = 3
-OTHER = "embedder.dimension=32"
+OTHER = ("embedder.dimension=32", "replace=true")
 """An option that changes the recipe."""
 
 
@@ -74,7 +74,7 @@ def test_a_closed_index_is_refused_before_a_book_is_read(books: Project) -> None
     write_book(books.books, "Book_9")
     books.journal.take("reads")
     closed = rf"{physical}.* the index is closed; open it with POST /{physical}/_open"
-    for options in ((), (OTHER,), ("limit=0",)):
+    for options in ((), (*OTHER,), ("limit=0",)):
         with pytest.raises(SetupError, match=closed):
             books.run(*options)
     assert books.journal.lines("reads") == []
@@ -195,7 +195,7 @@ def test_an_alias_moved_during_a_run_lets_no_document_into_another_index(
     books: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = books.run()["index"]
-    new = books.run(OTHER)["index"]
+    new = books.run(*OTHER)["index"]
     served = books.documents()
     run_in_process("rollback", [*books.index_options(), f"state.uri={books.state}"])
     write_book(books.books, "Book_9")
@@ -212,7 +212,7 @@ def test_an_alias_moved_during_a_run_lets_no_document_into_another_index(
     assert f"points at {new} now, and no longer at {old}" in caplog.text
     assert books.documents() == served, "the served index is unchanged"
     assert books.client().count(index=old)["count"] == BOOKS + 1
-    assert books.run(OTHER)["indexed"] == 1
+    assert books.run(*OTHER)["indexed"] == 1
 
 
 def test_an_alias_that_is_no_write_index_is_written(books: Project) -> None:
@@ -231,10 +231,10 @@ def test_an_index_of_an_older_version_gets_its_write_alias(books: Project) -> No
     aliases.delete_alias(index=physical, name=f"{physical}-write")
     assert books.run()["indexed"] == BOOKS - 1
     assert f"{physical}-write" in aliases.get(index=physical)[physical]["aliases"]
-    new = books.run(OTHER)["index"]
+    new = books.run(*OTHER)["index"]
     aliases.delete_alias(index=f"{books.index}-2*", name=f"{books.index}-2*-write")
     (books.books / "Book_0__by__Author_Book_0.txt").unlink()
-    assert books.run(OTHER, "allow_deletes=true")["removed"] == 1
+    assert books.run(*OTHER, "allow_deletes=true")["removed"] == 1
     options = [*books.index_options(), f"state.uri={books.state}"]
     run_in_process("rollback", options)
     assert titles(books) == {"Book 1", "Book 2"}, "a rollback deletes removed books, too"
@@ -279,9 +279,9 @@ def test_a_state_restored_from_a_backup_indexes_and_deletes(books: Project) -> N
 
 def test_a_rollback_of_a_restored_state_deletes_removed_books(books: Project) -> None:
     first = books.run()["index"]
-    books.run(OTHER)
+    books.run(*OTHER)
     (books.books / "Book_0__by__Author_Book_0.txt").unlink()
-    books.run(OTHER, "allow_deletes=true")
+    books.run(*OTHER, "allow_deletes=true")
     claim = books.state / "claim.json"
     claim.write_text(claim.read_text().replace('"run_seq": 3', '"run_seq": 0'))
     client = books.client()

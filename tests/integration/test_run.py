@@ -53,7 +53,9 @@ def test_a_rerun_with_everything_processed_does_nothing(
 
 
 def record_all_as_processed(project: Project, source: S3BookSource) -> None:
-    """Write a row for every listed book into the ledger, like the rows of run 1."""
+    """Write every listed book into the ledger and the index, like the books of run 1."""
+    from opensearchpy.helpers import bulk
+
     checkpoint = Checkpoint(open_state(str(project.state)))
     [row, *_] = checkpoint.read_run(1).to_pylist()
     rows = [
@@ -61,6 +63,18 @@ def record_all_as_processed(project: Project, source: S3BookSource) -> None:
         for book in source.list_books()
     ]
     checkpoint.append(rows, row["run_seq"], "test", 0)
+    documents = [
+        {
+            "_index": project.index,
+            "_id": processed.book_id,
+            "book_id": processed.book_id,
+            "etag": processed.etag,
+            "document_recipe": processed.recipe,
+            "run_seq": processed.run_seq,
+        }
+        for processed in rows
+    ]
+    bulk(project.client(), documents, refresh=True)
 
 
 WRONG_OPTIONS = {  # options, and words of the error line

@@ -52,6 +52,8 @@ def get_cells(
     Raises:
         opensearchpy.exceptions.OpenSearchException: The request failed; it is not retried.
     """
+    if not doc_ids:  # the server refuses an empty request
+        return {}
     response = connection.send(
         "POST",
         f"/{target}/_mget",

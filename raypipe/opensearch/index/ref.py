@@ -83,8 +83,8 @@ class IndexRef:
     require_alias: bool = True
     content: IndexSpec = field(default_factory=IndexSpec)
     served: bool = True
-    aliases: tuple[str, ...] = ()
-    last_served: int = 0
+    aliases: tuple[str, ...] = field(default=(), compare=False)
+    last_served: int = field(default=0, compare=False)
 
     @property
     def target(self) -> str:
