@@ -44,20 +44,27 @@ def same_names() -> Iterator[None]:
         yield
 
 
-def replay(stub: Stub, recorded: dict[str, Any]) -> None:
-    """Answer each request with the recorded response to the same request line."""
+def replay(stub: Stub, recorded: dict[str, Any]) -> list[str]:
+    """Answer each request with the recorded response to the same request line.
+
+    Returns:
+        The request lines that were not recorded, filled while the stub answers.
+    """
+    missing: list[str] = []
     answers: dict[str, deque[dict[str, Any]]] = {}
     for exchange in recorded["exchanges"]:
         answers.setdefault(exchange["asked"], deque()).append(exchange)
 
     def answer(request: Request) -> Reply:
         line = f"{request.method} {request.target}"
-        if not answers.get(line):  # a status that is not retried, unlike a cut connection
-            return failed(400, "not_recorded", f"{line} is not recorded; record the answers again")
+        if not answers.get(line):
+            missing.append(line)
+            return failed(501, "not_recorded")  # not retried, unlike a cut connection
         exchange = answers[line].popleft()
         return Reply(exchange["status"], exchange["body"])
 
     stub.guard = answer
+    return missing
 
 
 def record(node: str) -> Path:
