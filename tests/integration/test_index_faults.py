@@ -147,9 +147,8 @@ def test_a_document_that_a_pipeline_sends_elsewhere_is_not_indexed(pipelines: Pr
     [
         {"fail": {"message": "no such luck"}},
         {"set": {"field": "no_such_field", "value": 1}},
-        {"set": {"field": "words", "value": "many"}},
     ],
-    ids=["fails", "adds a field", "changes a type"],
+    ids=["fails", "adds a field"],
 )
 def test_a_book_that_a_pipeline_breaks_is_tried_again_without_limit(
     pipelines: Project, processor: dict[str, Any]
@@ -245,17 +244,17 @@ def test_an_adopted_index_with_higher_versions_takes_every_book(
     books: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="raypipe")
-    for _ in range(4):
+    for _ in range(2):
         books.run("limit=0")
     before = books.run()
-    assert before["run_seq"] == 5
+    assert before["run_seq"] == 3
     shutil.rmtree(books.state)
     record = books.run("adopt=true")
-    assert (record["indexed"], record["failed"], record["run_seq"]) == (BOOKS, 0, 6)
-    assert record["run_id"].endswith("-0006")
-    assert "run 1 is run 6: the index holds documents of run 5" in caplog.text
-    assert books.client().get(index=books.index, id=books.processed_ids()[0])["_version"] == 6
-    assert books.run()["run_seq"] == 7, "the next run goes on from there"
+    assert (record["indexed"], record["failed"], record["run_seq"]) == (BOOKS, 0, 4)
+    assert record["run_id"].endswith("-0004")
+    assert "run 1 is run 4: the index holds documents of run 3" in caplog.text
+    assert books.client().get(index=books.index, id=books.processed_ids()[0])["_version"] == 4
+    assert books.run()["run_seq"] == 5, "the next run goes on from there"
     assert books.verify()["good"] == BOOKS
 
 
@@ -263,16 +262,16 @@ def test_a_state_restored_from_a_backup_indexes_and_deletes(books: Project) -> N
     backup = books.folder / "backup"
     books.run()
     shutil.copytree(books.state, backup)
-    for number in range(BOOKS):
-        for word in ("is changed", "is changed again"):
-            write_book(books.books, f"Book_{number}", word).touch()
-            books.run()
+    for words in ("is changed", "is changed again"):
+        for number in range(BOOKS):
+            write_book(books.books, f"Book_{number}", words).touch()
+        books.run()
     shutil.rmtree(books.state)
     backup.rename(books.state)
     (books.books / "Book_0__by__Author_Book_0.txt").unlink()
     record = books.run("allow_deletes=true")
     assert (record["indexed"], record["failed"], record["removed"]) == (BOOKS - 1, 0, 1)
-    assert record["run_seq"] == 8
+    assert record["run_seq"] == 4
     assert titles(books) == {"Book 1", "Book 2"}
     assert books.verify()["good"] == BOOKS - 1
 
@@ -293,7 +292,7 @@ def test_a_rollback_of_a_restored_state_deletes_removed_books(books: Project) ->
     assert '"run_seq": 21' in claim.read_text()
 
 
-def test_a_document_that_somebody_changed_is_written_and_deleted(books: Project) -> None:
+def test_a_document_that_another_program_changed_is_written_and_deleted(books: Project) -> None:
     books.run()
     client = books.client()
     changed = {document["title"]: book_id for book_id, document in books.documents().items()}

@@ -19,6 +19,7 @@ ACCESS_REFUSALS = {
     403: "the user may not do this (403); grant it the rights to create, read and write the index",
 }
 """Cause and fix by the status of a refused user."""
+_BLOCK = "cluster_block_exception"
 _HINTS = {
     "[index.knn]": "; the k-NN plugin is not installed there",
     "collection type": "; raypipe needs a collection of the type VECTORSEARCH",
@@ -62,6 +63,11 @@ def explain_failure(
     if not isinstance(error, TransportError):
         return not_opensearch(endpoint)
     status, reason = error.status_code, reason_of(error)
+    if status in ACCESS_REFUSALS and _BLOCK in reason:
+        return SetupError(
+            f"{where} refused {request} ({status}): the index is blocked; remove the block from "
+            "index.blocks in its settings"
+        )
     if status in ACCESS_REFUSALS:
         return SetupError(f"{where}: {explain_refusal(status, error)}")
     if status in BUSY_STATUS:

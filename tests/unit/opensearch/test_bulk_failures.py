@@ -9,8 +9,9 @@ import pytest
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.results import Ack, Rejected
 from tests.unit.opensearch.builders import Clock, document, documents, results_by_id, writer_at
-from tests.unit.opensearch.stub import Reply, Request, Stub, failed
+from tests.unit.opensearch.stub import PHYSICAL, Reply, Request, Stub, failed
 
+WRITTEN = {"_id": "other", "_index": PHYSICAL, "status": 201, "result": "created"}
 HTML = Reply(200, b"<html>gateway</html>", "text/html")
 
 
@@ -26,7 +27,7 @@ HTML = Reply(200, b"<html>gateway</html>", "text/html")
         Reply(200, {"took": 1, "errors": False}),
         Reply(200, {"items": [{"index": {"_id": "b0000", "status": 201}}]}),
         Reply(200, {"items": [{"index": {"_id": "b0000"}}] * 3}),
-        Reply(200, {"items": [{"index": {"_id": "other", "status": 201}}] * 3}),
+        Reply(200, {"items": [{"index": WRITTEN}] * 3}),
         Reply(200, {"items": [None, None, None]}),
     ],
     ids=[
