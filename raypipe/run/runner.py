@@ -167,7 +167,9 @@ def _carry_out(
         served = None
         if index is not None:
             index.finalize(results.done, run_seq, stopped=stopped)
-            listed = plan.listed if whole and source.lists_whole_source else None
+            # A renamed book is still at the source, so its document must not get lost either.
+            at_source = plan.listed | deleted.renames.keys()
+            listed = at_source if whole and source.lists_whole_source else None
             served = target.serve(index, ledger, run_seq, listed=listed, stopped=stopped)
     return Outcome(plan, results, progress, index, served, deletions)
 

@@ -69,7 +69,7 @@ class RandomOperations(RuleBasedStateMachine):
     def begin(self) -> None:
         for _ in range(4):
             self.add()
-        self.run(limit=None)
+        self.run()
 
     @rule()
     def add(self) -> None:
@@ -132,9 +132,28 @@ class RandomOperations(RuleBasedStateMachine):
         self._count("change recipe")
         self.words = words
 
-    @rule(limit=st.sampled_from([None, None, 1, 2]))
-    def run(self, limit: int | None) -> None:
+    @rule()
+    def run(self) -> None:
+        self._run(is_whole=True)
+
+    @rule(limit=st.sampled_from([1, 2]))
+    def run_with_limit(self, limit: int) -> None:
+        self._run(f"limit={limit}", is_whole=False)
+
+    @precondition(lambda self: self.source)
+    @rule(choice=choices, limit=st.sampled_from([None, 0, 1]))
+    def move_all_and_run(self, choice: int, limit: int | None) -> None:
+        """Move all books, one of which cannot be read, and run at once."""
+        self.rename_all()
+        self.fail(choice)
         self._run(*([] if limit is None else [f"limit={limit}"]), is_whole=limit is None)
+
+    @precondition(lambda self: self.source)
+    @rule(choice=choices)
+    def change_recipe_and_run(self, choice: int) -> None:
+        """Build another index and go on in it."""
+        self.words = 8 + choice % 3
+        self._run(is_whole=True)
 
     @rule()
     def run_without_permission_to_delete(self) -> None:
@@ -204,10 +223,12 @@ class RandomOperations(RuleBasedStateMachine):
             self._client().delete(index=served, id=book_id, refresh=True)
         assert len(self._look()[1]) == len(found) - min(count, len(ids))
 
-    @rule()
-    def lose_state(self) -> None:
-        """Begin with an empty state, which takes the index over."""
+    @precondition(lambda self: self.source)
+    @rule(choice=choices)
+    def lose_state(self, choice: int) -> None:
+        """Begin with an empty state, which takes the index over; a book changed meanwhile."""
         self._count("lose state")
+        self.change(choice)
         self.states += 1
         shutil.rmtree(self.folder / "backup", ignore_errors=True)  # of a state that owns no index
         self.project.state = self.folder / f"state-{self.states}"

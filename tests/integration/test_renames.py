@@ -48,3 +48,17 @@ def test_moved_books_stay_until_they_are_indexed_under_their_new_keys(project: P
     assert (record["indexed"], record["removed"], record["renames_waiting"]) == (1, 1, 0)
     assert indexed_keys(project) == set(new)
     assert project.verify()["exit_code"] == 0
+
+
+def test_a_new_index_without_a_renamed_book_is_not_served(project: Project) -> None:
+    for number in range(3):
+        write_book(project.books, f"Tale{number}")
+    first = project.run()["index"]
+    new = move_into_folder(project)
+    project.journal.record("unreadable", new[0])
+    record = project.run("summarizer.words=7", code=3)
+    assert (record["served"], record["lacking"], record["renames_waiting"]) == (first, 1, 1)
+    assert new[0].removeprefix("moved/") in indexed_keys(project)
+    project.journal.take("unreadable")
+    assert project.run("summarizer.words=7")["served"] == record["index"]
+    assert indexed_keys(project) == set(new)
