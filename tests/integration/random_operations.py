@@ -167,7 +167,8 @@ class RandomOperations(RuleBasedStateMachine):
     @rule()
     def retry(self) -> None:
         before = self._look()
-        options = [option for option in self._options() if "allow_deletes" not in option]
+        of_run = ("allow_deletes", "max_attempts")
+        options = [option for option in self._options() if not option.startswith(of_run)]
         self._command("retry", *options, "all=true")
         self._check_nothing_lost(before, lists_source=False)
 
@@ -357,7 +358,8 @@ class RandomOperations(RuleBasedStateMachine):
     def _options(self) -> list[str]:
         """Return the options of a run; the last one allows deletes."""
         options = [o for o in self.project.run_options() if not o.startswith("summarizer.words")]
-        return [*options, f"summarizer.words={self.words}", "breaker.first=0", "allow_deletes=true"]
+        own = [f"summarizer.words={self.words}", "breaker.first=0", "max_attempts=99"]
+        return [*options, *own, "allow_deletes=true"]
 
     def _look(self) -> tuple[str, Found]:
         """Return the name of the served index, and what is found in it."""
