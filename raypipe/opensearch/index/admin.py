@@ -70,9 +70,12 @@ class IndexAdmin:
         return self._to_description(name, name, body)
 
     def list_physical(self) -> list[IndexRef]:
-        """Return all physical indices of the alias's name, whatever alias they have."""
+        """Return all physical indices of the alias's name, whatever alias they have.
+
+        A closed index counts, too: its documents are still needed, and it may be opened again.
+        """
         prefix = f"{self.config.index}-"
-        params = {"expand_wildcards": "open"}
+        params = {"expand_wildcards": "open,closed"}
         response = self.config.connection.ask("GET", f"/{prefix}*", params=params)
         return [
             self._to_description(name, name, body).ref
@@ -169,6 +172,7 @@ class IndexAdmin:
         """
         mapping = body.get("mappings", {})
         dimension = int(mapping.get("properties", {}).get(VECTOR, {}).get("dimension", 0))
+        settings, aliases = body.get("settings", {}), body.get("aliases", {})
         ref = IndexRef(
             alias=alias,
             physical=physical,
@@ -176,7 +180,8 @@ class IndexAdmin:
             endpoint=self.config.connection.endpoint,
             require_alias=physical != alias,
             content=IndexSpec(dimension),
-            aliases=tuple(sorted(body.get("aliases", {}))),
+            aliases=tuple(sorted(aliases)),
+            closed=_is_closed(settings),
         )
         metadata = read_metadata(mapping)
         if metadata is not None:
@@ -194,5 +199,9 @@ class IndexAdmin:
                 content=content,
                 last_served=metadata.last_served,
             )
-        settings, aliases = body.get("settings", {}), body.get("aliases", {})
         return IndexDescription(ref, mapping, settings, aliases)
+
+
+def _is_closed(settings: Mapping[str, Any]) -> bool:
+    # The only sign of a closed index in the response to `GET /<index>`.
+    return str(settings.get("index", {}).get("verified_before_close")).lower() == "true"

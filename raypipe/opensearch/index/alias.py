@@ -35,13 +35,15 @@ class UnusedIndices:
 def select_unused(refs: Sequence[IndexRef], used: Collection[str], keep: int) -> UnusedIndices:
     """Return the indices that nobody needs.
 
+    A closed index is kept: who closes an index instead of deleting it may open it again.
+
     Args:
         refs: Indices, the index that was served last first.
         used: Names of the served index and of the index that is built.
         keep: Number of further indices to keep.
     """
     others = [ref for ref in refs if ref.physical not in used]
-    recorded = [ref for ref in others if ref.last_served]
+    recorded = [ref for ref in others if ref.last_served and not ref.closed]
     return UnusedIndices(recorded[keep:], [ref for ref in others if not ref.last_served])
 
 

@@ -73,6 +73,7 @@ class IndexRef:
         aliases: All aliases of the index.
         last_served: Number of the last time that the index began to be served, counted over all
             indices of the alias; 0 if there is no record of it.
+        closed: Whether the index is closed: it cannot be searched or written.
     """
 
     alias: str
@@ -85,6 +86,7 @@ class IndexRef:
     served: bool = True
     aliases: tuple[str, ...] = field(default=(), compare=False)
     last_served: int = field(default=0, compare=False)
+    closed: bool = field(default=False, compare=False)
 
     @property
     def target(self) -> str:
