@@ -12,10 +12,8 @@ from raypipe.core.errors import SetupError
 from raypipe.opensearch.index.config import IndexConfig
 from raypipe.opensearch.index.mapping import VECTOR
 from raypipe.opensearch.index.metadata import IndexMetadata, read_metadata
-from raypipe.opensearch.index.ref import IndexRef, IndexSpec, write_alias
+from raypipe.opensearch.index.ref import LOADING, IndexRef, IndexSpec, write_alias
 
-LOADING = "-loading"
-"""Suffix of the alias of an index that is built beside the served index."""
 _TIME = re.compile(r"\d{14}")
 
 
@@ -80,8 +78,14 @@ class IndexAdmin:
         return [
             self._to_description(name, name, body).ref
             for name, body in (response or {}).items()
-            if _TIME.fullmatch(name.removeprefix(prefix))
+            if self.is_own_name(name)
         ]
+
+    def is_own_name(self, physical: str) -> bool:
+        """Whether a physical index is named `<index>-<time>`."""
+        prefix = f"{self.config.index}-"
+        is_prefixed = physical.startswith(prefix)
+        return is_prefixed and bool(_TIME.fullmatch(physical.removeprefix(prefix)))
 
     def free_name(self, prefix: str) -> str:
         """Return an unused name for a new physical index, `<prefix>-<time>`.
@@ -178,7 +182,6 @@ class IndexAdmin:
             physical=physical,
             generation="",
             endpoint=self.config.connection.endpoint,
-            require_alias=physical != alias,
             content=IndexSpec(dimension),
             aliases=tuple(sorted(aliases)),
             closed=_is_closed(settings),
