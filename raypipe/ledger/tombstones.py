@@ -48,6 +48,16 @@ class Tombstones:
         new_ids = (new_id or "" for new_id in active["renamed_to"].to_pylist())
         return dict(zip(active["book_id"].to_pylist(), new_ids, strict=True))
 
+    def returned(self) -> dict[str, int]:
+        """Return the run that found a deleted book at the source again, by the id of the book.
+
+        Raises:
+            SetupError: The state cannot be read.
+        """
+        rows = self._table().read_latest(["book_id", "removed", "run_seq"])
+        back = rows.filter(pc.invert(rows["removed"]))
+        return dict(zip(back["book_id"].to_pylist(), back["run_seq"].to_pylist(), strict=True))
+
     def append(
         self, keys: Mapping[str, str], run_seq: int, renames: Mapping[str, str] | None = None
     ) -> None:

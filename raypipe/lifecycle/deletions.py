@@ -120,17 +120,23 @@ def find_deleted(
     missing = [finished[book_id] for book_id in known - listed.keys()]
     taken = set(tombstones.values())
     candidates = [book for book in books if book.book_id not in taken]
-    first_runs = {book_id: row["first_run"] for book_id, row in finished.items()}
+    # A book that was gone and came back appeared when it came back; with a tombstone, it does now.
+    appeared = {book_id: finished[book_id]["first_run"] for book_id in known}
+    appeared |= {
+        book_id: run_seq
+        for book_id, run_seq in ledger.tombstones.returned().items()
+        if book_id in known
+    }
     return DeletedBooks(
         keys={row["book_id"]: row["key"] for row in missing},
-        renames=match_renames(missing, candidates, first_runs),
+        renames=match_renames(missing, candidates, appeared),
         returned=[book_id for book_id in listed if book_id in tombstones],
         known=len(known),
     )
 
 
 def match_renames(
-    missing: Iterable[Mapping[str, Any]], candidates: Iterable[Book], first_runs: Mapping[str, int]
+    missing: Iterable[Mapping[str, Any]], candidates: Iterable[Book], appeared: Mapping[str, int]
 ) -> dict[str, str]:
     """Pair each missing book with a listed book that seems to be the same book, if there is any.
 
@@ -138,9 +144,10 @@ def match_renames(
     has the same ETag, or the same file name and size (a copy on S3 may get another ETag).
 
     Args:
-        missing: Rows with `book_id`, `key`, `etag`, `size` and `first_run`.
+        missing: Rows with `book_id`, `key`, `etag` and `size`.
         candidates: Listed books that may be new names.
-        first_runs: Number of the run that first finished a listed book, by id.
+        appeared: Number of the run in which a book appeared at the source, by id; without books
+            that appear in this run.
 
     Returns:
         Ids of the listed books, by the id of the missing book. Each id occurs once.
@@ -159,7 +166,7 @@ def match_renames(
                 continue
             sign = _signs(row["etag"], row["key"], row["size"])[strength]
             for new_id in by_sign.get(sign, ()):
-                is_later = new_id not in first_runs or first_runs[new_id] > row["first_run"]
+                is_later = new_id not in appeared or appeared[new_id] > appeared[row["book_id"]]
                 if is_later and new_id not in taken:
                     renames[row["book_id"]] = new_id
                     taken.add(new_id)

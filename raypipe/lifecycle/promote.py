@@ -66,9 +66,10 @@ class Promoter:
             force: Serve the index although it lacks books that the served index has.
 
         Raises:
-            SetupError: The index does not hold what the ledger records.
+            SetupError: The index does not hold what the ledger records, or is closed.
         """
         self.alias.check_options(self.options)
+        _check_open(new.ref)
         new.restore_settings()
         if self.options.force_merge is not None:
             new.force_merge(self.options.force_merge, _FORCE_MERGE_TIMEOUT_S)
@@ -97,7 +98,7 @@ class Promoter:
             to: Name of the physical index; '' for the index that was served before.
 
         Raises:
-            SetupError: There is no such index.
+            SetupError: There is no such index, or it is closed.
         """
         served = self.current().index
         others = [ref for ref in self.list_indices() if ref.physical != served]
@@ -113,6 +114,7 @@ class Promoter:
                 f"there is no index{f' {to}' if to else ''} to roll back to; there are "
                 f"{self.index_names()}, and {served or 'none'} is served"
             )
+        _check_open(candidates[0])
         old = self.alias.bind(candidates[0])
         old.restore_settings()
         rows = self.ledger.checkpoint.read_generation(old.ref.generation)
@@ -144,6 +146,15 @@ class Promoter:
     @property
     def _state_id(self) -> str:
         return state_id(self.ledger.state)
+
+
+def _check_open(ref: IndexRef) -> None:
+    """Raise `SetupError` for a closed index, which cannot be searched."""
+    if ref.closed:
+        raise SetupError(
+            f"{ref.physical} is closed, so it is not served; open it with "
+            f"POST /{ref.physical}/_open, or name another index with to=<name>"
+        )
 
 
 def _find_lacking(

@@ -45,3 +45,18 @@ def test_old_indices_and_their_documents_are_listed_then_deleted(project: Projec
     assert project.run("summarizer.words=22")["skipped"] == 2
     with pytest.raises(SetupError, match="no index to roll back to"):
         run_in_process("rollback", [*project.index_options(), f"state.uri={project.state}"])
+
+
+def test_a_closed_index_is_found_and_its_documents_are_kept(project: Project) -> None:
+    write_book(project.books, "Book_0")
+    first, second = (project.run(f"summarizer.words={words}")["index"] for words in (20, 21))
+    project.client().indices.close(index=first)
+    report = gc(project, "keep=0", "apply=true")
+    assert (report["indices"], report["recipes"]) == ([], [])
+    rollback = [*project.index_options(), f"state.uri={project.state}"]
+    with pytest.raises(SetupError, match=rf"{first} is closed, .*POST /{first}/_open"):
+        run_in_process("rollback", rollback)
+    project.client().indices.open(index=first)
+    run_in_process("rollback", rollback)
+    assert project.run("summarizer.words=20")["skipped"] == 1
+    assert indices(project) == {first, second}

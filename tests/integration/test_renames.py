@@ -62,3 +62,19 @@ def test_a_new_index_without_a_renamed_book_is_not_served(project: Project) -> N
     project.journal.take("unreadable")
     assert project.run("summarizer.words=7")["served"] == record["index"]
     assert indexed_keys(project) == set(new)
+
+
+def test_books_that_are_moved_back_stay_until_they_are_indexed_again(project: Project) -> None:
+    old = {write_book(project.books, f"Tale{number}").name for number in range(BOOKS)}
+    project.run()
+    move_into_folder(project)
+    project.run()
+    for path in (project.books / "moved").iterdir():
+        shutil.move(path, project.books / path.name)
+
+    record = project.run("limit=1")
+    assert (record["indexed"], record["removed"], record["renames_waiting"]) == (1, 1, 9)
+    assert len(indexed_keys(project)) == BOOKS, "each book is found under exactly one key"
+    project.run()
+    assert indexed_keys(project) == old
+    assert project.verify()["exit_code"] == 0

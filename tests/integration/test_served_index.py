@@ -212,3 +212,29 @@ def test_documents_that_were_deleted_behind_raypipe_come_back(books: Project) ->
     assert books.journal.lines("reads") == []
     assert books.documents() == before
     assert books.verify()["exit_code"] == 0
+
+
+def test_the_alias_of_a_build_is_never_another_index(books: Project) -> None:
+    """A user's index `<index>-loading` was taken for an unfinished build, and deleted."""
+    first = books.run()["index"]
+    name = f"{books.index}-loading"
+    with pytest.raises(OptionError, match=f"opensearch.index={name}: .*end with -loading"):
+        books.run(f"opensearch.index={name}")
+    other = f"{name}-20260101000000"
+    books.client().indices.create(index=other, body={"aliases": {name: {}}})
+    with pytest.raises(SetupError, match=f"{name} is raypipe's alias .* points at {other}"):
+        books.run("summarizer.words=7")
+    assert physical_indices(books) == {first}
+    assert books.client().indices.exists(index=other)
+    assert served(books) == first
+
+
+def test_a_filter_of_the_served_alias_stays(books: Project) -> None:
+    first = books.run()["index"]
+    shown = {"term": {"key": sorted(path.name for path in books.books.iterdir())[0]}}
+    books.client().indices.put_alias(index=first, name=books.index, body={"filter": shown})
+    second = books.run("summarizer.words=7")["index"]
+    assert (served(books), len(books.documents())) == (second, 1)
+    run_json(books, "rollback")
+    assert (served(books), len(books.documents())) == (first, 1)
+    assert books.verify()["exit_code"] == 0

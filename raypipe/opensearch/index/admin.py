@@ -12,10 +12,8 @@ from raypipe.core.errors import SetupError
 from raypipe.opensearch.index.config import IndexConfig
 from raypipe.opensearch.index.mapping import VECTOR
 from raypipe.opensearch.index.metadata import IndexMetadata, read_metadata
-from raypipe.opensearch.index.ref import IndexRef, IndexSpec, write_alias
+from raypipe.opensearch.index.ref import LOADING, IndexRef, IndexSpec, write_alias
 
-LOADING = "-loading"
-"""Suffix of the alias of an index that is built beside the served index."""
 _TIME = re.compile(r"\d{14}")
 
 
@@ -70,15 +68,24 @@ class IndexAdmin:
         return self._to_description(name, name, body)
 
     def list_physical(self) -> list[IndexRef]:
-        """Return all physical indices of the alias's name, whatever alias they have."""
+        """Return all physical indices of the alias's name, whatever alias they have.
+
+        A closed index counts, too: its documents are still needed, and it may be opened again.
+        """
         prefix = f"{self.config.index}-"
-        params = {"expand_wildcards": "open"}
+        params = {"expand_wildcards": "open,closed"}
         response = self.config.connection.ask("GET", f"/{prefix}*", params=params)
         return [
             self._to_description(name, name, body).ref
             for name, body in (response or {}).items()
-            if _TIME.fullmatch(name.removeprefix(prefix))
+            if self.is_own_name(name)
         ]
+
+    def is_own_name(self, physical: str) -> bool:
+        """Whether a physical index is named `<index>-<time>`."""
+        prefix = f"{self.config.index}-"
+        is_prefixed = physical.startswith(prefix)
+        return is_prefixed and bool(_TIME.fullmatch(physical.removeprefix(prefix)))
 
     def free_name(self, prefix: str) -> str:
         """Return an unused name for a new physical index, `<prefix>-<time>`.
@@ -169,14 +176,15 @@ class IndexAdmin:
         """
         mapping = body.get("mappings", {})
         dimension = int(mapping.get("properties", {}).get(VECTOR, {}).get("dimension", 0))
+        settings, aliases = body.get("settings", {}), body.get("aliases", {})
         ref = IndexRef(
             alias=alias,
             physical=physical,
             generation="",
             endpoint=self.config.connection.endpoint,
-            require_alias=physical != alias,
             content=IndexSpec(dimension),
-            aliases=tuple(sorted(body.get("aliases", {}))),
+            aliases=tuple(sorted(aliases)),
+            closed=_is_closed(settings),
         )
         metadata = read_metadata(mapping)
         if metadata is not None:
@@ -194,5 +202,9 @@ class IndexAdmin:
                 content=content,
                 last_served=metadata.last_served,
             )
-        settings, aliases = body.get("settings", {}), body.get("aliases", {})
         return IndexDescription(ref, mapping, settings, aliases)
+
+
+def _is_closed(settings: Mapping[str, Any]) -> bool:
+    # The only sign of a closed index in the response to `GET /<index>`.
+    return str(settings.get("index", {}).get("verified_before_close")).lower() == "true"

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from raypipe.core.errors import OptionError
 from raypipe.core.options import IndexOptions
 from raypipe.opensearch.connection.capabilities import Server
 from raypipe.opensearch.index.admin import IndexAdmin
@@ -14,7 +15,7 @@ from raypipe.opensearch.index.config import IndexConfig
 from raypipe.opensearch.index.creation import check_owner, get_or_create
 from raypipe.opensearch.index.index import Index
 from raypipe.opensearch.index.rebuild import describe_build, open_for_writing, switch_alias
-from raypipe.opensearch.index.ref import IndexRef, IndexSpec
+from raypipe.opensearch.index.ref import OWN_SUFFIXES, IndexRef, IndexSpec
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +36,15 @@ class UnusedIndices:
 def select_unused(refs: Sequence[IndexRef], used: Collection[str], keep: int) -> UnusedIndices:
     """Return the indices that nobody needs.
 
+    A closed index is kept: who closes an index instead of deleting it may open it again.
+
     Args:
         refs: Indices, the index that was served last first.
         used: Names of the served index and of the index that is built.
         keep: Number of further indices to keep.
     """
     others = [ref for ref in refs if ref.physical not in used]
-    recorded = [ref for ref in others if ref.last_served]
+    recorded = [ref for ref in others if ref.last_served and not ref.closed]
     return UnusedIndices(recorded[keep:], [ref for ref in others if not ref.last_served])
 
 
@@ -94,8 +97,10 @@ class IndexAlias:
 
         Raises:
             SetupError: The server or the index cannot be used.
+            OptionError: The name is that of another alias of raypipe.
         """
         self.check_server()
+        self._check_name()
         return self.bind(open_for_writing(self._admin, spec, mode=mode, adopt=adopt))
 
     def ensure(self, spec: IndexSpec, *, adopt: bool = False) -> Index:
@@ -114,6 +119,7 @@ class IndexAlias:
             SetupError: As `ensure`; an index of another state is not deleted without `adopt`.
         """
         self.check_server()
+        self._check_name()
         description = self._admin.describe()
         if description is not None:
             check_owner(self._admin, description, spec, adopt=adopt)
@@ -179,6 +185,16 @@ class IndexAlias:
             SetupError: The index has an alias that raypipe did not make.
         """
         self._admin.delete(physical)
+
+    def _check_name(self) -> None:
+        """Raise `OptionError` for a name that raypipe itself gives to other aliases."""
+        name = self.config.index
+        for suffix in OWN_SUFFIXES:
+            if name.endswith(suffix):
+                raise OptionError(
+                    f"opensearch.index={name}: raypipe gives its own aliases names that end with "
+                    f"{suffix}; choose another name"
+                )
 
     @property
     def _admin(self) -> IndexAdmin:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.index.admin import LOADING, IndexAdmin, IndexDescription
+from raypipe.opensearch.index.admin import IndexAdmin, IndexDescription
 from raypipe.opensearch.index.creation import (
     accept,
     check_owner,
@@ -21,7 +21,7 @@ from raypipe.opensearch.index.creation import (
     get_or_create,
 )
 from raypipe.opensearch.index.load_settings import restore_settings
-from raypipe.opensearch.index.ref import IndexRef, IndexSpec
+from raypipe.opensearch.index.ref import LOADING, IndexRef, IndexSpec
 from raypipe.opensearch.index.service_history import record_missing_history, record_service
 from raypipe.opensearch.index.write_checks import check_open, check_writable
 
@@ -61,10 +61,22 @@ def loading_admin(served: IndexAdmin) -> IndexAdmin:
 
 
 def describe_build(served: IndexAdmin) -> IndexDescription | None:
-    """Return the index that is being built, or None."""
-    description = loading_admin(served).describe()
+    """Return the index that is being built, or None.
+
+    Raises:
+        SetupError: The alias of the build points at another index, which is never touched.
+    """
+    loading = loading_admin(served)
+    description = loading.describe()
     if description is None:
         return None
+    physical = description.ref.physical
+    if not served.is_own_name(physical):
+        raise SetupError(
+            f"{loading.config.index} is raypipe's alias of an index that is built beside "
+            f"{served.config.index}, but it points at {physical}, which is another index; give "
+            "that another name, or set another opensearch.index"
+        )
     return replace(description, ref=replace(description.ref, served=False))
 
 
@@ -81,12 +93,14 @@ def switch_alias(served: IndexAdmin, physical: str) -> str:
     if previous == physical:
         return previous
     alias = served.config.index
-    add = {"index": physical, "alias": alias, "is_write_index": True}
+    options = description.aliases.get(alias, {}) if description is not None else {}
+    # A filter or routing that the user gave the alias stays: it may hide documents on purpose.
+    add = {**options, "index": physical, "alias": alias, "is_write_index": True}
     actions: list[Mapping[str, Any]] = [{"add": add}]
     if previous:
         actions.append({"remove": {"index": previous, "alias": alias, "must_exist": True}})
     loading = loading_admin(served)
-    build = loading.describe()
+    build = describe_build(served)
     if build is not None and build.ref.physical == physical:
         actions.append({"remove": {"index": physical, "alias": loading.config.index}})
     record_service(served, physical, previous)
@@ -134,7 +148,7 @@ def _can_hold(admin: IndexAdmin, description: IndexDescription, spec: IndexSpec)
 def _open_build(served: IndexAdmin, spec: IndexSpec, *, adopt: bool) -> IndexRef:
     """Return the build that was begun for the same content, or a new one."""
     loading = loading_admin(served)
-    description = loading.describe()
+    description = describe_build(served)
     if description is not None:
         check_writable(loading, description)
         check_owner(loading, description, spec, adopt=adopt)

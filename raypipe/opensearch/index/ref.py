@@ -14,6 +14,10 @@ import orjson
 
 _JSON = orjson.OPT_SERIALIZE_NUMPY
 _WRITE = "-write"
+LOADING = "-loading"
+"""Suffix of the alias of an index that is built beside the served index."""
+OWN_SUFFIXES = (LOADING, _WRITE)
+"""Suffixes of the aliases that raypipe makes besides the configured alias."""
 
 
 def write_alias(physical: str) -> str:
@@ -67,12 +71,12 @@ class IndexRef:
         generation: Id of this physical index in the ledger; empty without raypipe's metadata.
         endpoint: URL of the server.
         created: Whether this call created the index.
-        require_alias: Whether that name is an alias, and not the index itself.
         content: What the index holds; empty texts without raypipe's metadata.
         served: Whether searches use the index; False while it is built beside the served one.
         aliases: All aliases of the index.
         last_served: Number of the last time that the index began to be served, counted over all
             indices of the alias; 0 if there is no record of it.
+        closed: Whether the index is closed: it cannot be searched or written.
     """
 
     alias: str
@@ -80,11 +84,16 @@ class IndexRef:
     generation: str
     endpoint: str
     created: bool = False
-    require_alias: bool = True
     content: IndexSpec = field(default_factory=IndexSpec)
     served: bool = True
     aliases: tuple[str, ...] = field(default=(), compare=False)
     last_served: int = field(default=0, compare=False)
+    closed: bool = field(default=False, compare=False)
+
+    @property
+    def require_alias(self) -> bool:
+        """Whether the configured name is an alias, and not the index itself."""
+        return self.physical != self.alias
 
     @property
     def target(self) -> str:

@@ -18,8 +18,7 @@ _BLOCKS = ("read_only", "write", "read", "metadata")
 
 def check_open(admin: IndexAdmin, description: IndexDescription) -> None:
     """Raise `SetupError` if an index is closed."""
-    # The only sign of a closed index in the response to `GET /<index>`.
-    if _is_true(_settings_of(description).get("verified_before_close")):
+    if description.ref.closed:
         raise _refusal(admin, description, CLOSED)
 
 

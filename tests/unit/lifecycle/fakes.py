@@ -27,6 +27,7 @@ class FakeIndex:
         recipe: Document recipe of its content.
         log: Receives a line for each change.
         last_served: When it was served last, see `IndexRef`.
+        closed: Whether it is closed.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class FakeIndex:
         recipe: str = "document-1",
         log: list[str] | None = None,
         last_served: int = 0,
+        closed: bool = False,
     ) -> None:
         content = IndexSpec(4, recipe=recipe)
         self.ref = IndexRef(
@@ -45,6 +47,7 @@ class FakeIndex:
             "http://nowhere",
             content=content,
             last_served=last_served,
+            closed=closed,
         )
         self.etags = dict(etags or {})
         self.refuses_deletes = False

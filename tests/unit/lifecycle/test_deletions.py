@@ -129,6 +129,13 @@ def test_a_copy_that_was_always_there_is_no_new_name(ledger: Ledger) -> None:
     assert (set(deleted.keys), deleted.renames) == ({"d"}, {})
 
 
+def test_a_book_that_is_renamed_back_is_renamed(ledger: Ledger) -> None:
+    ledger.documents.append([document("new", source="library", etag="etag-d")], 2, 0, 0)
+    ledger.tombstones.append({"d": "shelf/d.txt"}, 2, {"d": "new"})
+    deleted = find_deleted(listed("a", "b", "c", "d"), SOURCE, ledger)
+    assert (deleted.renames, deleted.returned, deleted.removed) == ({"new": "d"}, ["d"], 0)
+
+
 def test_a_moved_book_with_another_etag_is_recognized_by_name_and_size(ledger: Ledger) -> None:
     size = document("d").size
     moved = Book("moved", "shelf/sub/d.txt", "multipart-2", size, 0.0)

@@ -76,3 +76,14 @@ def test_an_index_without_a_record_of_its_service_is_removed_by_name_only(ledger
     assert [ref.physical for ref in named.indices] == ["books-1"]
     with pytest.raises(OptionError, match=r"indices=books-2: .*these are books-1"):
         find_garbage(promoter, ["books-2"])
+
+
+def test_a_closed_index_and_its_documents_are_no_garbage(ledger: Ledger) -> None:
+    indices = [
+        FakeIndex("books-1", recipe="recipe-1", last_served=1),
+        FakeIndex("books-2", recipe="recipe-2", last_served=2, closed=True),
+        FakeIndex("books-3", recipe="recipe-3", last_served=3),
+    ]
+    alias = FakeAlias(indices, served=indices[2])
+    assert garbage_names(alias, ledger, keep=0)[0] == ["books-1"]
+    assert garbage_names(alias, ledger, keep=1) == ([], ["recipe-4", "recipe-5"])
