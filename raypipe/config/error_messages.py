@@ -95,9 +95,14 @@ def _missing_keys(node: DictConfig, path: str = "") -> Iterator[str]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type if the message is empty."""
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    """Return the first line of an error's message, or its type if the message is empty.
+
+    A first line that ends with a colon is joined with the next line, which has the cause.
+    """
+    lines = str(error).strip().splitlines()
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
 def _explain_missing_file(error: MissingConfigException, args: Sequence[str]) -> str:

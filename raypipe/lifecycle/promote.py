@@ -164,8 +164,8 @@ def _find_lacking(
     removed: Set[str],
 ) -> list[str]:
     """Return the ids of books that the served index holds and the new one lacks."""
-    if served is None:
-        return []
+    if served is None or not served.ref.generation:
+        return []  # an index of another program has no books
     served.refresh()
     return [
         book.book_id

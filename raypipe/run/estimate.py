@@ -124,13 +124,16 @@ def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
         SetupError: The books cannot be listed, or the server cannot be used.
     """
     source, processing, ledger, limits = job.source, job.processing, job.ledger, job.limits
+    accepted = read_accepted(processing, ledger, upgrade=job.upgrade)
+    spec = index_spec(processing.description, ledger, accepted, upgrade=job.upgrade)
+    replaces = job.target.find_replacement(spec)
+    if replaces is None or job.target.replace:
+        job.target.check_usable(spec)  # otherwise the plan says that the run needs replace=true
     index = job.target.find()
     books = list_source(source, job.selection.book_ids)
     differences = compare_with_ledger(index, ledger) if index else IndexDifferences()
     whole, unknown = job.selection.book_ids is None, differences.unknown.values()
     deleted = find_deleted(books, source, ledger, unknown, whole_source=whole)
-    accepted = read_accepted(processing, ledger, upgrade=job.upgrade)
-    spec = index_spec(processing.description, ledger, accepted, upgrade=job.upgrade)
     generation = job.target.generation_to_write(index, spec)
     recipe = processing.recipe
     snapshot = read_snapshot(ledger, recipe, accepted.documents, generation, differences.lost)
@@ -138,7 +141,7 @@ def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
     estimate = _count_books(plan, deleted, ledger)
     estimate.too_many = deleted.exceeds(job.deletion_limit)
     estimate.summarizer = processing.summarizer.name
-    estimate.replaces = job.target.find_replacement(spec)
+    estimate.replaces = replaces
     estimate.may_replace = job.target.replace
     estimate.prices = limits.prices.date
     _add_calls(estimate, plan.new, source, processing, limits, sample)

@@ -66,6 +66,17 @@ class IndexTarget:
         """
         return None if self.config is None else find_replacement(IndexAlias(self.config), spec)
 
+    def check_usable(self, spec: IndexSpec) -> None:
+        """Check that a run could write the served index, without changing anything.
+
+        Raises:
+            SetupError: The server or the index cannot be used.
+            OptionError: The name is that of another alias of raypipe.
+        """
+        if self.config is not None and not self.purge:
+            alias = IndexAlias(self.config)
+            alias.check_usable(spec, mode=self.options.mode, adopt=self.adopt)
+
     def find(self) -> Index | None:
         """Return the served index without changing anything; None if it would be created.
 

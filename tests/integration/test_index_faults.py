@@ -307,3 +307,25 @@ def test_a_document_that_another_program_changed_is_written_and_deleted(books: P
     assert (record["indexed"], record["failed"], record["removed"]) == (2, 0, 1)
     assert all("another end" in document["summary"] for document in books.documents().values())
     assert titles(books) == {"Book 1", "Book 2"}
+
+
+def test_a_private_alias_that_another_index_has_too_leads_to_its_own_index(books: Project) -> None:
+    physical, client = books.run()["index"], books.client().indices
+    other, alias = f"{books.index}-other", f"{physical}-write"
+    client.create(index=other)
+    client.put_alias(index=other, name=alias)
+    client.put_alias(index=physical, name=alias, body={"is_write_index": False})
+    write_book(books.books, "Another")
+    assert books.run()["indexed"] == 1
+    assert books.verify()["exit_code"] == 0
+
+    client.put_alias(index=physical, name=alias, body={"is_write_index": False})
+    client.put_alias(index=other, name=alias, body={"is_write_index": True})
+    write_book(books.books, "Last")
+    books.journal.take("reads")
+    with pytest.raises(SetupError, match=f"the alias {alias}, .* belongs to {other}; remove"):
+        books.run()
+    assert books.journal.lines("reads") == [], "no book is read for an index that refuses it"
+    assert books.client().count(index=other)["count"] == 0
+    client.delete_alias(index=other, name=alias)
+    assert books.run()["indexed"] == 1

@@ -238,3 +238,47 @@ def test_a_filter_of_the_served_alias_stays(books: Project) -> None:
     run_json(books, "rollback")
     assert (served(books), len(books.documents())) == (first, 1)
     assert books.verify()["exit_code"] == 0
+
+
+def test_an_index_of_another_state_is_replaced_by_a_new_index_only(books: Project) -> None:
+    """With `adopt=true replace=true`, the documents of the served index were overwritten."""
+    first = books.run()["index"]
+    before = books.documents()
+    args = [*with_summarizer(books, "extractive"), f"state.uri={books.folder}/new"]
+    record = books.run("adopt=true", "replace=true", "limit=1", args=args)
+    assert (record["served"], record["indexed"]) == (first, 1)
+    assert (served(books), books.documents()) == (first, before)
+    record = books.run("adopt=true", "replace=true", args=args)
+    assert record["served"] == served(books) != first
+    assert makers(books) == {("extractive", "hash")}
+    assert first in physical_indices(books)
+
+
+def test_a_plan_stops_where_the_run_would_stop(books: Project) -> None:
+    first = books.run()["index"]
+    other_state = f"state.uri={books.folder}/new"
+    for command in ("plan", "run"):
+        with pytest.raises(SetupError, match=r"belongs to the state .* adopt=true"):
+            run_in_process(command, books.run_options(other_state))
+    assert json.loads(run_in_process("plan", books.run_options(other_state, "adopt=true")))
+    books.client().indices.close(index=first)
+    for command in ("plan", "run"):
+        with pytest.raises(SetupError, match=rf"the index is closed; .*POST /{first}/_open"):
+            run_in_process(command, books.run_options())
+
+
+def test_an_index_of_another_program_is_named_as_such_in_one_short_line(books: Project) -> None:
+    client, foreign = books.client(), f"{books.index}-foreign"
+    client.index(index=foreign, id="1", body={"mine": 1}, refresh=True)
+    client.indices.put_alias(index=foreign, name=books.index)
+    for command in ("plan", "run", "verify"):
+        own = ("storage", "+storage", "opensearch", "state", "output")
+        options = [arg for arg in books.run_options() if command != "verify" or arg.startswith(own)]
+        with pytest.raises(SetupError, match=r"was not created by raypipe; set .*another"):
+            run_in_process(command, options)
+    with pytest.raises(SetupError, match=r"does not fit: .*; and \d+ more\. Build") as refused:
+        books.run("adopt=true")
+    assert len(str(refused.value)) < 1_000
+    record = books.run("adopt=true", "index.mode=alias")
+    assert record["served"] == served(books) == record["index"]
+    assert client.count(index=foreign)["count"] == 1

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -102,8 +102,10 @@ def _read_options(args: Sequence[str]) -> dict[str, Any]:
     for arg in args:
         try:
             override = parser.parse_override(arg)
-        except OverrideParseException as error:
-            raise OptionError(explain(error, "init", args)) from None
+        except HydraException as error:
+            # Of a character that no value has, such as #, the lexer raises a bare HydraException.
+            unreadable = OverrideParseException(arg, str(error))
+            raise OptionError(explain(unreadable, "init", args)) from None
         if override.is_delete() or override.is_sweep_override() or override.package:
             raise OptionError(f"{arg}: a settings file holds a single value for each option")
         options[f"{_prefix(override)}{override.key_or_group}"] = _plain(override.value())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -81,7 +82,9 @@ def _format(merged: MergedArguments, cfg: Any, output: str) -> str:
         }
         return json.dumps(report, ensure_ascii=False)
     profile = f", profile {settings.profile}" if settings and settings.profile else ""
-    file = f"{settings.path}{profile}" if settings else f"none: there is no {FILE_NAME} here"
+    is_off = Path(FILE_NAME).exists()  # and not read: --settings none, or RAYPIPE_SETTINGS=none
+    reason = f"{FILE_NAME} is switched off" if is_off else f"there is no {FILE_NAME} here"
+    file = f"{settings.path}{profile}" if settings else f"none: {reason}"
     lines = [f"command   {merged.command}", f"settings  {file}", ""]
     texts = [(_shorten(f"{name}={format_value(value)}"), origin) for name, value, origin in rows]
     width = max((len(text) for text, _ in texts), default=0)

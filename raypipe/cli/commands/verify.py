@@ -28,7 +28,7 @@ _MAX_BOOKS = 10
 """Books listed for each difference in the text report."""
 
 _MEANINGS: Mapping[str, str] = {
-    "missing": "processed in the ledger, but not in the index; run with purge=true",
+    "missing": "processed in the ledger, but not in the index; the next `raypipe run` indexes them",
     "differing": "the index has another version than the ledger; run with purge=true",
     "unledgered": "in the index, but not in the ledger (after a kill); `raypipe run` repairs it",
     "failed": "failed; state.uri/failures has the reason",
@@ -80,6 +80,8 @@ def _find_index(config: IndexConfig) -> Index:
             f"opensearch.index={config.index} does not exist at {config.connection.endpoint}; "
             "`raypipe run` makes it, or give another name"
         )
+    if not index.ref.generation:
+        raise SetupError(f"{config.label} was not created by raypipe; set another opensearch.index")
     return index
 
 

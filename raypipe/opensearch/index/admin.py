@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -148,17 +148,32 @@ class IndexAdmin:
         body = {"index": dict(settings)}
         self.config.connection.ask("PUT", f"/{physical}/_settings", body=body)
 
-    def ensure_write_alias(self, physical: str, aliases: Container[str] = ()) -> None:
+    def ensure_write_alias(self, physical: str, aliases: Mapping[str, Any] | None = None) -> None:
         """Add the private alias of an index, which older versions of raypipe did not create.
+
+        An alias that was also given to another index writes to its write index, so the index is
+        made that, too.
 
         Args:
             physical: Name of the index.
-            aliases: Aliases that it is known to have.
+            aliases: Aliases that it is known to have, with their settings.
+
+        Raises:
+            SetupError: The alias is the write alias of another index.
         """
         alias = write_alias(physical)
-        if alias not in aliases:
+        if not (aliases or {}).get(alias, {}).get("is_write_index"):
             add = {"index": physical, "alias": alias, "is_write_index": True}
-            self.update_aliases([{"add": add}])
+            try:
+                self.update_aliases([{"add": add}])
+            except SetupError:
+                holders = self.config.connection.ask("GET", f"/_alias/{alias}", ignore=(404,))
+                if others := sorted(set(holders or {}) - {physical}):
+                    raise SetupError(
+                        f"{self.config.label}: the alias {alias}, through which raypipe writes "
+                        f"{physical}, belongs to {', '.join(others)}; remove it there"
+                    ) from None
+                raise
 
     def update_aliases(self, actions: Sequence[Mapping[str, Any]]) -> None:
         """Change aliases atomically."""

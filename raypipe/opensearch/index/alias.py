@@ -14,7 +14,12 @@ from raypipe.opensearch.index.backend import backend_for
 from raypipe.opensearch.index.config import IndexConfig
 from raypipe.opensearch.index.creation import check_owner, get_or_create
 from raypipe.opensearch.index.index import Index
-from raypipe.opensearch.index.rebuild import describe_build, open_for_writing, switch_alias
+from raypipe.opensearch.index.rebuild import (
+    check_usable,
+    describe_build,
+    open_for_writing,
+    switch_alias,
+)
 from raypipe.opensearch.index.ref import OWN_SUFFIXES, IndexRef, IndexSpec
 
 log = logging.getLogger(__name__)
@@ -102,6 +107,16 @@ class IndexAlias:
         self.check_server()
         self._check_name()
         return self.bind(open_for_writing(self._admin, spec, mode=mode, adopt=adopt))
+
+    def check_usable(self, spec: IndexSpec, *, mode: str = "auto", adopt: bool = False) -> None:
+        """Check that `open` could be called, without changing anything; see there.
+
+        Raises:
+            SetupError: The server or the index cannot be used.
+            OptionError: The name is that of another alias of raypipe.
+        """
+        self._check_name()
+        check_usable(self._admin, spec, mode=mode, adopt=adopt)
 
     def ensure(self, spec: IndexSpec, *, adopt: bool = False) -> Index:
         """Return the served index; create it if it does not exist.

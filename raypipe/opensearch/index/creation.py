@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from raypipe.opensearch.index.write_checks import check_writable
 log = logging.getLogger(__name__)
 
 MAX_CREATE_TRIES = 3
+_DIFFERENCES_SHOWN = 6
 
 
 def get_or_create(admin: IndexAdmin, spec: IndexSpec, *, adopt: bool) -> IndexRef:
@@ -95,16 +97,7 @@ def accept(
         SetupError: It cannot be written, does not fit, or belongs to another state.
     """
     ref = description.ref
-    check_writable(admin, description)
-    differences = compare(admin, description, spec)
-    if differences.incompatible:
-        raise SetupError(
-            f"{admin.config.label} ({ref.physical}) does not fit: "
-            f"{'; '.join(differences.incompatible)}. Build a new index beside it with "
-            "index.mode=alias, delete and recreate it with purge=true, or set another "
-            "opensearch.index"
-        )
-    check_owner(admin, description, spec, adopt=adopt)
+    differences = check_acceptable(admin, description, spec, adopt=adopt)
     if differences.older:
         _add_missing_fields(admin, description)
     admin.ensure_write_alias(ref.physical, description.aliases)
@@ -113,6 +106,37 @@ def accept(
     if ref.generation and _describe(ref.content) == _describe(spec):
         return ref
     return _adopt(admin, description, spec)
+
+
+def check_acceptable(
+    admin: IndexAdmin, description: IndexDescription, spec: IndexSpec, *, adopt: bool
+) -> Differences:
+    """Check that a run can write an existing index; return how it differs from a new index.
+
+    Raises:
+        SetupError: It cannot be written, does not fit, or belongs to another state.
+    """
+    ref = description.ref
+    check_owner(admin, description, spec, adopt=adopt)
+    check_writable(admin, description)
+    differences = compare(admin, description, spec)
+    if differences.incompatible:
+        beside = (
+            "Build a new index beside it with index.mode=alias, d" if ref.require_alias else "D"
+        )
+        raise SetupError(
+            f"{admin.config.label} ({ref.physical}) does not fit: "
+            f"{_shorten(differences.incompatible)}. {beside}elete and recreate it with purge=true, "
+            "or set another opensearch.index"
+        )
+    return differences
+
+
+def _shorten(differences: Sequence[str]) -> str:
+    """Return the first differences: an index of another program differs in each field."""
+    more = len(differences) - _DIFFERENCES_SHOWN
+    text = "; ".join(differences[:_DIFFERENCES_SHOWN])
+    return f"{text}; and {more:,} more" if more > 0 else text
 
 
 def compare(admin: IndexAdmin, description: IndexDescription, spec: IndexSpec) -> Differences:

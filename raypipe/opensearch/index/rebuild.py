@@ -15,6 +15,7 @@ from raypipe.core.errors import SetupError
 from raypipe.opensearch.index.admin import IndexAdmin, IndexDescription
 from raypipe.opensearch.index.creation import (
     accept,
+    check_acceptable,
     check_owner,
     compare,
     create,
@@ -48,11 +49,27 @@ def open_for_writing(
         restore_settings(served, description)
         if description.ref.content.state == spec.state:
             description = record_missing_history(served, served.describe() or description)
-    if not _needs_rebuild(served, description, spec, mode):
+    if not _needs_rebuild(served, description, spec, mode, adopt=adopt):
         return get_or_create(served, spec, adopt=adopt)
     if description is not None:
         check_owner(served, description, spec, adopt=adopt)
     return _open_build(served, spec, adopt=adopt)
+
+
+def check_usable(served: IndexAdmin, spec: IndexSpec, *, mode: str, adopt: bool) -> None:
+    """Check what `open_for_writing` checks on the served index, without changing anything.
+
+    Raises:
+        SetupError: The index cannot be used.
+    """
+    description = served.describe()
+    if description is None:
+        return
+    check_open(served, description)
+    if _needs_rebuild(served, description, spec, mode, adopt=adopt):
+        check_owner(served, description, spec, adopt=adopt)
+    else:
+        check_acceptable(served, description, spec, adopt=adopt)
 
 
 def loading_admin(served: IndexAdmin) -> IndexAdmin:
@@ -115,7 +132,12 @@ def switch_alias(served: IndexAdmin, physical: str) -> str:
 
 
 def _needs_rebuild(
-    served: IndexAdmin, description: IndexDescription | None, spec: IndexSpec, mode: str
+    served: IndexAdmin,
+    description: IndexDescription | None,
+    spec: IndexSpec,
+    mode: str,
+    *,
+    adopt: bool,
 ) -> bool:
     """Return whether a new index is to be built beside the served one."""
     if mode == "inplace":
@@ -132,7 +154,7 @@ def _needs_rebuild(
         return False
     if mode == "alias":
         return True
-    if not ref.generation or ref.content.state != spec.state:
+    if not ref.generation or (ref.content.state != spec.state and not adopt):
         return False  # it is refused, or adopted as it is
     return not _can_hold(served, description, spec)
 

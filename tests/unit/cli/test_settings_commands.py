@@ -85,6 +85,11 @@ def test_settings_without_a_file_and_without_secrets(run_command_line: RunComman
     assert code == 0
     assert "settings  none: there is no raypipe.yaml here" in out
     assert "geheim123" not in out
+    Path("raypipe.yaml").write_text("limit: 3\n")
+    assert (
+        "none: raypipe.yaml is switched off"
+        in run_command_line("settings", "--settings", "none")[1]
+    )
 
 
 def test_init_writes_a_commented_private_file(
@@ -131,6 +136,10 @@ def test_init_writes_a_commented_private_file(
         (["text.min_words=x"], "must be a whole number"),
         (["opensearch.connection.password=geheim123"], "holds a secret"),
         (["~storage"], "single value"),
+        (
+            ["storage=local", "storage.path=a#b"],
+            "'storage.path=a#b' cannot be read as option=value",
+        ),
         (["profile=x"], "init writes no profiles"),
         (["force=maybe"], "must be true or false"),
         (["--cfg", "job"], "no flag --cfg"),
@@ -203,3 +212,12 @@ def test_the_examples_in_comments_are_valid() -> None:
     ]
     active = "\n".join(line for line in lines if not line.startswith(("Choices", "No secrets")))
     assert len(parse_settings(active.split("profiles:")[0], Path("x.yaml")).shared) >= 7
+
+
+def test_a_class_that_cannot_be_loaded_is_named_with_its_cause(
+    run_command_line: RunCommandLine,
+) -> None:
+    args = ["storage=samples", "opensearch=none", "summarizer._target_=no_module.Parts"]
+    code, _, err = run_command_line("init", *args)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "Error loading 'no_module.Parts': ModuleNotFoundError" in err
