@@ -245,6 +245,7 @@ def apply_deletions(
         # A book with a tombstone is in the index if its new key was not, at an earlier run.
         if doomed := deletable & (deleted.keys.keys() | book_ids):
             delete_from_index(index, doomed, ledger.checkpoint, run_seq)
+            index.refresh()
     recorded = deletable_books(renames, present[0] if present else finished)
     keys = {book_id: key for book_id, key in deleted.keys.items() if book_id in recorded}
     if keys:

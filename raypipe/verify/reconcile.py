@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from raypipe.core import exit_codes
 from raypipe.core.book import Book
+
+
+class IndexedVersion(NamedTuple):
+    """Version of a book, and the document recipe that its document was made with."""
+
+    etag: str
+    recipe: str = ""
 
 
 @dataclass
@@ -18,7 +26,7 @@ class Reconciliation:
     Attributes:
         good: The listing, the ledger and the index agree.
         missing: In the ledger, but not in the index.
-        differing: The index has another version than the ledger.
+        differing: The index has another version than the ledger, or a document of another recipe.
         unledgered: In the index, but not in the ledger.
         failed: Neither in the ledger nor in the index; the last attempt failed.
         pending: New or changed; the next run processes them.
@@ -45,29 +53,29 @@ class Reconciliation:
 
 def reconcile(
     listing: Iterable[Book],
-    ledger: Mapping[str, str],
-    indexed: Mapping[str, str],
+    ledger: Mapping[str, IndexedVersion],
+    indexed: Mapping[str, IndexedVersion],
     failures: Container[str],
 ) -> Reconciliation:
     """Compare the listing, the ledger and the index, book by book.
 
     Args:
         listing: The books at the source.
-        ledger: ETag of each book that was acknowledged by the index's generation, by book id.
-        indexed: ETag of each document in the index, by book id.
+        ledger: Version of each book that was acknowledged by the index's generation, by book id.
+        indexed: Version of each document in the index, by book id.
         failures: Ids of the books whose last attempt failed.
     """
     result, listed = Reconciliation(), set()
     for book in listing:
         listed.add(book.book_id)
-        ledger_etag, indexed_etag = ledger.get(book.book_id), indexed.get(book.book_id)
-        if ledger_etag is not None and indexed_etag is None:
+        recorded, present = ledger.get(book.book_id), indexed.get(book.book_id)
+        if recorded is not None and present is None:
             result.missing.append(book.key)
-        elif ledger_etag is not None and ledger_etag != indexed_etag:
+        elif recorded is not None and recorded != present:
             result.differing.append(book.key)
-        elif ledger_etag is None and indexed_etag is not None:
+        elif recorded is None and present is not None:
             result.unledgered.append(book.key)
-        elif ledger_etag == book.etag:
+        elif recorded is not None and recorded.etag == book.etag:
             result.good.append(book.key)
         elif book.book_id in failures:
             result.failed.append(book.key)

@@ -22,14 +22,15 @@ from raypipe.ledger.facade import Ledger
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexRef
 from raypipe.state.store import State
 from raypipe.verify.compare import Comparison
-from raypipe.verify.reconcile import Reconciliation, reconcile
+from raypipe.verify.reconcile import IndexedVersion, Reconciliation, reconcile
 
 _MAX_BOOKS = 10
 """Books listed for each difference in the text report."""
 
 _MEANINGS: Mapping[str, str] = {
     "missing": "processed in the ledger, but not in the index; the next `raypipe run` indexes them",
-    "differing": "the index has another version than the ledger; run with purge=true",
+    "differing": "the index has another version or recipe than the ledger; the next `raypipe run` "
+    "indexes them",
     "unledgered": "in the index, but not in the ledger (after a kill); `raypipe run` repairs it",
     "failed": "failed; state.uri/failures has the reason",
     "pending": "new or changed; the next `raypipe run` processes them",
@@ -55,10 +56,12 @@ def main(cfg: DictConfig) -> int:
         index = _find_index(require_part(cfg, "opensearch"))
         state = open_job_state(options, store)
         index.refresh()
-        indexed = {book.book_id: book.etag for book in index.scan()}
+        indexed = {
+            book.book_id: IndexedVersion(book.etag, book.document_recipe) for book in index.scan()
+        }
         listing = list(store.list_books())
-        etags = _read_ledger(state, index.ref.generation)
-        result = reconcile(listing, etags, indexed, _read_failed(state))
+        recorded = _read_ledger(state, index.ref.generation)
+        result = reconcile(listing, recorded, indexed, _read_failed(state))
         legacy = None
         if options.against:
             embedder = require_part(cfg, "embedder")
@@ -85,10 +88,14 @@ def _find_index(config: IndexConfig) -> Index:
     return index
 
 
-def _read_ledger(state: State, generation: str) -> dict[str, str]:
-    """Return the ETag of each book that the ledger has for this index, by book id."""
+def _read_ledger(state: State, generation: str) -> dict[str, IndexedVersion]:
+    """Return the version of each book that the ledger has for this index, by book id."""
     table = Ledger(state).checkpoint.read_generation(generation)
-    return dict(zip(table["book_id"].to_pylist(), table["etag"].to_pylist(), strict=True))
+    columns = (table[name].to_pylist() for name in ("book_id", "etag", "recipe"))
+    return {
+        book_id: IndexedVersion(etag, recipe)
+        for book_id, etag, recipe in zip(*columns, strict=True)
+    }
 
 
 def _read_failed(state: State) -> set[str]:

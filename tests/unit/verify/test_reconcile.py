@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from raypipe.core.book import Book
-from raypipe.verify.reconcile import reconcile
+from raypipe.verify.reconcile import IndexedVersion, reconcile
 
 
 def books(**etags: str) -> list[Book]:
@@ -9,13 +9,18 @@ def books(**etags: str) -> list[Book]:
 
 
 def test_a_book_that_agrees_is_good_and_the_exit_code_is_0() -> None:
-    result = reconcile(books(a="1"), {"a": "1"}, {"a": "1"}, set())
+    result = reconcile(books(a="1"), {"a": IndexedVersion("1")}, {"a": IndexedVersion("1")}, set())
     assert (result.good, result.exit_code) == (["a.txt"], 0)
 
 
 def test_each_difference_is_listed_and_the_exit_code_is_1() -> None:
     listing = books(lost="1", other="1", unknown="1")
-    result = reconcile(listing, {"lost": "1", "other": "1"}, {"other": "2", "unknown": "1"}, set())
+    result = reconcile(
+        listing,
+        {"lost": IndexedVersion("1"), "other": IndexedVersion("1")},
+        {"other": IndexedVersion("2"), "unknown": IndexedVersion("1")},
+        set(),
+    )
     assert result.missing == ["lost.txt"]
     assert result.differing == ["other.txt"]
     assert result.unledgered == ["unknown.txt"]
@@ -23,12 +28,17 @@ def test_each_difference_is_listed_and_the_exit_code_is_1() -> None:
 
 
 def test_a_processed_book_that_is_neither_listed_nor_indexed_is_missing() -> None:
-    assert reconcile([], {"x": "1"}, {}, set()).missing == ["x"]
+    assert reconcile([], {"x": IndexedVersion("1")}, {}, set()).missing == ["x"]
 
 
 def test_failed_changed_new_and_removed_books() -> None:
     listing = books(bad="1", changed="2", new="1")
-    result = reconcile(listing, {"changed": "1"}, {"changed": "1", "gone": "1"}, {"bad"})
+    result = reconcile(
+        listing,
+        {"changed": IndexedVersion("1")},
+        {"changed": IndexedVersion("1"), "gone": IndexedVersion("1")},
+        {"bad"},
+    )
     assert (result.failed, result.pending) == (["bad.txt"], ["changed.txt", "new.txt"])
     assert result.removed == ["gone"]
     assert result.exit_code == 3
@@ -36,3 +46,9 @@ def test_failed_changed_new_and_removed_books() -> None:
 
 def test_with_only_pending_books_the_exit_code_is_4() -> None:
     assert reconcile(books(a="1"), {}, {}, set()).exit_code == 4
+
+
+def test_a_document_of_another_recipe_differs() -> None:
+    recorded, present = {"a": IndexedVersion("1", "new")}, {"a": IndexedVersion("1", "old")}
+    result = reconcile(books(a="1"), recorded, present, set())
+    assert (result.differing, result.exit_code) == (["a.txt"], 1)
