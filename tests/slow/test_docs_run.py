@@ -18,7 +18,7 @@ import pytest
 
 from raypipe import embedded
 from raypipe.cli.app import WITHOUT_JOB, split_command
-from raypipe.cli.arguments import quote_query
+from raypipe.cli.arguments import name_state_words, quote_query
 from raypipe.embedded.services import Services
 from tests.integration.raypipe_command import ROOT, run_in_process, write_book
 from tests.integration.s3_server import CountingS3Server
@@ -70,12 +70,17 @@ class Place:
         ]
         words = [one.replace(GPU, f"{self.models}/v1") for one in words]
         words = quote_query(words) if command == "search" else words
+        if command == "state":  # it reaches S3 as the storage does
+            own = ["storage=s3", f"storage.bucket={BUCKET}", *self.s3, "storage.anonymous=false"]
+            return [*name_state_words(words), *own]
         s3 = self.s3 if "storage=s3" in words else []
         bedrock = self.bedrock if "summarizer=bedrock" in words else []
         named = any(one.startswith("summarizer.model.base_url=") for one in words)
         openai = "summarizer=openai" in words and not named
         url = [f"summarizer.model.base_url={self.models}/v1"] if openai else []
-        return [*words, *s3, *bedrock, *url]
+        # A reader chooses one of README's summarizers; here one follows the other in one index.
+        replace = ["replace=true"] if command in ("run", "retry") else []
+        return [*words, *s3, *bedrock, *url, *replace]
 
     @property
     def bedrock(self) -> list[str]:
@@ -89,6 +94,7 @@ def place(
 ) -> Iterator[Place]:
     """Stand in an empty folder beside a bucket `my-books`, with an embedded node that is up."""
     s3_server.create_bucket(BUCKET)
+    s3_server.create_bucket("my-backups")
     tmp_path = tmp_path_factory.mktemp("reader")
     books = tmp_path / "books"
     books.mkdir()
@@ -113,7 +119,9 @@ def place(
             s3_server.reset()
 
 
-def test_readmes_lines_do_what_they_say(place: Place) -> None:
+def test_readmes_lines_do_what_they_say(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):  # a copy of a state is written
+        monkeypatch.setenv(name, "simulated")
     for line in RAYPIPE:
         command, args = split_command(shlex.split(line, comments=True)[1:])
         if command in ("up", "down", "simulate", *WITHOUT_JOB) or "--help" in args:
