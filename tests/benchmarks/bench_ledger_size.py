@@ -80,7 +80,7 @@ def measure(folder: str, ids: int) -> dict[str, float]:
     began = time.perf_counter()
     processed = Checkpoint(LocalState(folder)).processed_versions(GENERATION, {RECIPE})
     loaded = time.perf_counter()
-    found = plan_run(books, LedgerSnapshot(processed=processed), RECIPE)
+    found = plan_run(books, LedgerSnapshot(processed=processed))
     ended = time.perf_counter()
     assert len(found.processed) + len(found.new) == ids
     return {
