@@ -7,7 +7,7 @@ run must never read all books again unasked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
@@ -70,10 +70,13 @@ class AcceptedRecipes:
     Args:
         documents: Document recipes, the run's own included.
         summaries: Their summary recipes.
+        undescribed: Recipes of older raypipes that have the settings of the run, and that the
+            state does not describe yet.
     """
 
     documents: frozenset[str]
     summaries: frozenset[str]
+    undescribed: tuple[RecipeDescription, ...] = ()
 
 
 def own_recipes(recipe: Recipe) -> AcceptedRecipes:
@@ -110,12 +113,17 @@ def accepted_recipes(
 
 
 def find_undescribed(
-    own: RecipeDescription, ledger: Ledger, summarizer: Summarizer, embedder: Embedder
+    own: RecipeDescription,
+    described: Container[str],
+    ledger: Ledger,
+    summarizer: Summarizer,
+    embedder: Embedder,
 ) -> list[RecipeDescription]:
     """Return descriptions of the recipes of older raypipes that have the settings of a run.
 
     Args:
         own: Description of the run's own recipe.
+        described: Recipes that the state describes.
         ledger: The ledger.
         summarizer: The run's summarizer.
         embedder: The run's embedder.
@@ -123,7 +131,7 @@ def find_undescribed(
     Raises:
         SetupError: The state cannot be read.
     """
-    found, described = [], ledger.recipes.read()
+    found = []
     for name in ledger.documents.recipe_names():
         if name in described or name == own.document:
             continue
@@ -167,25 +175,16 @@ def read_accepted(processing: Processing, ledger: Ledger, *, upgrade: bool) -> A
     Raises:
         SetupError: The state cannot be read.
     """
+    own, described = processing.description, ledger.recipes.read()
+    undescribed: list[RecipeDescription] = []
+    if processing.stored is None:
+        parts = (processing.summarizer, processing.embedder)
+        undescribed = find_undescribed(own, described, ledger, *parts)
     if upgrade:
-        return own_recipes(processing.recipe)
-    described = ledger.recipes.read().values()
-    return accepted_recipes(
-        processing.description, [*described, *undescribed_recipes(processing, ledger)]
-    )
-
-
-def undescribed_recipes(processing: Processing, ledger: Ledger) -> list[RecipeDescription]:
-    """Return the recipes of older raypipes that have the settings of a job.
-
-    Raises:
-        SetupError: The state cannot be read.
-    """
-    if processing.stored is not None:
-        return []
-    return find_undescribed(
-        processing.description, ledger, processing.summarizer, processing.embedder
-    )
+        accepted = own_recipes(processing.recipe)
+    else:
+        accepted = accepted_recipes(own, [*described.values(), *undescribed])
+    return replace(accepted, undescribed=tuple(undescribed))
 
 
 def index_spec(

@@ -39,7 +39,6 @@ from raypipe.run.processing import (
     Processing,
     index_spec,
     read_accepted,
-    undescribed_recipes,
 )
 from raypipe.run.timer import StepTimer
 from raypipe.run.work import Checkable, Work
@@ -145,7 +144,7 @@ def _carry_out(
         with timer.step("checks"):
             for part in required:
                 part.check()
-        for description in (processing.description, *undescribed_recipes(processing, ledger)):
+        for description in (processing.description, *accepted.undescribed):
             ledger.recipes.record(description)
         work = Work(
             plan.todo, source, processing, ledger, index, record.run_id, run_seq, required, accepted
