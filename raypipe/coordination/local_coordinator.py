@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from raypipe.coordination.run_coordinator import CoordinatorHandle, RunCoordinator
+from raypipe.coordination.coordinator_handle import CoordinatorHandle
+from raypipe.coordination.run_coordinator import RunCoordinator
 
 _runs: dict[str, tuple[RunCoordinator, threading.Lock]] = {}
 
@@ -33,6 +34,10 @@ class LocalCoordinator(CoordinatorHandle):
 
     def node_id(self) -> str:
         """Return '': there are no nodes."""
+        return ""
+
+    def worker_id(self) -> str:
+        """Return '': all threads are in one process."""
         return ""
 
     def _call(self, method: str, *args: Any) -> Any:

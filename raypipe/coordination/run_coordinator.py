@@ -6,11 +6,10 @@ its worker (started twice and never finished), and feeds the circuit breaker and
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from raypipe.coordination.limiter import AdaptiveLimiter
 from raypipe.core.options import BreakerOptions
@@ -102,6 +101,9 @@ class Coordinator(Protocol):
     def release_slot(self, who: str, *, refused: bool) -> None:
         """Record that this writer's request came back; see `AdaptiveLimiter.release`."""
 
+    def arrive(self, books: int) -> bool:
+        """Count books that have reached the sink; return whether more may come."""
+
     def stop_reason(self) -> str:
         """Return the stop reason, or '' to continue."""
 
@@ -111,6 +113,9 @@ class Coordinator(Protocol):
     def node_id(self) -> str:
         """Return the id of the node this worker runs on."""
 
+    def worker_id(self) -> str:
+        """Return the id of this worker; a worker that is started again keeps its id."""
+
 
 @dataclass
 class RunCoordinator:
@@ -118,11 +123,14 @@ class RunCoordinator:
 
     Args:
         breaker: When failing books stop the run.
-        limiter: Limits the bulk requests of all write tasks.
+        limiter: Limits the bulk requests of all writers.
+        books: Number of books in the run; 0 if unknown.
     """
 
     breaker: BreakerOptions
     limiter: AdaptiveLimiter = field(default_factory=lambda: AdaptiveLimiter(1))
+    books: int = 0
+    _arrived: int = 0
     _starts: Counter[tuple[str, str]] = field(default_factory=Counter)  # by stage and book id
     _counts: Counter[str] = field(default_factory=Counter)
     _first_outcomes: list[str] = field(default_factory=list)  # failure kinds; '' for done
@@ -176,6 +184,14 @@ class RunCoordinator:
         """Record that this writer's request came back."""
         self.limiter.release(who, refused)
 
+    def arrive(self, books: int) -> bool:
+        """Count books that have reached the sink; return whether more may come.
+
+        After a worker's death books arrive again, so a group may be committed before its time.
+        """
+        self._arrived += books
+        return not self._stop_reason and (not self.books or self._arrived < self.books)
+
     def stop(self, reason: str) -> None:
         """Stop the run; the first reason is kept."""
         self._stop_reason = self._stop_reason or reason
@@ -203,82 +219,3 @@ class RunCoordinator:
             if failed > self.breaker.max_share * window:
                 return f"{failed} of the last {window} books failed"
         return ""
-
-
-class CoordinatorHandle(ABC):
-    """A handle to the run's coordinator, which is elsewhere; it pickles to the workers."""
-
-    def start(self, stage: str, ids: Sequence[str], *, isolated: bool = False) -> StartDecision:
-        """Record that a stage starts these books; see `Coordinator.start`."""
-        decision: StartDecision = self._call("start", stage, list(ids), isolated)
-        return decision
-
-    def finish(self, stage: str, ids: Sequence[str], seconds: float = 0.0) -> None:
-        """Forget the starts of books that came out of a stage."""
-        self._call("finish", stage, list(ids), seconds)
-
-    def report(self, done: int, failures: Sequence[str], left: int, usage: Usage) -> None:
-        """Count books with a final outcome."""
-        self._call("report", done, list(failures), left, usage)
-
-    def acquire_slot(self, who: str) -> bool:
-        """Return whether this writer may send a request now."""
-        return bool(self._call("acquire_slot", who))
-
-    def release_slot(self, who: str, *, refused: bool) -> None:
-        """Record that a request came back."""
-        self._call("release_slot", who, refused)
-
-    def stop(self, reason: str) -> None:
-        """Stop the run: no further book is started."""
-        self._call("stop", reason)
-
-    def stop_reason(self) -> str:
-        """Return the stop reason, or '' to continue."""
-        return str(self._call("stop_reason"))
-
-    def progress(self) -> Progress:
-        """Return the counts so far."""
-        progress: Progress = self._call("progress")
-        return progress
-
-    @abstractmethod
-    def node_id(self) -> str:
-        """Return the id of the node this worker runs on."""
-
-    @abstractmethod
-    def _call(self, method: str, *args: Any) -> Any:
-        """Call a method of `RunCoordinator` and return its result."""
-
-
-@dataclass(frozen=True)
-class RemoteCoordinator(CoordinatorHandle):
-    """A handle to the coordinating actor, for the driver and the workers.
-
-    Calls wait for the actor's reply: a start that is still on its way when the worker dies would
-    be lost. `finish` and `release_slot` do not wait.
-
-    Args:
-        actor: Ray's handle of the `RunCoordinator` actor.
-    """
-
-    actor: Any
-
-    def finish(self, stage: str, ids: Sequence[str], seconds: float = 0.0) -> None:
-        """Forget the starts of books without waiting: a lost message only isolates those books."""
-        self.actor.finish.remote(stage, list(ids), seconds)
-
-    def release_slot(self, who: str, *, refused: bool) -> None:
-        """Record that a request came back, without waiting: `acquire_slot` is queued behind it."""
-        self.actor.release_slot.remote(who, refused)
-
-    def node_id(self) -> str:
-        """Return the id of the node this worker runs on."""
-        import ray
-
-        return str(ray.get_runtime_context().get_node_id())
-
-    def _call(self, method: str, *args: Any) -> Any:
-        import ray
-
-        return ray.get(getattr(self.actor, method).remote(*args))

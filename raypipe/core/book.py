@@ -173,6 +173,11 @@ def from_table(batches: pa.Table) -> list[Row]:
     return [_decode(cell) for data in batches["rows"] for cell in orjson.loads(data.as_py())]
 
 
+def count_books(batches: pa.Table) -> int:
+    """Return the number of books in a table of `BATCH_SCHEMA`."""
+    return sum(batches["books"].to_pylist())
+
+
 def documents_table(documents: Iterable[Document]) -> pa.Table:
     """Return documents as a table of `DOCUMENT_SCHEMA`."""
     names = [field.name for field in dataclasses.fields(Document)]

@@ -76,14 +76,19 @@ class SummarizeOptions:
         check_at_least("bytes_per_task", self.bytes_per_task, 1)
 
 
+GROUPS_PER_WRITER = 2
+"""Groups that a process writes at once: the server works on one while the next is sent."""
+
+
 @dataclass
 class WriteOptions:
-    """The tasks that write to the ledger and to OpenSearch.
+    """The processes that write to the ledger and to OpenSearch.
 
     Args:
-        tasks: Number of concurrent write tasks.
-        num_cpus: CPU cores that each task reserves.
-        memory_mb: Memory of each task in MB, for the check at the start of a run.
+        tasks: Groups of documents that are written at the same time; a process writes up to
+            `GROUPS_PER_WRITER`.
+        num_cpus: CPU cores that each process reserves.
+        memory_mb: Memory of each process in MB, for the check at the start of a run.
     """
 
     tasks: int = 2
@@ -96,6 +101,16 @@ class WriteOptions:
         check_at_least("num_cpus", self.num_cpus, 0)
         check_at_least("memory_mb", self.memory_mb, 0)
 
+    @property
+    def writers(self) -> int:
+        """Return the number of processes."""
+        return -(-self.tasks // GROUPS_PER_WRITER)
+
+    @property
+    def groups_per_writer(self) -> int:
+        """Return the number of groups that each process writes at once."""
+        return -(-self.tasks // self.writers)
+
 
 @dataclass
 class Stages:
@@ -107,7 +122,7 @@ class Stages:
         check_memory: Whether a local run that needs more memory than the machine has is refused.
         summarize: The pool of actors that read and summarize.
         embed: The pool of actors that embed.
-        write: The tasks that write.
+        write: The processes that write.
     """
 
     preset: str = ""

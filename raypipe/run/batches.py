@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from raypipe.core.book import Book
-from raypipe.core.options import Stages
+from raypipe.core.options import Stages, WriteOptions
+from raypipe.opensearch.index import Index
+from raypipe.run.group_commit import GroupLimits
 
+MIN_CALLS = 8
+"""Least number of calls that a writer takes at once."""
 MIN_FINISHED_BOOKS = 500
 """Smallest limit of a batch of finished books: such books only wait for the index."""
 
@@ -41,6 +46,28 @@ def batch_limits(stages: Stages, books: int) -> BatchLimits:
         books=max(1, min(options.books_per_task, books // (2 * at_once))),
         source_bytes=options.bytes_per_task,
         finished_books=max(MIN_FINISHED_BOOKS, finished),
+    )
+
+
+def group_limits(options: WriteOptions, batches: BatchLimits, index: Index | None) -> GroupLimits:
+    """Return when a writer commits a group of books.
+
+    Args:
+        options: Sizes of the write stage.
+        batches: Limits of the batches that it receives.
+        index: The index that it writes; None for finished documents only.
+    """
+    defaults = GroupLimits()
+    config = index.config if index else None
+    max_docs = config.max_docs if config else defaults.max_docs
+    # As many calls as fill the groups at work and the next group; each call is a thread.
+    calls = math.ceil((options.groups_per_writer + 1) * max_docs / batches.books)
+    return GroupLimits(
+        max_docs=max_docs,
+        max_bytes=config.max_bytes if config else defaults.max_bytes,
+        flush_s=config.flush_s if config else defaults.flush_s,
+        max_calls=min(max(calls, MIN_CALLS), defaults.max_calls),
+        slots=options.groups_per_writer,
     )
 
 

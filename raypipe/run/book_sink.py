@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -11,11 +11,14 @@ from raypipe.coordination.run_coordinator import Coordinator, Usage
 from raypipe.coordination.shared_limiter import SharedLimiter
 from raypipe.core.book import Book, Document, Failure, Row
 from raypipe.core.fingerprint import Recipe
+from raypipe.core.per_process import PerProcess
 from raypipe.ledger.checkpoint import Processed
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.failure_log import DEGRADED, FailedBook
 from raypipe.opensearch.bulk.results import LEFT, Counters, Rejected
 from raypipe.opensearch.index import Index
+from raypipe.opensearch.index.encoding import estimate_bytes
+from raypipe.run.group_commit import GroupCommitter, GroupLimits
 
 _MAX_MESSAGE_CHARS = 500
 
@@ -23,9 +26,11 @@ _MAX_MESSAGE_CHARS = 500
 class BookSink:
     """Write finished documents to the ledger and, in bulk requests, to OpenSearch.
 
-    A book is recorded as processed only after the bulk response acknowledged its document. If the
-    ledger cannot be written, the task raises: the index then knows more than the ledger, and the
-    next run repairs that by writing the same documents again.
+    The books of all calls in a process are written in groups: a documents part, a bulk request and
+    a ledger part for each. A book is recorded as processed only after the bulk response
+    acknowledged its document. If the ledger cannot be written, all calls of the group raise: the
+    index then knows more than the ledger, and the next run repairs that by writing the same
+    documents again.
 
     Args:
         ledger: Where outcomes are recorded.
@@ -33,6 +38,7 @@ class BookSink:
         run_seq: Number of the run; it is the version of every document.
         coordinator: The run's coordinator.
         index: The index; None stops at finished documents.
+        limits: When a group is committed.
     """
 
     def __init__(
@@ -42,19 +48,30 @@ class BookSink:
         run_seq: int,
         coordinator: Coordinator,
         index: Index | None,
+        limits: GroupLimits,
     ) -> None:
         self._ledger = ledger
         self._recipe = recipe
         self._run_seq = run_seq
         self._coordinator = coordinator
         self._index = index
+        self.limits = limits
+        self._committer: PerProcess[GroupCommitter] = PerProcess()
 
-    def write(self, rows: Sequence[Row], task: int) -> Counters:
-        """Write the books of one task; return the counters of its bulk requests.
+    def write(self, books: int, decode: Callable[[], Sequence[Row]]) -> Counters:
+        """Write books together with those of concurrent calls; see `GroupCommitter.write`."""
+        return self._committer.get(self._create_committer).write(books, decode)
+
+    def _create_committer(self) -> GroupCommitter:
+        return GroupCommitter(self.commit, _size_of, self.limits, self._coordinator)
+
+    def commit(self, rows: Sequence[Row], group: str, slot: str) -> Counters:
+        """Write a group of books; return the counters of its bulk requests.
 
         Args:
             rows: The books with their documents and failures.
-            task: Number of the task in this run. A repeated task replaces what it wrote before.
+            group: Name of the group; different for each group of the run.
+            slot: Name of the slot that this process uses for the group.
 
         Raises:
             SinkError: The index is deleted, or refuses these credentials.
@@ -66,15 +83,15 @@ class BookSink:
         new = [row.document for row in finished.values() if row.document and not row.book.part]
         by_recipe = attrgetter("document_recipe")  # a reused document may have an older recipe
         for _, documents in groupby(sorted(new, key=by_recipe), by_recipe):
-            self._ledger.documents.append(documents, self._run_seq, task, 0)
-        rejected, counters = self._write_bulk(finished.values(), task)
+            self._ledger.documents.append(documents, self._run_seq, group, 0)
+        rejected, counters = self._write_bulk(finished.values(), slot)
         acknowledged = [row for book_id, row in finished.items() if book_id not in rejected]
-        self._record_processed(acknowledged, task)
+        self._record_processed(acknowledged, group)
         failed = [
             *(self._failed_book(row.book, row.failure) for row in rows if row.failure),
             *self._rejected_books(rejected, finished),
         ]
-        self._record_failures([*failed, *self._degraded_books(acknowledged)], task)
+        self._record_failures([*failed, *self._degraded_books(acknowledged)], group)
         left = sum(bool(row.left) for row in rows)
         left += sum(result.kind == LEFT for result in rejected.values())
         kinds = [book.kind for book in failed]
@@ -82,20 +99,21 @@ class BookSink:
         self._coordinator.finish("write", [], time.monotonic() - started)
         return counters
 
-    def _write_bulk(self, rows: Iterable[Row], task: int) -> tuple[dict[str, Rejected], Counters]:
+    def _write_bulk(self, rows: Iterable[Row], slot: str) -> tuple[dict[str, Rejected], Counters]:
         """Index documents; return the rejected ones by book id."""
         documents = [row.document for row in rows if row.document]
         if self._index is None or not documents:
             return {}, Counters()
-        writer = self._index.parallel_writer(
+        writer = self._coordinator.worker_id()
+        bulk_writer = self._index.parallel_writer(
             self._run_seq,
-            # A retried task has the slots of its first attempt.
-            lambda number: SharedLimiter(self._coordinator, f"{task}-{number}"),
+            # A process that is started again has the slots of the process that died.
+            lambda number: SharedLimiter(self._coordinator, f"{writer}-{slot}-{number}"),
             self._coordinator.stop_reason,
         )
-        return writer.write(documents)
+        return bulk_writer.write(documents)
 
-    def _record_processed(self, rows: Sequence[Row], task: int) -> None:
+    def _record_processed(self, rows: Sequence[Row], group: str) -> None:
         """Record books as processed: the bulk response acknowledged their documents."""
         if not rows or self._index is None:
             return
@@ -113,11 +131,11 @@ class BookSink:
             for document in (row.document for row in rows)
             if document
         ]
-        self._ledger.checkpoint.append(processed, self._run_seq, task, 0)
+        self._ledger.checkpoint.append(processed, self._run_seq, group, 0)
 
-    def _record_failures(self, failed: Sequence[FailedBook], task: int) -> None:
+    def _record_failures(self, failed: Sequence[FailedBook], group: str) -> None:
         if failed:
-            self._ledger.failures.append(failed, self._run_seq, task, 0)
+            self._ledger.failures.append(failed, self._run_seq, group, 0)
 
     def _rejected_books(
         self, rejected: Mapping[str, Rejected], finished: Mapping[str, Row]
@@ -160,6 +178,10 @@ class BookSink:
 def _failure(book: Book, stage: str, kind: str, message: str, retryable: bool) -> Failure:
     text = f"{book.key}: {message}"[:_MAX_MESSAGE_CHARS]
     return Failure(stage, kind, text, retryable, book.attempts + 1)
+
+
+def _size_of(row: Row) -> int:
+    return estimate_bytes(row.document) if row.document else 0
 
 
 def _usage(documents: Sequence[Document]) -> Usage:

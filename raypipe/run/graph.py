@@ -8,7 +8,7 @@ from ray.data import Dataset
 from raypipe.coordination.run_coordinator import Coordinator
 from raypipe.core.options import Stages
 from raypipe.run.book_sink import BookSink
-from raypipe.run.datasink import BookDatasink
+from raypipe.run.datasink import write_grouped
 from raypipe.run.ray_data import actor_pool
 from raypipe.run.resources import LISTING_CPUS
 from raypipe.run.source import PendingBooksDatasource
@@ -45,8 +45,4 @@ def run_graph(
         fn_constructor_kwargs=embed_arguments(work, coordinator),
         **actor_pool(stages, stages.embed),
     )
-    embedded.write_datasink(
-        BookDatasink(sink),
-        concurrency=stages.write.tasks,
-        ray_remote_args={"num_cpus": stages.write.num_cpus},
-    )
+    write_grouped(embedded, sink, stages.write)

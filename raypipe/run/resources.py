@@ -121,7 +121,7 @@ def _base_memory(stages: Stages, ray: RayOptions, books: int) -> int:
     store = ray.object_store_mb or STORE_MB
     base = RAY_MB - (0 if ray.dashboard else DASHBOARD_MB) + store
     embed = stages.embed.workers * stages.embed.memory_mb
-    return base + embed + stages.write.tasks * stages.write.memory_mb + books // BOOKS_PER_MB
+    return base + embed + stages.write.writers * stages.write.memory_mb + books // BOOKS_PER_MB
 
 
 def suggest_scale(preset: str, books: int) -> str:
@@ -184,7 +184,7 @@ def resolve_workers(stages: Stages, cpus: float, max_workers: int | None = None)
         SetupError: The graph does not fit the cores; see `check_cores`.
     """
     embed, write, summarize = stages.embed, stages.write, stages.summarize
-    left = cpus - LISTING_CPUS - embed.workers * embed.num_cpus - write.tasks * write.num_cpus
+    left = cpus - LISTING_CPUS - embed.workers * embed.num_cpus - write.writers * write.num_cpus
     workers, share = summarize.workers, summarize.num_cpus
     if workers is None:
         by_cores = int((left + _ROUNDING) / (share or COMPUTING_CPUS))
@@ -199,7 +199,7 @@ def resolve_workers(stages: Stages, cpus: float, max_workers: int | None = None)
 
 
 def check_cores(stages: Stages, cpus: float) -> None:
-    """Check that all pools and one write task fit the cores at the same time.
+    """Check that all pools fit the cores at the same time.
 
     Ray would wait forever for an actor that fits nowhere.
 
@@ -211,7 +211,7 @@ def check_cores(stages: Stages, cpus: float) -> None:
         "listing": LISTING_CPUS,
         "stages.summarize": (summarize.workers or 1) * (summarize.num_cpus or 0),
         "stages.embed": embed.workers * embed.num_cpus,
-        "one write task": stages.write.num_cpus,
+        "stages.write": stages.write.writers * stages.write.num_cpus,
     }
     total = sum(reserved.values())
     if total > cpus + _ROUNDING:

@@ -28,6 +28,7 @@ class IndexConfig:
         max_bytes: Most uncompressed bytes in a bulk request: servers and proxies count their
             limits so (10 MiB on small Amazon domains). A larger document is sent alone.
         max_docs: Most documents in a bulk request.
+        flush_s: Seconds that finished books wait for others, to be written together.
         retry_budget_s: Seconds that the writer retries while the server accepts nothing.
         visible_s: Seconds until a search finds what was written, on a server without refresh
             (Serverless).
@@ -44,6 +45,7 @@ class IndexConfig:
     engine: str = "lucene"
     max_bytes: int = 8 * MEBIBYTE
     max_docs: int = 1000
+    flush_s: float = 3.0
     retry_budget_s: float = 600.0
     visible_s: float = 60.0
 
@@ -64,7 +66,7 @@ class IndexConfig:
         for name, least in (("shards", 1), ("replicas", 0), ("max_bytes", 1), ("max_docs", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least {least}")
-        for name in ("retry_budget_s", "visible_s"):
+        for name in ("flush_s", "retry_budget_s", "visible_s"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 0")
 

@@ -28,7 +28,7 @@ from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
 from raypipe.quota.batch_client import wait_for_calls
 from raypipe.quota.in_process import connect_in_process
-from raypipe.run.batches import batch_limits, split_into_batches
+from raypipe.run.batches import batch_limits, group_limits, split_into_batches
 from raypipe.run.book_sink import BookSink
 from raypipe.run.costs import check_costs
 from raypipe.run.executors.base import (
@@ -71,7 +71,7 @@ class LocalExecutor:
         check_costs(work.processing, self.limits)
         stages = self._size_stages(work)
         limiter = AdaptiveLimiter(stages.write.tasks * WRITERS)
-        run_coordinator = RunCoordinator(self.execution.breaker, limiter)
+        run_coordinator = RunCoordinator(self.execution.breaker, limiter, len(work.books))
         coordinator = stack.enter_context(coordinate_in_process(run_coordinator))
         stop_requested = stack.enter_context(stop_sources.listen())
         work, costs = stack.enter_context(connect_work(work, self.limits, connect_in_process))
@@ -122,16 +122,20 @@ class Pipeline:
             Embed(**pickled_copy(embed_arguments(work, coordinator)))
             for _ in range(stages.embed.workers)
         ]
-        sink = BookSink(work.ledger, work.processing.recipe, work.run_seq, coordinator, work.index)
         self._run_id = work.run_id
         self._coordinator = coordinator
         self._summarizers = Workers(summarizers * calls)
         self._embedders = Workers(embedders)
-        self._sinks = Workers([pickled_copy(sink) for _ in range(stages.write.tasks)])
         limits = batch_limits(stages, len(work.books))
-        self._batches = enumerate(split_into_batches(work.books, limits))
+        groups = group_limits(stages.write, limits, work.index)
+        recipe = work.processing.recipe
+        self._sink = pickled_copy(
+            BookSink(work.ledger, recipe, work.run_seq, coordinator, work.index, groups)
+        )
+        self._batches = split_into_batches(work.books, limits)
         self._lock = threading.Lock()
-        self._threads = len(summarizers) * calls + len(embedders) + stages.write.tasks
+        # Batches that wait for their group need a thread each, but no worker.
+        self._threads = len(summarizers) * calls + len(embedders) + groups.max_calls
         self._error: BaseException | None = None
 
     def run(self) -> None:
@@ -160,28 +164,27 @@ class Pipeline:
 
     def _process_batches(self) -> None:
         try:
-            while self._error is None and (batch := self._next_batch()):
-                self._process(*batch)
+            while self._error is None and (books := self._next_batch()):
+                self._process(books)
         except SinkError as error:
             self._error = self._error or SetupError(str(error))
         except BaseException as error:  # `run` raises it
             self._error = self._error or error
 
-    def _next_batch(self) -> tuple[int, list[Book]] | None:
-        """Return the next batch and its number, or None at the end or once the run stops."""
+    def _next_batch(self) -> list[Book] | None:
+        """Return the next batch, or None at the end or once the run stops."""
         if self._coordinator.stop_reason():
             return None  # the remaining books are left; the balance counts them
         with self._lock:
             return next(self._batches, None)
 
-    def _process(self, number: int, books: list[Book]) -> None:
+    def _process(self, books: list[Book]) -> None:
         batch = pickled_copy(to_table(Row(book) for book in books))
         with self._summarizers.take() as summarize:
             batch = pickled_copy(summarize(batch))
         with self._embedders.take() as embed:
             batch = pickled_copy(embed(batch))
-        with self._sinks.take() as sink:
-            sink.write(from_table(batch), number)
+        self._sink.write(len(books), lambda: from_table(batch))
 
 
 class Workers(Generic[T]):

@@ -13,15 +13,16 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raypipe.coordination.background_work import BackgroundWork
+from raypipe.coordination.coordinator_handle import RemoteCoordinator
 from raypipe.coordination.limiter import AdaptiveLimiter
 from raypipe.coordination.process_meter import ProcessMeter
-from raypipe.coordination.run_coordinator import Progress, RemoteCoordinator, RunCoordinator
+from raypipe.coordination.run_coordinator import Progress, RunCoordinator
 from raypipe.core.errors import SetupError
 from raypipe.core.options import BreakerOptions, Stages
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
 from raypipe.quota.actor import broker_for
-from raypipe.run.batches import batch_limits
+from raypipe.run.batches import batch_limits, group_limits
 from raypipe.run.book_sink import BookSink
 from raypipe.run.costs import check_costs
 from raypipe.run.executors.base import (
@@ -69,7 +70,7 @@ class RayExecutor:
             stages = self._start_ray(work, stack)
             # After Ray's start, which installs a signal handler.
             stop_requested = stack.enter_context(stop_sources.listen())
-            actor = _start_coordinator(self.execution.breaker, stages)
+            actor = _start_coordinator(self.execution.breaker, stages, len(work.books))
             # Otherwise the actor survives in a multirun, or after an exception that keeps frames.
             stack.callback(ray.kill, actor)
             coordinator = RemoteCoordinator(actor)
@@ -106,8 +107,9 @@ def _run_graph(work: Work, stages: Stages, coordinator: RemoteCoordinator) -> No
     configure_ray_data()
     silence_ray_data()
     recipe = work.processing.recipe
-    sink = BookSink(work.ledger, recipe, work.run_seq, coordinator, work.index)
     limits = batch_limits(stages, len(work.books))
+    groups = group_limits(stages.write, limits, work.index)
+    sink = BookSink(work.ledger, recipe, work.run_seq, coordinator, work.index, groups)
     books = PendingBooksDatasource(work.books, limits, coordinator)
     try:
         run_graph(books, work, sink, stages, coordinator)
@@ -115,13 +117,13 @@ def _run_graph(work: Work, stages: Stages, coordinator: RemoteCoordinator) -> No
         raise _explain(error) from error
 
 
-def _start_coordinator(breaker: BreakerOptions, stages: Stages) -> Any:
+def _start_coordinator(breaker: BreakerOptions, stages: Stages, books: int) -> Any:
     """Start the coordinator's actor on the driver's node: worker nodes may leave."""
     node_id = ray.get_runtime_context().get_node_id()
     driver_node = NodeAffinitySchedulingStrategy(node_id, soft=False)
     remote: Any = ray.remote  # its overloads know neither this strategy nor plain classes
     actor = remote(num_cpus=0, max_restarts=0, scheduling_strategy=driver_node)(RunCoordinator)
-    return actor.remote(breaker, AdaptiveLimiter(stages.write.tasks * WRITERS))
+    return actor.remote(breaker, AdaptiveLimiter(stages.write.tasks * WRITERS), books)
 
 
 def _check_on_worker(parts: Sequence[Checkable]) -> None:

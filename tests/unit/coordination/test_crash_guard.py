@@ -17,6 +17,9 @@ class LocalCoordinator(RunCoordinator):
     def node_id(self) -> str:
         return "local"
 
+    def worker_id(self) -> str:
+        return "writer"
+
 
 @pytest.fixture
 def coordinator() -> LocalCoordinator:

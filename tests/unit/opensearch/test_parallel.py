@@ -16,6 +16,9 @@ class LocalCoordinator(RunCoordinator):
     def node_id(self) -> str:
         return "here"
 
+    def worker_id(self) -> str:
+        return "writer"
+
 
 def writers(stub: Stub, limiter: AdaptiveLimiter, **settings: int) -> ParallelBulkWriter[Document]:
     coordinator = LocalCoordinator(BreakerOptions(), limiter)

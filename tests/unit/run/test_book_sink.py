@@ -19,6 +19,7 @@ from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.results import LEFT, Counters, Rejected
 from raypipe.opensearch.index import Index
 from raypipe.run.book_sink import BookSink
+from raypipe.run.group_commit import GroupLimits
 from raypipe.state.local import LocalState
 from tests.unit.opensearch.builders import document, ref_at
 
@@ -32,6 +33,9 @@ class LocalCoordinator(RunCoordinator):
 
     def node_id(self) -> str:
         return "here"
+
+    def worker_id(self) -> str:
+        return "writer"
 
 
 class FakeIndex:
@@ -56,10 +60,10 @@ def row(book_id: str, part: str = "", degraded: str = "") -> Row:
 
 
 def write_books(ledger: Ledger, write: Write, rows: Sequence[Row]) -> RunCoordinator:
-    """Write rows as a task of a run does; return the coordinator with its counts."""
+    """Write rows as a group of a run is written; return the coordinator with its counts."""
     coordinator = LocalCoordinator(BreakerOptions())
-    sink = BookSink(ledger, RECIPE, RUN, coordinator, cast(Index, FakeIndex(write)))
-    sink.write(rows, 0)
+    sink = BookSink(ledger, RECIPE, RUN, coordinator, cast(Index, FakeIndex(write)), GroupLimits())
+    sink.commit(rows, "group-1", "0")
     return coordinator
 
 

@@ -17,6 +17,9 @@ class LocalCoordinator(RunCoordinator):
     def node_id(self) -> str:
         return "here"
 
+    def worker_id(self) -> str:
+        return "writer"
+
 
 def books(sizes: Sequence[int], part: str = "") -> list[Book]:
     return [Book(f"{i}", f"{i}.txt", "e", size, 0.0, part=part) for i, size in enumerate(sizes)]

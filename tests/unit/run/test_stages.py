@@ -35,6 +35,9 @@ class FakeCoordinator(RunCoordinator):
     def node_id(self) -> str:
         return "here"
 
+    def worker_id(self) -> str:
+        return "writer"
+
 
 @dataclass(frozen=True)
 class FailingSummarizer(LeadSummarizer):

@@ -1,0 +1,209 @@
+"""Commit the books of many concurrent calls together, so that bulk requests are large."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from raypipe.core.book import Row
+from raypipe.opensearch.bulk.results import Counters
+
+CHECK_INTERVAL_S = 0.25
+"""Seconds between two checks whether more books may come; each check asks the coordinator."""
+
+Commit = Callable[[Sequence[Row], str, str], Counters]
+"""Writes the rows of a group, given the group's name and the name of its slot."""
+
+
+class Arrivals(Protocol):
+    """Knows how many books a run has; the run's coordinator."""
+
+    def arrive(self, books: int) -> bool:
+        """Count books that have reached the sink; return whether more may come."""
+
+
+@dataclass(frozen=True)
+class GroupLimits:
+    """When a group of books is committed: at the first limit that it reaches.
+
+    Args:
+        max_docs: Maximum number of books in a group. A larger batch is a group by itself.
+        max_bytes: Maximum bytes of the bulk request of a group, estimated.
+        flush_s: Seconds from the first book of a group to its commit.
+        max_calls: Calls that may wait at the same time; a group is committed when all wait.
+        slots: Groups that are committed at the same time.
+    """
+
+    max_docs: int = 1000
+    max_bytes: int = 8 << 20
+    flush_s: float = 3.0
+    max_calls: int = 256
+    slots: int = 2
+
+
+@dataclass
+class _Group:
+    """Books that are committed together."""
+
+    name: str
+    started: float
+    rows: list[Row] = field(default_factory=list)
+    books: int = 0
+    size: int = 0
+    closed: threading.Event = field(default_factory=threading.Event)
+    """Set when the group takes no more books."""
+    done: threading.Event = field(default_factory=threading.Event)
+    error: BaseException | None = None
+
+
+class GroupCommitter:
+    """Collect the books of concurrent calls in groups, and commit each group once.
+
+    The first call of a group commits it in its own thread, and the other calls wait for it. While
+    all slots are in use, the next group grows up to its limits.
+
+    Args:
+        commit: Writes a group.
+        size_of: Returns the estimated bytes of a row in a bulk request.
+        limits: When a group is committed.
+        arrivals: Counts the books of the run, so that the last group does not wait.
+        clock: Monotonic seconds; replaced in tests.
+    """
+
+    def __init__(
+        self,
+        commit: Commit,
+        size_of: Callable[[Row], int],
+        limits: GroupLimits,
+        arrivals: Arrivals,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._commit = commit
+        self._size_of = size_of
+        self._limits = limits
+        self._arrivals = arrivals
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._open: _Group | None = None
+        self._waiting_calls = 0
+        self._books = 0  # of all calls that were admitted and have not returned
+        self._arrived = 0  # books that were not reported yet
+        self._groups = 0
+        # A repeated call is in another group, so no name of an earlier process may come again.
+        self._prefix = uuid.uuid4().hex[:8]
+        self._slots: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for slot in range(limits.slots):
+            self._slots.put(str(slot))
+
+    def write(self, books: int, decode: Callable[[], Sequence[Row]]) -> Counters:
+        """Write the books of a call; return once each is in the ledger, or is left.
+
+        Args:
+            books: Number of books.
+            decode: Returns the rows of the books. It is called when there is memory for them.
+
+        Returns:
+            Counters of the bulk requests of the group for its first call, else zeros.
+
+        Raises:
+            SinkError: The index is deleted, or refuses these credentials.
+            SetupError: The ledger cannot be written.
+        """
+        with self._admitted(books):
+            rows = decode()
+            group, is_first = self._join(rows, sum(self._size_of(row) for row in rows))
+            if is_first:
+                return self._lead(group)
+            group.done.wait()
+            if group.error is not None:
+                raise group.error
+            return Counters()
+
+    @contextmanager
+    def _admitted(self, books: int) -> Iterator[None]:
+        """Wait until the rows of a call fit in memory: one group in each slot, and the next."""
+        limit = self._limits.max_docs * (self._limits.slots + 1)
+        with self._changed:
+            self._arrived += books
+            self._changed.wait_for(lambda: not self._books or self._books + books <= limit)
+            self._books += books
+            self._waiting_calls += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._books -= books
+                self._waiting_calls -= 1
+                self._changed.notify_all()
+
+    def _join(self, rows: Sequence[Row], size: int) -> tuple[_Group, bool]:
+        """Add rows to the open group; return the group, and whether this call is its first."""
+        limits = self._limits
+        with self._changed:
+            group = self._open
+            if group and (
+                group.books + len(rows) > limits.max_docs or group.size + size > limits.max_bytes
+            ):
+                self._close(group)
+                group = None
+            is_first = group is None
+            if group is None:
+                self._groups += 1
+                group = _Group(f"{self._prefix}-{self._groups:06d}", self._clock())
+                self._open = group
+            group.rows += rows
+            group.books += len(rows)
+            group.size += size
+            if group.books >= limits.max_docs or group.size >= limits.max_bytes:
+                self._close(group)
+            return group, is_first
+
+    def _close(self, group: _Group) -> None:
+        """Let the next call begin a new group."""
+        group.closed.set()
+        if self._open is group:
+            self._open = None
+
+    def _lead(self, group: _Group) -> Counters:
+        """Wait until a group is complete, and commit it."""
+        try:
+            self._wait_for_books(group)
+            with self._slot() as slot:
+                with self._changed:
+                    self._close(group)
+                return self._commit(group.rows, group.name, slot)
+        except BaseException as error:
+            group.error = error
+            raise
+        finally:
+            with self._changed:
+                self._close(group)
+            group.rows = []
+            group.done.set()
+
+    @contextmanager
+    def _slot(self) -> Iterator[str]:
+        """Wait for a free slot; yield its name."""
+        slot = self._slots.get()
+        try:
+            yield slot
+        finally:
+            self._slots.put(slot)
+
+    def _wait_for_books(self, group: _Group) -> None:
+        """Wait until a limit is reached, or no further book can join the group."""
+        while not group.closed.wait(min(CHECK_INTERVAL_S, self._limits.flush_s)):
+            if self._clock() - group.started >= self._limits.flush_s:
+                return
+            with self._changed:
+                arrived, self._arrived = self._arrived, 0
+                if self._waiting_calls >= self._limits.max_calls:
+                    return
+            if not self._arrivals.arrive(arrived):
+                return
