@@ -20,13 +20,13 @@ from raypipe.core.options import (
     IndexOptions,
     QuotaOptions,
     RayOptions,
-    Stages,
     StateOptions,
     check_at_least,
     check_executor,
     check_output,
 )
 from raypipe.core.search_options import SearchOptions
+from raypipe.core.stage_options import Stages
 from raypipe.simulator.options import ServerOptions
 
 

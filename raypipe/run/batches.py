@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from raypipe.core.book import Book
-from raypipe.core.options import Stages, WriteOptions
+from raypipe.core.stage_options import Stages, WriteOptions
 from raypipe.opensearch.index import Index
 from raypipe.run.group_commit import GroupLimits
 

@@ -17,7 +17,6 @@ from raypipe.ledger.facade import Ledger
 from raypipe.ledger.failure_log import DEGRADED, FailedBook
 from raypipe.opensearch.bulk.results import LEFT, Counters, Rejected
 from raypipe.opensearch.index import Index
-from raypipe.opensearch.index.encoding import estimate_bytes
 from raypipe.run.group_commit import GroupCommitter, GroupLimits
 
 _MAX_MESSAGE_CHARS = 500
@@ -181,7 +180,7 @@ def _failure(book: Book, stage: str, kind: str, message: str, retryable: bool) -
 
 
 def _size_of(row: Row) -> int:
-    return estimate_bytes(row.document) if row.document else 0
+    return row.document.estimate_bytes() if row.document else 0
 
 
 def _usage(documents: Sequence[Document]) -> Usage:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ray.data import ActorPoolStrategy, Dataset, Datasink
 
 from raypipe.core.book import count_books, from_table
-from raypipe.core.options import WriteOptions
+from raypipe.core.stage_options import WriteOptions
 from raypipe.opensearch.bulk.results import Counters
 from raypipe.run.book_sink import BookSink
 
@@ -46,8 +46,8 @@ class BookDatasink(Datasink[Counters]):
 def write_grouped(dataset: Dataset, sink: BookSink, options: WriteOptions) -> None:
     """Write a dataset with a pool of actors, which group the batches of many calls.
 
-    `Dataset.write_datasink` writes each block in a task of its own, in a process that has no
-    other block: nothing could be grouped. Its `Write` operator also takes an actor pool, whose
+    `Dataset.write_datasink` writes each block in a separate task, in a process that has no other
+    block: nothing could be grouped. Its `Write` operator also takes an actor pool, whose
     calls are threads of one process (tried with Ray 2.60). If that process dies, Ray starts it
     again and repeats the calls that had not returned.
 

@@ -6,7 +6,7 @@ import ray
 from ray.data import Dataset
 
 from raypipe.coordination.run_coordinator import Coordinator
-from raypipe.core.options import Stages
+from raypipe.core.stage_options import Stages
 from raypipe.run.book_sink import BookSink
 from raypipe.run.datasink import write_grouped
 from raypipe.run.ray_data import actor_pool

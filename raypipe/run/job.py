@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from raypipe.core.options import (
-    BreakerOptions,
-    BudgetOptions,
-    QuotaOptions,
-    RayOptions,
-    Stages,
-)
+from raypipe.core.options import BreakerOptions, BudgetOptions, QuotaOptions, RayOptions
+from raypipe.core.stage_options import Stages
 from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.deletions import DeletionLimit
 from raypipe.quota.prices import Prices

@@ -9,7 +9,7 @@ from typing import Any
 from ray.data import ActorPoolStrategy, DataContext
 
 from raypipe.coordination.run_coordinator import MAX_WORKER_DEATHS
-from raypipe.core.options import StageOptions, Stages, SummarizeOptions
+from raypipe.core.stage_options import StageOptions, Stages, SummarizeOptions
 
 BATCHES_AHEAD = 32
 """Batches that the listing may be ahead of the summarizers; a batch of keys has a few kilobytes."""

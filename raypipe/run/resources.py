@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from raypipe.core.errors import SetupError
 from raypipe.core.net import is_loopback
-from raypipe.core.options import SCALES, RayOptions, Stages
+from raypipe.core.options import RayOptions
+from raypipe.core.stage_options import SCALES, Stages
 from raypipe.run.machine import Machine, this_machine
 
 log = logging.getLogger(__name__)

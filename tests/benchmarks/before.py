@@ -19,6 +19,7 @@ from report import ROOT, say
 BASELINE = "3c73c8f"
 """The last commit before the package was restructured."""
 _COMPLETE = ".checked-out"
+_INSTALLED = ".installed"
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,11 @@ def _interpreter(root: Path) -> Path:
     if _dependencies(root) == _dependencies(ROOT):
         return Path(sys.executable)
     python = root / ".venv" / "bin" / "python"
-    if not python.exists():
+    if not (root / _INSTALLED).exists():
         say(f"installing the packages of {root.name}")
+        shutil.rmtree(root / ".venv", ignore_errors=True)
         _install(root, python)
+        (root / _INSTALLED).touch()
     return python
 
 

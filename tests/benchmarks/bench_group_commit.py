@@ -30,9 +30,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from before import BASELINE, PRESENT, Checkout, check_out
 from bench_bulk import node
 from bench_overhead import write_books
-from before import BASELINE, PRESENT, Checkout, check_out
 from report import Report, say
 from simulated import Server, server
 
@@ -71,7 +71,7 @@ def main() -> None:
     kinds = options.only.split(",")
     report = Report("group_commit")
     checkouts = {"before": check_out(options.before), "now": PRESENT}
-    with tempfile.TemporaryDirectory(prefix="raypipe-bench-") as name, node() as url:
+    with tempfile.TemporaryDirectory(prefix="raypipe-bench-") as name, node(None) as url:
         folder = Path(name)
         write_books(folder / "warm-up", WARM_UP_BOOKS)
         for checkout in checkouts.values():
@@ -87,9 +87,7 @@ def main() -> None:
     report.finish()
 
 
-def measure_models(
-    report: Report, checkouts: dict[str, Checkout], url: str, folder: Path
-) -> None:
+def measure_models(report: Report, checkouts: dict[str, Checkout], url: str, folder: Path) -> None:
     """Run books that each need a call, and record the requests and files of a book."""
     with server("latency.base_s=0.3", "latency.sigma=0") as models:
         for name, checkout in checkouts.items():

@@ -120,7 +120,7 @@ def test_a_stop_signal_leaves_the_rest_to_the_next_run(books: Project) -> None:
 
 def test_after_a_kill_between_two_steps_nothing_is_lost_or_doubled(books: Project) -> None:
     """The bulk response has arrived; the ledger has not been written."""
-    books.extra_options += ["stages.write.tasks=1"]
+    books.extra_options += ["stages.write.tasks=1", "opensearch.max_docs=2"]
     books.journal.hold("ledger", 1)
     books.kill_at("ledger", "run", *books.run_options(*books.held_checkpoint()))
     processed = set(books.processed_ids())

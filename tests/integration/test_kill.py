@@ -19,6 +19,7 @@ def make_project(folder: Path, endpoint: str, index: str) -> Project:
         "stages.summarize.books_per_task=3",
         "stages.summarize.workers=1",
         "stages.write.tasks=1",
+        "opensearch.max_docs=3",
     ]
     for number in range(BOOKS):
         write_book(project.books, f"Book_{number:02d}")

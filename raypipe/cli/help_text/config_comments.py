@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from raypipe.config.paths import conf_dir
-from raypipe.core.options import SCALES
+from raypipe.core.stage_options import SCALES
 
 _PACKAGE = "# @package"
 

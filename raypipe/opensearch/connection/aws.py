@@ -60,7 +60,12 @@ class AwsConnection(Connection):
         """Whether the server is a Serverless collection, without client ids and refresh."""
         return self.service == "aoss"
 
-    def _auth(self) -> Any:
+    def http_auth(self) -> Any:
+        """Return the signer of requests.
+
+        Raises:
+            SetupError: There are no AWS credentials, or the region is unknown.
+        """
         import boto3
         from botocore.exceptions import BotoCoreError
         from opensearchpy import Urllib3AWSV4SignerAuth

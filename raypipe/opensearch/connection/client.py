@@ -1,4 +1,4 @@
-"""Connect to an OpenSearch server: settings that pickle, and a client created on first use."""
+"""Settings of a connection to an OpenSearch server, and its requests. Settings pickle."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import orjson
 
 from raypipe.core.errors import SetupError
 from raypipe.core.net import is_loopback
-from raypipe.core.per_process import PerProcess
 from raypipe.core.retry import attempts
-from raypipe.opensearch.connection.auth import SCHEMES, check_files, read_password, token_header
-from raypipe.opensearch.connection.endpoint import host_options, split_endpoint
+from raypipe.opensearch.connection import clients
+from raypipe.opensearch.connection.auth import SCHEMES, read_password
+from raypipe.opensearch.connection.endpoint import split_endpoint
 from raypipe.opensearch.connection.errors import (
     is_connection_cut,
     is_unreachable,
@@ -28,7 +28,6 @@ from raypipe.opensearch.connection.failures import (
     explain_failure,
     not_opensearch,
 )
-from raypipe.opensearch.connection.transport import connection_class, serializer
 
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
@@ -90,9 +89,6 @@ class Connection:
     timeout_s: float = 120.0
     compress: bool | None = None
     threads: int = 4
-    _client: PerProcess[OpenSearch] = field(
-        default_factory=PerProcess, init=False, repr=False, compare=False
-    )
     _history: _History = field(default_factory=_History, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -132,12 +128,12 @@ class Connection:
 
     @property
     def client(self) -> OpenSearch:
-        """Return the client, created on first use in this process.
+        """Return the client; all connections of a process with the same settings share it.
 
         Raises:
             SetupError: The password or token is not set, or a certificate file does not exist.
         """
-        return self._client.get(self._create_client)
+        return clients.shared_client(self)
 
     def send(
         self,
@@ -159,7 +155,7 @@ class Connection:
 
     def renew(self) -> None:
         """Create a new client for the next request, so that credentials are read again."""
-        self._client.clear()
+        clients.renew(self)
 
     def ask(
         self,
@@ -239,36 +235,12 @@ class Connection:
         is_restarting = self._history.has_answered and is_unreachable(error)
         return status_of(error) in BUSY_STATUS or is_connection_cut(error) or is_restarting
 
-    def _create_client(self) -> OpenSearch:
-        from opensearchpy import OpenSearch
+    def http_auth(self) -> Any:
+        """Return the credentials for opensearch-py; None to send none.
 
-        # opensearch-py logs failed requests with a traceback and with bodies, which hold books.
-        # raypipe logs the failure itself, in one line. A level set by the user is kept.
-        for name in ("opensearch", "opensearchpy.trace"):
-            logger = logging.getLogger(name)
-            if logger.level == logging.NOTSET:
-                logger.setLevel(logging.ERROR)
-        names = ("ca_certs", "client_cert", "client_key")
-        check_files({name: getattr(self, name) for name in names})
-        host = host_options(self.endpoint)
-        is_secure = host["use_ssl"]
-        if is_secure and not self.verify_certs:
-            log.warning("%s: its certificate is not verified (verify_certs=false)", self.endpoint)
-        return OpenSearch(
-            hosts=[host],
-            http_auth=self._auth(),
-            headers=token_header(self.token, self.token_env, self.token_file),
-            timeout=self.timeout_s,
-            pool_maxsize=self.threads,
-            # opensearch-py's retries neither wait nor read items; raypipe has its own loops.
-            max_retries=0,
-            retry_on_timeout=False,
-            serializer=serializer(),
-            connection_class=connection_class(),
-            **(_tls_options(self) if is_secure else {}),
-        )
-
-    def _auth(self) -> Any:
+        Raises:
+            SetupError: The credentials are not set.
+        """
         if self.username is None:
             return None
         return self.username, read_password(self.username, self.password_env)
@@ -286,14 +258,3 @@ class Connection:
             timeout_s=self.timeout_s,
             explain_refusal=self._explain_refusal,
         )
-
-
-def _tls_options(connection: Connection) -> dict[str, Any]:
-    return {
-        "verify_certs": connection.verify_certs,
-        "ca_certs": connection.ca_certs,
-        "client_cert": connection.client_cert,
-        "client_key": connection.client_key,
-        "ssl_assert_hostname": None if connection.verify_certs else False,
-        "ssl_show_warn": False,
-    }

@@ -23,7 +23,7 @@ from raypipe.coordination.progress import STOP_GRACE_S
 from raypipe.coordination.run_coordinator import Progress, RunCoordinator
 from raypipe.core.book import Book, Row, from_table, to_table
 from raypipe.core.errors import SetupError
-from raypipe.core.options import Stages
+from raypipe.core.stage_options import Stages
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
 from raypipe.quota.batch_client import wait_for_calls

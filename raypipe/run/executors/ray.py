@@ -18,7 +18,8 @@ from raypipe.coordination.limiter import AdaptiveLimiter
 from raypipe.coordination.process_meter import ProcessMeter
 from raypipe.coordination.run_coordinator import Progress, RunCoordinator
 from raypipe.core.errors import SetupError
-from raypipe.core.options import BreakerOptions, Stages
+from raypipe.core.options import BreakerOptions
+from raypipe.core.stage_options import Stages
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
 from raypipe.quota.actor import broker_for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import random
@@ -25,7 +26,7 @@ from raypipe.opensearch.index import IndexAlias, IndexConfig
 from raypipe.state.factory import open_state
 from raypipe.state.store import State
 from tests.integration.raypipe_command import Project, check_balance, wait_for
-from tests.slow.chaos.parts import marked
+from tests.slow.chaos.parts import WRITER_PHASES, marked, marks_of_writers
 from tests.slow.chaos.world import BUCKET, STATES, World, text
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Job:
     chance: random.Random
     on_cluster: bool = False
     landed: Counter[str] = field(default_factory=Counter)  # kills by the phase that they hit
+    writers_killed: Counter[str] = field(default_factory=Counter)  # by what had landed
     _recipe: int = 0
     _complete: bool = False  # the last run came to its end
     _old: set[str] = field(default_factory=set)  # recipes before this one
@@ -92,8 +94,8 @@ class Job:
         """Run once, and kill things at random moments; returns those that there were to kill.
 
         Args:
-            kinds: Of `driver`, `worker`, `raylet`, `node`, `proxy`, `s3`, one after the other,
-                the driver last; or `disk` alone.
+            kinds: Of `driver`, `worker`, `writer`, `raylet`, `node`, `proxy`, `s3`, one after the
+                other, the driver last; or `disk` alone.
             aim: A phase to wait for before the last; empty = whatever there is.
         """
         if self._complete:
@@ -109,7 +111,10 @@ class Job:
         try:
             for kind, moment in zip(kinds, moments, strict=True):
                 last = len(killed) == len(kinds) - 1
-                self._wait_for_moment(process, started + moment, aim if last else "")
+                if kind == "writer":
+                    self._wait_for_moment(process, started + moment, self._next_writer_phase())
+                else:
+                    self._wait_for_moment(process, started + moment, aim if last else "")
                 if process.poll() is not None:
                     break
                 self._hit(kind, process)
@@ -152,11 +157,11 @@ class Job:
             f"summarizer.words={self._words}", f"+summarizer.{marks}",
             "embedder=hash", f"embedder.dimension={self._dimension}",
             "replace=true",
-            *self.project.index_options(), "opensearch.max_docs=10",
+            *self.project.index_options(), "opensearch.max_docs=20",
             f"opensearch.connection._target_={PARTS}.MarkingConnection",
             f"+opensearch.connection.{marks}", "opensearch.connection.timeout_s=10",
             f"checkpoint._target_={PARTS}.MarkingCheckpointSettings", f"+checkpoint.{marks}",
-            "stages.summarize.books_per_task=10", "ray.dashboard=false", "output=json", *where,
+            "stages.summarize.books_per_task=5", "ray.dashboard=false", "output=json", *where,
         ]  # fmt: skip
 
     @property
@@ -176,6 +181,7 @@ class Job:
         kinds: Mapping[str, Callable[[], None]] = {
             "driver": lambda: self._kill_driver(process),
             "worker": self._kill_worker,
+            "writer": self._kill_writer,
             "raylet": self.world.kill_raylet,
             "node": self._kill_node,
             "proxy": self.world.trouble_proxy,
@@ -203,6 +209,24 @@ class Job:
         workers = [one for one in living if "MapWorker" in _named(one)]
         if workers:
             self.chance.choice(workers).kill()
+
+    def _next_writer_phase(self) -> str:
+        """Return the phase in which writers were killed least."""
+        return min(WRITER_PHASES, key=lambda phase: self.writers_killed[phase])
+
+    def _kill_writer(self) -> None:
+        """Kill the process that holds a group; the marks that it leaves tell what had landed."""
+        pids = list(marks_of_writers(self.marks))
+        if not pids:
+            return
+        pid = self.chance.choice(pids)
+        process = psutil.Process(pid)
+        process.kill()
+        with contextlib.suppress(psutil.Error):
+            process.wait(30)
+        for path in marks_of_writers(self.marks).get(pid, []):
+            self.writers_killed[path.name.partition("-")[0]] += 1
+            path.unlink(missing_ok=True)
 
     def _kill_node(self) -> None:
         self.world.kill_node()

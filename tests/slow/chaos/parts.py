@@ -24,7 +24,10 @@ from raypipe.summarizers.lead import LeadSummarizer
 from raypipe.summarizers.protocol import Summary
 from raypipe.text import CleanText
 
-PHASES = ("read", "summarize", "bulk", "ledger", "compaction", "swap")
+WRITER_PHASES = ("documents", "bulk", "ledger")
+"""Where a writer is with a group: the documents part is written, the bulk request is sent, and the
+bulk request is acknowledged."""
+PHASES = ("read", "summarize", *WRITER_PHASES, "compaction", "swap")
 COMPACT_AT = 4
 LONG_S = 0.03
 """What lasts a moment is drawn out to this many seconds, so that kills can hit it."""
@@ -45,6 +48,16 @@ def mark(folder: str, phase: str) -> Iterator[None]:
 def marked(folder: Path) -> set[str]:
     """Return the phases that are under way."""
     return {path.name.partition("-")[0] for path in folder.glob("*-*")}
+
+
+def marks_of_writers(folder: Path) -> dict[int, list[Path]]:
+    """Return the marks of groups that are being written, by process."""
+    marks: dict[int, list[Path]] = {}
+    for path in folder.glob("*-*-*"):
+        phase, process, _ = path.name.split("-")
+        if phase in WRITER_PHASES:
+            marks.setdefault(int(process), []).append(path)
+    return marks
 
 
 @dataclass(frozen=True)
@@ -94,6 +107,9 @@ class MarkingConnection(Connection):
         phase = {"_bulk": "bulk", "_aliases": "swap"}.get(path.rpartition("/")[2])
         if phase is None:
             return super().send(method, path, params=params, body=body, headers=headers)
+        if phase == "bulk":
+            with mark(self.marks, "documents"):
+                time.sleep(LONG_S)
         with mark(self.marks, phase):
             if phase == "swap":
                 time.sleep(LONG_S * 5)

@@ -19,7 +19,7 @@ import pytest
 
 from tests.integration.s3_server import CountingS3Server
 from tests.slow.chaos.job import Job
-from tests.slow.chaos.parts import PHASES
+from tests.slow.chaos.parts import PHASES, WRITER_PHASES
 from tests.slow.chaos.world import World, world
 from tests.slow.ray_head import AWS
 
@@ -30,18 +30,21 @@ SEED = int(os.environ.get("CHAOS_SEED", "1"))
 SHORT = 2
 OF_A_JOB = 10
 BOOKS = 300 if KILLS else 60
+MIN_WRITERS = 5
+"""Groups whose writer must be killed in a long test."""
 MOST_TRIES = 3
 """A kill comes too late where the run has ended; so many tries for a kill, on average."""
 # What is killed in one run after the other; starting one costs more than killing does.
 ALONE = (
-    ("worker", "driver"),
+    ("writer", "worker", "driver"),
+    ("writer", "writer", "writer"),
     ("node", "worker", "driver"),
     ("proxy", "worker", "driver"),
     ("disk",),
     ("s3",),
 )
 ON_CLUSTER = (
-    ("raylet", "driver"),
+    ("writer", "raylet", "driver"),
     ("proxy", "worker", "driver"),
     ("node", "worker", "driver"),
     ("raylet", "driver"),
@@ -69,10 +72,17 @@ def test_nothing_is_lost_doubled_or_stale(
     everything: World, tmp_path: Path, chance: random.Random
 ) -> None:
     landed: Counter[str] = Counter()
+    writers_killed: Counter[str] = Counter()
     kills = KILLS or SHORT
     began = time.monotonic()
     for number in range(-(-kills // OF_A_JOB)):
-        job = Job(everything, tmp_path / f"job-{number}", chance, on_cluster=number % 2 == 1)
+        job = Job(
+            everything,
+            tmp_path / f"job-{number}",
+            chance,
+            on_cluster=number % 2 == 1,
+            writers_killed=writers_killed,
+        )
         if KILLS and not number:
             job.measure()
         try:
@@ -83,10 +93,13 @@ def test_nothing_is_lost_doubled_or_stale(
         job.project.clean_up()
         seconds = time.monotonic() - began
         log.warning(
-            "job %d, %.0f s: %s; hit while in %s", number, seconds, dict(kinds), dict(landed)
-        )
+            "job %d, %.0f s: %s; hit while in %s; groups of killed writers by what had landed: %s",
+            number, seconds, dict(kinds), dict(landed), dict(writers_killed),
+        )  # fmt: skip
     if KILLS >= 20:
         assert all(landed[phase] for phase in PHASES), landed
+        assert all(writers_killed[phase] for phase in WRITER_PHASES), writers_killed
+        assert writers_killed.total() >= MIN_WRITERS, writers_killed
 
 
 def kill(job: Job, times: int, landed: Counter[str]) -> Counter[str]:

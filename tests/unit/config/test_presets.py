@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 
 from raypipe.cli.help_text.config_comments import included_files
 from raypipe.config.build import read_options
-from raypipe.core.options import SCALES, RayOptions, Stages
+from raypipe.core.options import RayOptions
+from raypipe.core.stage_options import SCALES, Stages
 from raypipe.run.machine import Machine
 from raypipe.run.resources import LISTING_CPUS, check_resources, resolve_workers
 from tests.unit.command_line import CONF, compose_command
@@ -46,13 +47,13 @@ def _flatten(node: Any, path: str = "") -> dict[str, object]:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_fits_two_cpus_with_all_its_write_tasks(preset: str) -> None:
+def test_a_preset_fits_two_cpus_with_all_its_writers(preset: str) -> None:
     sizes = resolve_workers(read_stages(preset), 2.0)
     summarize, embed = sizes.summarize, sizes.embed
     assert summarize.workers == 2
     assert summarize.num_cpus == 0.6
     reserved = LISTING_CPUS + 2 * 0.6 + embed.workers * embed.num_cpus
-    assert reserved + sizes.write.tasks * sizes.write.num_cpus <= 2.0 + 1e-9
+    assert reserved + sizes.write.writers * sizes.write.num_cpus <= 2.0 + 1e-9
 
 
 @pytest.mark.parametrize("preset", PRESETS)

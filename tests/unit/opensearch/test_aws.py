@@ -137,7 +137,7 @@ def test_missing_credentials_and_profiles_are_named(
 
 def test_the_region_is_read_from_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     host = "https://search-books-abc.us-gov-west-1.es.amazonaws.com"
-    signer = AwsConnection(host)._auth().signer
+    signer = AwsConnection(host).http_auth().signer
     assert (signer.region, signer.service) == ("us-gov-west-1", "es")
     with pytest.raises(SetupError, match=r"set opensearch\.connection\.region"):
         AwsConnection("https://books.example.org").info()

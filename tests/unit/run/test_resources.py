@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from raypipe.core.errors import SetupError
-from raypipe.core.options import RayOptions, StageOptions, Stages, SummarizeOptions, WriteOptions
+from raypipe.core.options import RayOptions
+from raypipe.core.stage_options import StageOptions, Stages, SummarizeOptions, WriteOptions
 from raypipe.run.machine import Machine, this_machine
 from raypipe.run.resources import (
     MB,
