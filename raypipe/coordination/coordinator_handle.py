@@ -22,9 +22,16 @@ class CoordinatorHandle(ABC):
         """Forget the starts of books that came out of a stage."""
         self._call("finish", stage, list(ids), seconds)
 
-    def report(self, done: int, failures: Sequence[str], left: int, usage: Usage) -> None:
+    def report(
+        self,
+        done: int,
+        failures: Sequence[str],
+        left: int,
+        usage: Usage,
+        rejected: Sequence[str] = (),
+    ) -> None:
         """Count books with a final outcome."""
-        self._call("report", done, list(failures), left, usage)
+        self._call("report", done, list(failures), left, usage, list(rejected))
 
     def acquire_slot(self, who: str) -> bool:
         """Return whether this writer may send a request now."""
@@ -34,9 +41,9 @@ class CoordinatorHandle(ABC):
         """Record that a request came back."""
         self._call("release_slot", who, refused)
 
-    def arrive(self, books: int) -> bool:
+    def arrive(self, books: int, outcomes: Sequence[str]) -> bool:
         """Count books that have reached the sink; return whether more may come."""
-        return bool(self._call("arrive", books))
+        return bool(self._call("arrive", books, list(outcomes)))
 
     def stop(self, reason: str) -> None:
         """Stop the run: no further book is started."""

@@ -6,11 +6,12 @@ its worker (started twice and never finished), and feeds the circuit breaker and
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from raypipe.coordination.breaker import Breaker
 from raypipe.coordination.limiter import AdaptiveLimiter
 from raypipe.core.options import BreakerOptions
 
@@ -85,7 +86,14 @@ class Coordinator(Protocol):
     def finish(self, stage: str, ids: Sequence[str], seconds: float = 0.0) -> None:
         """Record that books came out of a stage, and add the seconds it worked on them."""
 
-    def report(self, done: int, failures: Sequence[str], left: int, usage: Usage) -> None:
+    def report(
+        self,
+        done: int,
+        failures: Sequence[str],
+        left: int,
+        usage: Usage,
+        rejected: Sequence[str] = (),
+    ) -> None:
         """Count books with a final outcome.
 
         Args:
@@ -93,6 +101,7 @@ class Coordinator(Protocol):
             failures: The failure kind of each failed book.
             left: Number of books left for the next run.
             usage: Model calls and tokens of the finished books.
+            rejected: The failure kind of each document that the index rejected.
         """
 
     def acquire_slot(self, who: str) -> bool:
@@ -101,8 +110,13 @@ class Coordinator(Protocol):
     def release_slot(self, who: str, *, refused: bool) -> None:
         """Record that this writer's request came back; see `AdaptiveLimiter.release`."""
 
-    def arrive(self, books: int) -> bool:
-        """Count books that have reached the sink; return whether more may come."""
+    def arrive(self, books: int, outcomes: Sequence[str]) -> bool:
+        """Count books that have reached the sink; return whether more may come.
+
+        Args:
+            books: Number of books.
+            outcomes: The failure kind of each book that failed, '' for each finished document.
+        """
 
     def stop_reason(self) -> str:
         """Return the stop reason, or '' to continue."""
@@ -133,10 +147,18 @@ class RunCoordinator:
     _arrived: int = 0
     _starts: Counter[tuple[str, str]] = field(default_factory=Counter)  # by stage and book id
     _counts: Counter[str] = field(default_factory=Counter)
-    _first_outcomes: list[str] = field(default_factory=list)  # failure kinds; '' for done
-    _recent_failed: deque[bool] = field(default_factory=deque)
+    _stages: Breaker = field(init=False)  # books that reach the sink
+    _writes: Breaker = field(init=False)  # documents that the index answered for
     _stage_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _stop_reason: str = ""
+
+    def __post_init__(self) -> None:
+        """Create the breakers.
+
+        A failed book is seen here seconds before its group is written, and so are the books of
+        the same group that did not fail. A shared breaker would see only the failures first.
+        """
+        self._stages, self._writes = Breaker(self.breaker), Breaker(self.breaker)
 
     def start(self, stage: str, ids: Sequence[str], isolated: bool = False) -> StartDecision:
         """Record that a stage starts these books; see `Coordinator.start`.
@@ -157,8 +179,15 @@ class RunCoordinator:
         for book_id in ids:
             self._starts.pop((stage, book_id), None)
 
-    def report(self, done: int, failures: Sequence[str], left: int, usage: Usage) -> None:
-        """Count final outcomes, and stop the run if the circuit breaker trips."""
+    def report(
+        self,
+        done: int,
+        failures: Sequence[str],
+        left: int,
+        usage: Usage,
+        rejected: Sequence[str] = (),
+    ) -> None:
+        """Count final outcomes, and stop the run if most documents are rejected."""
         self._counts.update(
             done=done,
             failed=len(failures),
@@ -167,14 +196,7 @@ class RunCoordinator:
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
         )
-        outcomes = [""] * done + list(failures)
-        room = self.breaker.first - len(self._first_outcomes)
-        self._first_outcomes.extend(outcomes[: max(room, 0)])
-        self._recent_failed.extend(outcome != "" for outcome in outcomes)
-        while len(self._recent_failed) > self.breaker.window:
-            self._recent_failed.popleft()
-        if not self._stop_reason:
-            self._stop_reason = self._breaker_reason()
+        self.stop(self._writes.record([""] * done + list(rejected)))
 
     def acquire_slot(self, who: str) -> bool:
         """Return whether this writer may send a request now."""
@@ -184,12 +206,13 @@ class RunCoordinator:
         """Record that this writer's request came back."""
         self.limiter.release(who, refused)
 
-    def arrive(self, books: int) -> bool:
-        """Count books that have reached the sink; return whether more may come.
+    def arrive(self, books: int, outcomes: Sequence[str]) -> bool:
+        """Count books that have reached the sink, and stop the run if most of them failed.
 
         After a worker's death books arrive again, so a group may be committed before its time.
         """
         self._arrived += books
+        self.stop(self._stages.record(outcomes))
         return not self._stop_reason and (not self.books or self._arrived < self.books)
 
     def stop(self, reason: str) -> None:
@@ -207,15 +230,3 @@ class RunCoordinator:
             stage_seconds=tuple(self._stage_seconds.items()),
             stop_reason=self._stop_reason,
         )
-
-    def _breaker_reason(self) -> str:
-        """Return why the circuit breaker trips, or ''."""
-        first, outcomes = self.breaker.first, self._first_outcomes
-        if first and len(outcomes) == first and outcomes[0] and len(set(outcomes)) == 1:
-            return f"the first {first} books all failed alike ({outcomes[0]})"
-        window = self.breaker.window
-        if window and len(self._recent_failed) == window:
-            failed = sum(self._recent_failed)
-            if failed > self.breaker.max_share * window:
-                return f"{failed} of the last {window} books failed"
-        return ""

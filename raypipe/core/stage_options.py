@@ -92,7 +92,7 @@ class WriteOptions:
 
     tasks: int = 2
     num_cpus: float = 0.2
-    memory_mb: int = 180
+    memory_mb: int = 330
 
     def __post_init__(self) -> None:
         """Check the values."""

@@ -86,15 +86,14 @@ class BookSink:
         rejected, counters = self._write_bulk(finished.values(), slot)
         acknowledged = [row for book_id, row in finished.items() if book_id not in rejected]
         self._record_processed(acknowledged, group)
-        failed = [
-            *(self._failed_book(row.book, row.failure) for row in rows if row.failure),
-            *self._rejected_books(rejected, finished),
-        ]
-        self._record_failures([*failed, *self._degraded_books(acknowledged)], group)
+        failed = [self._failed_book(row.book, row.failure) for row in rows if row.failure]
+        refused = self._rejected_books(rejected, finished)
+        self._record_failures([*failed, *refused, *self._degraded_books(acknowledged)], group)
         left = sum(bool(row.left) for row in rows)
         left += sum(result.kind == LEFT for result in rejected.values())
-        kinds = [book.kind for book in failed]
-        self._coordinator.report(len(acknowledged), kinds, left, _usage(new))
+        kinds = [book.kind for book in (*failed, *refused)]
+        refusals = [book.kind for book in refused]
+        self._coordinator.report(len(acknowledged), kinds, left, _usage(new), refusals)
         self._coordinator.finish("write", [], time.monotonic() - started)
         return counters
 

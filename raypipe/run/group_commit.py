@@ -24,7 +24,7 @@ Commit = Callable[[Sequence[Row], str, str], Counters]
 class Arrivals(Protocol):
     """Knows how many books a run has; the run's coordinator."""
 
-    def arrive(self, books: int) -> bool:
+    def arrive(self, books: int, outcomes: Sequence[str]) -> bool:
         """Count books that have reached the sink; return whether more may come."""
 
 
@@ -93,7 +93,7 @@ class GroupCommitter:
         self._open: _Group | None = None
         self._waiting_calls = 0
         self._books = 0  # of all calls that were admitted and have not returned
-        self._arrived = 0  # books that were not reported yet
+        self._arrived: list[Row] = []  # books that were not reported yet
         self._groups = 0
         # A repeated call is in another group, so no name of an earlier process may come again.
         self._prefix = uuid.uuid4().hex[:8]
@@ -130,7 +130,6 @@ class GroupCommitter:
         """Wait until the rows of a call fit in memory: one group in each slot, and the next."""
         limit = self._limits.max_docs * (self._limits.slots + 1)
         with self._changed:
-            self._arrived += books
             self._changed.wait_for(lambda: not self._books or self._books + books <= limit)
             self._books += books
             self._waiting_calls += 1
@@ -158,6 +157,7 @@ class GroupCommitter:
                 group = _Group(f"{self._prefix}-{self._groups:06d}", self._clock())
                 self._open = group
             group.rows += rows
+            self._arrived += rows
             group.books += len(rows)
             group.size += size
             if group.books >= limits.max_docs or group.size >= limits.max_bytes:
@@ -198,12 +198,20 @@ class GroupCommitter:
 
     def _wait_for_books(self, group: _Group) -> None:
         """Wait until a limit is reached, or no further book can join the group."""
-        while not group.closed.wait(min(CHECK_INTERVAL_S, self._limits.flush_s)):
+        interval_s = min(CHECK_INTERVAL_S, self._limits.flush_s)
+        while True:
+            is_closed = group.closed.wait(interval_s)
+            if not self._report_arrivals() or is_closed:
+                return
             if self._clock() - group.started >= self._limits.flush_s:
                 return
             with self._changed:
-                arrived, self._arrived = self._arrived, 0
                 if self._waiting_calls >= self._limits.max_calls:
                     return
-            if not self._arrivals.arrive(arrived):
-                return
+
+    def _report_arrivals(self) -> bool:
+        """Tell the coordinator which books have come; return whether more may come."""
+        with self._changed:
+            rows, self._arrived = self._arrived, []
+        outcomes = [row.failure.kind if row.failure else "" for row in rows if not row.left]
+        return self._arrivals.arrive(len(rows), outcomes)

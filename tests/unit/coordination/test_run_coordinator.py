@@ -33,28 +33,53 @@ def test_starts_in_one_stage_do_not_count_in_another() -> None:
 
 def test_run_stops_when_the_first_books_fail_alike() -> None:
     coordinator = coordinator_with(first=3)
-    coordinator.report(0, ["denied", "denied"], 0, NO_USAGE)
+    coordinator.arrive(2, ["denied", "denied"])
     assert not coordinator.stop_reason()
-    coordinator.report(0, ["denied"], 0, NO_USAGE)
+    coordinator.arrive(1, ["denied"])
     assert "first 3 books all failed alike (denied)" in coordinator.stop_reason()
     assert coordinator.start("s", ["x"]).stop_reason
 
 
 def test_run_continues_when_the_first_books_fail_differently_or_one_succeeds() -> None:
     different, success = coordinator_with(first=2), coordinator_with(first=2)
-    different.report(0, ["denied", "empty"], 0, NO_USAGE)
-    success.report(1, ["denied"] * 5, 0, NO_USAGE)
+    different.arrive(2, ["denied", "empty"])
+    success.arrive(6, ["", *["denied"] * 5])
     assert not different.stop_reason()
     assert not success.stop_reason()
 
 
 def test_run_stops_when_too_large_a_share_of_the_window_failed() -> None:
     coordinator = coordinator_with(first=0, window=10, max_share=0.5)
-    coordinator.report(10, [], 0, NO_USAGE)
-    coordinator.report(0, ["read"] * 5, 0, NO_USAGE)
+    coordinator.arrive(10, [""] * 10)
+    coordinator.arrive(5, ["read"] * 5)
     assert not coordinator.stop_reason()  # half is not more than half
-    coordinator.report(0, ["text"], 0, NO_USAGE)
+    coordinator.arrive(1, ["text"])
     assert "6 of the last 10 books failed" in coordinator.stop_reason()
+
+
+def test_run_stops_when_the_index_rejects_the_first_documents_alike() -> None:
+    coordinator = coordinator_with(first=2)
+    coordinator.arrive(3, ["", "", ""])
+    coordinator.report(0, ["rejected"] * 2, 0, NO_USAGE, ["rejected"] * 2)
+    assert "first 2 books all failed alike (rejected)" in coordinator.stop_reason()
+
+
+def test_failed_books_of_a_group_are_not_taken_for_all_books() -> None:
+    """Their failures are known before the documents of the same books are written."""
+    coordinator = coordinator_with(first=3, window=4)
+    coordinator.arrive(8, ["", "empty", "", "empty", "", "empty", "", "empty"])
+    coordinator.report(4, ["empty"] * 4, 0, NO_USAGE)
+    assert not coordinator.stop_reason()
+
+
+def test_more_books_may_come_until_all_have_arrived_or_the_run_stops() -> None:
+    coordinator = RunCoordinator(BreakerOptions(), books=3)
+    assert coordinator.arrive(2, ["", ""])
+    assert not coordinator.arrive(1, [""])
+    assert RunCoordinator(BreakerOptions()).arrive(5, []), "the number is unknown"
+    stopped = RunCoordinator(BreakerOptions(), books=3)
+    stopped.stop("Ctrl-C")
+    assert not stopped.arrive(1, [""])
 
 
 def test_the_first_stop_reason_is_kept() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from raypipe.core.book import Book, Row
+from raypipe.core.book import Book, Failure, Row
 from raypipe.core.errors import SetupError
 from raypipe.opensearch.bulk.results import Counters
 from raypipe.run.group_commit import GroupCommitter, GroupLimits
@@ -29,9 +29,11 @@ class Arrivals:
 
     books: int = 1_000_000
     arrived: int = 0
+    outcomes: list[str] = field(default_factory=list)
 
-    def arrive(self, books: int) -> bool:
+    def arrive(self, books: int, outcomes: Sequence[str]) -> bool:
         self.arrived += books
+        self.outcomes += outcomes
         return self.arrived < self.books
 
 
@@ -62,6 +64,7 @@ class Calls:
 
     def __init__(self, sink: Sink, limits: GroupLimits, arrivals: Arrivals | None = None) -> None:
         self.decoded: list[str] = []
+        self.rows: dict[str, Row] = {}
         self._committer = GroupCommitter(
             sink.commit, lambda row: row.book.size, limits, arrivals or Arrivals()
         )
@@ -74,7 +77,7 @@ class Calls:
 
     def _decode(self, names: Sequence[str]) -> list[Row]:
         self.decoded += names
-        return rows(*names)
+        return [self.rows.get(name) or rows(name)[0] for name in names]
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -173,13 +176,27 @@ def test_every_call_of_a_group_gets_its_error() -> None:
 
 def test_a_run_that_ended_releases_the_calls() -> None:
     class Ended(Arrivals):
-        def arrive(self, books: int) -> bool:
+        def arrive(self, books: int, outcomes: Sequence[str]) -> bool:
             raise SetupError("the run has ended")
 
     calls = Calls(Sink(), GroupLimits(flush_s=NEVER_S), Ended())
     for future in [calls.write("a"), calls.write("b")]:
         with pytest.raises(SetupError, match="the run has ended"):
             future.result(SOON_S)
+
+
+def test_failed_books_are_reported_before_their_group_is_written() -> None:
+    sink, arrivals = Sink(), Arrivals()
+    sink.gate.clear()
+    calls = Calls(sink, GroupLimits(flush_s=0.0), arrivals)
+    failure = Failure("read", "empty", "why", retryable=False, attempts=1)
+    calls.rows["bad"] = Row(rows("bad")[0].book, failure=failure)
+    calls.rows["left"] = Row(rows("left")[0].book, left="stopped")
+    future = calls.write("good", "bad", "left")
+    wait_for(lambda: arrivals.arrived == 3)
+    assert (arrivals.outcomes, sink.groups) == (["", "empty"], [])
+    sink.gate.set()
+    future.result(SOON_S)
 
 
 def test_rows_are_decoded_only_when_memory_is_free() -> None:
