@@ -120,6 +120,8 @@ class GroupCommitter:
             group, is_first = self._join(rows, sum(self._size_of(row) for row in rows))
             if is_first:
                 return self._lead(group)
+            if any(row.failure for row in rows):
+                self._report_arrivals()  # at once, so that a run of bad books stops early
             group.done.wait()
             if group.error is not None:
                 raise group.error
@@ -199,10 +201,7 @@ class GroupCommitter:
     def _wait_for_books(self, group: _Group) -> None:
         """Wait until a limit is reached, or no further book can join the group."""
         interval_s = min(CHECK_INTERVAL_S, self._limits.flush_s)
-        while True:
-            is_closed = group.closed.wait(interval_s)
-            if not self._report_arrivals() or is_closed:
-                return
+        while self._report_arrivals() and not group.closed.wait(interval_s):
             if self._clock() - group.started >= self._limits.flush_s:
                 return
             with self._changed:

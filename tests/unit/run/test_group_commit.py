@@ -188,13 +188,14 @@ def test_a_run_that_ended_releases_the_calls() -> None:
 def test_failed_books_are_reported_before_their_group_is_written() -> None:
     sink, arrivals = Sink(), Arrivals()
     sink.gate.clear()
-    calls = Calls(sink, GroupLimits(flush_s=0.0), arrivals)
+    calls = Calls(sink, GroupLimits(flush_s=NEVER_S), arrivals)
     failure = Failure("read", "empty", "why", retryable=False, attempts=1)
     calls.rows["bad"] = Row(rows("bad")[0].book, failure=failure)
     calls.rows["left"] = Row(rows("left")[0].book, left="stopped")
     future = calls.write("good", "bad", "left")
     wait_for(lambda: arrivals.arrived == 3)
     assert (arrivals.outcomes, sink.groups) == (["", "empty"], [])
+    arrivals.books = 0
     sink.gate.set()
     future.result(SOON_S)
 
