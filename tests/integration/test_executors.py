@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from tests.integration.raypipe_command import (
     write_book,
 )
 from tests.unit.models_here import model_server
+from tests.unit.opensearch.forwarding import Answer, Forwarding, serving
 
 BOOKS = 8
 MODEL, EMBEDDER = "amazon.nova-lite-v1:0", "amazon.titan-embed-text-v2:0"
@@ -129,6 +132,59 @@ def test_after_a_kill_between_two_steps_nothing_is_lost_or_doubled(books: Projec
     assert (record["skipped"], record["indexed"]) == (len(processed), BOOKS - len(processed))
     assert sorted(books.processed_ids()) == sorted(books.documents())
     assert books.verify()["good"] == BOOKS
+
+
+@pytest.mark.parametrize("executor", ["ray"], indirect=True)
+def test_a_writer_that_dies_between_two_steps_is_started_again(books: Project) -> None:
+    """Its group is in the index and not in the ledger; the calls that waited are repeated."""
+    books.extra_options += ["opensearch.max_docs=4"]
+    books.journal.hold("ledger", 1)
+    process = books.start("run", *books.run_options(*books.held_checkpoint()))
+    wait_for(lambda: books.journal.count_waiting("ledger") or process.poll() is not None)
+    [writer] = {int(pid) for pid in books.journal.lines("wait-ledger")}
+    os.kill(writer, signal.SIGKILL)
+    books.journal.release("ledger")
+    books.wait_for_exit(process, 0)
+    record = json.loads(books.stdout())
+    assert (record["indexed"], record["failed"], record["left"]) == (BOOKS, 0, 0)
+    assert sorted(books.processed_ids()) == sorted(books.documents())
+    assert books.verify()["good"] == BOOKS
+    assert len(take_reads(books)) == BOOKS, "no book is read again"
+
+
+def test_finished_books_of_many_batches_share_a_bulk_request(books: Project) -> None:
+    with bulk_requests(books) as requests:
+        books.run("stages.summarize.books_per_task=1", "opensearch.flush_s=60")
+    assert len(requests) == 1, "and the last group does not wait for its time"
+    parts = [path.parent.name for path in books.state.rglob("part-*.parquet")]
+    assert parts.count("processed") == 1
+    assert len(parts) == 2
+
+
+def test_max_docs_limits_a_bulk_request(books: Project) -> None:
+    with bulk_requests(books) as requests:
+        books.run("stages.summarize.books_per_task=1", "opensearch.max_docs=3")
+    assert len(requests) == 3
+
+
+@contextmanager
+def bulk_requests(books: Project) -> Iterator[list[int]]:
+    """Collect the bytes of each bulk request that the project sends in the block."""
+    sizes: list[int] = []
+
+    class Counting(Forwarding):
+        def respond(self, body: bytes) -> Answer | None:
+            if self.path.partition("?")[0].endswith("/_bulk"):
+                sizes.append(len(body))
+            return self.forward(body)
+
+    node = books.endpoint
+    with serving(Counting, node) as port:
+        books.endpoint = f"http://127.0.0.1:{port}"
+        try:
+            yield sizes
+        finally:
+            books.endpoint = node
 
 
 def test_removed_books_leave_the_index(books: Project) -> None:
