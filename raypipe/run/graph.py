@@ -38,11 +38,11 @@ def run_graph(
     summarized = pending.map_batches(
         Summarize,
         fn_constructor_kwargs=summarize_arguments(work, coordinator),
-        **actor_pool(stages, stages.summarize),
+        **actor_pool(stages, stages.summarize, books.batches),
     )
     embedded = summarized.map_batches(
         Embed,
         fn_constructor_kwargs=embed_arguments(work, coordinator),
-        **actor_pool(stages, stages.embed),
+        **actor_pool(stages, stages.embed, books.batches),
     )
     write_grouped(embedded, sink, stages.write)

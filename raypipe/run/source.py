@@ -43,6 +43,11 @@ class PendingBooksDatasource(Datasource):
         self._limits = limits
         self._coordinator = coordinator
 
+    @property
+    def batches(self) -> int:
+        """Return the number of batches; more if books are too large for a full batch."""
+        return -(-len(self._books) // self._limits.books)
+
     def get_name(self) -> str:
         """Return the operator's name on the dashboard."""
         return "PendingBooks"

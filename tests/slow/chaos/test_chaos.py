@@ -39,14 +39,14 @@ ALONE = (
     ("writer", "worker", "driver"),
     ("writer", "writer", "writer"),
     ("node", "worker", "driver"),
-    ("proxy", "worker", "driver"),
+    ("proxy", "writer", "driver"),
     ("disk",),
     ("s3",),
 )
 ON_CLUSTER = (
     ("writer", "raylet", "driver"),
     ("proxy", "worker", "driver"),
-    ("node", "worker", "driver"),
+    ("node", "writer", "driver"),
     ("raylet", "driver"),
 )
 
