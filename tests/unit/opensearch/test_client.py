@@ -185,3 +185,17 @@ def test_a_server_that_has_answered_before_is_retried_longer(
     monkeypatch.setattr(client, "RESTART_S", 0.0)
     with pytest.raises(SetupError, match="cannot be reached"):
         connection.info()
+
+
+def test_connections_with_the_same_settings_share_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENSEARCH_PASSWORD", "first")
+    connection = Connection("http://127.0.0.1:9", username="reader")
+    client = connection.client
+    assert Connection("http://127.0.0.1:9", username="reader").client is client
+    assert pickle.loads(pickle.dumps(connection)).client is client
+    assert Connection("http://127.0.0.1:9", username="writer").client is not client
+    connection.renew()
+    assert connection.client is not client, "the credentials are read again"
+    renewed = connection.client
+    monkeypatch.setenv("OPENSEARCH_PASSWORD", "second")
+    assert connection.client is not renewed, "the environment has another password"
