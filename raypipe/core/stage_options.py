@@ -16,24 +16,26 @@ SCALES: dict[str, int | None] = {
 
 
 @dataclass
-class StageOptions:
-    """A pool of actors.
+class EmbedOptions:
+    """The pool of actors that embed.
 
     Args:
-        workers: Number of actors.
+        workers: Number of actors; 0 to embed in the summarizers' processes; None for 0 if the
+            embedder is light, else 1. A separate pool costs a task of Ray for each batch.
         num_cpus: CPU cores that each actor reserves; at most 0.1 for an actor that only waits.
         memory_mb: Memory of each actor in MB, for the check at the start of a run.
         num_gpus: GPUs that each actor reserves: a fraction of a GPU, or a whole number.
     """
 
-    workers: int = 1
+    workers: int | None = None
     num_cpus: float = 0.3
     memory_mb: int = 180
     num_gpus: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the values."""
-        check_at_least("workers", self.workers, 1)
+        if self.workers is not None:
+            check_at_least("workers", self.workers, 0)
         check_at_least("num_cpus", self.num_cpus, 0)
         check_at_least("num_gpus", self.num_gpus, 0)
         check_at_least("memory_mb", self.memory_mb, 0)
@@ -127,5 +129,5 @@ class Stages:
     preset: str = ""
     check_memory: bool = True
     summarize: SummarizeOptions = field(default_factory=SummarizeOptions)
-    embed: StageOptions = field(default_factory=StageOptions)
+    embed: EmbedOptions = field(default_factory=EmbedOptions)
     write: WriteOptions = field(default_factory=WriteOptions)

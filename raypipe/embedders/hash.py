@@ -44,6 +44,11 @@ class HashEmbedder(CallsNoModel):
         """Return the name for documents and messages."""
         return "hash"
 
+    @property
+    def is_light(self) -> bool:
+        """Return True: no separate process is needed."""
+        return True
+
     def identity(self) -> Mapping[str, Any]:
         """Return the settings that change the vectors."""
         return {"model": "hash", "version": 1, "dimension": self.dimension, "normalize": "l2"}

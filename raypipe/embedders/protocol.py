@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from raypipe.models.context import ModelContext, PaidModel
 from raypipe.models.protocol import InputType
 
-__all__ = ["Embedder", "InputType"]
+__all__ = ["Embedder", "InputType", "LightEmbedder"]
 
 
 class Embedder(Protocol):
@@ -54,3 +54,12 @@ class Embedder(Protocol):
             texts: Texts of any length.
             input_type: Whether the texts are indexed or searched with.
         """
+
+
+@runtime_checkable
+class LightEmbedder(Protocol):
+    """An embedder that may run in the summarizers' processes instead of a separate pool."""
+
+    @property
+    def is_light(self) -> bool:
+        """Whether threads may share the embedder, and it takes little memory and time."""

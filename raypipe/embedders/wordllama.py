@@ -60,6 +60,11 @@ class WordLlamaEmbedder(CallsNoModel):
         """Return the length of the vectors; known without loading the model."""
         return _DIMENSION
 
+    @property
+    def is_light(self) -> bool:
+        """Return True: no separate process is needed."""
+        return True
+
     def identity(self) -> Mapping[str, Any]:
         """Return the settings that change the vectors."""
         return {"model": "wordllama/l2_supercat", "dimension": _DIMENSION, "normalize": "l2"}

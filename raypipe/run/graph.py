@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ray
 from ray.data import Dataset
 
 from raypipe.coordination.run_coordinator import Coordinator
-from raypipe.core.stage_options import Stages
+from raypipe.core.stage_options import EmbedOptions, Stages, SummarizeOptions
 from raypipe.run.book_sink import BookSink
 from raypipe.run.datasink import write_grouped
 from raypipe.run.ray_data import actor_pool
 from raypipe.run.resources import LISTING_CPUS
 from raypipe.run.source import PendingBooksDatasource
-from raypipe.run.stages import Embed, Summarize, embed_arguments, summarize_arguments
+from raypipe.run.stages import (
+    Embed,
+    Summarize,
+    SummarizeAndEmbed,
+    embed_arguments,
+    summarize_arguments,
+)
 from raypipe.run.work import Work
 
 
@@ -32,17 +40,20 @@ def run_graph(
         stages: Sizes of the graph, with numbers of workers and CPU shares.
         coordinator: The run's coordinator.
     """
-    pending: Dataset = ray.data.read_datasource(
+    dataset: Dataset = ray.data.read_datasource(
         books, num_cpus=LISTING_CPUS, override_num_blocks=books.read_tasks(), concurrency=1
     )
-    summarized = pending.map_batches(
-        Summarize,
-        fn_constructor_kwargs=summarize_arguments(work, coordinator),
-        **actor_pool(stages, stages.summarize, books.batches),
-    )
-    embedded = summarized.map_batches(
-        Embed,
-        fn_constructor_kwargs=embed_arguments(work, coordinator),
-        **actor_pool(stages, stages.embed, books.batches),
-    )
-    write_grouped(embedded, sink, stages.write)
+    summarize, embed = summarize_arguments(work, coordinator), embed_arguments(work, coordinator)
+    pools: list[tuple[Any, dict[str, Any], EmbedOptions | SummarizeOptions]]
+    if stages.embed.workers:
+        pools = [(Summarize, summarize, stages.summarize), (Embed, embed, stages.embed)]
+    else:
+        arguments = {"summarize": summarize, "embed": embed}
+        pools = [(SummarizeAndEmbed, arguments, stages.summarize)]
+    for stage, arguments, options in pools:
+        dataset = dataset.map_batches(
+            stage,
+            fn_constructor_kwargs=arguments,
+            **actor_pool(stages, options, books.batches),
+        )
+    write_grouped(dataset, sink, stages.write)

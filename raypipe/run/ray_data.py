@@ -9,7 +9,7 @@ from typing import Any
 from ray.data import ActorPoolStrategy, DataContext
 
 from raypipe.coordination.run_coordinator import MAX_WORKER_DEATHS
-from raypipe.core.stage_options import StageOptions, Stages, SummarizeOptions
+from raypipe.core.stage_options import EmbedOptions, Stages, SummarizeOptions
 
 MAX_BATCHES_AHEAD = 64
 """Most batches that wait at an actor."""
@@ -64,7 +64,7 @@ def batches_ahead(calls: int, workers: int, batches: int) -> int:
 
 
 def actor_pool(
-    stages: Stages, stage: StageOptions | SummarizeOptions, batches: int
+    stages: Stages, stage: EmbedOptions | SummarizeOptions, batches: int
 ) -> dict[str, Any]:
     """Return the arguments of `map_batches` for one actor pool; a call processes one batch.
 

@@ -11,6 +11,8 @@ from raypipe.core.errors import SetupError
 from raypipe.core.net import is_loopback
 from raypipe.core.options import RayOptions
 from raypipe.core.stage_options import SCALES, Stages
+from raypipe.embedders import Embedder
+from raypipe.embedders.protocol import LightEmbedder
 from raypipe.run.machine import Machine, this_machine
 
 log = logging.getLogger(__name__)
@@ -121,7 +123,7 @@ def _base_memory(stages: Stages, ray: RayOptions, books: int) -> int:
     """Return the megabytes that a local run needs in addition to its summarizers."""
     store = ray.object_store_mb or STORE_MB
     base = RAY_MB - (0 if ray.dashboard else DASHBOARD_MB) + store
-    embed = stages.embed.workers * stages.embed.memory_mb
+    embed = (stages.embed.workers or 0) * stages.embed.memory_mb
     return base + embed + stages.write.writers * stages.write.memory_mb + books // BOOKS_PER_MB
 
 
@@ -158,6 +160,20 @@ def size_for_models(stages: Stages, max_in_flight: int) -> Stages:
     return dataclasses.replace(stages, summarize=pool)
 
 
+def place_embedding(stages: Stages, embedder: Embedder) -> Stages:
+    """Return the sizes with the number of embedders set: 0 for the summarizers' processes.
+
+    Args:
+        stages: Sizes of the graph.
+        embedder: The embedder of the run.
+    """
+    if stages.embed.workers is not None:
+        return stages
+    is_light = isinstance(embedder, LightEmbedder) and embedder.is_light
+    workers = 0 if is_light and not stages.embed.num_gpus else 1
+    return dataclasses.replace(stages, embed=dataclasses.replace(stages.embed, workers=workers))
+
+
 def set_calls_per_worker(stages: Stages, max_in_flight: int) -> Stages:
     """Return the sizes with the number of books that each summarizer processes at once.
 
@@ -185,7 +201,8 @@ def resolve_workers(stages: Stages, cpus: float, max_workers: int | None = None)
         SetupError: The graph does not fit the cores; see `check_cores`.
     """
     embed, write, summarize = stages.embed, stages.write, stages.summarize
-    left = cpus - LISTING_CPUS - embed.workers * embed.num_cpus - write.writers * write.num_cpus
+    pools = (embed.workers or 0) * embed.num_cpus + write.writers * write.num_cpus
+    left = cpus - LISTING_CPUS - pools
     workers, share = summarize.workers, summarize.num_cpus
     if workers is None:
         by_cores = int((left + _ROUNDING) / (share or COMPUTING_CPUS))
@@ -211,7 +228,7 @@ def check_cores(stages: Stages, cpus: float) -> None:
     reserved = {
         "listing": LISTING_CPUS,
         "stages.summarize": (summarize.workers or 1) * (summarize.num_cpus or 0),
-        "stages.embed": embed.workers * embed.num_cpus,
+        "stages.embed": (embed.workers or 0) * embed.num_cpus,
         "stages.write": stages.write.writers * stages.write.num_cpus,
     }
     total = sum(reserved.values())

@@ -15,7 +15,7 @@ from tests.integration.raypipe_command import Project, wait_for, write_book
 
 BOOKS = 24
 DONE_BEFORE = 8
-STAGES = ("MapBatches(Summarize)", "MapBatches(Embed)", "Write")
+STAGES = ("MapBatches(SummarizeAndEmbed)", "Write")
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ class Pipeline:
         ]
         embedders = [
             Embed(**pickled_copy(embed_arguments(work, coordinator)))
-            for _ in range(stages.embed.workers)
+            for _ in range(stages.embed.workers or 1)
         ]
         self._run_id = work.run_id
         self._coordinator = coordinator

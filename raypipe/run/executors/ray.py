@@ -39,6 +39,7 @@ from raypipe.run.job import Execution, ModelLimits
 from raypipe.run.ray_data import configure_ray_data, silence_ray_data
 from raypipe.run.resources import (
     check_resources,
+    place_embedding,
     resolve_workers,
     set_calls_per_worker,
     size_for_models,
@@ -94,10 +95,11 @@ class RayExecutor:
         max_in_flight = max_calls_in_flight(work, self.limits)
         endpoint = work.index.ref.endpoint if work.index is not None else ""
         stages = size_for_models(self.execution.stages, max_in_flight)
+        stages = place_embedding(stages, work.processing.embedder)
         stages = check_resources(stages, options, len(work.books), endpoint)
         cpus = stack.enter_context(ray_session(options))
         stages = set_calls_per_worker(resolve_workers(stages, cpus), max_in_flight)
-        check_gpus(stages.embed.workers, stages.embed.num_gpus, options)
+        check_gpus(stages.embed.workers or 0, stages.embed.num_gpus, options)
         if options.address != "local":
             locations = {**work.source.locations, "opensearch.endpoint": endpoint}
             check_reachable({option: place for option, place in locations.items() if place})

@@ -52,7 +52,7 @@ def test_a_preset_fits_two_cpus_with_all_its_writers(preset: str) -> None:
     summarize, embed = sizes.summarize, sizes.embed
     assert summarize.workers == 2
     assert summarize.num_cpus == 0.6
-    reserved = LISTING_CPUS + 2 * 0.6 + embed.workers * embed.num_cpus
+    reserved = LISTING_CPUS + 2 * 0.6 + (embed.workers or 1) * embed.num_cpus
     assert reserved + sizes.write.writers * sizes.write.num_cpus <= 2.0 + 1e-9
 
 

@@ -72,7 +72,7 @@ WRONG = [
     # a value out of range
     (["run", "limit=-1"], ["limit=-1", "at least 0"]),
     (["run", "max_attempts=0"], ["max_attempts=0", "at least 1"]),
-    (["run", "stages.embed.workers=0"], ["stages.embed.workers=0", "at least 1"]),
+    (["run", "stages.embed.workers=-1"], ["stages.embed.workers=-1", "at least 0"]),
     (["run", "stages.write.num_cpus=-1"], ["stages.write.num_cpus=-1", "at least 0"]),
     (["run", "breaker.max_share=2"], ["breaker.max_share=2", "between 0 and 1"]),
     (["run", "ray.num_cpus=0"], ["ray.num_cpus=0", "at least 1"]),

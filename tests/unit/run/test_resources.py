@@ -11,12 +11,14 @@ import pytest
 
 from raypipe.core.errors import SetupError
 from raypipe.core.options import RayOptions
-from raypipe.core.stage_options import StageOptions, Stages, SummarizeOptions, WriteOptions
+from raypipe.core.stage_options import EmbedOptions, Stages, SummarizeOptions, WriteOptions
+from raypipe.embedders.hash import HashEmbedder
 from raypipe.run.machine import Machine, this_machine
 from raypipe.run.resources import (
     MB,
     check_cores,
     check_resources,
+    place_embedding,
     resolve_workers,
     set_calls_per_worker,
     size_for_models,
@@ -38,7 +40,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
 def stages(workers: int | None = 2, share: float | None = None, tasks: int = 2) -> Stages:
     return Stages(
         summarize=SummarizeOptions(workers, share),
-        embed=StageOptions(1, 0.3),
+        embed=EmbedOptions(1, 0.3),
         write=WriteOptions(tasks, 0.2),
     )
 
@@ -211,6 +213,27 @@ def test_the_hint_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="raypipe"):
         check_resources(replace(stages(), preset="small"), RayOptions(), 5_000, "", SMALL)
     assert caplog.messages == ["scale=large suits 5,000 books; scale=small is for up to 100"]
+
+
+# The place of the embedder.
+
+
+def test_a_light_embedder_runs_in_the_summarizers_processes() -> None:
+    sizes = Stages()
+    assert place_embedding(sizes, HashEmbedder()).embed.workers == 0
+    assert place_embedding(sizes, HeavyEmbedder()).embed.workers == 1
+    on_gpu = replace(sizes, embed=EmbedOptions(num_gpus=1.0))
+    assert place_embedding(on_gpu, HashEmbedder()).embed.workers == 1
+    given = replace(sizes, embed=EmbedOptions(2))
+    assert place_embedding(given, HashEmbedder()).embed.workers == 2
+
+
+class HeavyEmbedder(HashEmbedder):
+    """An embedder whose model fills a process."""
+
+    @property
+    def is_light(self) -> bool:
+        return False
 
 
 # Summarizers that wait for models.
