@@ -187,16 +187,14 @@ def _fill(command: str, config: Config, fixed: Mapping[str, Any]) -> PreparedCon
     if unknown := [name for name in names if name not in known]:
         hint = option_names.suggest(unknown[0])
         raise OptionError(f"there is no option {unknown[0]}{hint}")
-    cfg = compose_config(command)
+    cfg = compose_config(command, to_overrides(fixed))
     merged = MergedArguments(command, (), ())
     with explain_option_errors(merged), open_dict(cfg):
-        for name in used:
+        for name in (name for name in used if name not in fixed):
             if name in PARTS:
                 cfg[name] = values[name]
             else:
                 OmegaConf.update(cfg, name, values[name], merge=True)
-        for name, value in fixed.items():
-            OmegaConf.update(cfg, name, value)
     return PreparedConfig(cfg, merged)
 
 

@@ -60,16 +60,25 @@ def _open_local(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
         if overwrite:
             temporary.replace(path)
         else:
-            # Unlike a rename, a link fails if another program made the file meanwhile.
-            os.link(temporary, path)
-    except FileExistsError:
-        raise OptionError(f"to={path} {_EXISTS}") from None
+            _rename_new(temporary, path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SetupError(f"to={path} cannot be written: {reason}") from None
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _rename_new(temporary: Path, path: Path) -> None:
+    """Give a file its name; unlike a rename, a link fails if the name was taken meanwhile."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise OptionError(f"to={path} {_EXISTS}") from None
+    except OSError:  # a file system without links
+        if path.exists():
+            raise OptionError(f"to={path} {_EXISTS}") from None
+        temporary.rename(path)
 
 
 @contextmanager
