@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import threading
 import warnings
@@ -38,7 +37,7 @@ def ray_data_settings() -> Iterator[None]:
             context = DataContext.get_current()
             levels = {handler: handler.level for handler in logging.getLogger("ray.data").handlers}
             _restored_at_end.append((context, levels))
-            DataContext._set_current(copy.deepcopy(context))
+            DataContext._set_current(context.copy())
             _configure_ray_data()
         _users += 1
     try:
