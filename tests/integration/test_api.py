@@ -18,6 +18,7 @@ import pytest
 
 import raypipe
 from raypipe.run.ray_data import ray_data_settings
+from tests.integration.api_project import write_settings
 from tests.integration.raypipe_command import Project, compose_config, run_in_process, write_book
 
 
@@ -26,21 +27,7 @@ def books(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Return a project with three books and a settings file with its options."""
     for name in ("Kites", "Lamps", "Boats"):
         write_book(project.books, name)
-    options = {
-        "storage": "local",
-        "storage.path": str(project.books),
-        "summarizer": "lead",
-        "embedder": "hash",
-        "opensearch": "self_managed",
-        "opensearch.endpoint": project.endpoint,
-        "opensearch.index": project.index,
-        "opensearch.replicas": 0,
-        "state.uri": str(project.state),
-        "executor": "local",
-        "stages.summarize.workers": 1,
-    }
-    lines = [f"{name}: {json.dumps(value)}" for name, value in options.items()]
-    (project.folder / "raypipe.yaml").write_text("\n".join(lines))
+    write_settings(project)
     monkeypatch.chdir(project.folder)
     return project
 
