@@ -1,6 +1,6 @@
 """Read the newest document of each book, a batch at a time.
 
-First the small columns of all documents are read, about 200 bytes a document. They tell which rows
+First the small columns of all documents are read, about 0.6 kB a document. They tell which rows
 of which parts are the newest. Then these rows are read with all columns, in batches of one part, so
 that memory does not depend on the number of documents.
 """

@@ -29,7 +29,7 @@ _users = 0
 def ray_data_settings() -> Iterator[None]:
     """Set the DataContext and the log handlers of Ray Data; restore them after the last user.
 
-    The process may have datasets of its own. A dataset copies the context when it is created.
+    The caller may have other datasets. A dataset copies the context when it is created.
     """
     global _users
     with _lock:
