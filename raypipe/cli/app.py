@@ -106,11 +106,8 @@ def run_command(command: str, args: Sequence[str], settings_file: str | None = N
     """
     from raypipe.cli import arguments
     from raypipe.cli.hydra_main import run_hydra
-    from raypipe.cli.settings.file import read_settings
-    from raypipe.cli.settings.merge import merge_arguments
-    from raypipe.cli.settings.trust import allow_imports
+    from raypipe.cli.prepare import prepare_arguments
     from raypipe.cli.stop_signals import STOP_REQUESTED
-    from raypipe.config.error_messages import find_invalid_choice
 
     # Without this, Hydra prints its own advice and exits with its own code.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -125,12 +122,9 @@ def run_command(command: str, args: Sequence[str], settings_file: str | None = N
         module = import_module(f"raypipe.cli.commands.{command}")
         code: int = module.main(args, settings_file, profile)
         return code
-    is_init = command == "init"  # the file is yet to be written
-    settings = None if is_init else read_settings(settings_file, profile)
-    merged = merge_arguments(command, args, settings)
-    allow_imports(settings.import_dir if settings else None)
-    if problem := find_invalid_choice(merged.typed):
-        raise OptionError(problem)
+    if command == "init":  # the file is yet to be written
+        settings_file, profile = "none", None
+    merged = prepare_arguments(command, args, settings_file, profile)
     STOP_REQUESTED.clear()
     # Until a run handles signals itself, SIGTERM ends a command as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -184,21 +178,16 @@ def _command_task(
 
 
 def _call_command(merged: MergedArguments, notes: _Notes, cfg: Any) -> int:
-    from omegaconf.errors import OmegaConfBaseException
+    from raypipe.cli.prepare import check_values, explain_option_errors
 
-    from raypipe.config.error_messages import explain, find_missing_values
-
-    command = merged.command
     try:
-        if problem := find_missing_values(cfg):
-            raise OptionError(problem)
-        notes.log()
-        code: int = import_module(f"raypipe.cli.commands.{command}").main(cfg)
+        with explain_option_errors(merged):
+            check_values(cfg)
+            notes.log()
+            code: int = import_module(f"raypipe.cli.commands.{merged.command}").main(cfg)
     except OptionError as error:
         notes.print()
-        return _print_error(merged.locate(str(error)), WRONG_OPTIONS)
-    except OmegaConfBaseException as error:
-        return _print_error(merged.locate(explain(error, command, ())), WRONG_OPTIONS)
+        return _print_error(error, WRONG_OPTIONS)
     except SetupError as error:
         return _print_error(error, ERROR)
     return code

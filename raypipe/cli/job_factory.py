@@ -7,7 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
+from raypipe.cli.local_services import EMBEDDED
 from raypipe.config.build import build_part, require_part, to_plain
+from raypipe.core.s3 import S3Connection
 from raypipe.ledger.checkpoint import CheckpointSettings
 from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.deletions import DeletionLimit
@@ -96,6 +98,21 @@ def build_listing_job(cfg: DictConfig, options: Any) -> Job:
 def open_job_state(options: Any, store: BookSource | None) -> State:
     """Return the state; a state on S3 uses the connection of a source that is on S3, too."""
     return open_state(options.state.uri, store.connection if store is not None else None)
+
+
+def find_connection(cfg: DictConfig) -> S3Connection | None:
+    """Return how S3 is reached by a command that starts no services.
+
+    It is reached as the storage is, unless that is the server with the samples; then None, boto3's
+    defaults.
+
+    Raises:
+        OptionError: A setting of the storage is wrong.
+    """
+    if cfg.storage.get("endpoint_url") == EMBEDDED:
+        return None
+    connection: S3Connection | None = require_part(cfg, "storage").connection
+    return connection
 
 
 def drop_unused_storage(cfg: DictConfig, options: Any) -> None:

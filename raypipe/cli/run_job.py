@@ -1,35 +1,72 @@
-"""Run a job for `run`, `index` and `retry`, and print its result."""
+"""Open and run the job of a command, and print its result."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
 
+from omegaconf import DictConfig
+
+from raypipe.cli.job_factory import build_listing_job
+from raypipe.cli.local_services import start_local_services
 from raypipe.cli.report import format_report
 from raypipe.cli.stop_signals import stop_on_signal
+from raypipe.config.build import read_options
+from raypipe.embedded.services import Services
 from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.writer_lock import WriterLock
+from raypipe.run.executors.base import ListenForStop, no_stop_requests
 from raypipe.run.job import Job
 from raypipe.run.runner import run
 
 
-def run_and_report(job: Job, output: str) -> RunRecord:
-    """Run a job under the writer lock of its state, print its result, and return its record.
+@contextmanager
+def open_listing_job(cfg: DictConfig) -> Iterator[tuple[Job, Any]]:
+    """Yield the job of `run` or `plan`, and its options, while its local services run.
 
     Args:
-        job: The job.
-        output: `text` or `json`.
+        cfg: The config of the command; addresses of local services are filled in.
+
+    Raises:
+        SetupError: A service cannot be started.
+        OptionError: An option is wrong.
+    """
+    options = read_options(cfg)
+    with Services(Path(options.embedded.data)) as services:
+        start_local_services(cfg, services)
+        yield build_listing_job(cfg, options), options
+
+
+def run_job(job: Job, listen_for_stop: ListenForStop = no_stop_requests) -> RunRecord:
+    """Run a job under the writer lock of its state, and return its record.
 
     Raises:
         SetupError: Nothing was started, because every book would fail or another run writes
             this state.
     """
     job.ledger.state.check()
+    with WriterLock.acquire(job.ledger.state) as lock:
+        return run(job, lock, listen_for_stop)
+
+
+def run_and_report(job: Job, output: str) -> RunRecord:
+    """Run a job until it ends or a signal stops it, and print its result.
+
+    Args:
+        job: The job.
+        output: `text` or `json`.
+
+    Raises:
+        SetupError: As `run_job`.
+    """
     # Ray reports dead workers on stdout, which is only for the result of the command.
-    with WriterLock.acquire(job.ledger.state) as lock, redirect_stdout(sys.stderr):
-        record = run(job, lock, stop_on_signal)
+    with redirect_stdout(sys.stderr):
+        record = run_job(job, stop_on_signal)
     if output == "json":
         print(json.dumps(dataclasses.asdict(record), ensure_ascii=False))
     else:

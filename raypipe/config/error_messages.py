@@ -6,8 +6,6 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -18,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from raypipe.config.compose import compose_config
 from raypipe.config.paths import conf_dir, conf_folders
 
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
@@ -148,12 +147,10 @@ def _compose_choices(command: str, args: Sequence[str]) -> DictConfig:
     """Compose a command's config with the typed group choices only, to list its options."""
     folders = conf_folders()
     choices = [arg for arg in args if arg.partition("=")[0] in folders]
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        try:
-            return compose(command, overrides=choices)
-        except CONFIG_ERRORS:
-            return compose(command)
+    try:
+        return compose_config(command, choices)
+    except CONFIG_ERRORS:
+        return compose_config(command)
 
 
 def _explain_value(error: BaseException) -> str:

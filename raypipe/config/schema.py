@@ -198,6 +198,25 @@ class StateSchema:
 
 
 @dataclass
+class ExportSchema:
+    """Options of `export`."""
+
+    to: str = ""
+    format: str | None = None
+    columns: list[str] = field(default_factory=list)
+    recipe: str | None = None
+    vectors: bool = True
+    overwrite: bool = False
+    output: str = "text"
+    storage: Any = None
+    state: StateOptions = field(default_factory=StateOptions)
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_output(self.output)
+
+
+@dataclass
 class PromoteSchema(RollbackSchema):
     """Options of `promote`."""
 
@@ -247,6 +266,7 @@ SCHEMAS: Mapping[str, type] = {
     "rollback": RollbackSchema,
     "gc": GcSchema,
     "state": StateSchema,
+    "export": ExportSchema,
     "up": ServicesSchema,
     "down": ServicesSchema,
     "simulate": ServerOptions,

@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 
-class SetupError(Exception):
+class RaypipeError(Exception):
+    """A command ends without a result; the message is one line with the cause and the fix."""
+
+
+class SetupError(RaypipeError):
     """A command cannot be carried out; the message is one line with the cause and the fix."""
 
 
-class OptionError(Exception):
+class StateInUseError(SetupError):
+    """Another run writes to the state; the message names its process."""
+
+
+class OptionError(RaypipeError):
     """An option is wrong; the message is one line with the option and its valid values."""
 
 

@@ -71,7 +71,7 @@ class DocumentStore:
         recipes = table["document_recipe"].unique().to_pylist()
         if len(recipes) != 1 or not recipes[0]:
             raise ValueError(f"the documents of a part must have the same recipe, not {recipes}")
-        name = self._table(recipes[0]).write(table, run_seq, task, seq)
+        name = self.table(recipes[0]).write(table, run_seq, task, seq)
         return f"{recipes[0]}/{name}"
 
     def read(
@@ -90,7 +90,7 @@ class DocumentStore:
             At most one document per book; books without a document are left out.
         """
         recipe, _, name = part.partition("/")
-        parts = self._table(recipe)
+        parts = self.table(recipe)
         table = parts.read_matching(name, "book_id", book_ids)
         if table is None:
             table = read_from_compacted(parts, book_ids)
@@ -133,7 +133,7 @@ class DocumentStore:
     def all_versions(self) -> set[Version]:
         """Return (book id, ETag) of all finished documents, of any recipe."""
         tables = [
-            self._table(recipe).read(["book_id", "etag"]) for recipe in self._parts_by_recipe()
+            self.table(recipe).read(["book_id", "etag"]) for recipe in self._parts_by_recipe()
         ]
         return {version for table in tables for version in iterate_versions(table)}
 
@@ -190,7 +190,7 @@ class DocumentStore:
     def read_provenance(self, document_recipe: str) -> Provenance:
         """Return what the documents of a recipe say about it; empty without a document."""
         columns = [field.name for field in fields(Provenance)]
-        table = self._table(document_recipe)
+        table = self.table(document_recipe)
         for name in table.part_names():
             values = [table.read_first_group(name, column) for column in columns]
             if all(values):
@@ -201,7 +201,7 @@ class DocumentStore:
         """Return the document recipes with finished documents, most books first."""
         finished = []
         for recipe in self._parts_by_recipe():
-            table = self._table(recipe).read(["book_id", "summarizer", "embedder"])
+            table = self.table(recipe).read(["book_id", "summarizer", "embedder"])
             if len(table):
                 last = table.slice(len(table) - 1).to_pylist()[0]
                 books = pc.count_distinct(table["book_id"]).as_py()
@@ -221,9 +221,10 @@ class DocumentStore:
 
     def compact(self, document_recipe: str, threshold: int = 500) -> int:
         """Merge parts of a recipe if there are at least `threshold`; see `ParquetTable.compact`."""
-        return self._table(document_recipe).compact(threshold)
+        return self.table(document_recipe).compact(threshold)
 
-    def _table(self, recipe: str) -> ParquetTable:
+    def table(self, recipe: str) -> ParquetTable:
+        """Return the parts of a document recipe."""
         folder = f"{FOLDER}/{recipe}"
         # With book_id as the key, a compacted part has a single version of a book, so that part
         # and book id identify a document.
@@ -242,7 +243,7 @@ class DocumentStore:
     ) -> pa.Table:
         """Return columns of all documents of these recipes; None for any recipe."""
         recipes = self._parts_by_recipe() if recipes is None else recipes
-        tables = [self._table(recipe).read(columns, where) for recipe in recipes]
+        tables = [self.table(recipe).read(columns, where) for recipe in recipes]
         empty = pa.schema([DOCUMENT_SCHEMA.field(name) for name in columns]).empty_table()
         return pa.concat_tables([empty, *tables])
 
@@ -251,7 +252,7 @@ class DocumentStore:
         schema = pa.schema([DOCUMENT_SCHEMA.field(name) for name in _INDEX_COLUMNS])
         tables = [schema.append(pa.field("part", pa.string())).empty_table()]
         for recipe in recipes:
-            table = self._table(recipe).read(_INDEX_COLUMNS, part_column=True)
+            table = self.table(recipe).read(_INDEX_COLUMNS, part_column=True)
             parts = pc.binary_join_element_wise(recipe, table["part"], "/")
             tables.append(table.set_column(len(_INDEX_COLUMNS), "part", parts))
         return pa.concat_tables(tables)
@@ -276,7 +277,7 @@ class DocumentStore:
     def _contains_summaries(self, recipe: str, parts: Sequence[str], summary_recipe: str) -> bool:
         # Recipes are nested fingerprints: all documents of a recipe have the same summary recipe.
         for name in parts:
-            summary_recipes = self._table(recipe).read_first_group(name, "summary_recipe")
+            summary_recipes = self.table(recipe).read_first_group(name, "summary_recipe")
             if summary_recipes:
                 return bool(summary_recipes[0] == summary_recipe)
         return False

@@ -101,6 +101,11 @@ class FailedBook:
     run_seq: int
     failed_at: float  # seconds since the epoch, UTC
 
+    @property
+    def advice(self) -> str:
+        """Return the cause and the fix of this kind of failure, in one line."""
+        return explain(self.kind)
+
 
 @dataclass(frozen=True)
 class FailureLog:

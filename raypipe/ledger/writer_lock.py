@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
-from raypipe.core.errors import SetupError
+from raypipe.core.errors import SetupError, StateInUseError
 from raypipe.ledger.lock_owner import LOCK_NAME, LockOwner, decode_owner, encode_owner
 from raypipe.state.store import State
 
@@ -252,7 +252,7 @@ class _TakeoverPolicy:
         if not owner.held or owner.has_ended:
             return True
         if owner.is_local:
-            raise SetupError(
+            raise StateInUseError(
                 f"another raypipe writes to this state: {owner}; wait until it ends, stop it "
                 f"(kill {owner.pid}), or set state.uri to another folder or prefix"
             )

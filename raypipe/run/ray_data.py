@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ray.data import ActorPoolStrategy, DataContext
@@ -17,8 +20,40 @@ BATCHES_AHEAD = 32
 """Batches that the listing may be ahead of the summarizers; a batch of keys has a few kilobytes."""
 
 
-def configure_ray_data() -> None:
-    """Set the DataContext. Call it first: a dataset copies the context when it is created."""
+_lock = threading.Lock()
+_restored_at_end: list[tuple[DataContext, dict[logging.Handler, int]]] = []
+_users = 0
+
+
+@contextmanager
+def ray_data_settings() -> Iterator[None]:
+    """Set the DataContext and the log handlers of Ray Data; restore them after the last user.
+
+    The caller may have other datasets. A dataset copies the context when it is created.
+    """
+    global _users
+    with _lock:
+        if not _users:
+            context = DataContext.get_current()
+            levels = {handler: handler.level for handler in logging.getLogger("ray.data").handlers}
+            _restored_at_end.append((context, levels))
+            DataContext._set_current(context.copy())
+            _configure_ray_data()
+        _users += 1
+    try:
+        silence_ray_data()
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if not _users:
+                context, levels = _restored_at_end.pop()
+                DataContext._set_current(context)
+                for handler, level in levels.items():
+                    handler.setLevel(level)
+
+
+def _configure_ray_data() -> None:
     context = DataContext.get_current()
     # One byte, so that each one-row batch stays a separate block, and so a separate task.
     context.target_max_block_size = 1

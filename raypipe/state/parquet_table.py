@@ -140,7 +140,7 @@ class ParquetTable:
         Raises:
             SetupError: The part cannot be read.
         """
-        return self._with_part(name, lambda file: self.schema.read_matching(file, column, values))
+        return self.with_part(name, lambda file: self.schema.read_matching(file, column, values))
 
     def read_first_group(self, name: str, column: str) -> list[Any]:
         """Return a column of the first rows of a part, or [] if the part does not exist.
@@ -148,7 +148,7 @@ class ParquetTable:
         Raises:
             SetupError: The part cannot be read.
         """
-        return self._with_part(name, lambda file: self.schema.read_first_group(file, column)) or []
+        return self.with_part(name, lambda file: self.schema.read_first_group(file, column)) or []
 
     def compact(self, threshold: int = 500) -> int:
         """Replace parts by a few large ones, if at least `threshold` parts are not compacted.
@@ -192,13 +192,13 @@ class ParquetTable:
             return {}
 
         def read_part(name: str) -> pa.Table | None:
-            return self._with_part(name, lambda file: self.schema.read(file, columns, where))
+            return self.with_part(name, lambda file: self.schema.read(file, columns, where))
 
         with ThreadPoolExecutor(min(_THREADS, len(names))) as pool:
             tables = zip(names, pool.map(read_part, names), strict=True)
             return {name: table for name, table in tables if table is not None}
 
-    def _with_part(self, name: str, read: Callable[[BinaryIO], _T]) -> _T | None:
+    def with_part(self, name: str, read: Callable[[BinaryIO], _T]) -> _T | None:
         """Return the result of `read` with an open part, or None if the part does not exist."""
         file = self.state.open(f"{self.folder}/{name}")
         if file is None:
@@ -232,7 +232,7 @@ class ParquetTable:
             yield from self._read_parts(batch, self.schema.columns.names).items()
 
     def _is_small(self, name: str) -> bool:
-        footer = self._with_part(name, lambda file: self.schema.open(file).metadata)
+        footer = self.with_part(name, lambda file: self.schema.open(file).metadata)
         if footer is None:
             return False
         groups = (footer.row_group(number) for number in range(footer.num_row_groups))

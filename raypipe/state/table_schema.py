@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 SCHEMA_KEY = b"raypipe.schema"
 """Key of the parquet metadata that names the kind and version of a part: `processed/1`."""
@@ -126,6 +128,34 @@ class TableSchema:
         ]
         table = self._read_columns(part, self.columns.names, matching_groups)
         return table.filter(pc.is_in(table[column], value_set))
+
+    def read_rows(
+        self, file: BinaryIO, columns: Sequence[str], rows: NDArray[np.int64]
+    ) -> pa.Table:
+        """Return columns of some rows of a part, in the order of the part.
+
+        Only the row groups with these rows are read, one at a time.
+
+        Args:
+            file: The part.
+            columns: Columns to return.
+            rows: Positions of the rows in the part, ascending.
+
+        Raises:
+            UnreadablePartError: The file is damaged, no parquet file, or has another format.
+            FileNotFoundError: The file was deleted in the meantime.
+        """
+        part = self.open(file)
+        tables = [pa.schema([self.columns.field(name) for name in columns]).empty_table()]
+        start = 0
+        for group in range(part.num_row_groups):
+            stop = start + part.metadata.row_group(group).num_rows
+            first, last = np.searchsorted(rows, [start, stop])
+            if first < last:
+                table = self._read_columns(part, columns, [group])
+                tables.append(table.take(pa.array(rows[first:last] - start)))
+            start = stop
+        return pa.concat_tables(tables)
 
     def read_first_group(self, file: BinaryIO, column: str) -> list[Any]:
         """Return the values of a column in the first row group of a part.

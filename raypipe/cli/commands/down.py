@@ -13,6 +13,11 @@ from raypipe.embedded.services import stop_services
 
 def main(cfg: DictConfig) -> int:
     """Stop the running services, and print their names."""
-    stopped = stop_services(Path(read_options(cfg).embedded.data))
+    stopped = carry_out(cfg)
     print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
     return OK
+
+
+def carry_out(cfg: DictConfig) -> list[str]:
+    """Stop the running services, and return their names."""
+    return stop_services(Path(read_options(cfg).embedded.data))

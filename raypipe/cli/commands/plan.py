@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 
 from omegaconf import DictConfig
 
-from raypipe.cli.job_factory import build_listing_job
-from raypipe.cli.local_services import start_local_services
+from raypipe.cli.run_job import open_listing_job
 from raypipe.config.build import read_options
 from raypipe.core.exit_codes import OK
 from raypipe.core.options import QuotaOptions
-from raypipe.embedded.services import Services
 from raypipe.run.estimate import RunEstimate, estimate_run
 
 
 def main(cfg: DictConfig) -> int:
-    """Print the estimate. Nothing is changed, so no writer lock is needed.
-
-    Raises:
-        SetupError: The books cannot be listed, or the server cannot be used.
-        OptionError: An option is out of range.
-    """
-    options = read_options(cfg)
-    with Services(Path(options.embedded.data)) as services:
-        start_local_services(cfg, services)
-        estimate = estimate_run(build_listing_job(cfg, options), options.sample)
+    """Print the estimate; errors as `carry_out`."""
+    options, estimate = read_options(cfg), carry_out(cfg)
     if options.output == "json":
         print(json.dumps(dataclasses.asdict(estimate), ensure_ascii=False))
     else:
         print(_format_estimate(estimate, options.quota))
     return OK
+
+
+def carry_out(cfg: DictConfig) -> RunEstimate:
+    """Return the estimate. Nothing is changed, so no writer lock is needed.
+
+    Raises:
+        SetupError: The books cannot be listed, or the server cannot be used.
+        OptionError: An option is out of range.
+    """
+    with open_listing_job(cfg) as (job, options):
+        return estimate_run(job, options.sample)
 
 
 def _format_estimate(estimate: RunEstimate, quota: QuotaOptions) -> str:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from raypipe.cli.format_hits import format_hits
-from raypipe.cli.job_factory import build_listing_job
-from raypipe.cli.local_services import EMBEDDED, start_local_services
-from raypipe.cli.run_job import run_and_report
-from raypipe.config.build import read_options
+from raypipe.cli.local_services import EMBEDDED
+from raypipe.cli.run_job import open_listing_job, run_and_report, run_job
 from raypipe.core.exit_codes import OK
-from raypipe.embedded.services import Services
 from raypipe.embedders.protocol import Embedder
+from raypipe.ledger.run_records import RunRecord
 from raypipe.opensearch.index import IndexAlias
 from raypipe.opensearch.search import search
+from raypipe.run.executors.base import ListenForStop
 
 
 def main(cfg: DictConfig) -> int:
@@ -26,11 +24,8 @@ def main(cfg: DictConfig) -> int:
         SetupError: Nothing was started, because every book would fail.
         OptionError: An option is out of range.
     """
-    options = read_options(cfg)
     uses_samples = OmegaConf.select(cfg, "storage.endpoint_url") == EMBEDDED
-    with Services(Path(options.embedded.data)) as services:
-        start_local_services(cfg, services)
-        job = build_listing_job(cfg, options)
+    with open_listing_job(cfg) as (job, options):
         record = run_and_report(job, options.output)
         index = job.target.config
         is_served = index is not None and record.served == record.index
@@ -39,6 +34,12 @@ def main(cfg: DictConfig) -> int:
             alias, embedder = IndexAlias(index), job.processing.embedder
             _print_example_searches(options.examples, alias, embedder)
     return record.exit_code or OK
+
+
+def carry_out(cfg: DictConfig, listen_for_stop: ListenForStop) -> RunRecord:
+    """Run the job and return its record; errors as `main`."""
+    with open_listing_job(cfg) as (job, _):
+        return run_job(job, listen_for_stop)
 
 
 def _print_example_searches(queries: Iterable[str], alias: IndexAlias, embedder: Embedder) -> None:

@@ -15,11 +15,22 @@ from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK
 from raypipe.embedded.services import Services
 from raypipe.opensearch.index import IndexAlias
-from raypipe.opensearch.search import MAX_HITS, search
+from raypipe.opensearch.search import MAX_HITS, Hit, search
 
 
 def main(cfg: DictConfig) -> int:
-    """Search, and print the hits.
+    """Search, and print the hits; errors as `carry_out`."""
+    options, hits = read_options(cfg), carry_out(cfg)
+    if options.output == "json":
+        report = {"query": options.query, "hits": [dataclasses.asdict(hit) for hit in hits]}
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        print(format_hits(hits))
+    return OK
+
+
+def carry_out(cfg: DictConfig) -> list[Hit]:
+    """Return the hits, best first.
 
     Raises:
         SetupError: There is no index, or another embedder made its vectors.
@@ -32,10 +43,4 @@ def main(cfg: DictConfig) -> int:
         start_local_services(cfg, services)
         alias = IndexAlias(require_part(cfg, "opensearch"))
         embedder = require_part(cfg, "embedder")
-        hits = search(alias, embedder, options.query, options.limit, options.search.fusion)
-    if options.output == "json":
-        report = {"query": options.query, "hits": [dataclasses.asdict(hit) for hit in hits]}
-        print(json.dumps(report, ensure_ascii=False))
-    else:
-        print(format_hits(hits))
-    return OK
+        return search(alias, embedder, options.query, options.limit, options.search.fusion)

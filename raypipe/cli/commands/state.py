@@ -7,11 +7,10 @@ import json
 
 from omegaconf import DictConfig
 
-from raypipe.cli.local_services import EMBEDDED
-from raypipe.config.build import read_options, require_part
+from raypipe.cli.job_factory import find_connection
+from raypipe.config.build import read_options
 from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK
-from raypipe.core.s3 import S3Connection
 from raypipe.ledger.state_copy import CopyResult, StateCopy
 from raypipe.state.factory import open_state
 
@@ -28,7 +27,7 @@ def main(cfg: DictConfig) -> int:
     options = read_options(cfg)
     if options.action != "copy" or not options.source or not options.target:
         raise OptionError(_USAGE)
-    connection = _connection(cfg)
+    connection = find_connection(cfg)
     try:
         source = open_state(options.source, connection)
         target = open_state(options.target, connection)
@@ -37,14 +36,6 @@ def main(cfg: DictConfig) -> int:
     result = StateCopy(source, target).run()
     print(_format_result(result, source.uri, target.uri, options.output))
     return OK
-
-
-def _connection(cfg: DictConfig) -> S3Connection | None:
-    """Return how S3 is reached: as the storage is, unless that is the server with the samples."""
-    if cfg.storage.get("endpoint_url") == EMBEDDED:
-        return None
-    connection: S3Connection | None = require_part(cfg, "storage").connection
-    return connection
 
 
 def _format_result(result: CopyResult, source: str, target: str, output: str) -> str:

@@ -14,8 +14,7 @@ from raypipe.embedded.services import Services
 def main(cfg: DictConfig) -> int:
     """Start the services that do not run yet, and print their addresses."""
     data = read_options(cfg).embedded.data
-    with Services(Path(data)) as services:
-        opensearch, s3 = services.start_and_keep()
+    opensearch, s3 = carry_out(cfg)
     print(f"OpenSearch  {opensearch}  (k-NN; data in {data})")
     print(f"S3          {s3}  (bucket sample-books)")
     print()
@@ -24,3 +23,9 @@ def main(cfg: DictConfig) -> int:
     print()
     print("To stop them: raypipe down")
     return OK
+
+
+def carry_out(cfg: DictConfig) -> tuple[str, str]:
+    """Start the services that do not run yet; return the URLs of OpenSearch and S3."""
+    with Services(Path(read_options(cfg).embedded.data)) as services:
+        return services.start_and_keep()

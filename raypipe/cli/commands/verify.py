@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,44 @@ _MEANINGS: Mapping[str, str] = {
 """What each list of a `Reconciliation` means, in the order of the report."""
 
 
+@dataclass(frozen=True)
+class Verification:
+    """The result of a verification.
+
+    Args:
+        books: The listing, the ledger and the index, compared.
+        legacy: The comparison with the old results of `against`; None without `against`.
+        index: The index that was compared.
+    """
+
+    books: Reconciliation
+    legacy: Comparison | None
+    index: IndexRef
+
+    @property
+    def exit_code(self) -> int:
+        """Return the exit code of both comparisons; 1 counts more than 3 and 4."""
+        codes = [self.books.exit_code, self.legacy.exit_code if self.legacy else 0]
+        return ERROR if ERROR in codes else max(codes)
+
+
 def main(cfg: DictConfig) -> int:
-    """Compare, print the differences, and return 0 only if all books agree.
+    """Compare, print the differences, and return 0 only if all books agree; errors as `carry_out`.
 
     Returns:
         0 if all books agree; 1 if ledger and index differ, or if old results of `against` have no
         new document or differ from it; 3 if books failed; 4 if books are pending.
+    """
+    options, result = read_options(cfg), carry_out(cfg)
+    if options.output == "json":
+        print(json.dumps(to_report(result), ensure_ascii=False))
+    else:
+        print(_format_text(result.books, result.legacy, result.index))
+    return result.exit_code
+
+
+def carry_out(cfg: DictConfig) -> Verification:
+    """Return the comparison.
 
     Raises:
         SetupError: There is no index, or the listing, the ledger or the index cannot be read.
@@ -68,12 +101,7 @@ def main(cfg: DictConfig) -> int:
             legacy = compare_with_legacy(
                 options.against, listing, store, state, embedder, options.most_nearer
             )
-    if options.output == "json":
-        print(_format_json(result, legacy))
-    else:
-        print(_format_text(result, legacy, index.ref))
-    codes = [result.exit_code, legacy.exit_code if legacy else 0]
-    return ERROR if ERROR in codes else max(codes)
+    return Verification(result, legacy, index.ref)
 
 
 def _find_index(config: IndexConfig) -> Index:
@@ -103,11 +131,12 @@ def _read_failed(state: State) -> set[str]:
     return set(Ledger(state).unresolved_failures()["book_id"].to_pylist())
 
 
-def _format_json(result: Reconciliation, legacy: Comparison | None) -> str:
-    report = _to_dict(result)
-    if legacy is not None:
-        report["against"] = _to_dict(legacy)
-    return json.dumps(report, ensure_ascii=False)
+def to_report(result: Verification) -> dict[str, Any]:
+    """Return what `output=json` prints."""
+    report = _to_dict(result.books)
+    if result.legacy is not None:
+        report["against"] = _to_dict(result.legacy)
+    return report
 
 
 def _to_dict(result: Reconciliation | Comparison) -> dict[str, Any]:

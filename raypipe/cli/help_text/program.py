@@ -17,6 +17,7 @@ COMMANDS = {
     "rollback": "serve the previous index again",
     "gc": "list old indices and documents that nothing uses; apply=true removes them",
     "state": "copy the state for a backup: raypipe state copy FROM TO",
+    "export": "write the newest document of each book to a file: parquet or JSON lines",
     "up": "start the embedded OpenSearch and S3 and leave them running",
     "down": "stop the embedded OpenSearch and S3",
     "simulate": "start a model server for tests: Bedrock and OpenAI, quotas, faults",

@@ -27,7 +27,7 @@ FIRST = "run"
 """The command whose options a settings file means where commands give a name two meanings."""
 
 ONE_TIME = frozenset(
-    "adopt all allow_deletes apply force purge query replace to upgrade".split()  # noqa: SIM905
+    "adopt all allow_deletes apply force overwrite purge query replace to upgrade".split()  # noqa: SIM905
 )
 """Options for a single command line: in a file, each run would delete or replace something."""
 

@@ -36,7 +36,7 @@ from raypipe.run.executors.cluster_checks import check_gpus, check_reachable
 from raypipe.run.executors.ray_session import ray_session
 from raypipe.run.graph import run_graph
 from raypipe.run.job import Execution, ModelLimits
-from raypipe.run.ray_data import configure_ray_data, silence_ray_data
+from raypipe.run.ray_data import ray_data_settings
 from raypipe.run.resources import (
     check_resources,
     place_embedding,
@@ -107,15 +107,14 @@ class RayExecutor:
 
 
 def _run_graph(work: Work, stages: Stages, coordinator: RemoteCoordinator) -> None:
-    configure_ray_data()
-    silence_ray_data()
     recipe = work.processing.recipe
     limits = batch_limits(stages, len(work.books))
     groups = group_limits(stages.write, limits, work.index)
     sink = BookSink(work.ledger, recipe, work.run_seq, coordinator, work.index, groups)
     books = PendingBooksDatasource(work.books, limits, coordinator)
     try:
-        run_graph(books, work, sink, stages, coordinator)
+        with ray_data_settings():
+            run_graph(books, work, sink, stages, coordinator)
     except (RayError, RuntimeError) as error:
         raise _explain(error) from error
 

@@ -44,9 +44,15 @@ _QUIET: dict[str, Any] = {
 def ray_session(options: RayOptions) -> Iterator[float]:
     """Start or join Ray; yield the CPUs that it has or can grow to.
 
+    If Ray is initialized already, by the caller or an earlier job of a multirun, it is used as it
+    is and not shut down.
+
     Raises:
         SetupError: Ray did not start, or no cluster is at the address.
     """
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
+        yield available_cpus(options)
+        return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # tokenizers warns in every worker that it was forked; a worker computes on one core anyway.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -57,9 +63,6 @@ def ray_session(options: RayOptions) -> Iterator[float]:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     import ray
 
-    if ray.is_initialized():  # the second job of a multirun
-        yield available_cpus(options)
-        return
     # The warnings concern future releases of Ray; the version is pinned.
     warnings.filterwarnings("ignore", category=ray.util.annotations.RayDeprecationWarning)
     context = _start(options) if options.address == "local" else _join(options)

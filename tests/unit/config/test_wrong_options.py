@@ -96,7 +96,7 @@ WRONG = [
         ["serch", "x"],
         [
             "'serch'",
-            "run, plan, index, retry, search, verify, promote, rollback, gc, state, up, down",
+            "run, plan, index, retry, search, verify, promote, rollback, gc, state, export, up",
         ],
     ),
     (["run", "limit"], ["'limit'", "option=value"]),

@@ -1,55 +1,22 @@
 from __future__ import annotations
 
-import dataclasses
 import pickle  # noqa: TID251
 from pathlib import Path
 
 import pytest
 
-from raypipe.core.book import DOCUMENT_SCHEMA, MODEL_FIELDS, Document, documents_table
+from raypipe.core.book import DOCUMENT_SCHEMA, MODEL_FIELDS, documents_table
 from raypipe.core.errors import SetupError
 from raypipe.ledger.document_store import DocumentStore
 from raypipe.ledger.recipes import FinishedRecipe
 from raypipe.state.local import LocalState
 from raypipe.state.table_schema import TableSchema
+from tests.unit.ledger.documents import make_document as document
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> DocumentStore:
     return DocumentStore(LocalState(str(tmp_path)))
-
-
-def document(book: str, **changes: object) -> Document:
-    plain = Document(
-        book_id=book,
-        key=f"{book}.txt",
-        etag="e1",
-        source="s3://books",
-        size=10,
-        modified=1.0,
-        title="T",
-        author="A",
-        language="en",
-        words=2,
-        encoding="utf-8",
-        flags=("degraded",),
-        text_sha256=f"text of {book}",
-        text_recipe="t1",
-        summary_recipe="s1",
-        document_recipe="d1",
-        summarizer="s",
-        embedder="e",
-        summary=f"summary of {book}",
-        keywords=("one", "two"),
-        model_calls=1,
-        input_tokens=2,
-        output_tokens=3,
-        run_seq=1,
-        finished_at=5.0,
-        node_id="n",
-        summary_vector=(0.5, -0.25),
-    )
-    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
 
 
 def test_appended_documents_are_read(store: DocumentStore) -> None:

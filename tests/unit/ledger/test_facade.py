@@ -10,7 +10,7 @@ from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.ledger.facade import Ledger, RunResults
 from raypipe.ledger.failure_log import FailedBook
 from raypipe.state.local import LocalState
-from tests.unit.ledger.test_document_store import document
+from tests.unit.ledger.documents import make_document as document
 
 
 @pytest.fixture

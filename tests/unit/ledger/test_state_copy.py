@@ -25,7 +25,7 @@ from raypipe.ledger.writer_lock import WriterLock
 from raypipe.state.local import LocalState
 from raypipe.state.parquet_table import find_replaced
 from raypipe.state.store import IDENTITY, state_id
-from tests.unit.ledger.test_document_store import document
+from tests.unit.ledger.documents import make_document as document
 
 RECIPE = "d1"
 

@@ -10,7 +10,7 @@ from raypipe.ledger.tombstones import Tombstones
 from raypipe.sources.finished_documents import FinishedDocumentSource
 from raypipe.sources.protocol import BookSource
 from raypipe.state.local import LocalState
-from tests.unit.ledger.test_document_store import document
+from tests.unit.ledger.documents import make_document as document
 
 
 @pytest.fixture

@@ -1,0 +1,61 @@
+"""Prepare the arguments of a command: those of the settings file, checked, and clear errors.
+
+The command line and the Python API share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from raypipe.cli.settings.file import read_settings
+from raypipe.cli.settings.merge import MergedArguments, merge_arguments
+from raypipe.cli.settings.trust import allow_imports
+from raypipe.config.error_messages import explain, find_invalid_choice, find_missing_values
+from raypipe.core.errors import OptionError
+
+
+def prepare_arguments(
+    command: str, args: Sequence[str], settings_file: str | None, profile: str | None
+) -> MergedArguments:
+    """Return the arguments of a command together with those of the settings file.
+
+    Args:
+        command: The command.
+        args: The arguments that were given, without `--settings` and `profile=`.
+        settings_file: Value of `--settings`; None for the default file.
+        profile: Value of `profile=`; None if it was not given.
+
+    Raises:
+        OptionError: An argument or the settings file is wrong.
+    """
+    settings = read_settings(settings_file, profile)
+    merged = merge_arguments(command, args, settings)
+    allow_imports(settings.import_dir if settings else None)
+    if problem := find_invalid_choice(merged.typed):
+        raise OptionError(problem)
+    return merged
+
+
+def check_values(cfg: DictConfig) -> None:
+    """Check that every option of a config has a value.
+
+    Raises:
+        OptionError: An option has no value yet.
+    """
+    if problem := find_missing_values(cfg):
+        raise OptionError(problem)
+
+
+@contextmanager
+def explain_option_errors(merged: MergedArguments) -> Iterator[None]:
+    """Raise errors about options as `OptionError`, with file and line of the settings file."""
+    try:
+        yield
+    except OptionError as error:
+        raise OptionError(merged.locate(str(error))) from None
+    except OmegaConfBaseException as error:
+        raise OptionError(merged.locate(explain(error, merged.command, ()))) from None

@@ -1,0 +1,1 @@
+"""Write finished documents to a file for other programs."""
