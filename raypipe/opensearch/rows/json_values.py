@@ -53,7 +53,7 @@ FIXED_TENSORS = ("ray.data.arrow_tensor", "ray.data.arrow_tensor_v2", "arrow.fix
 RAGGED_TENSORS = ("ray.data.arrow_variable_shaped_tensor",)
 """Extension types that store each value with its shape."""
 _OBJECTS = "ray.data.arrow_pickled_object"
-_FAR = "<value out of range"
+_FAR = "<value"
 """Beginning of the text that Arrow makes of a time outside its calendar."""
 
 
