@@ -223,11 +223,11 @@ class OpenSearchDatasink(Datasink[TaskOutcome]):
 
 
 class _SetupFailure(UserCodeException, SetupError):
-    """A `SetupError` that Ray does not take for a fault of its own, and logs in short."""
+    """A `SetupError` that Ray logs in short, as an error of the user's code."""
 
 
 class _WriteFailure(UserCodeException, SinkError):
-    """A `SinkError` that Ray does not take for a fault of its own, and logs in short."""
+    """A `SinkError` that Ray logs in short, as an error of the user's code."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         SinkError.__init__(self, message, status)

@@ -49,7 +49,7 @@ class RowIndex:
     """The index that a dataset is written to.
 
     A missing index is created, with a private alias `<index>-write`. Rows are written through
-    that alias, so that a write never creates an index: one that is deleted meanwhile stays
+    that alias, so that a write never creates an index: if it is deleted meanwhile, it stays
     deleted. An existing index gets the alias, too, where the user may add it, and is otherwise
     left as it is. An existing alias is written by its own name.
 

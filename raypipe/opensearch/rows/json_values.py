@@ -54,7 +54,7 @@ RAGGED_TENSORS = ("ray.data.arrow_variable_shaped_tensor",)
 """Extension types that store each value with its shape."""
 _OBJECTS = "ray.data.arrow_pickled_object"
 _FAR = "<value"
-"""Beginning of the text that Arrow makes of a time outside its calendar."""
+"""Beginning of Arrow's text for a time outside its calendar."""
 
 
 class NoJsonForm(Exception):

@@ -32,7 +32,7 @@ class RejectedRow:
     row: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"id={self.id or '(made by the server)'} ({self.kind}): {self.message}"
+        return f"id={self.id or '(unknown)'} ({self.kind}): {self.message}"
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ from raypipe.opensearch.rows.documents import RowDocument
 
 _JSON_LINE = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 _NO_ID = b'{"index":{}}\n'
-BAD_ID = "bad_id"
-"""Kind of a row without an id in the id column."""
 
 
 @dataclass
@@ -52,7 +50,7 @@ class RowStrategy:
     def encode(self, document: RowDocument) -> BulkItem | Rejected:
         """Return the lines of a document, or why no request can carry it."""
         if not document.has_id:
-            return Rejected(document.key, BAD_ID, "the id column is null", retryable=False)
+            return Rejected(document.key, "rejected", "its id is null", retryable=False)
         try:
             source = orjson.dumps(document.body, option=_JSON_LINE)
             action = _NO_ID

@@ -96,12 +96,14 @@ def test_rejected_rows_are_counted_and_given_to_the_function(stub: Stub) -> None
     assert by_kind["mapper_parsing"].id == "b"
     assert by_kind["mapper_parsing"].row == {"id": "b", "n": 2}
     assert "secret" not in by_kind["mapper_parsing"].message
-    assert (by_kind["bad_id"].id, by_kind["bad_id"].row) == ("", {"id": None, "n": 3})
-    assert outcome.kinds == {"mapper_parsing": 1, "bad_id": 1}
+    without_id = by_kind["rejected"]
+    assert (without_id.id, without_id.message) == ("", "its id is null")
+    assert without_id.row == {"id": None, "n": 3}
+    assert outcome.kinds == {"mapper_parsing": 1, "rejected": 1}
     assert all(not example.row for example in outcome.examples)
     result = add_up([outcome, write(writer(stub), ROWS.slice(2))])
     assert (result.rows, result.acknowledged, result.rejected, result.tasks) == (5, 3, 2, 2)
-    assert result.rejected_by_kind == {"mapper_parsing": 1, "bad_id": 1}
+    assert result.rejected_by_kind == {"mapper_parsing": 1, "rejected": 1}
 
 
 def test_what_the_function_raises_fails_the_task(stub: Stub) -> None:
