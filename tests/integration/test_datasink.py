@@ -111,6 +111,21 @@ def test_a_new_index_gets_a_vector_field_and_takes_small_blocks_in_few_requests(
     assert count(node, index) == 1_000
 
 
+def test_the_first_rows_may_have_no_vector(node: Connection, index: str) -> None:
+    sink = OpenSearchDatasink(node.endpoint, index, id_column="id", vector_column="vector")
+    vectors = pa.array([None, None], pa.list_(pa.float32()))
+    assert write(ray.data.from_arrow(pa.table({"id": [0, 1], "vector": vectors})), sink).rows == 2
+    assert "vector" not in describe(node, index)["mappings"].get("properties", {})
+    assert write(numbers(10), sink).acknowledged == 10
+    assert describe(node, index)["mappings"]["properties"]["vector"]["dimension"] == 4
+    assert count(node, index) == 10
+
+
+def test_an_empty_dataset_writes_nothing(node: Connection, index: str) -> None:
+    result = write(ray.data.range(0), OpenSearchDatasink(node.endpoint, index))
+    assert (result.rows, result.requests) == (0, 0)
+
+
 def test_columns_of_many_types_arrive(node: Connection, index: str) -> None:
     moment = dt.datetime(2024, 2, 29, 12, 30, tzinfo=dt.UTC)
     table = pa.table(

@@ -18,7 +18,7 @@ class RejectedRow:
     """A row that the index does not have.
 
     Args:
-        id: Id of its document; '' where the server would have made it.
+        id: Id of its document; '' if the row has none, or the server would have made it.
         kind: A short stable word, for example `mapper_parsing` or `too_large`.
         message: The server's reason, without the content of the document.
         retryable: Whether a later write may succeed without a change of the row.
