@@ -119,7 +119,7 @@ def item_action(result: Mapping[str, Any], physical: str, alias: str) -> Action:
 
     Args:
         result: The item's result, with a status.
-        physical: Name of the index.
+        physical: Name of the index; '' if any index may have the document.
         alias: Name of the alias that it is written through.
     """
     cause = result.get("error")
@@ -127,7 +127,7 @@ def item_action(result: Mapping[str, Any], physical: str, alias: str) -> Action:
         return _success_action(result, physical)
     if find_obstacle(cause):
         return Action.ABORT
-    if result.get("_index", physical) not in (physical, alias):
+    if physical and result.get("_index", physical) not in (physical, alias):
         return Action.DIVERTED
     return status_action(result["status"])
 
@@ -145,6 +145,8 @@ def _success_action(result: Mapping[str, Any], physical: str) -> Action:
         return Action.DIVERTED  # the response to a document that a pipeline has dropped
     if result.get("result") not in _WRITTEN:
         return Action.RETRY  # no proof that it was written
+    if not physical:
+        return Action.DONE
     return Action.DONE if result.get("_index") == physical else Action.DIVERTED
 
 

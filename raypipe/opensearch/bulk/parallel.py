@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic
@@ -40,16 +41,37 @@ class ParallelBulkWriter(Generic[D]):
         Raises:
             SinkError: The index is deleted, blocked or refuses these credentials.
         """
+        writers = self._writers_for(len(documents))
+        return self._write_shares([documents[number::writers] for number in range(writers)])
+
+    def write_stream(
+        self, documents: Iterable[D], count: int
+    ) -> tuple[dict[str, Rejected], Counters]:
+        """Write documents as they are made; see `write`.
+
+        Args:
+            documents: Documents with different ids. Memory holds only the next ones of each
+                request in flight.
+            count: About how many they are.
+
+        Raises:
+            SinkError: The index is deleted, blocked or refuses these credentials.
+        """
+        writers = self._writers_for(count)
+        return self._write_shares([_SharedIterator(documents)] * writers)
+
+    def _writers_for(self, count: int) -> int:
         # A second request pays off where there are documents for it: the node processes one
         # while another waits for its disk.
-        writers = WRITERS if len(documents) > self.target.max_docs else 1
-        with ThreadPoolExecutor(writers) as pool:
-            shares = (documents[number::writers] for number in range(writers))
-            outcomes = list(pool.map(self._write_share, range(writers), shares))
+        return WRITERS if count > self.target.max_docs else 1
+
+    def _write_shares(self, shares: Sequence[Iterable[D]]) -> tuple[dict[str, Rejected], Counters]:
+        with ThreadPoolExecutor(len(shares)) as pool:
+            outcomes = list(pool.map(self._write_share, range(len(shares)), shares))
         rejected = {result.doc_id: result for results, _ in outcomes for result in results}
         return rejected, sum((counters for _, counters in outcomes), Counters())
 
-    def _write_share(self, number: int, documents: Sequence[D]) -> tuple[list[Rejected], Counters]:
+    def _write_share(self, number: int, documents: Iterable[D]) -> tuple[list[Rejected], Counters]:
         writer = BulkWriter(
             self.target,
             self.strategy,
@@ -58,3 +80,18 @@ class ParallelBulkWriter(Generic[D]):
         )
         results = (result for batch in writer.write(documents) for result in batch)
         return [result for result in results if isinstance(result, Rejected)], writer.counters
+
+
+class _SharedIterator(Generic[D]):
+    """An iterator whose items several threads take, each item once."""
+
+    def __init__(self, items: Iterable[D]) -> None:
+        self._items = iter(items)
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> Iterator[D]:
+        return self
+
+    def __next__(self) -> D:
+        with self._lock:
+            return next(self._items)

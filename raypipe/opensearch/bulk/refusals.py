@@ -66,7 +66,8 @@ class Refusals(Generic[D]):
         pipelines = ", ".join(self._pipelines or ())
         if cause is None and result.get("result") == "noop":
             return _by_pipeline(item, f"the ingest pipeline {pipelines} dropped the document")
-        if written_to not in (None, self._target.physical, self._target.name):
+        own = (None, self._target.physical, self._target.name)
+        if self._target.physical and written_to not in own:
             if not pipelines:
                 reason = f"a document went to {written_to}"
                 raise self._target.abort_error(result["status"], reason, MOVED)

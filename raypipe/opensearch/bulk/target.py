@@ -18,13 +18,15 @@ class BulkTarget:
 
     Args:
         connection: Connection to the server.
-        name: Alias to write to, which belongs to this index alone. Requests require that it is an
-            alias, so that a deleted index is not created by a write.
+        name: Alias or index to write to.
         label: Name of the index in messages.
-        physical: Name of the physical index.
+        physical: Name of the physical index that must have the documents; '' where any index
+            behind the alias may have them.
         max_bytes: Most uncompressed bytes in a request; a larger document is sent alone.
         max_docs: Most documents in a request.
         retry_budget_s: Seconds in which documents are sent again to a server in trouble.
+        require_alias: Whether requests require that `name` is an alias, so that a deleted index
+            is not created by a write.
     """
 
     connection: Connection
@@ -34,6 +36,7 @@ class BulkTarget:
     max_bytes: int
     max_docs: int
     retry_budget_s: float
+    require_alias: bool = True
 
     @property
     def endpoint(self) -> str:
@@ -48,7 +51,7 @@ class BulkTarget:
             reason: The server's reason without document content; may be empty.
             obstacle: Cause and fix, see `find_obstacle`; '' to explain the status.
         """
-        names = {"index": self.physical, "alias": self.name}
+        names = {"index": self.physical or self.name, "alias": self.name}
         return abort_error(self.endpoint, self.label, status, reason, obstacle.format(**names))
 
     def abort_error_for(self, error: Exception) -> SinkError:

@@ -1,7 +1,8 @@
 """Simulate an OpenSearch server that fails on demand.
 
-The server stores documents by id with external_gte versions. Each request to `_bulk` takes the
-next step of its script: a reply, a function that returns a reply, or None to index the documents.
+The server stores documents by id with external_gte versions, and makes missing ids. Each request
+to `_bulk` takes the next step of its script: a reply, a function that returns a reply, or None to
+index the documents.
 """
 
 from __future__ import annotations
@@ -113,7 +114,8 @@ class Stub:
         """Index all documents but those in `failing`, which holds their results by id."""
         items = []
         for action, source in request.docs:
-            book_id, version = action["_id"], action["version"]
+            book_id = action.get("_id") or f"made-{len(self.docs)}"
+            version = action.get("version", 0)
             item: dict[str, Any] = {"_id": book_id, "_index": PHYSICAL}
             result = "updated" if book_id in self.docs else "created"
             if failing and book_id in failing:
