@@ -13,6 +13,7 @@ __all__ = [
     "ExportResult",
     "FailedBook",
     "Hit",
+    "OpenSearchDatasink",
     "PlanResult",
     "RunResult",
     "VerifyResult",
@@ -37,12 +38,14 @@ if TYPE_CHECKING:
     from raypipe.api.results import PlanResult, RunResult, VerifyResult
     from raypipe.exporter.documents import ExportResult
     from raypipe.ledger.failure_log import FailedBook
+    from raypipe.opensearch.datasink import OpenSearchDatasink
     from raypipe.opensearch.search.book_search import Hit
 
 _MODULES = {
     "ExportResult": "raypipe.exporter.documents",
     "FailedBook": "raypipe.ledger.failure_log",
     "Hit": "raypipe.opensearch.search.book_search",
+    "OpenSearchDatasink": "raypipe.opensearch.datasink",
     "PlanResult": "raypipe.api.results",
     "RunResult": "raypipe.api.results",
     "VerifyResult": "raypipe.api.results",

@@ -20,6 +20,7 @@ NAMES = {
     "ExportResult",
     "FailedBook",
     "Hit",
+    "OpenSearchDatasink",
     "PlanResult",
     "RunResult",
     "VerifyResult",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from raypipe.core.per_process import cached_per_process
 from raypipe.opensearch.connection.auth import check_files, token_header
@@ -15,37 +15,89 @@ from raypipe.opensearch.connection.transport import connection_class, serializer
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-    from raypipe.opensearch.connection.client import Connection
-
 log = logging.getLogger(__name__)
 
-_renewals: Counter[Connection] = Counter()
+
+class ClientSettings(Protocol):
+    """Settings of a connection, as a client needs them; equal settings share a client."""
+
+    @property
+    def endpoint(self) -> str:
+        """Return the URL of the server."""
+
+    @property
+    def password_env(self) -> str:
+        """Return the name of the environment variable with the password."""
+
+    @property
+    def token(self) -> str | None:
+        """Return the kind of token to send; None for no token."""
+
+    @property
+    def token_env(self) -> str:
+        """Return the name of the environment variable with the token."""
+
+    @property
+    def token_file(self) -> str | None:
+        """Return the file with the token."""
+
+    @property
+    def verify_certs(self) -> bool:
+        """Return whether the server's certificate is checked."""
+
+    @property
+    def ca_certs(self) -> str | None:
+        """Return the file with trusted certificates."""
+
+    @property
+    def client_cert(self) -> str | None:
+        """Return the file with the client certificate."""
+
+    @property
+    def client_key(self) -> str | None:
+        """Return the file with the key of the client certificate."""
+
+    @property
+    def timeout_s(self) -> float:
+        """Return the seconds to wait for a response."""
+
+    @property
+    def threads(self) -> int:
+        """Return the number of sockets that are kept open."""
+
+    def http_auth(self) -> Any:
+        """Return the credentials for opensearch-py; None to send none."""
+
+    def __hash__(self) -> int: ...
+
+
+_renewals: Counter[ClientSettings] = Counter()
 """How often the credentials of a connection were read again in this process."""
 
 
-def shared_client(connection: Connection) -> OpenSearch:
+def shared_client(settings: ClientSettings) -> OpenSearch:
     """Return the client of a connection; it keeps its sockets open, and threads may share it.
 
     Raises:
         SetupError: The password or token is not set, or a certificate file does not exist.
     """
-    return _create(connection, _environment_hash(connection), _renewals[connection])
+    return _create(settings, _environment_hash(settings), _renewals[settings])
 
 
-def renew(connection: Connection) -> None:
+def renew(settings: ClientSettings) -> None:
     """Let the next request read the credentials again."""
-    _renewals[connection] += 1
+    _renewals[settings] += 1
 
 
-def _environment_hash(connection: Connection) -> int:
+def _environment_hash(settings: ClientSettings) -> int:
     """Return a number that changes when the environment names other credentials."""
-    names = (connection.password_env, connection.token_env)
+    names = (settings.password_env, settings.token_env)
     items = os.environ.items()
     return hash(frozenset(item for item in items if item[0] in names or item[0][:4] == "AWS_"))
 
 
 @cached_per_process(max_size=16)
-def _create(connection: Connection, environment: int, renewals: int) -> OpenSearch:
+def _create(settings: ClientSettings, environment: int, renewals: int) -> OpenSearch:
     """Create a client; `environment` and `renewals` only tell one client from the next."""
     from opensearchpy import OpenSearch
 
@@ -56,32 +108,32 @@ def _create(connection: Connection, environment: int, renewals: int) -> OpenSear
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.ERROR)
     names = ("ca_certs", "client_cert", "client_key")
-    check_files({name: getattr(connection, name) for name in names})
-    host = host_options(connection.endpoint)
+    check_files({name: getattr(settings, name) for name in names})
+    host = host_options(settings.endpoint)
     is_secure = host["use_ssl"]
-    if is_secure and not connection.verify_certs:
-        log.warning("%s: its certificate is not verified (verify_certs=false)", connection.endpoint)
+    if is_secure and not settings.verify_certs:
+        log.warning("%s: its certificate is not verified (verify_certs=false)", settings.endpoint)
     return OpenSearch(
         hosts=[host],
-        http_auth=connection.http_auth(),
-        headers=token_header(connection.token, connection.token_env, connection.token_file),
-        timeout=connection.timeout_s,
-        pool_maxsize=connection.threads,
+        http_auth=settings.http_auth(),
+        headers=token_header(settings.token, settings.token_env, settings.token_file),
+        timeout=settings.timeout_s,
+        pool_maxsize=settings.threads,
         # opensearch-py's retries neither wait nor read items; raypipe has its own loops.
         max_retries=0,
         retry_on_timeout=False,
         serializer=serializer(),
         connection_class=connection_class(),
-        **(_tls_options(connection) if is_secure else {}),
+        **(_tls_options(settings) if is_secure else {}),
     )
 
 
-def _tls_options(connection: Connection) -> dict[str, Any]:
+def _tls_options(settings: ClientSettings) -> dict[str, Any]:
     return {
-        "verify_certs": connection.verify_certs,
-        "ca_certs": connection.ca_certs,
-        "client_cert": connection.client_cert,
-        "client_key": connection.client_key,
-        "ssl_assert_hostname": None if connection.verify_certs else False,
+        "verify_certs": settings.verify_certs,
+        "ca_certs": settings.ca_certs,
+        "client_cert": settings.client_cert,
+        "client_key": settings.client_key,
+        "ssl_assert_hostname": None if settings.verify_certs else False,
         "ssl_show_warn": False,
     }

@@ -10,12 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from raypipe.core.per_process import cached_per_process
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.limiter import NoLimiter
 from raypipe.opensearch.bulk.parallel import ParallelBulkWriter
 from raypipe.opensearch.bulk.results import Counters, Rejected
-from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.rows.documents import RowReader, RowSchema
 from raypipe.opensearch.rows.index import OpenIndex, RowIndex
 from raypipe.opensearch.rows.outcome import EXAMPLES, RejectedRow, TaskOutcome
@@ -81,14 +79,13 @@ class RowWriter:
             return TaskOutcome()
         for table in tables:
             self.schema.check(table.schema)
-        row_index = replace(self.index, connection=share(self.index.connection))
-        index = row_index.open(self.schema.find_dimension(tables))
+        index = self.index.open(self.schema.find_dimension(tables))
         has_ids = self.schema.id_column is not None
-        sends_ids = has_ids or (id_prefix is not None and not row_index.connection.is_serverless)
+        sends_ids = has_ids or (id_prefix is not None and not self.index.connection.is_serverless)
         reader = RowReader(tables, self.schema, id_prefix or "")
-        strategy = RowStrategy(row_index.connection, index.physical, sends_ids)
+        strategy = RowStrategy(self.index.connection, index.physical, sends_ids)
         writer = ParallelBulkWriter(
-            row_index.bulk_target(index), strategy, lambda number: NoLimiter()
+            self.index.bulk_target(index), strategy, lambda number: NoLimiter()
         )
         rejected, counters = writer.write_stream(reader, reader.documents)
         counters.duplicates += reader.rows - reader.documents
@@ -136,12 +133,6 @@ class RowWriter:
                 for key, result in rejected.items()
             ]
             self.on_rejected(rows)
-
-
-@cached_per_process()
-def share(connection: Connection) -> Connection:
-    """Return the same connection for equal ones, so that a process has one client."""
-    return connection
 
 
 def in_own_words(error: Exception) -> str:

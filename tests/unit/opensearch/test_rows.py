@@ -13,7 +13,6 @@ from raypipe.core.errors import SetupError
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.connection.aws import AwsConnection
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.rows import writer as writer_module
 from raypipe.opensearch.rows.auth import BasicAuth, ClientCertificate, SigV4, TokenAuth, connect
 from raypipe.opensearch.rows.documents import RowSchema
 from raypipe.opensearch.rows.index import RowIndex
@@ -179,11 +178,6 @@ def test_many_rows_go_in_bounded_requests_and_each_row_once(stub: Stub) -> None:
     assert max(sizes) <= 400
     assert len(sizes) <= 9
     assert (len(stub.docs), outcome.counters.acknowledged) == (2_500, 2_500)
-
-
-def test_equal_connections_of_a_process_share_a_client() -> None:
-    first, second = (Connection("http://127.0.0.1:1", username="me") for _ in range(2))
-    assert writer_module.share(first) is writer_module.share(second)
 
 
 def test_the_pickle_has_names_and_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
