@@ -60,8 +60,8 @@ def group_limits(options: WriteOptions, batches: BatchLimits, index: Index | Non
     defaults = GroupLimits()
     config = index.config if index else None
     max_docs = config.max_docs if config else defaults.max_docs
-    # As many calls as fill the groups at work and the next group; each call is a thread.
-    calls = math.ceil((options.groups_per_writer + 1) * max_docs / batches.books)
+    # As many calls as fill two groups; each call is a thread.
+    calls = math.ceil(2 * max_docs / batches.books)
     return GroupLimits(
         max_docs=max_docs,
         max_bytes=config.max_bytes if config else defaults.max_bytes,

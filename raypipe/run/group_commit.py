@@ -36,7 +36,8 @@ class GroupLimits:
         max_docs: Maximum number of books in a group. A larger batch is a group by itself.
         max_bytes: Maximum bytes of the bulk request of a group, estimated.
         flush_s: Seconds from the first book of a group to its commit.
-        max_calls: Calls that may wait at the same time; a group is committed when all wait.
+        max_calls: Calls that may wait at the same time. A group has half of them, so that the next
+            group grows while this group is written.
         slots: Groups that are committed at the same time.
     """
 
@@ -56,6 +57,7 @@ class _Group:
     rows: list[Row] = field(default_factory=list)
     books: int = 0
     size: int = 0
+    calls: int = 0
     closed: threading.Event = field(default_factory=threading.Event)
     """Set when the group takes no more books."""
     done: threading.Event = field(default_factory=threading.Event)
@@ -91,7 +93,6 @@ class GroupCommitter:
         self._clock = clock
         self._changed = threading.Condition()
         self._open: _Group | None = None
-        self._waiting_calls = 0
         self._books = 0  # of all calls that were admitted and have not returned
         self._arrived: list[Row] = []  # books that were not reported yet
         self._groups = 0
@@ -134,13 +135,11 @@ class GroupCommitter:
         with self._changed:
             self._changed.wait_for(lambda: not self._books or self._books + books <= limit)
             self._books += books
-            self._waiting_calls += 1
         try:
             yield
         finally:
             with self._changed:
                 self._books -= books
-                self._waiting_calls -= 1
                 self._changed.notify_all()
 
     def _join(self, rows: Sequence[Row], size: int) -> tuple[_Group, bool]:
@@ -162,7 +161,9 @@ class GroupCommitter:
             self._arrived += rows
             group.books += len(rows)
             group.size += size
-            if group.books >= limits.max_docs or group.size >= limits.max_bytes:
+            group.calls += 1
+            is_full = group.books >= limits.max_docs or group.size >= limits.max_bytes
+            if is_full or 2 * group.calls >= limits.max_calls:
                 self._close(group)
             return group, is_first
 
@@ -204,9 +205,6 @@ class GroupCommitter:
         while self._report_arrivals() and not group.closed.wait(interval_s):
             if self._clock() - group.started >= self._limits.flush_s:
                 return
-            with self._changed:
-                if self._waiting_calls >= self._limits.max_calls:
-                    return
 
     def _report_arrivals(self) -> bool:
         """Tell the coordinator which books have come; return whether more may come."""

@@ -134,12 +134,12 @@ def test_the_last_group_of_a_run_does_not_wait() -> None:
     assert sink.sizes() == [3]
 
 
-def test_a_group_is_committed_when_all_calls_wait() -> None:
+def test_a_group_has_half_of_the_calls() -> None:
     sink = Sink()
-    calls = Calls(sink, GroupLimits(flush_s=NEVER_S, max_calls=3))
-    for future in [calls.write(name) for name in "abc"]:
+    calls = Calls(sink, GroupLimits(flush_s=NEVER_S, max_calls=4))
+    for future in [calls.write(name) for name in "abcd"]:
         future.result(SOON_S)
-    assert sink.sizes() == [3]
+    assert sink.sizes() == [2, 2]
 
 
 def test_a_group_grows_while_all_slots_are_in_use() -> None:
