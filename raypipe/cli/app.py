@@ -108,7 +108,6 @@ def run_command(command: str, args: Sequence[str], settings_file: str | None = N
     from raypipe.cli.hydra_main import run_hydra
     from raypipe.cli.settings.file import read_settings
     from raypipe.cli.settings.merge import merge_arguments
-    from raypipe.cli.settings.trust import allow_imports
     from raypipe.cli.stop_signals import STOP_REQUESTED
     from raypipe.config.error_messages import find_invalid_choice
 
@@ -128,7 +127,6 @@ def run_command(command: str, args: Sequence[str], settings_file: str | None = N
     is_init = command == "init"  # the file is yet to be written
     settings = None if is_init else read_settings(settings_file, profile)
     merged = merge_arguments(command, args, settings)
-    allow_imports(settings.import_dir if settings else None)
     if problem := find_invalid_choice(merged.typed):
         raise OptionError(problem)
     STOP_REQUESTED.clear()
@@ -186,6 +184,7 @@ def _command_task(
 def _call_command(merged: MergedArguments, notes: _Notes, cfg: Any) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
+    from raypipe.cli.settings.parts import allow_own_parts
     from raypipe.config.error_messages import explain, find_missing_values
 
     command = merged.command
@@ -193,6 +192,7 @@ def _call_command(merged: MergedArguments, notes: _Notes, cfg: Any) -> int:
         if problem := find_missing_values(cfg):
             raise OptionError(problem)
         notes.log()
+        allow_own_parts(cfg, merged.settings)
         code: int = import_module(f"raypipe.cli.commands.{command}").main(cfg)
     except OptionError as error:
         notes.print()

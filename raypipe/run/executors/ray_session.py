@@ -9,6 +9,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import psutil
@@ -16,6 +18,7 @@ import psutil
 from raypipe.core.errors import SetupError
 from raypipe.core.options import RayOptions
 from raypipe.run.executors.cluster_checks import available_cpus
+from raypipe.run.executors.runtime_env import own_parts_environment
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +43,57 @@ _QUIET: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class RaySession:
+    """A Ray that a run uses.
+
+    Args:
+        cpus: The CPUs that it has or can grow to.
+        is_shared: Whether it was there before: other code of this process started it.
+    """
+
+    cpus: float
+    is_shared: bool
+
+
+class _Runs:
+    """The runs in threads of this process; they share a session, which the last run ends."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.count = 0
+        self.started_here = False
+
+
+_runs = _Runs()
+
+
 @contextmanager
-def ray_session(options: RayOptions) -> Iterator[float]:
-    """Start or join Ray; yield the CPUs that it has or can grow to.
+def ray_session(options: RayOptions) -> Iterator[RaySession]:
+    """Start or join Ray, or use the session of this process, which then stays.
 
     Raises:
         SetupError: Ray did not start, or no cluster is at the address.
     """
+    import ray
+
+    with _runs.lock:
+        is_shared = ray.is_initialized()
+        if not is_shared:
+            _connect(options)
+            _runs.started_here = True
+        _runs.count += 1
+    try:
+        yield RaySession(available_cpus(options), is_shared)
+    finally:
+        with _runs.lock:
+            _runs.count -= 1
+            if _runs.started_here and not _runs.count:
+                _runs.started_here = False
+                _disconnect(options)
+
+
+def _connect(options: RayOptions) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # tokenizers warns in every worker that it was forked; a worker computes on one core anyway.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -57,24 +104,23 @@ def ray_session(options: RayOptions) -> Iterator[float]:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     import ray
 
-    if ray.is_initialized():  # the second job of a multirun
-        yield available_cpus(options)
-        return
     # The warnings concern future releases of Ray; the version is pinned.
     warnings.filterwarnings("ignore", category=ray.util.annotations.RayDeprecationWarning)
     context = _start(options) if options.address == "local" else _join(options)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     if context.dashboard_url:
         log.info("Ray's dashboard is at http://%s", context.dashboard_url)
-    try:
-        yield available_cpus(options)
-    finally:
-        workers = _find_workers() if options.address == "local" else []
-        ray.shutdown()
-        for worker in workers:
-            # A worker that Ray ends while it starts may hang in its C++ code for ever.
-            with suppress(psutil.Error):
-                worker.kill()
+
+
+def _disconnect(options: RayOptions) -> None:
+    import ray
+
+    workers = _find_workers() if options.address == "local" else []
+    ray.shutdown()
+    for worker in workers:
+        # A worker that Ray ends while it starts may hang in its C++ code for ever.
+        with suppress(psutil.Error):
+            worker.kill()
 
 
 def _find_workers() -> list[psutil.Process]:
@@ -107,8 +153,8 @@ def _start(options: RayOptions) -> Any:
     previous = os.environ.get(SINGLE_NODE_VARIABLE)
     os.environ[SINGLE_NODE_VARIABLE] = "0"
     try:
-        with _silence_stderr():
-            return ray.init(**_init_arguments(options))
+        with own_parts_environment(same_machine=True) as environment, _silence_stderr():
+            return ray.init(**_init_arguments(options), **environment)
     except Exception as error:
         # Ray raises a bare Exception if a busy machine does not start it within its 30 s.
         if type(error) is not Exception and not isinstance(error, _START_ERRORS):
@@ -137,8 +183,8 @@ def _join(options: RayOptions) -> Any:
     has_token = maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     ray_constants.NUM_REDIS_GET_RETRIES = JOIN_TRIES
     try:
-        with _silence_stderr():
-            return ray.init(address=address, **_QUIET)
+        with own_parts_environment(same_machine=False) as environment, _silence_stderr():
+            return ray.init(address=address, **environment, **_QUIET)
     except (ConnectionError, AuthenticationError):
         reason = "the token here is not the cluster's" if has_token else "there is no token here"
         raise SetupError(
