@@ -107,6 +107,7 @@ def _try_imports(modules: Sequence[str]) -> str:
         try:
             import_or_explain(module)
         except OptionError as error:
+            util: Any = ray.util
             node_id = ray.get_runtime_context().get_node_id()
-            return f"node {ray.util.get_node_ip_address()} ({node_id[:8]}): {error}"
+            return f"node {util.get_node_ip_address()} ({node_id[:8]}): {error}"
     return ""
