@@ -8,9 +8,10 @@ import socket
 import sys
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from threading import Lock
+from threading import Event, Lock, Thread, current_thread, main_thread
 from typing import Any
 
 import psutil
@@ -62,7 +63,7 @@ class _Runs:
     def __init__(self) -> None:
         self.lock = Lock()
         self.count = 0
-        self.started_here = False
+        self.ended: Event | None = None  # of the session that they have started
 
 
 _runs = _Runs()
@@ -80,17 +81,42 @@ def ray_session(options: RayOptions) -> Iterator[RaySession]:
     with _runs.lock:
         is_shared = ray.is_initialized()
         if not is_shared:
-            _connect(options)
-            _runs.started_here = True
+            _runs.ended = Event()
+            _connect_in_lasting_thread(options, _runs.ended)
         _runs.count += 1
     try:
         yield RaySession(available_cpus(options), is_shared)
     finally:
         with _runs.lock:
             _runs.count -= 1
-            if _runs.started_here and not _runs.count:
-                _runs.started_here = False
+            if _runs.ended is not None and not _runs.count:
                 _disconnect(options)
+                _runs.ended.set()
+                _runs.ended = None
+
+
+def _connect_in_lasting_thread(options: RayOptions, ended: Event) -> None:
+    """Start or join Ray in a thread that lives until the session ends.
+
+    Linux kills Ray's processes when the thread that started them ends, and Ray then ends this
+    process. Ray's signal handler needs the main thread.
+    """
+    if current_thread() is main_thread():
+        _connect(options)
+        return
+    connected: Future[None] = Future()
+
+    def connect_and_wait() -> None:
+        try:
+            _connect(options)
+        except BaseException as error:  # `result` raises it
+            connected.set_exception(error)
+            return
+        connected.set_result(None)
+        ended.wait()
+
+    Thread(target=connect_and_wait, name="ray-session", daemon=True).start()
+    connected.result()
 
 
 def _connect(options: RayOptions) -> None:
