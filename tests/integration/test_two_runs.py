@@ -35,7 +35,11 @@ def shelf_options(project: Project, shelf: str, *more: str) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def shelves(project: Project) -> None:
+def two_shelves(project: Project) -> None:
+    write_shelves(project)
+
+
+def write_shelves(project: Project) -> None:
     """Write the books of two sources."""
     for shelf, names in SHELVES.items():
         (project.folder / shelf).mkdir()

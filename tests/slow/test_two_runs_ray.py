@@ -12,16 +12,15 @@ from tests.integration.test_two_runs import (
     run_both,
     run_in_threads,
     shelf_options,
-    shelves,
+    write_shelves,
 )
 from tests.slow.ray_head import AWS
 from tests.slow.two_node_cluster import two_nodes
 
-__all__ = ["shelves"]  # a fixture
-
 
 @pytest.fixture
 def on_ray(project: Project) -> Project:
+    write_shelves(project)
     project.executor = "ray"
     return project
 
