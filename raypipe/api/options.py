@@ -97,7 +97,7 @@ def prepare_config(command: str, call: CallOptions, fixed: Mapping[str, Any]) ->
     else:
         prepared = _fill(command, call.config, fixed)
     with explain_option_errors(prepared.arguments):
-        check_values(prepared.cfg)
+        check_values(prepared.cfg, prepared.arguments)
     return prepared
 
 

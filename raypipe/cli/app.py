@@ -182,7 +182,7 @@ def _call_command(merged: MergedArguments, notes: _Notes, cfg: Any) -> int:
 
     try:
         with explain_option_errors(merged):
-            check_values(cfg)
+            check_values(cfg, merged)
             notes.log()
             code: int = import_module(f"raypipe.cli.commands.{merged.command}").main(cfg)
     except OptionError as error:

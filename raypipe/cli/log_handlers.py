@@ -5,6 +5,10 @@ from __future__ import annotations
 import copy
 import logging
 import sys
+from contextlib import suppress
+from io import TextIOWrapper
+from itertools import count
+from pathlib import Path
 
 
 class TerminalFormatter(logging.Formatter):
@@ -18,11 +22,22 @@ class TerminalFormatter(logging.Formatter):
 
 
 class LogFile(logging.FileHandler):
-    """A log file that may fail: without it, the run continues.
+    """A log file of one command at a time, that may fail: without it, the run continues.
 
-    The first error is printed and ends the logging to the file, so a full disk does not fill the
-    terminal with errors.
+    While another command writes `processing.log` in the same folder, this one writes
+    `processing-2.log`. The first error is printed and ends the logging to the file, so a full disk
+    does not fill the terminal with errors.
     """
+
+    def _open(self) -> TextIOWrapper:
+        first = Path(self.baseFilename)
+        for number in count(2):
+            stream = super()._open()
+            if _lock(stream):
+                return stream
+            stream.close()
+            self.baseFilename = str(first.with_stem(f"{first.stem}-{number}"))
+        raise AssertionError  # `count` does not end
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record. The first record opens the file, where `FileHandler` raises OSError."""
@@ -37,3 +52,21 @@ class LogFile(logging.FileHandler):
         reason = getattr(error, "strerror", None) or str(error)
         self.setLevel(logging.CRITICAL + 1)
         print(f"raypipe: {self.baseFilename}: {reason}; this run writes no log", file=sys.stderr)
+
+
+def _lock(stream: TextIOWrapper) -> bool:
+    """Lock a log file until it is closed; return False if another process has locked it."""
+    with suppress(ImportError, OSError):  # a file system or a platform without locks
+        import fcntl
+
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def log_file() -> Path | None:
+    """Return the log file of this process; None if it has none."""
+    files = (each for each in logging.getLogger().handlers if isinstance(each, LogFile))
+    return next((Path(each.baseFilename) for each in files), None)

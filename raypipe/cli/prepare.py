@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from raypipe.cli.settings.file import read_settings
 from raypipe.cli.settings.merge import MergedArguments, merge_arguments
-from raypipe.cli.settings.trust import allow_imports
+from raypipe.cli.settings.parts import allow_own_parts
 from raypipe.config.error_messages import explain, find_invalid_choice, find_missing_values
 from raypipe.core.errors import OptionError
 
@@ -34,20 +34,24 @@ def prepare_arguments(
     """
     settings = read_settings(settings_file, profile)
     merged = merge_arguments(command, args, settings)
-    allow_imports(settings.import_dir if settings else None)
     if problem := find_invalid_choice(merged.typed):
         raise OptionError(problem)
     return merged
 
 
-def check_values(cfg: DictConfig) -> None:
-    """Check that every option of a config has a value.
+def check_values(cfg: DictConfig, merged: MergedArguments) -> None:
+    """Check that every option of a config has a value, and let its own parts be imported.
+
+    Args:
+        cfg: The config of a command.
+        merged: The arguments that it was composed from.
 
     Raises:
-        OptionError: An option has no value yet.
+        OptionError: An option has no value yet, or another user can change an own part.
     """
     if problem := find_missing_values(cfg):
         raise OptionError(problem)
+    allow_own_parts(cfg, merged.settings)
 
 
 @contextmanager

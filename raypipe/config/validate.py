@@ -8,7 +8,6 @@ import inspect
 import json
 import types
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from raypipe.config.error_messages import first_line
 from raypipe.core.errors import OptionError
+from raypipe.core.own_parts import load_target
 
 QUOTING_HINT = "put quotes in quotes: \"'...'\""
 """How a number is typed as text on a command line; in a file, simple quotes are enough."""
@@ -66,8 +66,8 @@ def check_typed_options(node: DictConfig, path: str = "") -> None:
 def find_wrong_setting(settings: Any, path: str) -> str:
     """Return a line about the first setting that does not fit the part's class, or ''.
 
-    Checks names and plain types. Without this check, text in the place of a number is noticed on
-    a worker, or never.
+    Checks the class, names and plain types. Without this check, text in the place of a number is
+    noticed on a worker, or never.
 
     Args:
         settings: A part's settings as plain lists and dicts; `_target_` names its class.
@@ -75,9 +75,12 @@ def find_wrong_setting(settings: Any, path: str) -> str:
     """
     if not isinstance(settings, Mapping) or not settings.get("_target_"):
         return ""
-    target = _import_target(str(settings["_target_"]))
-    if target is None:
-        return ""  # instantiate() reports a class that cannot be imported
+    try:
+        target = load_target(str(settings["_target_"]))
+    except OptionError as error:
+        return f"{path}._target_={settings['_target_']}: {error}"
+    if not callable(target):
+        return f"{path}._target_={settings['_target_']} is not a class"
     parameters = inspect.signature(target).parameters
     if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters.values()):
         return ""
@@ -93,14 +96,6 @@ def find_wrong_setting(settings: Any, path: str) -> str:
         if problem:
             return problem
     return ""
-
-
-def _import_target(path: str) -> Any:
-    module, _, attribute = path.rpartition(".")
-    try:
-        return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError):
-        return None
 
 
 def _type_hints(target: Any) -> dict[str, Any]:

@@ -166,7 +166,9 @@ def connect_models(
     for model in models:
         # A summary is a few hundred tokens: a run never waits for the embedder's own quota.
         is_limiting = summarizing is not None and model.pool == summarizing.pool
-        registration = RunRegistration(run_id, _price(model, limits), limits.budget, spent_before)
+        registration = RunRegistration(
+            quota_run_id(state, run_id), _price(model, limits), limits.budget, spent_before
+        )
         pool, quota = _pool_quota(model, limits.quota, is_limiting=is_limiting)
         quotas[model.pool] = connect_quota(pool, quota, registration)
     context = ModelContext(state, quotas, limits.quota.max_in_flight)
@@ -176,6 +178,14 @@ def connect_models(
         embedder=processing.embedder.with_context(context),
     )
     yield connected, CostTracker(list(quotas.values()), limits.budget, spent_before)
+
+
+def quota_run_id(state: State, run_id: str) -> str:
+    """Return the id of a run among the runs that share a quota.
+
+    The first runs of two states have the same id if they start in the same second.
+    """
+    return f"{run_id} of {state.uri}"
 
 
 def _read_spent_before(budget: BudgetOptions, prices: Prices, state: State, run_seq: int) -> Cost:

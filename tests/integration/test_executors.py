@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from raypipe import embedded
+from raypipe.core import own_parts
 from raypipe.core.errors import SetupError
 from raypipe.simulator.model_server import ModelServer
 from raypipe.simulator.options import LatencyOptions, ModelOptions
@@ -27,6 +29,7 @@ from tests.integration.raypipe_command import (
     wait_for,
     write_book,
 )
+from tests.integration.test_settings_run import OWN_PARTS
 from tests.unit.models_here import model_server
 from tests.unit.opensearch.forwarding import Answer, Forwarding, serving
 
@@ -236,6 +239,27 @@ def run_by_library(books: Project) -> int:
     job = build_listing_job(cfg, read_options(cfg))
     with WriterLock.acquire(job.ledger.state) as lock:
         return run(job, lock).indexed
+
+
+def test_an_own_part_needs_nothing_of_a_ray_session_that_runs_already(
+    books: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its workers do not see the folder of the module."""
+    folder = books.folder / "parts"
+    folder.mkdir()
+    (folder / "own_helper_of_session.py").write_text("WORDS = 12\n")
+    (folder / "own_part_of_session.py").write_text(
+        f"import own_helper_of_session\n{OWN_PARTS}\n    def check(self) -> None:\n"
+        "        assert own_helper_of_session.WORDS == 12\n"
+    )
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(own_parts, "_allowed", [])
+    for name in ("own_helper_of_session", "own_part_of_session"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    own_parts.allow_imports(folder)
+    own = "summarizer._target_=own_part_of_session.OwnSummarizer"
+    args = [arg for arg in books.run_options(own) if "summarizer.journal" not in arg]
+    assert books.run(args=args)["indexed"] == BOOKS
 
 
 def test_an_error_that_fails_every_book_is_one_line(books: Project) -> None:

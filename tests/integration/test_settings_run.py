@@ -98,3 +98,21 @@ def test_a_folder_that_others_can_change_stops_a_command(project: Project, comma
     project.command(command, "x=1", "--settings", str(path), code=2)
     assert "names parts to import" in project.stderr()
     assert not project.state.exists()
+
+
+def test_a_module_in_the_working_directory_is_a_part(project: Project) -> None:
+    write_book(project.books, "Harbor")
+    (project.folder / "own_parts_here.py").write_text(OWN_PARTS)
+    args = project.run_options("summarizer._target_=own_parts_here.OwnSummarizer")
+    args = [arg for arg in args if "summarizer.journal" not in arg]
+    # `-P` keeps the working directory out of Python's own search path.
+    assert json.loads(project.command("run", *args, python=["-P"]))["indexed"] == 1
+    (project.folder / "own_parts_here.py").write_text(f"import not_installed\n{OWN_PARTS}")
+    project.command("run", *args, code=2, python=["-P"])
+    line = project.stderr().splitlines()[-1]
+    assert "_target_=own_parts_here.OwnSummarizer: module own_parts_here cannot be imported" in line
+    place = f"({project.folder}/own_parts_here.py, line 1); search path: "
+    assert f"ModuleNotFoundError: No module named 'not_installed' {place}" in line
+    (project.folder / "own_parts_here.py").chmod(0o666)
+    project.command("run", *args, code=2, python=["-P"])
+    assert "own_parts_here.py can be changed by other users. Fix: " in project.stderr()

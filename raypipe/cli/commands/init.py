@@ -19,9 +19,16 @@ from raypipe.cli.help_text.config_comments import default_choices, group_choices
 from raypipe.cli.hydra_main import run_hydra
 from raypipe.cli.local_services import check_parts
 from raypipe.cli.settings import option_names
-from raypipe.cli.settings.file import FILE_NAME, OFF, display_path, parse_settings, settings_path
+from raypipe.cli.settings.file import (
+    FILE_NAME,
+    OFF,
+    SettingsFile,
+    display_path,
+    parse_settings,
+    settings_path,
+)
 from raypipe.cli.settings.merge import MergedArguments, merge_arguments
-from raypipe.cli.settings.trust import allow_imports
+from raypipe.cli.settings.parts import allow_own_parts
 from raypipe.cli.settings.write import format_settings, write_settings
 from raypipe.config.build import read_options
 from raypipe.config.error_messages import explain, find_invalid_choice, find_missing_values
@@ -179,13 +186,12 @@ def _check(text: str, path: Path) -> None:
     except OptionError as error:
         # The line belongs to a file that does not exist yet.
         raise OptionError(re.sub(r"^\S+:\d+: ", "", str(error))) from None
-    allow_imports(settings.import_dir)
     names = [entry.name for entry in settings.shared]
     for command in _commands_to_check(names):
         merged = merge_arguments(command, [], settings)
         merged = MergedArguments(command, merged.args, ())  # errors name no line
         problems: list[OptionError] = []
-        run_hydra(merged, _checking_task(command, problems))
+        run_hydra(merged, _checking_task(command, settings, problems))
         for problem in problems:
             raise problem
 
@@ -199,11 +205,14 @@ def _commands_to_check(names: Sequence[str]) -> Iterator[str]:
     )
 
 
-def _checking_task(command: str, problems: list[OptionError]) -> Callable[[Any], None]:
+def _checking_task(
+    command: str, settings: SettingsFile, problems: list[OptionError]
+) -> Callable[[Any], None]:
     """Return a task that collects errors: Hydra would print a line about an error of a task."""
 
     def task(cfg: Any) -> None:
         try:
+            allow_own_parts(cfg, settings)
             _check_config(command, cfg)
         except OptionError as error:
             problems.append(error)

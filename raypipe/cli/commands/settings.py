@@ -17,7 +17,6 @@ from raypipe.cli.help_text.program import COMMANDS
 from raypipe.cli.hydra_main import run_hydra
 from raypipe.cli.settings.file import FILE_NAME, read_settings
 from raypipe.cli.settings.merge import MergedArguments, merge_arguments, place_of
-from raypipe.cli.settings.trust import allow_imports
 from raypipe.config.build import to_plain
 from raypipe.config.error_messages import find_invalid_choice
 from raypipe.config.origins import override_key
@@ -52,7 +51,6 @@ def main(args: Sequence[str], settings_file: str | None, profile: str | None) ->
     options = [arg for arg in args if arg not in words and not arg.startswith("output=")]
     settings = read_settings(settings_file, profile)
     merged = merge_arguments(command, options, settings)
-    allow_imports(settings.import_dir if settings else None)
     if problem := find_invalid_choice(merged.typed):
         raise OptionError(problem)
     for note in merged.notes[1 if settings else 0 :]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,37 +23,24 @@ def has_parts(name: str, value: Any) -> bool:
     return isinstance(value, list) and any(has_parts("", item) for item in value)
 
 
-def allow_imports(folder: Path | None) -> None:
-    """Add the folder of a checked settings file to the modules' search path, as its last entry.
-
-    Processes that this process starts, such as Ray's workers, get it from the environment.
-
-    Args:
-        folder: The folder; None adds nothing.
-    """
-    if folder is None or str(folder) in sys.path:
-        return
-    sys.path.append(str(folder))
-    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    os.environ["PYTHONPATH"] = os.pathsep.join([*paths, str(folder)])
-
-
-def check_trusted(path: Path, config_dir: Path | None, name: str) -> None:
+def check_trusted(path: Path, config_dir: Path | None, name: str, undo: str = "") -> None:
     """Check that only the user can change the file, its folder, and the code beside it.
 
     Args:
         path: The settings file, without links.
         config_dir: Folder with option files, without links.
-        name: The file's name for messages.
+        name: What names the parts, for messages: the file, or an option of the command line.
+        undo: What to do instead, for messages; '' for a settings file.
 
     Raises:
         OptionError: Another user owns or can change a file.
     """
+    undo = undo or f"remove config_dir and _target_ from {name}"
     for checked in _files_with_code(path, config_dir):
         if problem := _find_problem(checked):
             raise OptionError(
                 f"{name} names parts to import, but {checked} {problem}. Fix: make it yours alone "
-                f"(chown, chmod go-w), or remove config_dir and _target_ from {name}"
+                f"(chown, chmod go-w), or {undo}"
             )
 
 

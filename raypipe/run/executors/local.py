@@ -30,7 +30,7 @@ from raypipe.quota.batch_client import wait_for_calls
 from raypipe.quota.in_process import connect_in_process
 from raypipe.run.batches import batch_limits, group_limits, split_into_batches
 from raypipe.run.book_sink import BookSink
-from raypipe.run.costs import check_costs
+from raypipe.run.costs import check_costs, quota_run_id
 from raypipe.run.executors.base import (
     StopSources,
     connect_work,
@@ -122,7 +122,7 @@ class Pipeline:
             Embed(**pickled_copy(embed_arguments(work, coordinator)))
             for _ in range(stages.embed.workers or 1)
         ]
-        self._run_id = work.run_id
+        self._quota_run_id = quota_run_id(work.ledger.state, work.run_id)
         self._coordinator = coordinator
         self._summarizers = Workers(summarizers * calls)
         self._embedders = Workers(embedders)
@@ -160,7 +160,7 @@ class Pipeline:
                 thread.join(max(deadline - time.monotonic(), 0.0))
             raise self._error
         # A book that is left may have further calls in flight; they are paid for.
-        wait_for_calls(self._run_id, STOP_GRACE_S)
+        wait_for_calls(self._quota_run_id, STOP_GRACE_S)
 
     def _process_batches(self) -> None:
         try:

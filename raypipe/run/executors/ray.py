@@ -34,6 +34,7 @@ from raypipe.run.executors.base import (
 )
 from raypipe.run.executors.cluster_checks import check_gpus, check_reachable
 from raypipe.run.executors.ray_session import ray_session
+from raypipe.run.executors.worker_imports import importable_parts
 from raypipe.run.graph import run_graph
 from raypipe.run.job import Execution, ModelLimits
 from raypipe.run.ray_data import ray_data_settings
@@ -97,12 +98,15 @@ class RayExecutor:
         stages = size_for_models(self.execution.stages, max_in_flight)
         stages = place_embedding(stages, work.processing.embedder)
         stages = check_resources(stages, options, len(work.books), endpoint)
-        cpus = stack.enter_context(ray_session(options))
-        stages = set_calls_per_worker(resolve_workers(stages, cpus), max_in_flight)
+        session = stack.enter_context(ray_session(options))
+        stages = set_calls_per_worker(resolve_workers(stages, session.cpus), max_in_flight)
         check_gpus(stages.embed.workers or 0, stages.embed.num_gpus, options)
         if options.address != "local":
             locations = {**work.source.locations, "opensearch.endpoint": endpoint}
             check_reachable({option: place for option, place in locations.items() if place})
+        processing = work.processing
+        parts = [work.source, processing.cleaner, processing.summarizer, processing.embedder]
+        stack.enter_context(importable_parts(parts, is_shared=session.is_shared))
         return stages
 
 

@@ -8,7 +8,10 @@ import socket
 import sys
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from threading import Event, Lock, Thread, current_thread, main_thread
 from typing import Any
 
 import psutil
@@ -16,6 +19,7 @@ import psutil
 from raypipe.core.errors import SetupError
 from raypipe.core.options import RayOptions
 from raypipe.run.executors.cluster_checks import available_cpus
+from raypipe.run.executors.runtime_env import own_parts_environment
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +44,34 @@ _QUIET: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class RaySession:
+    """A Ray that a run uses.
+
+    Args:
+        cpus: The CPUs that it has or can grow to.
+        is_shared: Whether it was there before: other code of this process started it.
+    """
+
+    cpus: float
+    is_shared: bool
+
+
+class _Runs:
+    """The runs in threads of this process; they share a session, which the last run ends."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.count = 0
+        self.ended: Event | None = None  # of the session that they have started
+
+
+_runs = _Runs()
+
+
 @contextmanager
-def ray_session(options: RayOptions) -> Iterator[float]:
-    """Start or join Ray; yield the CPUs that it has or can grow to.
+def ray_session(options: RayOptions) -> Iterator[RaySession]:
+    """Start or join Ray, or use the session of this process, which then stays.
 
     If Ray is initialized already, by the caller or an earlier job of a multirun, it is used as it
     is and not shut down.
@@ -50,9 +79,50 @@ def ray_session(options: RayOptions) -> Iterator[float]:
     Raises:
         SetupError: Ray did not start, or no cluster is at the address.
     """
-    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
-        yield available_cpus(options)
+    import ray
+
+    with _runs.lock:
+        is_shared = ray.is_initialized()
+        if not is_shared:
+            _runs.ended = Event()
+            _connect_in_lasting_thread(options, _runs.ended)
+        _runs.count += 1
+    try:
+        yield RaySession(available_cpus(options), is_shared)
+    finally:
+        with _runs.lock:
+            _runs.count -= 1
+            if _runs.ended is not None and not _runs.count:
+                _disconnect(options)
+                _runs.ended.set()
+                _runs.ended = None
+
+
+def _connect_in_lasting_thread(options: RayOptions, ended: Event) -> None:
+    """Start or join Ray in a thread that lives until the session ends.
+
+    Linux kills Ray's processes when the thread that started them ends, and Ray then ends this
+    process. Ray's signal handler needs the main thread.
+    """
+    if current_thread() is main_thread():
+        _connect(options)
         return
+    connected: Future[None] = Future()
+
+    def connect_and_wait() -> None:
+        try:
+            _connect(options)
+        except BaseException as error:  # `result` raises it
+            connected.set_exception(error)
+            return
+        connected.set_result(None)
+        ended.wait()
+
+    Thread(target=connect_and_wait, name="ray-session", daemon=True).start()
+    connected.result()
+
+
+def _connect(options: RayOptions) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # tokenizers warns in every worker that it was forked; a worker computes on one core anyway.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -69,15 +139,17 @@ def ray_session(options: RayOptions) -> Iterator[float]:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     if context.dashboard_url:
         log.info("Ray's dashboard is at http://%s", context.dashboard_url)
-    try:
-        yield available_cpus(options)
-    finally:
-        workers = _find_workers() if options.address == "local" else []
-        ray.shutdown()
-        for worker in workers:
-            # A worker that Ray ends while it starts may hang in its C++ code for ever.
-            with suppress(psutil.Error):
-                worker.kill()
+
+
+def _disconnect(options: RayOptions) -> None:
+    import ray
+
+    workers = _find_workers() if options.address == "local" else []
+    ray.shutdown()
+    for worker in workers:
+        # A worker that Ray ends while it starts may hang in its C++ code for ever.
+        with suppress(psutil.Error):
+            worker.kill()
 
 
 def _find_workers() -> list[psutil.Process]:
@@ -110,8 +182,8 @@ def _start(options: RayOptions) -> Any:
     previous = os.environ.get(SINGLE_NODE_VARIABLE)
     os.environ[SINGLE_NODE_VARIABLE] = "0"
     try:
-        with _silence_stderr():
-            return ray.init(**_init_arguments(options))
+        with own_parts_environment(same_machine=True) as environment, _silence_stderr():
+            return ray.init(**_init_arguments(options), **environment)
     except Exception as error:
         # Ray raises a bare Exception if a busy machine does not start it within its 30 s.
         if type(error) is not Exception and not isinstance(error, _START_ERRORS):
@@ -140,8 +212,8 @@ def _join(options: RayOptions) -> Any:
     has_token = maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     ray_constants.NUM_REDIS_GET_RETRIES = JOIN_TRIES
     try:
-        with _silence_stderr():
-            return ray.init(address=address, **_QUIET)
+        with own_parts_environment(same_machine=False) as environment, _silence_stderr():
+            return ray.init(address=address, **environment, **_QUIET)
     except (ConnectionError, AuthenticationError):
         reason = "the token here is not the cluster's" if has_token else "there is no token here"
         raise SetupError(

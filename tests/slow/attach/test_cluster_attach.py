@@ -13,6 +13,7 @@ import pytest
 from raypipe.embedded.ports import is_free
 from tests.integration.raypipe_command import TIMEOUT_S, Project, check_balance, wait_for
 from tests.integration.s3_server import CountingS3Server
+from tests.integration.test_settings_run import OWN_PARTS
 from tests.slow.ray_head import BOOKS, Head, keep_token, on_s3, ray_head
 from tests.slow.test_ray_up import JOB
 
@@ -73,10 +74,33 @@ def test_what_only_this_machine_has_is_refused_by_name(project: Project) -> None
     assert "storage.endpoint_url=embedded" in said
 
 
+RUNTIME_ENV = json.dumps(
+    {"env_vars": {"THEIRS": "1"}, "worker_process_setup_hook": "faulthandler.enable"}
+)
+CHECKED = """
+    def check(self) -> None:
+        import faulthandler, os
+        assert os.environ["THEIRS"] == "1"
+        if "raypipe_own_parts" in __file__:
+            assert faulthandler.is_enabled()
+"""
+
+
 def test_a_job_is_submitted(project: Project, s3: CountingS3Server, head: Head) -> None:
-    args = [*on_s3(project, s3), f"ray.temp_dir={project.folder}"]
+    """The job's own runtime environment and raypipe's are merged."""
+    settings = project.folder / "project" / "raypipe.yaml"
+    settings.parent.mkdir()
+    settings.write_text("summarizer: lead\n")
+    (settings.parent / "own_parts_of_job.py").write_text(OWN_PARTS + CHECKED)
+    args = [
+        *on_s3(project, s3),
+        f"ray.temp_dir={project.folder}",
+        f"--settings={settings}",
+        "summarizer._target_=own_parts_of_job.OwnSummarizer",
+    ]
     mode, *line = shlex.split(JOB)
     command = line[: line.index("raypipe") + 1]
+    command[command.index("--") : command.index("--")] = ["--runtime-env-json", RUNTIME_ENV]
     command[command.index("--address") + 1] = f"http://127.0.0.1:{head.dashboard}"
     wait_for(lambda: not is_free(head.dashboard))
     env = {**head.env(), **dict([mode.split("=")])}

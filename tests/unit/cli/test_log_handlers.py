@@ -35,3 +35,18 @@ def test_a_log_that_cannot_be_written_is_reported_once(
         logger.error("a line")
     lines = capsys.readouterr().err.splitlines()
     assert lines == [f"raypipe: {path}: Is a directory; this run writes no log"]
+
+
+def test_two_commands_write_two_files(tmp_path: Path) -> None:
+    """The locks are of open files, so two handlers stand for two processes."""
+    first, second = (LogFile(tmp_path / "processing.log", delay=True) for _ in range(2))
+    for handler, text in ((first, "of the first"), (second, "of the second")):
+        handler.emit(logging.makeLogRecord({"msg": text}))
+    first.close()
+    third = LogFile(tmp_path / "processing.log", delay=True)
+    third.emit(logging.makeLogRecord({"msg": "of the third"}))
+    for handler in (second, third):
+        handler.close()
+    assert (tmp_path / "processing.log").read_text() == "of the first\nof the third\n"
+    assert Path(second.baseFilename).name == "processing-2.log"
+    assert (tmp_path / "processing-2.log").read_text() == "of the second\n"

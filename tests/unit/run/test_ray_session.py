@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,3 +73,39 @@ def test_a_worker_that_hangs_does_not_outlive_the_session(
         assert worker.is_running()
     worker.wait(30)
     node.stdout.close()
+
+
+def test_the_last_run_of_a_process_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that starts Ray lives as long as the session: Linux kills Ray with the thread."""
+    starters: list[threading.Thread] = []
+
+    def init(**_: Any) -> SimpleNamespace:
+        starters.append(threading.current_thread())
+        return SimpleNamespace(dashboard_url=None)
+
+    def shutdown() -> None:
+        assert starters.pop().is_alive()
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", shutdown)
+    monkeypatch.setattr(ray, "is_initialized", lambda: bool(starters))
+    monkeypatch.setattr(ray_session_module, "available_cpus", lambda options: 2.0)
+    both_run, first_ended = threading.Barrier(2), threading.Event()
+    is_shared: list[bool] = []
+
+    def run(ends_first: bool) -> None:
+        with ray_session(RayOptions()) as session:
+            is_shared.append(session.is_shared)
+            both_run.wait(30)
+            if not ends_first:
+                assert first_ended.wait(30)
+                assert starters, "the session stays for this run"
+        first_ended.set()
+
+    threads = [threading.Thread(target=run, args=[first]) for first in (True, False)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(is_shared) == [False, True]
+    assert not starters
