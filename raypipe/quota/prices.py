@@ -39,6 +39,38 @@ class Price:
 
 
 @dataclass(frozen=True)
+class S3Prices:
+    """The prices of requests to S3, in dollars per 1,000 requests.
+
+    Args:
+        put: PUT, COPY, POST and LIST.
+        get: GET, HEAD and SELECT. DELETE is free of charge.
+
+    Raises:
+        ValueError: A value is not a number of 0 or more.
+    """
+
+    put: float = 0.0
+    get: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("put", "get"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+                raise ValueError(f"{name}={value} must be a number, 0 or more")
+
+    def usd(self, puts: float, gets: float) -> float:
+        """Return the cost of requests in dollars.
+
+        Args:
+            puts: Number of requests at the price `put`.
+            gets: Number of requests at the price `get`.
+        """
+        return (puts * self.put + gets * self.get) / 1000
+
+
+@dataclass(frozen=True)
 class Prices:
     """A price table. Users can configure their own.
 
@@ -46,6 +78,7 @@ class Prices:
         source: Where the prices were read.
         date: When they were read, as an ISO 8601 date.
         models: The fields of a `Price` by base model: the model id without region prefix.
+        s3: The fields of `S3Prices`; without them, requests to S3 cost nothing.
 
     Raises:
         ValueError: An entry is not a price.
@@ -54,14 +87,24 @@ class Prices:
     source: str = ""
     date: str = ""
     models: Mapping[str, Any] = field(default_factory=dict)
+    s3: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check each price."""
+        try:
+            S3Prices(**self.s3)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"s3: {error}") from None
         for model, price in self.models.items():
             try:
                 Price(**price)
             except (TypeError, ValueError) as error:
                 raise ValueError(f"models: {model}: {error}") from None
+
+    @property
+    def requests(self) -> S3Prices:
+        """Return the prices of requests to S3."""
+        return S3Prices(**self.s3)
 
     def find(self, model: str) -> Price | None:
         """Return a model's price, or None if the table does not have it."""

@@ -17,6 +17,7 @@ from raypipe.quota.prices import Price
 from raypipe.run.job import Job, ModelLimits
 from raypipe.run.planner import RunPlan, list_source, plan_run, read_snapshot
 from raypipe.run.processing import Processing, index_spec, own_recipes, read_accepted
+from raypipe.run.request_estimate import RequestEstimate, estimate_job_requests
 from raypipe.sources import BookSource
 from raypipe.summarizers.protocol import CallEstimator, EstimatedCall
 from raypipe.text import CleanText, TextCleaner
@@ -76,6 +77,7 @@ class RunEstimate:
             replace.
         may_replace: Whether the run may replace it (`replace=true`); else it would stop.
         upgrade: What `upgrade=true` would cost; None if no document is older.
+        requests: Requests to S3; None if neither source nor state are on S3.
     """
 
     listed: int = 0
@@ -102,6 +104,7 @@ class RunEstimate:
     replaces: Replacement | None = None
     may_replace: bool = False
     upgrade: UpgradeEstimate | None = None
+    requests: RequestEstimate | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
     estimate.may_replace = job.target.replace
     estimate.prices = limits.prices.date
     _add_calls(estimate, plan.new, source, processing, limits, sample)
+    estimate.requests = estimate_job_requests(job, plan, estimate.calls, estimate.hours)
     if generation:
         documents = ledger.checkpoint.count_older(generation, accepted.documents, recipe.document)
         if documents:

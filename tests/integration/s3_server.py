@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 ACCOUNT = "123456789012"
 PAGE_KEYS = 10
@@ -26,6 +27,7 @@ class CountingS3Server:
         url: Where it is served.
         gets: Keys of the objects that were read, one for each GET.
         listings: How many listing requests there were.
+        requests: How many requests there were, by method and by the key, or the listed prefix.
         replace_on_read: New content of an object, by bucket and key, from its next GET on.
         truncate_listing: How a listing ends too early: `no token`, `no page` or `half`; empty for
             whole listings.
@@ -37,6 +39,7 @@ class CountingS3Server:
     url: str = ""
     gets: list[str] = field(default_factory=list)
     listings: int = 0
+    requests: Counter[tuple[str, str]] = field(default_factory=Counter)
     replace_on_read: dict[tuple[str, str], bytes] = field(default_factory=dict)
     truncate_listing: str = ""
     failure_rate: float = 0.0
@@ -47,6 +50,9 @@ class CountingS3Server:
             start_response("503 Slow Down", [("Content-Length", "0")])
             return []
         bucket, _, key = unquote(environ["PATH_INFO"]).strip("/").partition("/")
+        listed = parse_qs(environ["QUERY_STRING"]).get("prefix", [""])[0]
+        method = environ["REQUEST_METHOD"]
+        self.requests[(method if key or method != "GET" else "LIST", key or listed)] += 1
         if environ["REQUEST_METHOD"] == "GET" and key:
             self.gets.append(key)
             if body := self.replace_on_read.pop((bucket, key), None):
@@ -77,6 +83,7 @@ class CountingS3Server:
         _backend().reset()
         self.gets.clear()
         self.listings = 0
+        self.requests.clear()
         self.replace_on_read.clear()
         self.truncate_listing, self.failure_rate = "", 0.0
         self.rng.seed(1)

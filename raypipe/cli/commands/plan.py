@@ -12,6 +12,7 @@ from raypipe.config.build import read_options
 from raypipe.core.exit_codes import OK
 from raypipe.core.options import QuotaOptions
 from raypipe.run.estimate import RunEstimate, estimate_run
+from raypipe.run.request_estimate import RequestEstimate
 
 
 def main(cfg: DictConfig) -> int:
@@ -49,6 +50,8 @@ def _format_estimate(estimate: RunEstimate, quota: QuotaOptions) -> str:
             f"{needs_option}"
         )
     lines += _format_changes(estimate)
+    if (requests := estimate.requests) is not None:
+        lines.append(_format_requests(requests, estimate.prices))
     if not estimate.model:
         lines.append(f"models  no model calls: summarizer={estimate.summarizer} runs locally")
         return "\n".join(lines)
@@ -61,6 +64,17 @@ def _format_estimate(estimate: RunEstimate, quota: QuotaOptions) -> str:
     lines.append(f"cost    {_format_cost(estimate)}")
     lines.append(f"time    {_format_time(estimate, quota)}")
     return "\n".join(lines)
+
+
+def _format_requests(requests: RequestEstimate, prices: str) -> str:
+    """Return a line about the requests to S3."""
+    lists = requests.source_lists + requests.state_lists
+    gets = requests.source_gets + requests.state_gets
+    usd = f"${requests.usd:,.2f}" if requests.usd >= 0.01 else f"${requests.usd:.4f}"
+    return (
+        f"s3      about {gets:,} GET, {requests.state_puts:,} PUT and {lists:,} LIST requests: "
+        f"{usd} at the prices of {prices}; {requests.groups:,} groups of documents"
+    )
 
 
 def _format_changes(estimate: RunEstimate) -> list[str]:
