@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-"""HTTP statuses after which the same request may succeed (RFC 9110, section 15; RFC 6585)."""
+TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 531)})
+"""HTTP statuses after which the same request may succeed (RFC 9110, 6585 and 8470).
+Proxies such as Cloudflare answer 520 to 530 for a server that they cannot reach."""
 _RETRY_AFTER = "retry-after"
-_MAX_RETRY_AFTER_S = 3_600.0
+_MAX_RETRY_AFTER_S = 900.0
 """A server that asks for a longer wait is asked again after this many seconds."""
 
 
@@ -81,7 +82,7 @@ def retry_after_s(headers: Mapping[str, str], millis: str = "") -> float | None:
     """Return the wait that a server asks for, in seconds, or None.
 
     `Retry-After` holds seconds or a date: RFC 9110, section 10.2.3. An unreadable value counts
-    as none, and more than an hour as an hour.
+    as none, and more than 15 minutes as 15 minutes.
 
     Args:
         headers: Headers of the response; names in lower case, or a case-insensitive mapping.

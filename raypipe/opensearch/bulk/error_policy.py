@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 from raypipe.opensearch.bulk.obstacles import find_obstacle
-from raypipe.opensearch.connection.errors import cause_of, is_expired, status_of
+from raypipe.opensearch.connection.errors import cause_of, is_expired, is_foreign, status_of
 
 
 class Action(Enum):
@@ -30,13 +30,15 @@ REQUEST_ACTIONS = {
     402: Action.RETRY,  # Serverless: capacity reached, grows slowly
     408: Action.RETRY,
     413: Action.SPLIT,
+    425: Action.RETRY,  # a proxy's "too early"
     429: Action.RETRY,  # rejected_execution, circuit breaker, indexing pressure, flood stage
     500: Action.RETRY,
     502: Action.RETRY,
     503: Action.RETRY,
     504: Action.RETRY,
 }
-"""Action by the status of the whole request; any other status aborts (403, 404, 501, 3xx …)."""
+"""Action by the status of the whole request; any other status aborts (403, 404, 501, 3xx …).
+An answer of a proxy or firewall says nothing about OpenSearch: see `_foreign_action`."""
 
 ITEM_ACTIONS = {
     200: Action.DONE,
@@ -73,6 +75,8 @@ _ABORT_CAUSES = {
     403: "the user may not write there, or the index is blocked (read-only, disk full)",
     404: "the index or its alias was deleted meanwhile; run again to create it",
 }
+_PROXY_LOGIN = 407
+"""Proxy Authentication Required: no request passes."""
 _MAPPING_TYPES = ("mapper_parsing", "document_parsing", "parsing")
 _LONG_TERM = "immense term"
 """Part of the reason for a keyword that is too long, whose type is that of many other errors."""
@@ -109,9 +113,21 @@ def request_action(error: Exception) -> Action:
         return Action.RETRY  # refused, reset, timed out; or a proxy's page with status 200
     if isinstance(error, TransportError) and is_expired(error):
         return Action.RENEW
+    if isinstance(error, TransportError) and is_foreign(error):
+        return _foreign_action(status_of(error))
     if isinstance(error, TransportError):
         return REQUEST_ACTIONS.get(status_of(error), Action.ABORT)
     return Action.ABORT
+
+
+def _foreign_action(status: int) -> Action:
+    """Return the action after a proxy or firewall answered with this status."""
+    if status in REQUEST_ACTIONS:
+        return REQUEST_ACTIONS[status]
+    if status == _PROXY_LOGIN:
+        return Action.ABORT
+    # A firewall refuses a request for the content of one of its documents.
+    return Action.BISECT if status < 500 else Action.RETRY
 
 
 def item_action(result: Mapping[str, Any], physical: str, alias: str) -> Action:

@@ -23,6 +23,7 @@ from raypipe.opensearch.connection.errors import (
     describe_cause,
     is_connection_cut,
     is_disk_full,
+    is_foreign,
     label_of,
     may_have_arrived,
     reason_of,
@@ -31,6 +32,7 @@ from raypipe.opensearch.connection.errors import (
 
 log = logging.getLogger(__name__)
 
+FOREIGN = "a proxy or firewall before OpenSearch"
 _VERSION = re.compile(r"current version \[(\d+)\]")
 
 
@@ -80,6 +82,7 @@ class BatchSettler(Generic[D]):
         self._counters = counters
         self._clock = clock
         self._has_renewed = False  # credentials, since the last response
+        self._is_bisecting = False
         self._refusals = Refusals(target, strategy)
 
     def send(self, items: Sequence[BulkItem]) -> Settlement:
@@ -142,14 +145,29 @@ class BatchSettler(Generic[D]):
         return Settlement([Rejected(doc_id, "too_large", message, retryable=False)])
 
     def _bisect(self, request: BulkRequest, error: Exception) -> Settlement:
-        """Send both halves of a request to find its invalid document; reject a single document."""
-        if len(request.items) > 1:
+        """Send both halves of a request to find its invalid document; reject a single document.
+
+        Raises:
+            SinkError: A proxy or firewall refuses each document of the request.
+        """
+        status = status_of(error)
+        if len(request.items) == 1:
+            reason = f"{FOREIGN} refused the document (status {status})"
+            message = f"{reason}; let it pass there, then run again"
+            message = message if is_foreign(error) else reason_of(error)
+            rejected = Rejected(request.items[0].doc_id, "rejected", message, retryable=True)
+            return Settlement([rejected])
+        is_outermost, self._is_bisecting = not self._is_bisecting, True
+        try:
             middle = len(request.items) // 2
             settlement = self.send(request.items[:middle])
             settlement.add(self.send(request.items[middle:]))
-            return settlement
-        doc_id = request.items[0].doc_id
-        return Settlement([Rejected(doc_id, "rejected", reason_of(error), retryable=True)])
+        finally:
+            self._is_bisecting = not is_outermost
+        rejected_all = all(isinstance(result, Rejected) for result in settlement.results)
+        if is_outermost and is_foreign(error) and rejected_all and not settlement.retries:
+            raise self._target.abort_error(status, "", f"{FOREIGN} refuses every document")
+        return settlement
 
     def _settle_results(
         self, request: BulkRequest, results: Sequence[Mapping[str, Any]]

@@ -9,6 +9,8 @@ MAX_REASON_CHARS = 200
 """Characters of a server's reason that are kept."""
 NOT_EXECUTED_STATUS = frozenset({402, 429})
 """Transient statuses with which a server confirms that it has written nothing."""
+_WAF_MESSAGE = "Forbidden"
+"""Message of AWS WAF for a request that it blocks."""
 _EXPIRED = re.compile("expired|security token", re.IGNORECASE)
 
 
@@ -47,6 +49,17 @@ def aws_message(error: Exception) -> str:
         return ""
     message = info.get("message") or info.get("Message") or ""
     return message if isinstance(message, str) else ""
+
+
+def is_foreign(error: Exception) -> bool:
+    """Return whether a proxy or firewall answered a request in place of OpenSearch.
+
+    OpenSearch answers an error with JSON, `{"error": {"type": ...}}`; AWS with a message.
+    """
+    cause = cause_of(error)
+    is_own = isinstance(cause, dict) and "type" in cause
+    message = aws_message(error)
+    return status_of(error) >= 400 and not is_own and message in ("", _WAF_MESSAGE)
 
 
 def is_expired(error: Exception) -> bool:

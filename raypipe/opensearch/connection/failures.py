@@ -7,7 +7,7 @@ from typing import Any
 
 from raypipe.core.errors import SetupError
 from raypipe.core.retry import TRANSIENT_STATUS
-from raypipe.opensearch.connection.errors import reason_of
+from raypipe.opensearch.connection.errors import cause_of, is_foreign, reason_of
 
 BUSY_STATUS = TRANSIENT_STATUS | {402}
 """Statuses of a busy server; Serverless answers 402 while its capacity grows."""
@@ -63,13 +63,19 @@ def explain_failure(
     if not isinstance(error, TransportError):
         return not_opensearch(endpoint)
     status, reason = error.status_code, reason_of(error)
+    if is_foreign(error) and status not in (401, *BUSY_STATUS):
+        return SetupError(
+            f"a proxy or firewall before {where} answered {request} with status {status}; {_FIX}, "
+            "or let the request pass there"
+        )
     if status in ACCESS_REFUSALS and _BLOCK in reason:
         return SetupError(
-            f"{where} refused {request} ({status}): the index is blocked; remove the block from "
-            "index.blocks in its settings"
+            f"{where} refused {request} ({status}): the index is blocked ({reason}); free disk "
+            "space, or remove the block from index.blocks in its settings"
         )
     if status in ACCESS_REFUSALS:
-        return SetupError(f"{where}: {explain_refusal(status, error)}")
+        own = f" (server: {reason})" if isinstance(cause_of(error), dict) else ""
+        return SetupError(f"{where}: {explain_refusal(status, error)}{own}")
     if status in BUSY_STATUS:
         return SetupError(f"{where} stays unavailable (status {status}); try again later")
     hint = next((hint for part, hint in _HINTS.items() if part in reason), "")

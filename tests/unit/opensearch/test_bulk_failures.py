@@ -210,3 +210,52 @@ def test_opensearch_py_logs_no_traceback(stub: Stub, caplog: pytest.LogCaptureFi
     assert "Traceback" not in caplog.text
     ours = [record.getMessage() for record in caplog.records if record.name.startswith("raypipe")]
     assert [message.split(": ", 1)[1][:24] for message in ours] == ["retrying 1 documents in "] * 3
+
+
+def page(status: int) -> Reply:
+    """Return a proxy's page."""
+    return Reply(status, b"<html>blocked</html>", content_type="text/html")
+
+
+def forbidden() -> Reply:
+    """Return the response of AWS WAF."""
+    return Reply(403, {"message": "Forbidden"})
+
+
+@pytest.mark.parametrize("reply", [page(403), page(400), page(406), forbidden()])
+def test_a_document_that_a_firewall_blocks_is_found_and_the_others_are_written(
+    stub: Stub, reply: Reply
+) -> None:
+    stub.always = lambda request: reply if "b0017" in request.ids else None
+    results = results_by_id(list(writer_at(stub.url).write(documents(40))))
+    blocked = results.pop("b0017")
+    assert isinstance(blocked, Rejected)
+    assert (blocked.kind, blocked.retryable) == ("rejected", True)
+    assert (
+        f"a proxy or firewall before OpenSearch refused the document (status {reply.status})"
+        in (blocked.message)
+    )
+    assert all(isinstance(result, Ack) for result in results.values())
+    assert len(results) == 39
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 418])
+def test_a_firewall_that_blocks_every_document_stops_the_run(stub: Stub, status: int) -> None:
+    stub.always = lambda request: page(status)
+    with pytest.raises(SinkError, match=f"status {status}.*firewall.*refuses every document"):
+        list(writer_at(stub.url).write(documents(6)))
+
+
+def test_a_proxy_that_asks_for_a_login_stops_the_run_at_once(stub: Stub) -> None:
+    stub.always = lambda request: page(407)
+    with pytest.raises(SinkError, match="status 407"):
+        list(writer_at(stub.url).write(documents(6)))
+    assert len(stub.bulks) == 1
+
+
+@pytest.mark.parametrize("status", [425, 501, 505, 520, 523, 527, 530])
+def test_the_errors_of_a_proxy_are_retried(stub: Stub, status: int) -> None:
+    stub.steps.append(page(status))
+    results = results_by_id(list(writer_at(stub.url).write(documents(3))))
+    assert all(isinstance(result, Ack) for result in results.values())
+    assert len(stub.bulks) == 2

@@ -112,7 +112,10 @@ def test_a_busy_server_is_retried(stub: Stub) -> None:
     [
         (failed(401), "did not accept the user name and password"),
         (failed(403), "the user may not do this"),
-        (failed(403, "cluster_block_exception", "by"), "the index is blocked; remove the block"),
+        (
+            failed(403, "cluster_block_exception", "by"),
+            r"is blocked \(.*: by\); free disk",
+        ),
         (failed(503), r"stays unavailable \(status 503\)"),
         (failed(400, "illegal_argument_exception", "unknown setting [index.knn]"), "k-NN plugin"),
         (Reply(200, b"<html>", "text/html"), "not as OpenSearch does"),
