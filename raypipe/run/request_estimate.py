@@ -11,11 +11,9 @@ from dataclasses import dataclass, replace
 from raypipe.ledger.facade import COMPACT_AT, Ledger
 from raypipe.ledger.writer_lock import LockTiming
 from raypipe.quota.prices import S3Prices
+from raypipe.run.group_commit import GroupLimits
 from raypipe.run.job import Job
 from raypipe.run.planner import RunPlan
-
-FLUSH_S = 3.0
-"""Longest time in seconds that a finished document waits for others to be written with it."""
 
 CALL_S = 5.0
 """Typical time of a model call, where no quota tells how long a run takes."""
@@ -83,7 +81,7 @@ class RequestFactors:
     dimension: int = 0
     max_docs: int = 1000
     max_bytes: int = 8 << 20
-    flush_s: float = FLUSH_S
+    flush_s: float = GroupLimits.flush_s
 
     @property
     def duration_s(self) -> float:
@@ -114,10 +112,11 @@ def estimate_job_requests(
         hours=hours,
         max_in_flight=job.limits.quota.max_in_flight,
         dimension=embedder.dimension,
-        flush_s=FLUSH_S,
     )
     if index is not None:
-        factors = replace(factors, max_docs=index.max_docs, max_bytes=index.max_bytes)
+        factors = replace(
+            factors, max_docs=index.max_docs, max_bytes=index.max_bytes, flush_s=index.flush_s
+        )
     source_on_s3 = job.source.connection is not None
     prices = job.limits.prices.requests
     return estimate_requests(factors, job.ledger, prices, source_on_s3=source_on_s3)

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from raypipe import embedded
-from raypipe.run import request_estimate
 from raypipe.simulator.options import ModelOptions
 from tests.integration.raypipe_command import Project, run_in_process
 from tests.integration.s3_server import CountingS3Server
@@ -88,13 +87,13 @@ def test_the_requests_of_three_runs(
 
 
 def test_the_requests_of_a_run_with_a_model(
-    project: Project, s3: CountingS3Server, options: list[str], monkeypatch: pytest.MonkeyPatch
+    project: Project, s3: CountingS3Server, options: list[str]
 ) -> None:
     """Each document is written by itself, as where answers come seldom."""
-    monkeypatch.setattr(request_estimate, "FLUSH_S", 0.0)
     for path in SAMPLES:
         s3.put_object(project.index, f"books/{path.name}", path.read_bytes())
     with model_server(model=ModelOptions(known=[MODEL])) as server:
+        options = [*options, "opensearch.flush_s=0"]
         model = [f"summarizer.model_id={MODEL}", f"summarizer.model.base_url={server.url}/v1"]
         plan_and_run(
             s3, [*options, "summarizer=openai", "summarizer.model.structured=true", *model]
