@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from raypipe.core.exit_codes import OK
 from raypipe.lifecycle.replacement import Replacement
 from raypipe.run.estimate import UpgradeEstimate
+from raypipe.run.request_estimate import RequestEstimate
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ class PlanResult:
         replaces: The index of other parts that the run would replace; None for none.
         may_replace: Whether the run may replace it.
         upgrade: What `upgrade=true` would cost; None if no document is older.
+        requests: Requests to S3 and their dollars; None if neither books nor state are on S3.
     """
 
     listed: int
@@ -139,6 +141,7 @@ class PlanResult:
     replaces: Replacement | None
     may_replace: bool
     upgrade: UpgradeEstimate | None
+    requests: RequestEstimate | None
 
 
 @dataclass(frozen=True)
