@@ -108,22 +108,28 @@ def _limit_length(sentence: str) -> Iterator[str]:
         if sentence:
             yield sentence
         return
-    gathered = ""
+    gathered: list[str] = []
+    chars = words = 0
     for clause in filter(None, map(str.strip, _CLAUSE.split(sentence))):
         for piece in _chop(clause):
-            if gathered and _is_too_long(f"{gathered} {piece}"):
-                yield gathered
-                gathered = ""
-            gathered = f"{gathered} {piece}".strip()
+            piece_words = count_words(piece)
+            chars, words = chars + 1 + len(piece), words + piece_words
+            if gathered and (chars > _MAX_CHARS or (chars > _MAX_WORDS and words > _MAX_WORDS)):
+                yield " ".join(gathered)
+                gathered = []
+            if not gathered:
+                chars, words = len(piece), piece_words
+            gathered.append(piece)
     if gathered:
-        yield gathered
+        yield " ".join(gathered)
 
 
 def _chop(clause: str) -> Iterator[str]:
     """Yield a clause in pieces within the limit, cut at a space if possible."""
     while _is_too_long(clause):
-        words = clause.split(" ", _MAX_WORDS // 2)
-        cut = len(clause) - len(words[-1]) if len(words) > _MAX_WORDS // 2 else 0
+        head = clause[: _MAX_CHARS + 1]
+        words = head.split(" ", _MAX_WORDS // 2)
+        cut = len(head) - len(words[-1]) if len(words) > _MAX_WORDS // 2 else 0
         if not 0 < cut <= _MAX_CHARS:
             cut = clause.rfind(" ", 1, _MAX_CHARS // 10) + 1 or _MAX_CHARS // 10
         yield clause[:cut].strip()
