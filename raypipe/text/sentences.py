@@ -18,7 +18,15 @@ _MIN_PARAGRAPH_LINE_CHARS = 100
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
 )
+_MAY_END = re.compile("[.!?\u2026]")
+_MAX_RUN_CHARS = 400
+_LONG_RUN = re.compile(rf"(?<!\S)(\S{{{_MAX_RUN_CHARS},}}+)")
+_MAX_MARKS = 1_000
+_MARK = re.compile("[“”„‘’«»‹›`'。！？!?…」』]")
+_ENDS = "。！？!?"
 _CLAUSE = re.compile(r"(?<=[;:!?。！？；])\s*|(?<=--)|(?<=—)")
+
+_Split = Callable[[str], list[str]]
 
 
 def count_words(text: str) -> int:
@@ -44,12 +52,13 @@ def split_sentences(text: str, language: str) -> list[str]:
     if language != "en":
         import sentencex
 
-        return _split_paragraphs(text, partial(sentencex.segment, language))
+        segment = partial(sentencex.segment, language)
+        return _split_paragraphs(text, partial(_split_between_marks, segment))
     import nupunkt
 
     english = nupunkt.load("default")
     try:
-        return _split_paragraphs(text, english.tokenize)
+        return _split_paragraphs(text, partial(_split_around_runs, english.tokenize))
     finally:
         english.clear_decision_cache()
         _clear_word_cache()
@@ -68,25 +77,65 @@ def _clear_word_cache() -> None:
     getattr(tokens, "_derived_cache", {}).clear()
 
 
-def _split_paragraphs(text: str, split: Callable[[str], list[str]]) -> list[str]:
+def _split_around_runs(split: _Split, text: str) -> list[str]:
+    """Split a text with nupunkt, but not its characters in a row without a space.
+
+    nupunkt takes a time that grows with the square of the stops in such a row.
+    """
+    if not _MAY_END.search(text):
+        return [text]
+    if len(text) < _MAX_RUN_CHARS or not _LONG_RUN.search(text):
+        return split(text)
+    parts = _LONG_RUN.split(text)  # the runs are at the odd places
     return [
         sentence
-        for paragraph in _paragraphs(text)
-        for sentence in _split_paragraph(paragraph, split)
+        for place, part in enumerate(parts)
+        for sentence in ([part] if place % 2 else split(part))
     ]
+
+
+def _split_between_marks(split: _Split, text: str) -> list[str]:
+    """Split a text with sentencex, in pieces if it has too many quotation marks and stops.
+
+    sentencex takes a time that grows with the square of their number.
+    """
+    if len(text) <= _MAX_MARKS or len(_MARK.findall(text)) <= _MAX_MARKS:
+        return split(text)
+    sentences: list[str] = []
+    start = marks = end = 0
+    for match in _MARK.finditer(text):
+        marks += 1
+        if match[0] in _ENDS:
+            end = match.end()
+        if marks >= _MAX_MARKS:
+            cut = end if end > start else match.end()
+            sentences += split(text[start:cut])
+            start, marks = cut, 0
+    return sentences + split(text[start:])
+
+
+def _split_paragraphs(text: str, split: _Split) -> list[str]:
+    sentences: list[str] = []
+    for paragraph in _paragraphs(text):
+        if len(paragraph) <= _MAX_WORDS:  # no sentence can be too long
+            stripped = map(str.strip, split(paragraph.replace("\n", " ")))
+            sentences += [sentence for sentence in stripped if sentence]
+        else:
+            sentences += _split_paragraph(paragraph, split)
+    return sentences
 
 
 def _paragraphs(text: str) -> Iterator[str]:
     for block in text.split("\n\n"):
-        lines = block.split("\n")
         # In files without blank lines each long line is a paragraph.
-        if len(lines) > 1 and len(block) / len(lines) > _MIN_PARAGRAPH_LINE_CHARS:
-            yield from lines
+        lines = block.count("\n") + 1
+        if lines > 1 and len(block) / lines > _MIN_PARAGRAPH_LINE_CHARS:
+            yield from block.split("\n")
         else:
             yield block
 
 
-def _split_paragraph(paragraph: str, split: Callable[[str], list[str]]) -> Iterator[str]:
+def _split_paragraph(paragraph: str, split: _Split) -> Iterator[str]:
     for start in range(0, len(paragraph), _MAX_PARAGRAPH_CHARS):
         piece = paragraph[start : start + _MAX_PARAGRAPH_CHARS]
         sentences = split(piece.replace("\n", " "))

@@ -275,6 +275,8 @@ def _may_be_heading(block: str) -> bool:
 
 def _keys_of_block(block: str) -> list[str]:
     """Return the keys of a heading's lines, and of all lines together."""
+    if block.isascii() and block.isalpha():
+        return [block.lower()]  # most lines of the longest lists
     lines = block.split("\n")
     if len(lines) == 1:
         return [*_keys_of_line(block)]
