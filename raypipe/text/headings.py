@@ -96,7 +96,7 @@ def short_paragraphs(text: str, is_wanted: Callable[[str], bool]) -> Iterator[tu
 
 
 def may_be_numbered(block: str) -> bool:
-    """Return whether a paragraph begins like a numbered heading; `read_numbered_heading` decides."""
+    """Return whether a paragraph begins like a numbered heading."""
     return _NUMBERED_START.match(block) is not None
 
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from raypipe.text.isolation import DEADLINE_S, LONG_TEXT, run_in_child
+
 SPLITTER_VERSION = 1
 """Part of the text recipe. Raise it when the same text gives different sentences."""
 
@@ -37,7 +39,7 @@ def count_words(text: str) -> int:
     return len(_UNSPACED.sub(" ", text).split()) + len(unspaced) if unspaced else len(text.split())
 
 
-def split_sentences(text: str, language: str) -> list[str]:
+def split_sentences(text: str, language: str, deadline_s: float = DEADLINE_S) -> list[str]:
     """Return the sentences of a clean text in reading order.
 
     nupunkt splits English, sentencex every other language, paragraph by paragraph, so that a
@@ -48,7 +50,20 @@ def split_sentences(text: str, language: str) -> list[str]:
     Args:
         text: Paragraphs separated by a blank line, as in `CleanText.text`.
         language: ISO 639-1 code, or `und`.
+        deadline_s: Seconds after which a long text fails.
+
+    Raises:
+        BookError: `too_slow`, or `killed_worker` if the child process died that splits long texts.
     """
+    if len(text) <= LONG_TEXT:
+        return split_here(text, language)
+    sentences: list[str]
+    sentences, _ = run_in_child("split", text.encode(), {"language": language}, deadline_s)
+    return sentences
+
+
+def split_here(text: str, language: str) -> list[str]:
+    """Return the sentences as `split_sentences` does, without a child process and a deadline."""
     if language != "en":
         import sentencex
 

@@ -12,7 +12,8 @@ _WHO = r"transcri(?:ber|bers|ption|ptor)(?:['’]s|s['’]|s)?"
 _NOTE = r"(?:(?:foot|end)?notes?|remarks?|comments?|corrections?|errata)"
 _NAME = rf"(?:{_WHO}[ -]+{_NOTE}|notes?\s+(?:of|by|from)\s+(?:the\s+)?(?:e-?text\s+)?{_WHO})"
 _BRACKETED = re.compile(
-    rf"(?<![ \t])[ \t]*+\[(?:{_NAME}|tn)\b\s*[:.—-](?:[^\[\]]|\[[^\[\]]{{0,400}}\]){{0,6000}}\]", re.I
+    rf"(?<![ \t])[ \t]*+\[(?:{_NAME}|tn)\b\s*[:.—-](?:[^\[\]]|\[[^\[\]]{{0,400}}\]){{0,6000}}\]",
+    re.I,
 )
 # Alone on a line, or with a colon and the note after it; never inside a sentence. Boxes of plus
 # signs and bars, stars and underscores may surround the heading.

@@ -83,9 +83,7 @@ def _words_of(text: str) -> set[str]:
     return {word.lower() for word in _WORD.findall(_LINE_HYPHEN.sub(" ", text))}
 
 
-def _join_lines(
-    block: list[str], *, layout: _Layout, words: Callable[[], set[str]]
-) -> list[str]:
+def _join_lines(block: list[str], *, layout: _Layout, words: Callable[[], set[str]]) -> list[str]:
     if not _is_wrapped(block, layout):
         return block
     joined = "\n".join(line.strip() for line in block)

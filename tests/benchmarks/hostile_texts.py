@@ -3,7 +3,6 @@
 The texts are not random: the same kind and size always give the same bytes.
 """
 
-# ruff: noqa: RUF001 - quotes, dashes and characters that look alike are intended
 from __future__ import annotations
 
 import base64
@@ -155,7 +154,8 @@ KINDS: dict[str, Callable[[int], bytes]] = {
     "roman letters": _repeat("mdclxvi"),
     "page numbers": _numbered("\n\n{n}\n\n" + PROSE),
     "running heads": _numbered(PROSE + "\n{n} THE LIGHTHOUSE\n"),
-    "uppercase lines": _numbered("THE {word} OF THE LIGHTHOUSE\n\n".upper().replace("WORD", "word")),
+    "titles": _numbered("THE {roman} OF THE {word}\n\n"),
+    "uppercase lines": _repeat("THE LIGHTHOUSE KEEPER COUNTED THE SHIPS\n\n"),
     "header fields": _repeat("Title: A\n  B\n"),
     "header titles": _between("Title: A", "\n  b"),
     "gutenberg lines": _repeat("The Project Gutenberg eBook of "),
@@ -227,8 +227,8 @@ KINDS: dict[str, Callable[[int], bytes]] = {
     "Arabic": _repeat("كان يا ما كان، في قديم الزمان. "),
     "Hindi": _repeat("एक समय की बात है। "),
     "Russian": lambda size: "Жили-были старик со старухой. ".encode("cp1251") * (size // 30),
-    "Polish": lambda size: "Dawno, dawno temu żył sobie król łódź. ".encode("cp1250") * (size // 39),
-    "German": _repeat("Es war einmal ein König, z. B. der Hr. Dr. Müller. "),
+    "Polish": lambda size: "Dawno temu żył sobie król łódź. ".encode("cp1250") * (size // 32),
+    "German abbreviations": _repeat("Es war einmal ein König, z. B. der Hr. Dr. Müller. "),
     "French": _repeat("Il était une fois « un roi » ; M. de Sainte-Beuve l’aimait. "),
     "Latin-1 letters": lambda size: bytes(range(0xC0, 0x100)) * (size // 64),
     "high bytes": lambda size: random.Random(4).randbytes(size).translate(

@@ -160,7 +160,9 @@ def _may_share_chunk(size: int, next_size: int, target: int) -> bool:
 def _join_spans(first: _ByteSpan, second: _ByteSpan) -> _ByteSpan:
     titles = (*first.titles, *second.titles)
     # Only the first and the last title are in the heading of a chunk.
-    return _ByteSpan(first.start, second.end, titles if len(titles) < 3 else (titles[0], titles[-1]))
+    return _ByteSpan(
+        first.start, second.end, titles if len(titles) < 3 else (titles[0], titles[-1])
+    )
 
 
 def _chapter_spans(book: CleanText) -> Iterator[_ByteSpan]:
