@@ -22,6 +22,8 @@ _UNSPACED = re.compile(
 )
 _MAY_END = re.compile("[.!?\u2026]")
 _MAX_RUN_CHARS = 400
+_LONG_PARAGRAPH = 5_000
+_STOPS_SHARE = 0.2
 _LONG_RUN = re.compile(rf"(?<!\S)(\S{{{_MAX_RUN_CHARS},}}+)")
 _MAX_MARKS = 1_000
 _MARK = re.compile("[“”„‘’«»‹›`'。！？!?…」』]")
@@ -99,6 +101,8 @@ def _split_around_runs(split: _Split, text: str) -> list[str]:
     """
     if not _MAY_END.search(text):
         return [text]
+    if len(text) > _LONG_PARAGRAPH and _STOPS_SHARE * len(text) < sum(map(text.count, ".!?\u2026")):
+        return [text]  # a list of numbers or initials: nupunkt needs 5 µs for each stop
     if len(text) < _MAX_RUN_CHARS or not _LONG_RUN.search(text):
         return split(text)
     parts = _LONG_RUN.split(text)  # the runs are at the odd places

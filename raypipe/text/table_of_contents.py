@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -105,14 +105,12 @@ def remove_contents(body: str) -> TextWithoutContents:
         position = heading.end()
         if reader.budget.is_spent:
             break
-        table = reader.read(heading.end())
-        length = table.end - heading.start()
-        if length > max(_MAX_TABLE_SHARE * cuts.length, _SHORT_TABLE_CHARS):
-            continue
-        if table.end > heading.end():
+        limit = heading.start() + int(max(_MAX_TABLE_SHARE * cuts.length, _SHORT_TABLE_CHARS))
+        table = reader.read(heading.end(), limit)
+        if heading.end() < table.end <= limit:
             titles += [] if _PICTURES.search(heading[0]) else table.titles
             cuts.cut(heading.start(), table.end)
-            reader.budget.cut(length)
+            reader.budget.cut(table.end - heading.start())
             position = cuts.rest
     return TextWithoutContents(cuts.shorten(), tuple(dict.fromkeys(titles)))
 
@@ -129,8 +127,13 @@ class _TableReader:
         self._body = body
         self._remaining: _RemainingHeadings | None = None
 
-    def read(self, start: int) -> _Table:
-        """Read the table after a heading; its `end` is `start` if there is no table."""
+    def read(self, start: int, limit: int) -> _Table:
+        """Read the table after a heading; its `end` is `start` if there is no table.
+
+        Args:
+            start: Position after the heading.
+            limit: A table that ends after it is too long, and is not read to its end.
+        """
         self.budget.start_heading()
         table = self._read_with_pages(start)
         if table.end > start:
@@ -138,7 +141,7 @@ class _TableReader:
         if self._remaining is None:
             self._remaining = _RemainingHeadings(self._body, start)
         self._remaining.advance(start)
-        return self._read_without_pages(start, self._remaining.counts)
+        return self._read_without_pages(start, limit, self._remaining.counts)
 
     def _read_with_pages(self, start: int) -> _Table:
         """Read a table with page numbers. It ends with the last number before the prose."""
@@ -184,11 +187,12 @@ class _TableReader:
                 position, gap = position + len(line) + 1, 1
             end = block.end()
 
-    def _read_without_pages(self, start: int, remaining: Counter[str]) -> _Table:
+    def _read_without_pages(self, start: int, limit: int, remaining: Counter[str]) -> _Table:
         """Read a table without page numbers: nearly all of its lines occur again later.
 
         Args:
             start: Position after the heading.
+            limit: As for `read`.
             remaining: Counts of the keys of possible headings after the paragraph of the heading.
         """
         seen: Counter[str] = Counter()
@@ -198,8 +202,8 @@ class _TableReader:
         for block in PARAGRAPH.finditer(self._body, start):
             self.budget.read(block.end() - end)
             gap = self._body.count("\n", end, block.start())
-            if block.start() > start + 1 and _may_be_heading(block[0]):
-                passed.update(_keys_of_block(block[0]))
+            if block.start() > start + 1:
+                passed.update(_keys_of_heading(block[0]))
             if end > start and gap >= _MIN_GAP and gap > widest_gap and matched >= 3:
                 break
             widest_gap, end = max(widest_gap, gap if matched else 0), block.end()
@@ -223,6 +227,8 @@ class _TableReader:
                 if occurs_again:
                     table.end, table.lines, table.matched = position - 1, lines, matched
                     table.titles.append(_title_of(line))
+                    if table.end > limit:
+                        return table
         return _if_proven(table, start)
 
 
@@ -237,18 +243,16 @@ class _RemainingHeadings:
     """
 
     def __init__(self, body: str, start: int) -> None:
-        self.counts: Counter[str] = Counter()
-        for block in PARAGRAPH.finditer(body, start):
-            if _may_be_heading(block[0]):
-                self.counts.update(_keys_of_block(block[0]))
+        blocks = PARAGRAPH.finditer(body, start)
+        self.counts = Counter(key for block in blocks for key in _keys_of_heading(block[0]))
         self._passed = PARAGRAPH.finditer(body, start)
         self._next = next(self._passed, None)
 
     def advance(self, start: int) -> None:
         """Subtract the paragraphs before a position and the paragraph that continues there."""
         while self._next and self._next.start() <= start + 1:
-            if _may_be_heading(self._next[0]):
-                self.counts.subtract(_keys_of_block(self._next[0]))
+            for key in _keys_of_heading(self._next[0]):
+                self.counts[key] -= 1
             self._next = next(self._passed, None)
 
 
@@ -267,22 +271,20 @@ def _if_proven(table: _Table, start: int) -> _Table:
     return table if is_proven else _Table(start)
 
 
-def _may_be_heading(block: str) -> bool:
+def _keys_of_heading(block: str) -> Iterable[str]:
+    """Return the keys of a paragraph's lines, and of all lines together, if it may be a heading."""
+    if block.isascii() and block.isalpha() and len(block) <= _MAX_HEADING_CHARS:
+        return (block.lower(),)  # most entries of the longest lists
     if len(block) > 3 * _MAX_LINE_CHARS or block.count("\n") > 2:
-        return False
-    return len(block) <= _MAX_HEADING_CHARS or block[-1] not in ".!?\"'”’"
-
-
-def _keys_of_block(block: str) -> list[str]:
-    """Return the keys of a heading's lines, and of all lines together."""
-    if block.isascii() and block.isalpha():
-        return [block.lower()]  # most lines of the longest lists
+        return ()
+    if len(block) > _MAX_HEADING_CHARS and block[-1] in ".!?\"'”’":
+        return ()  # prose
     lines = block.split("\n")
     if len(lines) == 1:
-        return [*_keys_of_line(block)]
+        return _keys_of_line(block)
     whole = " ".join(lines).strip(" []")
     joined = _keys_of_line(_ILLUSTRATION.sub("", whole))
-    return [*joined.union(*map(_keys_of_line, lines))]
+    return joined.union(*map(_keys_of_line, lines))
 
 
 def _keys_of_line(line: str) -> set[str]:
@@ -294,6 +296,5 @@ def _keys_of_line(line: str) -> set[str]:
 
 
 def _title_of(line: str) -> str:
-    """Return an entry without its number, dots and author."""
     title = _AUTHOR.split(_NUMBER.sub("", line.strip(), count=1), maxsplit=1)[0]
     return " ".join(title.strip(" .\t_*").split())

@@ -52,8 +52,14 @@ def unwrap_lines(text: str) -> str:
         words = cache(partial(_words_of, text))  # read at the first broken word, if there is one
         join = partial(_join_lines, layout=layout, words=words)
         blocks = [join(block) if len(block) > 1 else block for block in blocks]
-    paragraphs = ("\n".join(" ".join(line.split()) for line in block) for block in blocks)
-    return "\n\n".join(paragraphs)
+    return "\n\n".join(
+        [
+            "\n".join([" ".join(line.split()) for line in block])
+            if len(block) > 1
+            else " ".join(block[0].split())
+            for block in blocks
+        ]
+    )
 
 
 def _remove_markup(text: str) -> str:
@@ -62,14 +68,17 @@ def _remove_markup(text: str) -> str:
 
 
 def _split_lines(block: str) -> list[str]:
+    if "\n" not in block:
+        return [block.rstrip().expandtabs(4)]
     return [line.rstrip().expandtabs(4) for line in block.split("\n") if line.strip()]
 
 
 def _measure_layout(blocks: list[list[str]]) -> _Layout:
-    lengths = sorted(len(line) for block in blocks for line in block[:-1])
+    wrapped = [block for block in blocks if len(block) > 1]
+    lengths = sorted(len(line) for block in wrapped for line in block[:-1])
     if not lengths:
         return _Layout(max((len(line) for block in blocks for line in block), default=0), False)
-    capitals = sum(map(_count_capitals, blocks)) / len(lengths)
+    capitals = sum(map(_count_capitals, wrapped)) / len(lengths)
     return _Layout(lengths[len(lengths) * 9 // 10], capitals >= _CAPITAL_SHARE)
 
 
