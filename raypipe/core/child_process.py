@@ -93,7 +93,7 @@ class ChildProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "raypipe.core.child_main", self._module],
+            [sys.executable, "-P", "-m", "raypipe.core.child_main", self._module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
