@@ -34,7 +34,7 @@ class ChildProcess:
 
     It starts with the first call, ends with this process, and is replaced after a kill. Calls wait
     for each other; the deadline counts from the start of a call. Safe for many threads; a fork of
-    this process starts a child of its own.
+    this process starts its own child.
 
     Args:
         module: Name of the module. Its functions take bytes and keyword arguments for JSON, and

@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from hostile_texts import PROSE, hostile_texts  # noqa: E402
+from processes import process_long_texts_here  # noqa: E402
 from report import Report, say  # noqa: E402
 
 import raypipe.summarizers.extractive as extractive  # noqa: E402
@@ -42,7 +43,6 @@ from raypipe.summarizers.llm.chunks import (  # noqa: E402
     split_into_chunks,
 )
 from raypipe.text import CleanText  # noqa: E402
-from raypipe.text.sentences import split_here  # noqa: E402
 
 MEGABYTE = 1_000_000
 REACH_SECONDS = 10.0
@@ -67,6 +67,7 @@ def main() -> None:
     large_texts = dict(hostile_texts(int(options.large * MEGABYTE)))
     names = options.kinds.split("|") if options.kinds else list(large_texts)
     report, steps = Report("hostile_text"), StepSeconds()
+    process_long_texts_here()
     warm_up()
     seconds: dict[str, float] = {}
     ratios: dict[str, float] = {}
@@ -94,8 +95,6 @@ class StepSeconds:
 
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
-        # In this process, where the time is seen, and not in the child for long texts.
-        extractive.split_sentences = quotes.split_sentences = split_in_this_process
         for module, names in ((cleaner, CLEANING), (extractive, SPLITTING)):
             for name in names:
                 if hasattr(module, name):
@@ -114,16 +113,11 @@ class StepSeconds:
         return run
 
 
-def split_in_this_process(text: str, language: str, deadline_s: float) -> list[str]:
-    """Split as `split_sentences` does."""
-    return split_here(text, language)
-
-
 def warm_up() -> None:
     """Load all models, so that each process has them."""
     embedder = WordLlamaEmbedder()
     for text in (PROSE * 20, "Es war einmal ein König. " * 40, "Ã©" * 50 + " été. " * 300):
-        book = cleaner.TextCleaner().clean_here(text.encode(), "a.txt")
+        book = cleaner.TextCleaner().clean(text.encode(), "a.txt")
         extractive.ExtractiveSummarizer(embedder).summarize(book)
 
 
@@ -154,7 +148,7 @@ def process_text(data: bytes, steps: StepSeconds, send: Connection) -> None:
     began = time.process_time()
     embedder = WordLlamaEmbedder()
     try:
-        book = cleaner.TextCleaner().clean_here(data, "a_book.txt")
+        book = cleaner.TextCleaner().clean(data, "a_book.txt")
     except BookError as error:
         steps.seconds[f"failed as {error.kind}"] = 0.0
     else:
