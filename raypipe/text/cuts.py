@@ -107,7 +107,7 @@ class ReadingBudget:
     """
 
     def __init__(self, text: str) -> None:
-        self._left = len(text) // 2 + _FREE_CHARS
+        self._left = len(text) // 4 + _FREE_CHARS
 
     @property
     def is_spent(self) -> bool:
