@@ -39,7 +39,9 @@ _WORDED = tuple(
     for words in _LEVEL_WORDS
 )
 _NUMBERED_START = re.compile(
-    rf"[ \t_*=\[\]]*+(?:the[ \n])?(?:{'|'.join(_LEVEL_WORDS)}|{NUMBER})", re.I
+    r"[ \t_*=\[\]]*+(?:the[ \n])?"
+    rf"(?:(?:{'|'.join(_LEVEL_WORDS)})[ \n]|{NUMBER}(?![^\W_]))",
+    re.I,
 )
 _NUMERAL = re.compile(rf"(?P<number>[IVXLC]+|\d{{1,3}})(?:\.|$|(?=[ \n—-])){_TITLE}")
 _NAMED = re.compile(
