@@ -11,7 +11,6 @@ terminate a process that has no handler for them.
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import json
 import os
@@ -30,9 +29,10 @@ _GRACE_S = 10.0
 def main() -> None:
     """Serve calls until stdin ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
-    for number in (signal.SIGALRM, signal.SIGIO):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGALRM, signal.SIGIO))
+    if sys.platform != "win32":
+        for number in (signal.SIGALRM, signal.SIGIO):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGALRM, signal.SIGIO))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing else may print into the answers
     module = importlib.import_module(sys.argv[1])
@@ -79,6 +79,11 @@ def _run(module: ModuleType, call: dict[str, Any], data: bytes) -> tuple[dict[st
 @contextmanager
 def _die_with_parent(seconds: float) -> Iterator[None]:
     """Let the kernel end this process when the parent ends, or after some seconds."""
+    if sys.platform == "win32":
+        yield  # an idle child ends with its parent, a busy child after its call
+        return
+    import fcntl
+
     flags = fcntl.fcntl(0, fcntl.F_GETFL)
     with suppress(OSError):  # not on every platform; the alarm remains
         fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
