@@ -323,7 +323,7 @@ def test_the_state_has_the_same_json_files(today: Recording) -> None:
         assert list(without(loaded[0], NEW_KEYS)) == list(loaded[1])
         if (old / "config.yaml").exists():
             options = [yaml.safe_load((each / "config.yaml").read_text()) for each in (new, old)]
-            added = {".executor", ".replace", ".upgrade"}
+            added = {".executor", ".replace", ".upgrade", ".text.deadline_s"}
             names = [name for name in option_names(options[0]) if name not in added]
             assert names == option_names(options[1])
 
