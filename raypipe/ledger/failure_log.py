@@ -26,6 +26,8 @@ KINDS: Mapping[str, str] = {
     "too_short": "the book has fewer words than text.min_words; lower that, or remove the book",
     "binary": "the book is not plain text; convert it to text",
     "undecodable": "no encoding fits the book; convert it to UTF-8",
+    "too_slow": "the text of the book took longer than text.deadline_s; raise that if the machine "
+    "is slow or busy, or remove the book",
     # summarize and embed
     "degraded": "indexed with the fallback's summary; `raypipe retry` calls the model again",
     "model": "the model did not answer in several attempts; run again when the service has "

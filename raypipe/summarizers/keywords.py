@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
+from heapq import nsmallest
 from importlib.resources import files
 from itertools import pairwise
 
@@ -47,7 +48,7 @@ def extract_keywords(text: str, language: str, limit: int) -> tuple[str, ...]:
     counts = {word: count for word, count in Counter(words).items() if _may_be_keyword(word)}
     scores = _score_against_english(counts) if language == "en" else _score_by_blocks(words, counts)
     keywords = (word for word, score in scores.items() if score > 0)
-    return tuple(sorted(keywords, key=lambda word: (-scores[word], word))[:limit])
+    return tuple(nsmallest(limit, keywords, key=lambda word: (-scores[word], word)))
 
 
 def _may_be_keyword(word: str) -> bool:

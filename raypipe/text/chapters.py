@@ -13,9 +13,11 @@ from raypipe.text.headings import (
     MAX_TITLE_CHARS,
     NUMERAL_LEVEL,
     Heading,
+    is_named_heading,
     is_speech,
+    may_be_numbered,
     read_named_heading,
-    read_numbered_headings,
+    read_numbered_heading,
     read_title_below,
     short_paragraphs,
 )
@@ -61,19 +63,19 @@ def find_chapters(text: str, titles: Iterable[str] = ()) -> tuple[Chapter, ...]:
         text: Clean text: paragraphs separated by a blank line.
         titles: The titles that the book's table of contents listed.
     """
-    paragraphs = list(short_paragraphs(text))
     numbered = [
         heading
-        for position, block in paragraphs
-        for heading in read_numbered_headings(position, block)
+        for position, block in short_paragraphs(text, may_be_numbered)
+        if (heading := read_numbered_heading(position, block))
     ]
     chosen = _choose_numbered(numbered, text)
     if not any(CHAPTER_LEVEL <= heading.level < NUMERAL_LEVEL for heading in chosen):
-        chosen = sorted([*chosen, *_find_listed_titles(paragraphs, titles, text)])
+        chosen = sorted([*chosen, *_find_listed_titles(titles, text)])
     if len(chosen) < 2:
         return ()
     named = [
-        heading for position, block in paragraphs for heading in read_named_heading(position, block)
+        read_named_heading(position, block)
+        for position, block in short_paragraphs(text, is_named_heading)
     ]
     taken = {heading.start for heading in chosen}
     headings = sorted([*chosen, *(heading for heading in named if heading.start not in taken)])
@@ -142,15 +144,18 @@ def _chapter_lengths(headings: list[Heading], text: str) -> list[int]:
     return [end - heading.end for heading, end in zip(headings, ends, strict=False)]
 
 
-def _find_listed_titles(
-    paragraphs: list[tuple[int, str]], titles: Iterable[str], text: str
-) -> list[Heading]:
+def _find_listed_titles(titles: Iterable[str], text: str) -> list[Heading]:
     """Return the headings listed in a table of contents: stories, poems, essays."""
     listed = {key for title in titles if (key := _key(title))}
+    if not listed:
+        return []
+
+    def is_listed(block: str) -> bool:
+        return _key(block) in listed and not is_speech(block)
+
     found: dict[str, Heading] = {}
-    for position, block in paragraphs:
-        key = _key(block)
-        if key in listed and key not in found and not is_speech(block):
+    for position, block in short_paragraphs(text, is_listed):
+        if (key := _key(block)) not in found:
             found[key] = Heading(position, position + len(block), 0, 0, " ".join(block.split()))
     headings = list(found.values())
     if len(headings) < 3 or 2 * len(headings) < len(listed):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from raypipe.core.errors import BookError
 from raypipe.text.boilerplate import strip_boilerplate
 from raypipe.text.chapters import Chapter, find_chapters
 from raypipe.text.decode import decode
+from raypipe.text.isolation import DEADLINE_S, LONG_TEXT, run_in_child
 from raypipe.text.language import detect_language
 from raypipe.text.metadata import read_metadata
 from raypipe.text.mojibake import repair_mojibake, repair_tool_version
@@ -25,6 +26,7 @@ books are then processed again."""
 
 _MIN_KEPT_SHARE = 0.7
 """A book that keeps a smaller share of its characters is flagged `trimmed_much`."""
+_MAX_DEADLINE_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class CleanText:
             (license, notes and contents were more than 30 % of the file).
         sha256: Hex SHA-256 of `text` in UTF-8. It identifies the content, whatever the key.
         chapters: Spans that cover `text` from start to end; empty if the book has no chapters.
+        deadline_s: Seconds that a further step on the text may take.
     """
 
     text: str
@@ -54,6 +57,7 @@ class CleanText:
     flags: tuple[str, ...]
     sha256: str
     chapters: tuple[Chapter, ...] = ()
+    deadline_s: float = DEADLINE_S
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ class TextCleaner:
     Args:
         min_words: A book with fewer words fails as `too_short`.
         max_bytes: A larger object fails as `too_large`.
+        deadline_s: Seconds that each step on a book may take; a book that takes longer fails as
+            `too_slow`. It holds for books over 200 kB, which a child process cleans and splits.
 
     Raises:
         ValueError: A limit is out of range.
@@ -70,6 +76,7 @@ class TextCleaner:
 
     min_words: int = 50
     max_bytes: int = 20 * 1024 * 1024
+    deadline_s: float = DEADLINE_S
 
     def __post_init__(self) -> None:
         """Check the limits."""
@@ -77,6 +84,11 @@ class TextCleaner:
             raise ValueError(f"min_words must be 0 or more, not {self.min_words}")
         if self.max_bytes < 1:
             raise ValueError(f"max_bytes must be 1 or more, not {self.max_bytes}")
+        if not 0 < self.deadline_s <= _MAX_DEADLINE_S:
+            raise ValueError(
+                f"deadline_s must be more than 0 and at most {_MAX_DEADLINE_S:,} (a day), not "
+                f"{self.deadline_s}"
+            )
 
     def identity(self) -> Mapping[str, Any]:
         """Return everything that changes a clean text or its sentences.
@@ -99,9 +111,24 @@ class TextCleaner:
 
         Raises:
             BookError: `empty`, `too_large`, `binary`, `undecodable` or `too_short`. None is
-                retryable: the book has to change first.
+                retryable: the book has to change first. `too_slow` and `killed_worker` are.
         """
         self._check_bytes(data)
+        if len(data) <= LONG_TEXT or type(self) is not TextCleaner:
+            return self.clean_here(data, key)
+        arguments = {"key": key, "settings": asdict(self)}
+        answer, text = run_in_child("clean", data, arguments, self.deadline_s)
+        if "failure" in answer:
+            raise BookError(**answer["failure"])
+        book = answer["book"]
+        book["chapters"] = tuple(Chapter(**chapter) for chapter in book["chapters"])
+        return CleanText(text=text.decode(), **{**book, "flags": tuple(book["flags"])})
+
+    def clean_here(self, data: bytes, key: str) -> CleanText:
+        """Return the clean text as `clean` does, without a child process and a deadline.
+
+        The limit of bytes is not checked.
+        """
         decoded = decode(data)
         repaired, is_repaired = repair_mojibake(decoded.text)
         whole = normalize_characters(repaired)
@@ -124,6 +151,7 @@ class TextCleaner:
             flags=(*decoded.flags, *(flag for flag, is_set in flags.items() if is_set)),
             sha256=hashlib.sha256(text.encode()).hexdigest(),
             chapters=find_chapters(text, contents.titles),
+            deadline_s=self.deadline_s,
         )
 
     def _check_bytes(self, data: bytes) -> None:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from raypipe.text.heading_numbers import NUMBER, parse_number
@@ -36,6 +37,11 @@ _WORDED = tuple(
         re.I,
     )
     for words in _LEVEL_WORDS
+)
+_NUMBERED_START = re.compile(
+    r"[ \t_*=\[\]]*+(?:the[ \n])?"
+    rf"(?:(?:{'|'.join(_LEVEL_WORDS)})[ \n]|{NUMBER}(?![^\W_]))",
+    re.I,
 )
 _NUMERAL = re.compile(rf"(?P<number>[IVXLC]+|\d{{1,3}})(?:\.|$|(?=[ \n—-])){_TITLE}")
 _NAMED = re.compile(
@@ -71,41 +77,66 @@ class Heading(NamedTuple):
     title: str
 
 
-def short_paragraphs(text: str) -> Iterator[tuple[int, str]]:
-    """Yield position and text of each paragraph that is short enough for a heading."""
+def short_paragraphs(text: str, is_wanted: Callable[[str], bool]) -> Iterator[tuple[int, str]]:
+    """Yield position and text of each wanted paragraph that is short enough for a heading.
+
+    Args:
+        text: The clean text.
+        is_wanted: Tells whether a paragraph is wanted; asked once for equal paragraphs.
+    """
+    blocks = text.split("\n\n")
+    wanted = {
+        block
+        for block in set(blocks)
+        if 0 < len(block) <= _MAX_HEADING_CHARS and block.count("\n") < 3 and is_wanted(block)
+    }
     position = 0
-    for block in text.split("\n\n"):
-        if 0 < len(block) <= _MAX_HEADING_CHARS and block.count("\n") < 3:
+    for block in blocks:
+        if block in wanted:
             yield position, block
         position += len(block) + 2
 
 
-def read_numbered_headings(position: int, block: str) -> Iterator[Heading]:
-    """Yield the possible readings of a short paragraph as a numbered heading.
+def may_be_numbered(block: str) -> bool:
+    """Return whether a paragraph begins like a numbered heading."""
+    return _NUMBERED_START.match(block) is not None
+
+
+def read_numbered_heading(position: int, block: str) -> Heading | None:
+    """Return a short paragraph as a numbered heading, None if it is none.
 
     Args:
         position: Position of the paragraph in the text.
         block: The paragraph.
     """
-    line = block.strip(" \t_*=[]")
-    end = position + len(block)
-    for level, form in enumerate(_WORDED):
-        if match := form.fullmatch(line.replace("\n", " ")):
-            number = parse_number(match["number"] or match["first"])
-            if number and _is_heading_title(match["title"], match.start("title"), line):
-                yield Heading(position, end, level, number, " ".join(line.split()))
-            return
-    if match := _NUMERAL.fullmatch(line.replace("\n", " ")):
-        number = parse_number(match["number"])
-        if number and _is_heading_title(match["title"], match.start("title"), line):
-            yield Heading(position, end, NUMERAL_LEVEL, number, " ".join(line.split()))
+    parsed = _parse_numbered(block)
+    return Heading(position, position + len(block), *parsed) if parsed else None
 
 
-def read_named_heading(position: int, block: str) -> Iterator[Heading]:
-    """Yield the heading if a short paragraph is one without a number, such as `PREFACE`."""
+@lru_cache(maxsize=1024)
+def _parse_numbered(block: str) -> tuple[int, int, str] | None:
+    """Return level, number and title of a numbered heading, None if it is none."""
     line = block.strip(" \t_*=[]")
-    if line[:1].isupper() and _NAMED.fullmatch(line):
-        yield Heading(position, position + len(block), NAMED_LEVEL, 0, line)
+    one_line = line.replace("\n", " ")
+    forms = enumerate(form.fullmatch(one_line) for form in (*_WORDED, _NUMERAL))
+    level, match = next(((level, match) for level, match in forms if match), (0, None))
+    if match is None:
+        return None
+    groups = match.groupdict()
+    number = parse_number(groups["number"] or groups["first"])
+    is_heading = number and _is_heading_title(match["title"], match.start("title"), line)
+    return (level, number, " ".join(line.split())) if is_heading else None
+
+
+def is_named_heading(block: str) -> bool:
+    """Return whether a short paragraph is a heading without a number, such as `PREFACE`."""
+    line = block.strip(" \t_*=[]")
+    return line[:1].isupper() and _NAMED.fullmatch(line) is not None
+
+
+def read_named_heading(position: int, block: str) -> Heading:
+    """Return a short paragraph for which `is_named_heading` is true as a heading."""
+    return Heading(position, position + len(block), NAMED_LEVEL, 0, block.strip(" \t_*=[]"))
 
 
 def _is_heading_title(title: str, start: int, line: str) -> bool:
@@ -147,10 +178,8 @@ def read_title_below(heading: Heading, text: str, numbered_starts: set[int]) -> 
     is_sentence = name[0].islower() or (_SENTENCE_END.search(name) and not name.isupper())
     is_long = "\n" in name or len(name.split()) > _MAX_TITLE_WORDS
     # `I RIDE A HORSE` is a title; `I` and `SCENE I` are separate headings.
-    is_heading = any(
-        below.level < NUMERAL_LEVEL or " " not in name
-        for below in read_numbered_headings(start, name)
-    )
+    below = read_numbered_heading(start, name)
+    is_heading = below is not None and (below.level < NUMERAL_LEVEL or " " not in name)
     if is_sentence or is_long or is_heading:
         return heading
     return heading._replace(end=end, title=f"{heading.title.rstrip('.')}. {name}")

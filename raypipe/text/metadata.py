@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 _FIELD = re.compile(
-    r"^[ \t]*(Title|Author|Language):[ \t]*(\S[^\n]*(?:\n[ \t]{2,}[^\n:]*\S[^\n:]*$)*)", re.M | re.I
+    # A line that continues a field is indented and has at most one colon.
+    r"^[ \t]*(Title|Author|Language):[ \t]*"
+    r"(\S[^\n]*(?:\n[ \t]{2,}+[^\S\n]*+(?=\S)[^\n:]*+(?::[^\n:]*+)?+$)*)",
+    re.M | re.I,
 )
 # "The Project Gutenberg EBook of Dracula, by Bram Stoker", "Project Gutenberg's Emma, by …"
 _GUTENBERG_LINE = re.compile(
@@ -45,6 +48,8 @@ _SMALL_WORDS = frozenset(
 )
 
 _TOP_CHARS = 6_000
+_MAX_HEADER_CHARS = 100_000
+_MAX_FIELD_CHARS = 5_000
 _TOP_LINES = 25
 _MAX_TITLE_WORDS = 14
 _MAX_LINE_WORDS = 10
@@ -96,10 +101,12 @@ def read_metadata(header: str, body: str, key: str) -> Metadata:
 def read_header_fields(header: str) -> Metadata:
     """Read the lines `Title:`, `Author:` and `Language:`, else Project Gutenberg's first line."""
     fields: dict[str, str] = {}
+    header = header[:_MAX_HEADER_CHARS]
     for match in _FIELD.finditer(header):
         name = match[1].lower()
-        read = format_person_name if name == "author" else _join_title_lines
-        fields.setdefault(name, read(match[2]))
+        if name not in fields:
+            read = format_person_name if name == "author" else _join_title_lines
+            fields[name] = read(match[2][:_MAX_FIELD_CHARS])
     if "title" not in fields:
         fields.pop("author", None)
         if line := _GUTENBERG_LINE.search(header):

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 _NEWLINES = re.compile("\r\n?|[\x85\u2028\u2029\v]")
 _DROPPED = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b\u2060\ufeff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _BROKEN_WORD = re.compile("(?<=[^\\W\\d_])[\u00ad\u2010\u00ac][ \\t]*\n")
+
+_MAX_MARKS = 30
+_FIRST_MARK, _LAST_MARK = 0x300, 0x1FFFF
+"""Range of all characters with a combining class."""
 
 
 def normalize_characters(text: str) -> str:
@@ -21,4 +26,21 @@ def normalize_characters(text: str) -> str:
     text = _NEWLINES.sub("\n", text).replace("\f", "\n\n")
     text = _BROKEN_WORD.sub("-\n", text)  # before soft hyphens are dropped
     text = _SURROGATES.sub("\ufffd", _DROPPED.sub("", text))
-    return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize("NFC", _limit_marks(text))
+
+
+def _limit_marks(text: str) -> str:
+    """Insert a combining grapheme joiner after each 30 combining marks in a row.
+
+    This is the stream-safe form of UAX #15. Without it, normalization sorts the marks of a
+    character in a time that grows with the square of their number; no language needs 30.
+    """
+    return text if text.isascii() else _many_marks().sub("\\g<0>\u034f", text)
+
+
+@cache
+def _many_marks() -> re.Pattern[str]:
+    """Return the pattern of 30 combining marks before a further mark."""
+    codes = range(_FIRST_MARK, _LAST_MARK + 1)
+    marks = "".join(chr(code) for code in codes if unicodedata.combining(chr(code)))
+    return re.compile(f"[{marks}]{{{_MAX_MARKS}}}(?=[{marks}])")

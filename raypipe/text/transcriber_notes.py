@@ -6,11 +6,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from raypipe.text.cuts import PARAGRAPH, ReadingBudget, TextCuts
+
 _WHO = r"transcri(?:ber|bers|ption|ptor)(?:['’]s|s['’]|s)?"
 _NOTE = r"(?:(?:foot|end)?notes?|remarks?|comments?|corrections?|errata)"
 _NAME = rf"(?:{_WHO}[ -]+{_NOTE}|notes?\s+(?:of|by|from)\s+(?:the\s+)?(?:e-?text\s+)?{_WHO})"
 _BRACKETED = re.compile(
-    rf"[ \t]*\[(?:{_NAME}|tn)\b\s*[:.—-](?:[^\[\]]|\[[^\[\]]{{0,400}}\]){{0,6000}}\]", re.I
+    rf"(?<![ \t])[ \t]*+\[(?:{_NAME}|tn)\b\s*[:.—-](?:[^\[\]]|\[[^\[\]]{{0,400}}\]){{0,6000}}\]",
+    re.I,
 )
 # Alone on a line, or with a colon and the note after it; never inside a sentence. Boxes of plus
 # signs and bars, stars and underscores may surround the heading.
@@ -27,7 +30,6 @@ _NOTE_WORDING = re.compile(
     r"|\bp(?:age|g|p|\.)[ .]*\d|\{pg|\bfootnotes?\b|italic|underscore|illustrations? ",
     re.I,
 )
-_PARAGRAPH = re.compile(r"[^\n]*\S[^\n]*(?:\n[^\n]*\S[^\n]*)*")
 _RULE = re.compile(r"[\s*_=~+#.-]{3,}")
 _MIN_GAP = 4
 """Line ends between two paragraphs (three blank lines) from which on a new part may begin."""
@@ -36,6 +38,8 @@ _BACK_SHARE = 0.8
 _MAX_NOTE_CHARS = 60_000
 _MAX_NOTE_SHARE = 0.3
 _SHORT_NOTE_CHARS = 2_000
+
+_Span = tuple[int, int]
 
 _ERRATA = re.compile(
     r"^[ \t*_]*(?:errata|erratum|corrigend(?:a|um))[ \t*_]*[.:]?[ \t*_]*$", re.I | re.M
@@ -64,53 +68,73 @@ def remove_transcriber_notes(body: str) -> str:
     if "transcri" not in lowered and "[tn" not in lowered:
         return body  # saves 20 ms per megabyte
     body = _BRACKETED.sub("", body)
+    cuts, budget = TextCuts(body), ReadingBudget(body)
     position = 0
     while heading := _HEADING.search(body, position):
         position = heading.end()
-        end = _find_end_of_note(body, heading)
+        if budget.is_spent:
+            break
+        budget.start_heading()
         # Anything longer is not a note but a part of the book with that name.
-        if (heading["begun"] or heading.end() < end) and end <= heading.start() + max(
-            _MAX_NOTE_SHARE * len(body), _SHORT_NOTE_CHARS
-        ):
-            body, position = _join_around_cut(body[: heading.start()], body[end:])
-    return body
+        limit = heading.start() + int(max(_MAX_NOTE_SHARE * cuts.length, _SHORT_NOTE_CHARS))
+        at_the_end = cuts.shortened_position(heading.start()) > _BACK_SHARE * cuts.length
+        end = _find_end_of_note(body, heading, limit, budget, at_the_end=at_the_end)
+        if (heading["begun"] or heading.end() < end) and end <= limit:
+            cuts.cut(heading.start(), end, with_rule=True)
+            budget.cut(end - heading.start())
+            position = cuts.rest
+    return cuts.shorten()
 
 
 def remove_errata(body: str) -> str:
     """Remove `ERRATA` headings with the corrections below; a heading without corrections stays."""
+    cuts, budget = TextCuts(body), ReadingBudget(body)
     position = 0
     while heading := _ERRATA.search(body, position):
-        end = heading.end()
-        for start, stop in _paragraph_spans(body, end):
-            lines = body[start:stop].split("\n")
+        position = end = heading.end()
+        if budget.is_spent:
+            break
+        budget.start_heading()
+        limit = heading.start() + _MAX_NOTE_CHARS
+        for paragraph in PARAGRAPH.finditer(body, end):
+            budget.read(paragraph.end() - end)
+            lines = paragraph[0].split("\n")
             if 2 * sum(1 for line in lines if _CORRECTION.search(line)) < len(lines):
                 break
-            end = stop
-        position = heading.end()
-        if heading.end() < end <= heading.start() + _MAX_NOTE_CHARS:
-            body, position = _join_around_cut(body[: heading.start()], body[end:])
-    return body
+            end = paragraph.end()
+            if end > limit:
+                break
+        if heading.end() < end <= limit:
+            cuts.cut(heading.start(), end, with_rule=True)
+            budget.cut(end - heading.start())
+            position = cuts.rest
+    return cuts.shorten()
 
 
-def _find_end_of_note(body: str, heading: re.Match[str]) -> int:
-    """Return the position where the note under a heading ends.
+def _find_end_of_note(
+    body: str, heading: re.Match[str], limit: int, budget: ReadingBudget, *, at_the_end: bool
+) -> int:
+    """Return the position where the note under a heading ends; more than `limit` if too far.
 
     The note includes each paragraph about pages, spellings or corrections, and a paragraph about
     something else if the next paragraph is about them. At the end of a book the note includes
     everything up to a wide gap.
+
+    Args:
+        body: The book.
+        heading: The heading.
+        limit: The last position where a note may end.
+        budget: Records what is read.
+        at_the_end: Whether the heading is near the end of the book.
     """
-    at_the_end = heading.start() > _BACK_SHARE * len(body)
     end = heading_end = heading.end()
-    spans = [
-        (start, stop)
-        for start, stop in _paragraph_spans(body, heading_end)
-        if stop <= heading_end + _MAX_NOTE_CHARS
-    ]
-    for number, (start, stop) in enumerate(spans):
+    for (start, stop), following in _paragraph_pairs(body, heading_end, budget):
+        if end > limit:
+            break
         gap = body.count("\n", end, start)
         is_separate = gap >= _MIN_GAP and (end > heading_end or heading["begun"])
         paragraph = body[start:stop]
-        continues = _is_next_part_of_note(body, spans[number : number + 2])
+        continues = following is not None and _is_next_part_of_note(body, stop, following)
         if _RULE.fullmatch(paragraph):
             if not continues:
                 return stop if end > heading_end else end  # the rule that closes the note
@@ -122,29 +146,27 @@ def _find_end_of_note(body: str, heading: re.Match[str]) -> int:
     return end
 
 
-def _is_next_part_of_note(body: str, spans: list[tuple[int, int]]) -> bool:
-    """Return whether the second of two paragraphs is near and is worded like a note."""
-    if len(spans) < 2:
-        return False
-    (_, stop), (start, end) = spans
+def _paragraph_pairs(
+    body: str, start: int, budget: ReadingBudget
+) -> Iterator[tuple[_Span, _Span | None]]:
+    """Yield the span of each paragraph near a heading and the next span, None at the last."""
+    previous: _Span | None = None
+    end = start
+    # Two more characters, so that a paragraph that is cut off there is too long.
+    for match in PARAGRAPH.finditer(body, start, start + _MAX_NOTE_CHARS + 2):
+        budget.read(match.end() - end)
+        end = match.end()
+        if end > start + _MAX_NOTE_CHARS:
+            break
+        if previous:
+            yield previous, match.span()
+        previous = match.span()
+    if previous:
+        yield previous, None
+
+
+def _is_next_part_of_note(body: str, stop: int, following: _Span) -> bool:
+    """Return whether the paragraph after another is near and is worded like a note."""
+    start, end = following
     is_near = body.count("\n", stop, start) < _MIN_GAP
     return is_near and _NOTE_WORDING.search(body, start, end) is not None
-
-
-def _paragraph_spans(body: str, start: int) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each paragraph from `start` on."""
-    for match in _PARAGRAPH.finditer(body, start):
-        yield match.span()
-
-
-def _join_around_cut(before: str, after: str) -> tuple[str, int]:
-    """Join the texts around a cut; return the text and the position where the gap begins.
-
-    A rule at the end of the first text is removed with the note.
-    """
-    before = before.rstrip()
-    last_line = before.rfind("\n") + 1
-    if _RULE.fullmatch(before, last_line):
-        before = before[:last_line].rstrip()
-    rest = after.lstrip("\n")
-    return f"{before}\n\n\n\n{rest}" if before and rest.strip() else before or rest, len(before)

@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import re
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
 _BLANK = re.compile(r"\n(?:[ \t]*\n)+")
-_ILLUSTRATION = re.compile(r"\[(?:Illustration|Frontispiece)(?::\s*([^\[\]]*))?\]", re.I)
+_ILLUSTRATION = re.compile(r"\[(?:Illustration|Frontispiece)(?::\s*+([^\[\]]*+))?\]", re.I)
 # Transcribers mark italics as _so_ and bold as =so=.
 _ITALICS = re.compile(r"(?<!\w)_(?=\S)([^_]{1,400}?)(?<=\S)_(?!\w)")
 _BOLD = re.compile(r"(?<![\w=])=(?=\S)([^=\n]{1,200}?)(?<=\S)=(?![\w=])")
-_LINE_HYPHEN = re.compile(r"([^\W\d_]+)-\n([^\W\d_]+)")
+_LINE_HYPHEN = re.compile(r"(?<![^\W\d_])([^\W\d_]++)-\n([^\W\d_]+)")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 
 _MAX_WRAP_WIDTH = 120
@@ -48,11 +49,17 @@ def unwrap_lines(text: str) -> str:
     blocks = [_split_lines(block) for block in _BLANK.split(_remove_markup(text)) if block.strip()]
     layout = _measure_layout(blocks)
     if layout.width <= _MAX_WRAP_WIDTH:
-        words: set[str] = set()  # filled at the first broken word, if there is one
-        join = partial(_join_lines, layout=layout, text=text, words=words)
+        words = cache(partial(_words_of, text))  # read at the first broken word, if there is one
+        join = partial(_join_lines, layout=layout, words=words)
         blocks = [join(block) if len(block) > 1 else block for block in blocks]
-    paragraphs = ("\n".join(" ".join(line.split()) for line in block) for block in blocks)
-    return "\n\n".join(paragraphs)
+    return "\n\n".join(
+        [
+            "\n".join([" ".join(line.split()) for line in block])
+            if len(block) > 1
+            else " ".join(block[0].split())
+            for block in blocks
+        ]
+    )
 
 
 def _remove_markup(text: str) -> str:
@@ -61,14 +68,17 @@ def _remove_markup(text: str) -> str:
 
 
 def _split_lines(block: str) -> list[str]:
+    if "\n" not in block:
+        return [block.rstrip().expandtabs(4)]
     return [line.rstrip().expandtabs(4) for line in block.split("\n") if line.strip()]
 
 
 def _measure_layout(blocks: list[list[str]]) -> _Layout:
-    lengths = sorted(len(line) for block in blocks for line in block[:-1])
+    wrapped = [block for block in blocks if len(block) > 1]
+    lengths = sorted(len(line) for block in wrapped for line in block[:-1])
     if not lengths:
         return _Layout(max((len(line) for block in blocks for line in block), default=0), False)
-    capitals = sum(map(_count_capitals, blocks)) / len(lengths)
+    capitals = sum(map(_count_capitals, wrapped)) / len(lengths)
     return _Layout(lengths[len(lengths) * 9 // 10], capitals >= _CAPITAL_SHARE)
 
 
@@ -77,15 +87,17 @@ def _count_capitals(block: list[str]) -> int:
     return sum(not line.lstrip(" \"'“‘([_")[:1].islower() for line in block[1:])
 
 
-def _join_lines(block: list[str], *, layout: _Layout, text: str, words: set[str]) -> list[str]:
+def _words_of(text: str) -> set[str]:
+    """Return the words of a text in small letters; pieces of broken words are no evidence."""
+    return {word.lower() for word in _WORD.findall(_LINE_HYPHEN.sub(" ", text))}
+
+
+def _join_lines(block: list[str], *, layout: _Layout, words: Callable[[], set[str]]) -> list[str]:
     if not _is_wrapped(block, layout):
         return block
     joined = "\n".join(line.strip() for line in block)
     if _LINE_HYPHEN.search(joined):
-        if not words:
-            unbroken = _LINE_HYPHEN.sub(" ", text)  # pieces of broken words are no evidence
-            words.update(word.lower() for word in _WORD.findall(unbroken))
-        joined = _LINE_HYPHEN.sub(partial(_join_word, words=words), joined)
+        joined = _LINE_HYPHEN.sub(partial(_join_word, words=words()), joined)
     # Transcribers write a dash as two hyphens without spaces: the join must not add a space.
     joined = joined.replace("--\n", "--").replace("\n--", "--")
     return [joined.replace("\n", " ")]

@@ -83,6 +83,14 @@ def test_bad_books_fail_alone(books: Project) -> None:
     assert kinds == {"empty": False, "too_large": False, "read": True, "bad_vector": False}
 
 
+def test_a_book_that_takes_too_long_fails_alone(books: Project) -> None:
+    (books.books / "slow.txt").write_text("The sea is calm. The lamp is lit.\n\n" * 100_000)
+    record = books.run("text.deadline_s=0.1", code=3)
+    assert (record["indexed"], record["failed"]) == (BOOKS, 1)
+    [failure] = books.failures(record["run_seq"]).values()
+    assert (failure["kind"], failure["retryable"]) == ("too_slow", True)
+
+
 def test_failed_books_come_back_by_retry(books: Project) -> None:
     unreadable = [f"Book_{number}__by__Author_Book_{number}.txt" for number in (2, 5)]
     for key in unreadable:

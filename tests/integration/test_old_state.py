@@ -324,7 +324,7 @@ def test_the_state_has_the_same_json_files(today: Recording) -> None:
         if (old / "config.yaml").exists():
             options = [yaml.safe_load((each / "config.yaml").read_text()) for each in (new, old)]
             added = {".executor", ".replace", ".upgrade", ".opensearch.flush_s"}
-            added |= {".prices.s3.put", ".prices.s3.get"}
+            added |= {".prices.s3.put", ".prices.s3.get", ".text.deadline_s"}
             names = [name for name in option_names(options[0]) if name not in added]
             assert names == option_names(options[1])
 

@@ -158,7 +158,11 @@ def _may_share_chunk(size: int, next_size: int, target: int) -> bool:
 
 
 def _join_spans(first: _ByteSpan, second: _ByteSpan) -> _ByteSpan:
-    return _ByteSpan(first.start, second.end, (*first.titles, *second.titles))
+    titles = (*first.titles, *second.titles)
+    # Only the first and the last title are in the heading of a chunk.
+    return _ByteSpan(
+        first.start, second.end, titles if len(titles) < 3 else (titles[0], titles[-1])
+    )
 
 
 def _chapter_spans(book: CleanText) -> Iterator[_ByteSpan]:
@@ -201,9 +205,7 @@ def _find_cut(data: bytes, low: int, high: int, even_cut: float) -> int:
     begin = _char_start(data, max(0, low - 64))
     window = data[begin:high].decode()
     for break_form in _BREAKS:
-        positions = (
-            begin + _byte_length(window, match.end()) for match in break_form.finditer(window)
-        )
+        positions = _byte_positions(window, break_form, begin)
         if usable := [position for position in positions if low <= position <= high]:
             return min(usable, key=_distance_from(even_cut))
     return max(low, min(high, _char_start(data, int(even_cut))))
@@ -213,9 +215,13 @@ def _distance_from(even_cut: float) -> Callable[[int], tuple[float, int]]:
     return lambda position: (abs(position - even_cut), position)
 
 
-def _byte_length(text: str, chars: int) -> int:
-    """Return the UTF-8 bytes of the first characters of a text."""
-    return chars if text.isascii() else len(text[:chars].encode())
+def _byte_positions(window: str, break_form: re.Pattern[str], begin: int) -> Iterator[int]:
+    """Yield the position in bytes of the end of each break in a text that begins at `begin`."""
+    end, position = 0, begin
+    for match in break_form.finditer(window):
+        position += len(window[end : match.end()].encode())
+        end = match.end()
+        yield position
 
 
 def _char_start(data: bytes, position: int) -> int:

@@ -27,6 +27,8 @@ sentence splitter has caches that all threads share, and all threads together ha
 _SAMPLE_CHARS = 250_000
 """Sampled characters of a book, at even distances: 0.2 s, whatever the length of the book."""
 _PIECE_CHARS = 2_000
+_MAX_SAMPLE_CHARS = 1_000_000  # of a book whose every n-th paragraph is a long one
+_FIND_CHARS = 50_000  # sentences that were joined differently are not found at all
 _MIN_WORDS, _MAX_WORDS = 8, 60
 _MAX_SLICES = 5
 
@@ -109,8 +111,8 @@ def _locate_sentences(book: CleanText) -> Iterator[tuple[str, int]]:
     joined = "\n\n".join(text for text, _ in pieces)
     piece_starts = [0, *accumulate(len(text) + 2 for text, _ in pieces)]
     cursor = 0
-    for sentence in split_sentences(joined, book.language):
-        found_at = joined.find(sentence, cursor)
+    for sentence in split_sentences(joined, book.language, book.deadline_s):
+        found_at = joined.find(sentence, cursor, cursor + _FIND_CHARS)
         cursor = found_at if found_at >= 0 else cursor
         piece = min(bisect_left(piece_starts, cursor + 1) - 1, len(pieces) - 1)
         yield sentence, pieces[piece][1] + cursor - piece_starts[piece]
@@ -120,11 +122,14 @@ def _locate_sentences(book: CleanText) -> Iterator[tuple[str, int]]:
 def _sample(text: str) -> Iterator[tuple[str, int]]:
     """Yield every n-th paragraph and its position; very long paragraphs in pieces."""
     step = max(1, -(-len(text) // _SAMPLE_CHARS))
-    number = block_start = 0
+    number = block_start = sampled = 0
     for block in text.split("\n\n"):
         for start in range(0, len(block), _PIECE_CHARS):
             if number % step == 0:
                 piece = block[start : start + _PIECE_CHARS]
+                sampled += len(piece)
+                if sampled > _MAX_SAMPLE_CHARS:
+                    return
                 yield piece.replace("\n", " "), block_start + start
             number += 1
         block_start += len(block) + 2
