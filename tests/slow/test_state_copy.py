@@ -25,7 +25,8 @@ BOOKS = 12
 @pytest.fixture
 def books(project: Project) -> Project:
     project.executor = "local"  # copying is the same beside any executor
-    project.extra_options = ["stages.summarize.books_per_task=1"]
+    # A file for each document.
+    project.extra_options = ["stages.summarize.books_per_task=1", "opensearch.max_docs=1"]
     for number in range(BOOKS):
         write_book(project.books, f"Book_{number:02d}")
     return project

@@ -33,6 +33,7 @@ def test_two_threads_share_a_ray(on_ray: Project) -> None:
     """The run that has started Ray may end first."""
     import ray
 
+    ray.shutdown()  # that of other tests in this process
     on_ray.journal.hold("summarize", 0)
     check_apart(on_ray, run_in_threads(on_ray))
     assert not ray.is_initialized(), "the last run ends it"

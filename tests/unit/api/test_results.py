@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 
 import pytest
 
@@ -30,5 +31,6 @@ def test_a_result_has_every_number_of_the_report() -> None:
 )
 def test_a_result_is_frozen_and_explains_its_fields(kind: type) -> None:
     assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
-    explained = (kind.__doc__ or "").partition("Attributes:")[2]
-    assert [name for name in fields(kind) if f"        {name}: " not in explained] == []
+    # Python 3.13 removes the indentation of docstrings.
+    explained = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")[2]
+    assert [name for name in fields(kind) if f"\n    {name}: " not in explained] == []
