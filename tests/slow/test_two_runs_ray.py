@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from raypipe.run.executors import ray_session
 from tests.integration.raypipe_command import PARTS, Project
 from tests.integration.s3_server import CountingS3Server
 from tests.integration.test_two_runs import (
@@ -29,11 +30,12 @@ def test_two_rays_on_one_machine(on_ray: Project) -> None:
     check_apart(on_ray, run_both(on_ray))
 
 
-def test_two_threads_share_a_ray(on_ray: Project) -> None:
+def test_two_threads_share_a_ray(on_ray: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run that has started Ray may end first."""
     import ray
 
-    ray.shutdown()  # that of other tests in this process
+    ray.shutdown()  # other tests of this process share a session
+    monkeypatch.setattr(ray_session, "_runs", ray_session._Runs())
     on_ray.journal.hold("summarize", 0)
     check_apart(on_ray, run_in_threads(on_ray))
     assert not ray.is_initialized(), "the last run ends it"
