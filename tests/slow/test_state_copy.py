@@ -25,8 +25,7 @@ BOOKS = 12
 @pytest.fixture
 def books(project: Project) -> Project:
     project.executor = "local"  # copying is the same beside any executor
-    # A file for each document.
-    project.extra_options = ["stages.summarize.books_per_task=1", "opensearch.max_docs=1"]
+    project.extra_options = ["stages.summarize.books_per_task=1"]
     for number in range(BOOKS):
         write_book(project.books, f"Book_{number:02d}")
     return project
@@ -49,6 +48,7 @@ def test_a_state_is_copied_to_s3_and_back_and_a_run_on_it_has_nothing_to_do(
     connection.client().create_bucket(Bucket=bucket)
     storage = ["storage=s3", "storage.bucket=any", f"storage.endpoint_url={s3.url}"]
     backup, restored = f"s3://{bucket}/raypipe", books.folder / "restored"
+    books.extra_options += ["opensearch.max_docs=1"]  # a file for each document
     books.run()
     books.command("state", "copy", str(books.state), backup, *storage, "output=json")
     first = json.loads(books.stdout())
