@@ -181,7 +181,7 @@ class Job:
         kinds: Mapping[str, Callable[[], None]] = {
             "driver": lambda: self._kill_driver(process),
             "worker": self._kill_worker,
-            "writer": self._kill_writer,
+            "writer": lambda: self._kill_writer(process),
             "raylet": self.world.kill_raylet,
             "node": self._kill_node,
             "proxy": self.world.trouble_proxy,
@@ -214,19 +214,23 @@ class Job:
         """Return the phase in which writers were killed least."""
         return min(WRITER_PHASES, key=lambda phase: self.writers_killed[phase])
 
-    def _kill_writer(self) -> None:
+    def _kill_writer(self, process: subprocess.Popen[str]) -> None:
         """Kill the process that holds a group; the marks that it leaves tell what had landed."""
-        pids = list(marks_of_writers(self.marks))
-        if not pids:
-            return
-        pid = self.chance.choice(pids)
-        process = psutil.Process(pid)
-        process.kill()
-        with contextlib.suppress(psutil.Error):
-            process.wait(30)
-        for path in marks_of_writers(self.marks).get(pid, []):
-            self.writers_killed[path.name.partition("-")[0]] += 1
-            path.unlink(missing_ok=True)
+        deadline = time.monotonic() + AIM_S
+        while process.poll() is None and time.monotonic() < deadline:
+            for pid in marks_of_writers(self.marks):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    writer = psutil.Process(pid)
+                    writer.suspend()  # the marks stay as they are
+                    if held := marks_of_writers(self.marks).get(pid):
+                        writer.kill()
+                        writer.wait(30)
+                        self.writers_killed.update(path.name.partition("-")[0] for path in held)
+                        for path in held:
+                            path.unlink(missing_ok=True)
+                        return
+                    writer.resume()
+            time.sleep(0.002)
 
     def _kill_node(self) -> None:
         self.world.kill_node()
