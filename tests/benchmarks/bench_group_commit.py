@@ -1,6 +1,6 @@
 """Requests and files a book, and wall time, of whole runs into a real index: before and now.
 
-    python tests/benchmarks/bench_group_commit.py [--books 20000] [--rounds 2] [--before 3c73c8f]
+    python tests/benchmarks/bench_group_commit.py [--books 20000] [--rounds 1] [--before 3c73c8f]
 
 Three kinds of runs go through the whole command, each into a node that the benchmark starts:
 
@@ -64,7 +64,7 @@ def main() -> None:
     """Run both codes in turns and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--books", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=2, help="runs of either code")
+    parser.add_argument("--rounds", type=int, default=1, help="runs of either code")
     parser.add_argument("--before", default=BASELINE, help="the commit to compare with")
     parser.add_argument("--only", default="models,small,very_large")
     options = parser.parse_args()
