@@ -58,14 +58,13 @@ def group_limits(options: WriteOptions, batches: BatchLimits, index: Index | Non
         index: The index that it writes; None for finished documents only.
     """
     defaults = GroupLimits()
-    config = index.config if index else None
-    max_docs = config.max_docs if config else defaults.max_docs
+    bounds = index.config if index else defaults
     # As many calls as fill two groups; each call is a thread.
-    calls = math.ceil(2 * max_docs / batches.books)
+    calls = math.ceil(2 * bounds.max_docs / batches.books)
     return GroupLimits(
-        max_docs=max_docs,
-        max_bytes=config.max_bytes if config else defaults.max_bytes,
-        flush_s=config.flush_s if config else defaults.flush_s,
+        max_docs=bounds.max_docs,
+        max_bytes=bounds.max_bytes,
+        flush_s=bounds.flush_s,
         max_calls=min(max(calls, MIN_CALLS), defaults.max_calls),
         slots=options.groups_per_writer,
     )

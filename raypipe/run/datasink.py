@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray.data import ActorPoolStrategy, Dataset, Datasink
 
-from raypipe.core.book import count_books, from_table
+from raypipe.core.book import Row, count_books, from_table
 from raypipe.core.stage_options import WriteOptions
 from raypipe.opensearch.bulk.results import Counters
 from raypipe.run.book_sink import BookSink
@@ -38,9 +38,11 @@ class BookDatasink(Datasink[Counters]):
             SetupError: The ledger cannot be written.
         """
         tables = list(blocks)
-        books = sum(count_books(table) for table in tables)
-        rows = (row for table in tables for row in from_table(table))
-        return self._sink.write(books, lambda: list(rows))
+
+        def decode() -> list[Row]:
+            return [row for table in tables for row in from_table(table)]
+
+        return self._sink.write(sum(count_books(table) for table in tables), decode)
 
 
 def write_grouped(dataset: Dataset, sink: BookSink, options: WriteOptions) -> None:

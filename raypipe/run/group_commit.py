@@ -55,7 +55,6 @@ class _Group:
     name: str
     started: float
     rows: list[Row] = field(default_factory=list)
-    books: int = 0
     size: int = 0
     calls: int = 0
     closed: threading.Event = field(default_factory=threading.Event)
@@ -148,7 +147,8 @@ class GroupCommitter:
         with self._changed:
             group = self._open
             if group and (
-                group.books + len(rows) > limits.max_docs or group.size + size > limits.max_bytes
+                len(group.rows) + len(rows) > limits.max_docs
+                or group.size + size > limits.max_bytes
             ):
                 self._close(group)
                 group = None
@@ -159,10 +159,9 @@ class GroupCommitter:
                 self._open = group
             group.rows += rows
             self._arrived += rows
-            group.books += len(rows)
             group.size += size
             group.calls += 1
-            is_full = group.books >= limits.max_docs or group.size >= limits.max_bytes
+            is_full = len(group.rows) >= limits.max_docs or group.size >= limits.max_bytes
             if is_full or 2 * group.calls >= limits.max_calls:
                 self._close(group)
             return group, is_first

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from raypipe.core.book import BYTES_A_NUMBER
 from raypipe.ledger.facade import COMPACT_AT, Ledger
 from raypipe.ledger.writer_lock import LockTiming
 from raypipe.quota.prices import S3Prices
@@ -20,8 +21,6 @@ CALL_S = 5.0
 
 _PAGE_KEYS = 1000
 _BYTES_OF_DOCUMENT = 3_000
-_BYTES_OF_NUMBER = 12
-"""Of a component of a vector in the JSON of a bulk request."""
 _START_LISTS, _WORK_LISTS = 14, 10
 """Listings of the state: by every run, and by a run with books to do besides."""
 _START_PUTS, _WORK_PUTS = 8, 6
@@ -170,7 +169,7 @@ def estimate_requests(
 
 
 def _groups(factors: RequestFactors, books: int) -> int:
-    size = books * (_BYTES_OF_DOCUMENT + _BYTES_OF_NUMBER * factors.dimension)
+    size = books * (_BYTES_OF_DOCUMENT + BYTES_A_NUMBER * factors.dimension)
     duration_s = factors.duration_s
     return expected_groups(
         books, factors.max_docs, factors.flush_s, duration_s, size, factors.max_bytes

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 IDLE_WORKERS = 8
 """Idle workers that a local Ray keeps. Its default is the number of cores: on a small machine
-Ray would end and restart the write tasks' workers, for a second of a core each time."""
+Ray would end and restart the workers of its tasks, for a second of a core each time."""
 
 SINGLE_NODE_VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's switch for laptops, on any system: 0 keeps the node on this machine alone."""
