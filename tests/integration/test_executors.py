@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import sys
@@ -130,37 +129,6 @@ def test_a_stop_signal_leaves_the_rest_to_the_next_run(books: Project) -> None:
     assert "Traceback" not in books.stderr()
     take_reads(books)
     assert books.run()["indexed"] == BOOKS - indexed == len(take_reads(books))
-
-
-def test_after_a_kill_between_two_steps_nothing_is_lost_or_doubled(books: Project) -> None:
-    """The bulk response has arrived; the ledger has not been written."""
-    books.extra_options += ["stages.write.tasks=1", "opensearch.max_docs=2"]
-    books.journal.hold("ledger", 1)
-    books.kill_at("ledger", "run", *books.run_options(*books.held_checkpoint()))
-    processed = set(books.processed_ids())
-    assert processed < set(books.documents()), "a book is indexed and not in the ledger"
-    record = books.run()
-    assert (record["skipped"], record["indexed"]) == (len(processed), BOOKS - len(processed))
-    assert sorted(books.processed_ids()) == sorted(books.documents())
-    assert books.verify()["good"] == BOOKS
-
-
-@pytest.mark.parametrize("executor", ["ray"], indirect=True)
-def test_a_writer_that_dies_between_two_steps_is_started_again(books: Project) -> None:
-    """Its group is in the index and not in the ledger; the calls that waited are repeated."""
-    books.extra_options += ["opensearch.max_docs=4"]
-    books.journal.hold("ledger", 1)
-    process = books.start("run", *books.run_options(*books.held_checkpoint()))
-    wait_for(lambda: books.journal.count_waiting("ledger") or process.poll() is not None)
-    [writer] = {int(pid) for pid in books.journal.lines("wait-ledger")}
-    os.kill(writer, signal.SIGKILL)
-    books.journal.release("ledger")
-    books.wait_for_exit(process, 0)
-    record = json.loads(books.stdout())
-    assert (record["indexed"], record["failed"], record["left"]) == (BOOKS, 0, 0)
-    assert sorted(books.processed_ids()) == sorted(books.documents())
-    assert books.verify()["good"] == BOOKS
-    assert len(take_reads(books)) == BOOKS, "no book is read again"
 
 
 def test_finished_books_of_many_batches_share_a_bulk_request(books: Project) -> None:

@@ -1,4 +1,4 @@
-"""Stopping a run: one signal ends it cleanly, two at once, and the next run continues."""
+"""Stopping a run on threads: a signal ends it cleanly, two at once, and the next run continues."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ SECOND_SIGNAL_S = 30.0
 
 @pytest.fixture
 def books(project: Project) -> Project:
+    project.executor = "local"
     for number in range(BOOKS):
         write_book(project.books, f"Book_{number:02d}")
     project.extra_options += ["stages.summarize.books_per_task=4", "stages.summarize.workers=1"]

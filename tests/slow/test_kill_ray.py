@@ -1,0 +1,56 @@
+"""kill -9 on Ray between the bulk response and the ledger: of the whole job, and of a writer."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+
+from tests.integration.raypipe_command import Project, wait_for, write_book
+
+BOOKS = 8
+
+
+@pytest.fixture
+def books(project: Project) -> Project:
+    """Return a project with books and batches of two."""
+    for number in range(BOOKS):
+        write_book(project.books, f"Book_{number}")
+    project.extra_options += ["stages.summarize.books_per_task=2"]
+    return project
+
+
+def test_after_a_kill_between_two_steps_nothing_is_lost_or_doubled(books: Project) -> None:
+    """The bulk response has arrived; the ledger has not been written."""
+    books.extra_options += ["stages.write.tasks=1", "opensearch.max_docs=2"]
+    books.journal.hold("ledger", 1)
+    books.kill_at("ledger", "run", *books.run_options(*books.held_checkpoint()))
+    processed = set(books.processed_ids())
+    assert processed < set(books.documents()), "a book is indexed and not in the ledger"
+    record = books.run()
+    assert (record["skipped"], record["indexed"]) == (len(processed), BOOKS - len(processed))
+    check_whole(books)
+
+
+def test_a_writer_that_dies_between_two_steps_is_started_again(books: Project) -> None:
+    """Its group is in the index and not in the ledger; the calls that waited are repeated."""
+    books.extra_options += ["opensearch.max_docs=4"]
+    books.journal.hold("ledger", 1)
+    process = books.start("run", *books.run_options(*books.held_checkpoint()))
+    wait_for(lambda: books.journal.count_waiting("ledger") or process.poll() is not None)
+    [writer] = {int(pid) for pid in books.journal.lines("wait-ledger")}
+    os.kill(writer, signal.SIGKILL)
+    books.journal.release("ledger")
+    books.wait_for_exit(process, 0)
+    record = json.loads(books.stdout())
+    assert (record["indexed"], record["failed"], record["left"]) == (BOOKS, 0, 0)
+    check_whole(books)
+    assert len(books.journal.lines("reads")) == BOOKS, "no book is read again"
+
+
+def check_whole(books: Project) -> None:
+    """Assert that each book is indexed and in the ledger once."""
+    assert sorted(books.processed_ids()) == sorted(books.documents())
+    assert books.verify()["good"] == BOOKS
