@@ -45,6 +45,10 @@ class CoordinatorHandle(ABC):
         """Count books that have reached the sink; return whether more may come."""
         return bool(self._call("arrive", books, list(outcomes)))
 
+    def arrived(self) -> int:
+        """Return how many books have reached the sink."""
+        return int(self._call("arrived"))
+
     def stop(self, reason: str) -> None:
         """Stop the run: no further book is started."""
         self._call("stop", reason)

@@ -118,6 +118,9 @@ class Coordinator(Protocol):
             outcomes: The failure kind of each book that failed, '' for each finished document.
         """
 
+    def arrived(self) -> int:
+        """Return how many books have reached the sink."""
+
     def stop_reason(self) -> str:
         """Return the stop reason, or '' to continue."""
 
@@ -214,6 +217,10 @@ class RunCoordinator:
         self._arrived += books
         self.stop(self._stages.record(outcomes))
         return not self._stop_reason and (not self.books or self._arrived < self.books)
+
+    def arrived(self) -> int:
+        """Return how many books have reached the sink; more after a worker's death."""
+        return self._arrived
 
     def stop(self, reason: str) -> None:
         """Stop the run; the first reason is kept."""

@@ -13,6 +13,8 @@ from raypipe.run.group_commit import GroupLimits
 
 MIN_CALLS = 8
 """Least number of calls that a writer takes at once."""
+MIN_BATCHES_AHEAD = 2_000
+"""Least number of batches between the listing and the sink, so that no stage waits for keys."""
 MIN_FINISHED_BOOKS = 500
 """Smallest limit of a batch of finished books: such books only wait for the index."""
 
@@ -68,6 +70,19 @@ def group_limits(options: WriteOptions, batches: BatchLimits, index: Index | Non
         max_calls=min(max(calls, MIN_CALLS), defaults.max_calls),
         slots=options.groups_per_writer,
     )
+
+
+def batches_ahead_of_sink(stages: Stages, groups: GroupLimits) -> int:
+    """Return how many batches may be between the listing and the sink.
+
+    Args:
+        stages: Sizes of the stages, with all numbers set.
+        groups: When a writer commits a group.
+    """
+    summarize = stages.summarize
+    at_once = (summarize.workers or 1) * (summarize.calls_per_worker or 1)
+    at_once += (stages.embed.workers or 0) + stages.write.writers * groups.max_calls
+    return MIN_BATCHES_AHEAD + 2 * at_once
 
 
 def split_into_batches(books: Sequence[Book], limits: BatchLimits) -> Iterator[list[Book]]:

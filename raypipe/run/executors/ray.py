@@ -23,7 +23,7 @@ from raypipe.core.stage_options import Stages
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
 from raypipe.quota.actor import broker_for
-from raypipe.run.batches import batch_limits, group_limits
+from raypipe.run.batches import batch_limits, batches_ahead_of_sink, group_limits
 from raypipe.run.book_sink import BookSink
 from raypipe.run.costs import check_costs
 from raypipe.run.executors.base import (
@@ -115,7 +115,9 @@ def _run_graph(work: Work, stages: Stages, coordinator: RemoteCoordinator) -> No
     limits = batch_limits(stages, len(work.books))
     groups = group_limits(stages.write, limits, work.index)
     sink = BookSink(work.ledger, recipe, work.run_seq, coordinator, work.index, groups)
-    books = PendingBooksDatasource(work.books, limits, coordinator)
+    books = PendingBooksDatasource(
+        work.books, limits, coordinator, batches_ahead_of_sink(stages, groups)
+    )
     try:
         with ray_data_settings():
             run_graph(books, work, sink, stages, coordinator)

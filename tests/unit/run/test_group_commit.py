@@ -220,3 +220,28 @@ def test_a_batch_larger_than_memory_allows_is_written_alone() -> None:
     for future in [calls.write(*"abcdefgh"), calls.write(*"ijklmnop")]:
         future.result(SOON_S)
     assert sink.sizes() == [8, 8]
+
+
+def test_as_many_threads_as_slots_commit_groups() -> None:
+    threads: set[int] = set()
+
+    def commit(group: Sequence[Row], name: str, slot: str) -> Counters:
+        threads.add(threading.get_ident())
+        return Counters()
+
+    limits = GroupLimits(max_docs=1, slots=2)
+    committer = GroupCommitter(commit, lambda row: 1, limits, Arrivals())
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: committer.write(1, lambda: rows(name)), "abcdefghijklmnop"))
+    assert 1 <= len(threads) <= 2
+
+
+def test_the_books_of_a_full_group_are_reported_before_its_commit() -> None:
+    arrivals, sink = Arrivals(), Sink()
+    sink.gate.clear()
+    calls = Calls(sink, GroupLimits(max_docs=4, flush_s=NEVER_S), arrivals)
+    futures = [calls.write("a", "b"), calls.write("c", "d")]
+    wait_for(lambda: arrivals.arrived == 4)
+    sink.gate.set()
+    for future in futures:
+        future.result(SOON_S)

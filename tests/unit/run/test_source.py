@@ -47,7 +47,7 @@ def test_finished_books_have_larger_batches_of_their_own() -> None:
 def test_read_tasks_are_few_and_yield_tables_of_one_row() -> None:
     coordinator = LocalCoordinator(BreakerOptions())
     source = PendingBooksDatasource(
-        books([1] * (BOOKS_PER_READ_TASK + 1)), BatchLimits(20_000, 10**9), coordinator
+        books([1] * (BOOKS_PER_READ_TASK + 1)), BatchLimits(20_000, 10**9), coordinator, 9
     )
     tasks = source.get_read_tasks(2)
     tables = [table for task in tasks for table in task.read_fn()]
@@ -57,10 +57,24 @@ def test_read_tasks_are_few_and_yield_tables_of_one_row() -> None:
 
 
 def test_a_stopped_run_yields_no_further_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raypipe.run.source.STOP_CHECK_INTERVAL_S", 0.0)
+    monkeypatch.setattr("raypipe.run.source.CHECK_INTERVAL_S", 0.0)
     coordinator = LocalCoordinator(BreakerOptions())
-    source = PendingBooksDatasource(books([1] * 4), BatchLimits(2, 1000), coordinator)
+    source = PendingBooksDatasource(books([1] * 4), BatchLimits(2, 1000), coordinator, 9)
     tables = iter(source.get_read_tasks(1)[0].read_fn())
     next(tables)
     coordinator.stop("Ctrl-C")
     assert list(tables) == []
+
+
+def test_the_source_stays_near_the_books_that_reach_the_sink(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("raypipe.run.source.CHECK_INTERVAL_S", 0.0)
+    coordinator = LocalCoordinator(BreakerOptions())
+    # Two books reach the sink during each wait.
+    monkeypatch.setattr("raypipe.run.source.time.sleep", lambda _: coordinator.arrive(2, []))
+    limits = BatchLimits(2, 1000)
+    source = PendingBooksDatasource(books([1] * 20), limits, coordinator, ahead=3)
+    [task] = source.get_read_tasks(1)
+    arrived = [coordinator.arrived() for _ in task.read_fn()]
+    assert arrived == [0, 0, 0, *range(2, 16, 2)]
