@@ -135,6 +135,6 @@ def test_only_chosen_books_are_listed(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.txt").write_text(name)
     source = LocalBookSource(str(tmp_path))
-    first, _ = list_source(source)
-    assert list_source(source, {first.book_id, "unknown"}) == [first]
-    assert list_source(source, set()) == []
+    first, _ = list_source(source).books
+    assert list_source(source, {first.book_id, "unknown"}).books == [first]
+    assert list_source(source, set()).books == []
