@@ -167,7 +167,7 @@ def open_file(root: str, key: str, *, follow_links: bool) -> BinaryIO:
     try:
         _check_regular(key, os.stat(real_path))  # noqa: PTH116 # opening a device may act on it
         # No link is left in the real path, and a pipe does not wait for its writer.
-        file = os.fdopen(os.open(real_path, _READ_FLAGS), "rb")
+        file = open(real_path, "rb", opener=_open_at_once)  # noqa: SIM115
     except OSError as error:
         if os.path.islink(path) and not isinstance(error, PermissionError):  # noqa: PTH114
             raise BookError("link", f"{key} is a broken link: {_reason(error)}") from None
@@ -178,6 +178,10 @@ def open_file(root: str, key: str, *, follow_links: bool) -> BinaryIO:
         file.close()
         raise
     return file
+
+
+def _open_at_once(path: str, _: int) -> int:
+    return os.open(path, _READ_FLAGS)
 
 
 def _check_regular(key: str, status: os.stat_result) -> None:

@@ -66,7 +66,7 @@ class LocalBookSource:
         """Raise `SetupError` if the folder does not exist or cannot be read."""
         try:
             with os.scandir(self.path) as entries:
-                next(entries, None)
+                next(iter(entries), None)
             can_open = os.access(self.path, os.X_OK)
         except OSError as error:
             raise SetupError(explain_unreadable(self.path, error)) from None
