@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -81,12 +82,13 @@ def _open_results(against: str, store: BookSource) -> BookSource:
             return dataclasses.replace(store, bucket=bucket, prefix=prefix, suffixes=SUFFIXES)
         return S3BookSource(bucket, prefix, SUFFIXES)
     path = Path(against)
-    if path.is_file():
-        # Whoever names a link asks to follow it.
+    # Unlike those of Path, these raise no error for a name that cannot exist.
+    if os.path.isfile(path):  # noqa: PTH113
+        # A link that is named is followed.
         return LocalBookSource(str(path.parent), path.name, SUFFIXES, follow_links=True)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112
         raise SetupError(
-            f"against={against} does not exist; give a folder, a file or s3://bucket/prefix"
+            f"against={against} does not exist or cannot be read; give a folder, a file or s3://bucket/prefix"
         )
     follow_links = isinstance(store, LocalBookSource) and store.follow_links
     return LocalBookSource(str(path), suffixes=SUFFIXES, follow_links=follow_links)

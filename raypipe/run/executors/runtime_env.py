@@ -68,7 +68,7 @@ def own_parts_environment(*, same_machine: bool) -> Iterator[dict[str, Any]]:
         else:
             copies = Path(staging) / UPLOADED
             for number, folder in enumerate(folders):
-                _copy_or_explain(folder, copies / str(number))
+                copy_or_explain(folder, copies / str(number))
             own["py_modules"] = [str(copies)]
         arguments["runtime_env"] = merge_environments(outer, own)
         with _overriding(outer):
@@ -126,7 +126,12 @@ def _overriding(outer: dict[str, Any]) -> Iterator[None]:
             os.environ[_OVERRIDE] = previous
 
 
-def _copy_or_explain(folder: Path, destination: Path) -> None:
+def copy_or_explain(folder: Path, destination: Path) -> None:
+    """Copy the modules of a folder, see `copy_modules`.
+
+    Raises:
+        SetupError: They have more than `MAX_MB` MB, or cannot be read.
+    """
     try:
         copy_modules(folder, destination)
     except OSError as error:

@@ -26,12 +26,15 @@ def failing(folder: Path, errno: int, after: int | None = None) -> Iterator[None
         def __init__(self, entries: Any) -> None:
             self.entries = entries
 
-        def __enter__(self) -> Iterator[os.DirEntry[str]]:
+        def __iter__(self) -> Iterator[os.DirEntry[str]]:
             for number, entry in enumerate(self.entries):
                 if number == after:
                     break
                 yield entry
             raise OSError(errno, os.strerror(errno), str(folder))
+
+        def __enter__(self) -> Entries:
+            return self
 
         def __exit__(self, *_: object) -> None:
             self.entries.close()

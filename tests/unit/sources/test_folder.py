@@ -10,6 +10,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -388,7 +389,12 @@ def test_a_large_folder_is_listed_once(books: Path, monkeypatch: pytest.MonkeyPa
         (many / f"{number}.txt").touch()
     calls: list[str] = []
     scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: calls.append(str(path)) or scandir(path))
+
+    def count(path: str) -> Any:
+        calls.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", count)
     listing = list_all(LocalBookSource(str(books)))
     assert len(listing.books) == 3_000 + len(GOOD)
     assert len(calls) == 1 + 3, "once for the check, once for each folder"
