@@ -32,8 +32,8 @@ def format_report(record: RunRecord, index: IndexConfig | None, failures: Failur
         lines.append(f"removed {record.removed:,} books that were deleted from the source")
     if record.unlisted_folders:
         lines.append(
-            f"unseen  {record.unlisted_folders:,} folders cannot be listed; {record.unseen:,} "
-            "finished books in them are kept"
+            f"unseen  {record.unseen:,} finished books in folders that cannot be listed "
+            f"({record.unlisted_folders:,}); they are kept"
         )
     if record.renames_waiting:
         lines.append(

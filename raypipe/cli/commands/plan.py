@@ -51,8 +51,8 @@ def _format_estimate(estimate: RunEstimate, quota: QuotaOptions) -> str:
         )
     if estimate.unlisted_folders:
         lines.append(
-            f"unseen  {estimate.unlisted_folders:,} folders cannot be listed; {estimate.unseen:,} "
-            "finished books in them are kept"
+            f"unseen {estimate.unseen:,}: finished books in folders that cannot be listed "
+            f"({estimate.unlisted_folders:,}); the run keeps them"
         )
     lines += _format_changes(estimate)
     if (requests := estimate.requests) is not None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from raypipe.cli.commands.plan import _format_estimate
+from raypipe.cli.report import format_report
 from raypipe.core.book import Book
 from raypipe.ledger.run_records import RunRecord
 from raypipe.lifecycle.deletions import DeletionLimit
@@ -59,6 +61,16 @@ def test_books_in_a_folder_that_cannot_be_listed_are_kept(
     assert f"'shelf/' ({os.strerror(errno.EIO)}; check the disk)" in caplog.text
     assert job.ledger.tombstones.renames() == {}
     assert numbers(run_job(job)) == {"listed": BOOKS, "skipped": BOOKS}
+
+
+def test_plan_and_summary_count_unseen_books(tmp_path: Path, job: Job) -> None:
+    run_job(job)
+    with failing(tmp_path / "books" / "shelf", errno.EACCES):
+        plan = _format_estimate(estimate_run(job), job.limits.quota)
+        summary = format_report(run_job(job), None, job.ledger.failures)
+    line = "finished books in folders that cannot be listed (1);"
+    assert f"\nunseen 2: {line} the run keeps them\n" in plan
+    assert f"\nunseen  2 {line} they are kept\n" in summary
 
 
 def test_books_beside_a_folder_that_cannot_be_listed_are_deleted(tmp_path: Path, job: Job) -> None:
