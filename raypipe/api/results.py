@@ -21,7 +21,7 @@ class RunResult:
         run_id: Id of the run; `runs/<run_id>/run.json` in the state has these numbers.
         run_seq: Number of the run in its state.
         status: `done`, or `stopped` with books left.
-        exit_code: Exit code of the command: 0, 3 for failed books, 4 for a stopped run.
+        exit_code: Exit code of the command: 0, 3 for failed or unseen books, 4 for a stopped run.
         reason: Why the run stopped.
         listed: Books at the source.
         skipped: Books that an earlier run processed, and known failures.
@@ -46,6 +46,8 @@ class RunResult:
         stage_seconds: Seconds of each step; those of `*_busy` are summed over workers.
         versions: Versions of raypipe, Python and libraries.
         renames_waiting: Documents that keep their old key until the new key is indexed.
+        unlisted_folders: Folders of the source that could not be listed.
+        unseen: Finished books in these folders; they stay in the index.
         state: The state of the run: a folder or `s3://bucket/prefix`.
     """
 
@@ -77,6 +79,8 @@ class RunResult:
     stage_seconds: Mapping[str, float]
     versions: Mapping[str, str]
     renames_waiting: int
+    unlisted_folders: int
+    unseen: int
     state: str
 
     @property
@@ -115,6 +119,8 @@ class PlanResult:
         may_replace: Whether the run may replace it.
         upgrade: What `upgrade=true` would cost; None if no document is older.
         requests: Requests to S3 and their dollars; None if neither books nor state are on S3.
+        unlisted_folders: Folders of the source that could not be listed.
+        unseen: Finished books in these folders; the run keeps them.
     """
 
     listed: int
@@ -142,6 +148,8 @@ class PlanResult:
     may_replace: bool
     upgrade: UpgradeEstimate | None
     requests: RequestEstimate | None
+    unlisted_folders: int
+    unseen: int
 
 
 @dataclass(frozen=True)
@@ -183,9 +191,10 @@ class VerifyResult:
         failed: Books whose last attempt failed.
         pending: New or changed books.
         removed: Books in the index that are no longer listed.
+        unseen: Books in the index, in folders that could not be listed.
         index: The physical index.
-        exit_code: Exit code of the command: 0, 1 for differences, 3 for failed books, 4 for
-            pending books.
+        exit_code: Exit code of the command: 0, 1 for differences, 3 for failed or unseen books,
+            4 for pending books.
         against: The comparison with old results; None without `against`.
     """
 
@@ -196,6 +205,7 @@ class VerifyResult:
     failed: tuple[str, ...]
     pending: tuple[str, ...]
     removed: tuple[str, ...]
+    unseen: tuple[str, ...]
     index: str
     exit_code: int
     against: LegacyComparison | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ from raypipe.core.book import Book
 from raypipe.core.errors import BookError, SetupError
 from raypipe.embedders.protocol import Embedder
 from raypipe.ledger.document_store import DocumentStore
+from raypipe.sources.listing import list_all
 from raypipe.sources.local import LocalBookSource
 from raypipe.sources.protocol import BookSource
 from raypipe.sources.s3 import S3BookSource
@@ -28,7 +30,7 @@ MEANINGS: Mapping[str, str] = {
     "unlike": "the old summary is closer to other books; compare the two summaries",
     "titles": "the title or the author differs from the old result",
     "unlisted": "an old result, but no book at the source",
-    "unreadable": "the file could not be read",
+    "unreadable": "the file or the folder could not be read",
 }
 """What each list of a `Comparison` means, in the order of the report."""
 
@@ -80,21 +82,25 @@ def _open_results(against: str, store: BookSource) -> BookSource:
             return dataclasses.replace(store, bucket=bucket, prefix=prefix, suffixes=SUFFIXES)
         return S3BookSource(bucket, prefix, SUFFIXES)
     path = Path(against)
-    if path.is_file():
-        return LocalBookSource(str(path.parent), prefix=path.name, suffixes=SUFFIXES)
-    if not path.is_dir():
+    # Unlike those of Path, these raise no error for a name that cannot exist.
+    if os.path.isfile(path):  # noqa: PTH113
+        # A link that is named is followed.
+        return LocalBookSource(str(path.parent), path.name, SUFFIXES, follow_links=True)
+    if not os.path.isdir(path):  # noqa: PTH112
         raise SetupError(
-            f"against={against} does not exist; give a folder, a file or s3://bucket/prefix"
+            f"against={against} does not exist or cannot be read; give a folder, a file or s3://bucket/prefix"
         )
-    return LocalBookSource(str(path), suffixes=SUFFIXES)
+    follow_links = isinstance(store, LocalBookSource) and store.follow_links
+    return LocalBookSource(str(path), suffixes=SUFFIXES, follow_links=follow_links)
 
 
 def _read_results(store: BookSource) -> tuple[list[LegacyResult], list[str]]:
     """Return the results, and a line for each file that could not be read."""
+    listing = list_all(store)
     results: list[LegacyResult] = []
-    unreadable: list[str] = []
+    unreadable = [f"{folder.prefix}: {folder.reason}" for folder in listing.unlisted]
     with ThreadPoolExecutor(_THREADS) as pool:
-        for outcome in pool.map(lambda file: _read_file(store, file), store.list_books()):
+        for outcome in pool.map(lambda file: _read_file(store, file), listing.books):
             if isinstance(outcome, str):
                 unreadable.append(outcome)
             else:

@@ -30,6 +30,11 @@ def format_report(record: RunRecord, index: IndexConfig | None, failures: Failur
         )
     if record.removed:
         lines.append(f"removed {record.removed:,} books that were deleted from the source")
+    if record.unlisted_folders:
+        lines.append(
+            f"unseen  {record.unseen:,} finished books in folders that cannot be listed "
+            f"({record.unlisted_folders:,}); they are kept"
+        )
     if record.renames_waiting:
         lines.append(
             f"renamed {record.renames_waiting:,} books keep the documents under their old keys "

@@ -69,9 +69,18 @@ class SentenceTransformersEmbedder(CallsNoModel):
         """Return the settings that change the vectors.
 
         A folder is identified by its files, not by its path.
+
+        Raises:
+            SetupError: A file of the folder cannot be read.
         """
-        folder = Path(self.model)
-        model = _fingerprint(folder) if folder.is_dir() else self.model
+        try:
+            is_folder = os.path.isdir(self.model)  # noqa: PTH112 # False for any other name
+            model = _fingerprint(Path(self.model)) if is_folder else self.model
+        except OSError as error:
+            raise SetupError(
+                f"embedder.model={self.model} cannot be read: {error.strerror} "
+                f"({error.filename}); grant read permission"
+            ) from None
         return {"model": model, "dimension": self.dimension, "normalize": "l2"}
 
     def check(self) -> None:

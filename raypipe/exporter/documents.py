@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -130,7 +131,7 @@ def resolve_target(to: str, file_format: str | None) -> tuple[str, str]:
         is_folder = not key or key.endswith("/")
         place = to.rstrip("/")
     else:
-        is_folder = to.endswith("/") or Path(to).expanduser().is_dir()
+        is_folder = to.endswith("/") or os.path.isdir(Path(to).expanduser())  # noqa: PTH112
         place = str(Path(to).expanduser().absolute())
     suffix = Path(place).suffix.lower()
     meant = [name for name, endings in FORMATS.items() if suffix in endings and not is_folder]

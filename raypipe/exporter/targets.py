@@ -48,8 +48,11 @@ def is_s3(to: str) -> bool:
 
 @contextmanager
 def _open_local(path: Path, overwrite: bool) -> Iterator[BinaryIO]:
-    if path.exists() and not overwrite:
+    # Unlike those of Path, these raise no error if a folder above cannot be read.
+    if os.path.exists(path) and not overwrite:  # noqa: PTH110
         raise OptionError(f"to={path} {_EXISTS}")
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
+        raise OptionError(f"to={path} is not a regular file. Fix: give another name")
     temporary = path.parent / f".{path.name}-{uuid.uuid4().hex}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

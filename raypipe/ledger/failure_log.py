@@ -16,9 +16,12 @@ from raypipe.state.table_schema import TableSchema
 KINDS: Mapping[str, str] = {
     # read
     "changed": "the book changed after it was listed; the next run processes the new version",
-    "gone": "the book was deleted after it was listed; nothing to do",
+    "gone": "the book was deleted after it was listed; nothing to do unless it comes back",
     "denied": "these credentials may not read the book; grant s3:GetObject (or read permission)",
     "archived": "the book is in an archive tier; restore it, then run again",
+    "link": "the book is a link that leads nowhere or out of the folder; repair it, remove it, or "
+    "set storage.follow_links=true",
+    "not_a_file": "the book is a pipe, a socket or a device; remove it, or set storage.suffixes",
     "read": "reading the book from the source failed; run again",
     # text
     "too_large": "the book is too large; raise the limit that the message names, or split the book",

@@ -57,6 +57,8 @@ class RunRecord:
     stage_seconds: dict[str, float] = field(default_factory=dict)  # *_busy: summed over workers
     versions: dict[str, str] = field(default_factory=dict)  # of raypipe, Python and libraries
     renames_waiting: int = 0  # documents kept under old keys, not yet indexed under the new keys
+    unlisted_folders: int = 0  # folders of the source that could not be listed
+    unseen: int = 0  # finished books in these folders; kept, and not among the listed
 
     def save(self, state: State) -> str:
         """Write run.json, and point `runs/latest` at this run.

@@ -16,6 +16,7 @@ from raypipe.ledger.facade import Ledger
 from raypipe.ledger.tombstones import deletable_books
 from raypipe.opensearch.index import Index
 from raypipe.sources import BookSource
+from raypipe.sources.listing import UnlistedFolder, select_below
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +46,14 @@ class DeletedBooks:
             id. Each listed book is the new name of one book at most.
         returned: Ids of books with a tombstone that are listed again.
         known: Number of finished books that the listing should contain.
+        unseen: Ids of finished books in folders that could not be listed. They are kept.
     """
 
     keys: Mapping[str, str] = field(default_factory=dict)
     renames: Mapping[str, str] = field(default_factory=dict)
     returned: Sequence[str] = ()
     known: int = 0
+    unseen: Set[str] = frozenset()
 
     @property
     def removed(self) -> int:
@@ -88,6 +91,7 @@ def find_deleted(
     unknown: Iterable[Mapping[str, Any]] = (),
     *,
     whole_source: bool = True,
+    unlisted: Sequence[UnlistedFolder] = (),
 ) -> DeletedBooks:
     """Compare a listing with the finished books that it should contain.
 
@@ -95,11 +99,12 @@ def find_deleted(
     prefix or with another suffix are ignored.
 
     Args:
-        books: The complete listing of the source.
+        books: The listing of the source.
         source: The source.
         ledger: The ledger.
         unknown: Documents of the index that the ledger does not record, see `IndexDifferences`.
         whole_source: False if the run processes chosen books only; nothing is deleted then.
+        unlisted: Folders that could not be listed; nothing below them is deleted.
     """
     if not whole_source:
         return DeletedBooks()
@@ -117,7 +122,9 @@ def find_deleted(
         if source.selects(row["key"])
     }
     known = finished.keys() - tombstones.keys()
-    missing = [finished[book_id] for book_id in known - listed.keys()]
+    absent = known - listed.keys()
+    unseen = select_below(((book_id, finished[book_id]["key"]) for book_id in absent), unlisted)
+    missing = [finished[book_id] for book_id in absent - unseen]
     taken = set(tombstones.values())
     candidates = [book for book in books if book.book_id not in taken]
     # A book that was gone and came back appeared when it came back; with a tombstone, it does now.
@@ -132,6 +139,7 @@ def find_deleted(
         renames=match_renames(missing, candidates, appeared),
         returned=[book_id for book_id in listed if book_id in tombstones],
         known=len(known),
+        unseen=unseen,
     )
 
 
@@ -180,17 +188,25 @@ def _signs(etag: str, key: str, size: int) -> list[tuple[str, object]]:
     return [("etag and name", (etag, name)), ("etag", etag), ("name and size", (name, size))]
 
 
-def check_deletions(deleted: DeletedBooks, limit: DeletionLimit, selection: str) -> None:
+def check_deletions(
+    deleted: DeletedBooks, limit: DeletionLimit, selection: str, *, purge: bool = False
+) -> None:
     """Stop a run that would delete more books than its limit allows, before it begins.
 
     Args:
         deleted: What is deleted from the source.
         limit: The limit.
         selection: Which books the source lists, for the message.
+        purge: Whether the run deletes the index, so that it holds only listed books afterwards.
 
     Raises:
-        SetupError: More books are removed than the limit allows.
+        SetupError: More books are removed than the limit allows, or unseen books are purged.
     """
+    if purge and deleted.unseen and not limit.allow_all:
+        raise SetupError(
+            f"purge=true deletes {len(deleted.unseen):,} books in folders that cannot be listed. "
+            "Fix: make the folders readable, run without purge=true, or add allow_deletes=true"
+        )
     if not deleted.exceeds(limit):
         return
     keys = sorted(key for book_id, key in deleted.keys.items() if book_id not in deleted.renames)

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from raypipe.core.book import Book
-from raypipe.core.errors import BookError
 from raypipe.core.options import QuotaOptions
 from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.deletions import DeletedBooks, find_deleted
 from raypipe.lifecycle.index_comparison import IndexDifferences, compare_with_ledger
 from raypipe.lifecycle.replacement import Replacement
 from raypipe.quota.prices import Price
+from raypipe.run.call_estimate import CallTotals, estimate_calls
 from raypipe.run.job import Job, ModelLimits
 from raypipe.run.planner import RunPlan, list_source, plan_run, read_snapshot
 from raypipe.run.processing import Processing, index_spec, own_recipes, read_accepted
 from raypipe.run.request_estimate import RequestEstimate, estimate_job_requests
 from raypipe.sources import BookSource
-from raypipe.summarizers.protocol import CallEstimator, EstimatedCall
-from raypipe.text import CleanText, TextCleaner
-
-_READER_THREADS = 8
-_COUNTED_BOOKS = 6
-"""Sampled books whose tokens the server counts, where it does so free of charge."""
-_COUNTED_CHARS = 20_000
 
 
 @dataclass(frozen=True)
@@ -78,6 +70,8 @@ class RunEstimate:
         may_replace: Whether the run may replace it (`replace=true`); else it would stop.
         upgrade: What `upgrade=true` would cost; None if no document is older.
         requests: Requests to S3; None if neither source nor state are on S3.
+        unlisted_folders: Number of folders that could not be listed.
+        unseen: Finished books in these folders; the run keeps them.
     """
 
     listed: int = 0
@@ -105,15 +99,8 @@ class RunEstimate:
     may_replace: bool = False
     upgrade: UpgradeEstimate | None = None
     requests: RequestEstimate | None = None
-
-
-@dataclass(frozen=True)
-class _CallTotals:
-    """Estimated calls and tokens of all books to read."""
-
-    calls: float = 0.0
-    input_tokens: float = 0.0
-    output_tokens: float = 0.0
+    unlisted_folders: int = 0
+    unseen: int = 0
 
 
 def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
@@ -133,15 +120,19 @@ def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
     if replaces is None or job.target.replace:
         job.target.check_usable(spec)  # otherwise the plan says that the run needs replace=true
     index = job.target.find()
-    books = list_source(source, job.selection.book_ids)
+    listing = list_source(source, job.selection.book_ids)
+    books = listing.books
     differences = compare_with_ledger(index, ledger) if index else IndexDifferences()
     whole, unknown = job.selection.book_ids is None, differences.unknown.values()
-    deleted = find_deleted(books, source, ledger, unknown, whole_source=whole)
+    deleted = find_deleted(
+        books, source, ledger, unknown, whole_source=whole, unlisted=listing.unlisted
+    )
     generation = job.target.generation_to_write(index, spec)
     recipe = processing.recipe
     snapshot = read_snapshot(ledger, recipe, accepted.documents, generation, differences.lost)
     plan = plan_run(books, snapshot, job.selection)
     estimate = _count_books(plan, deleted, ledger)
+    estimate.unlisted_folders, estimate.unseen = len(listing.unlisted), len(deleted.unseen)
     estimate.too_many = deleted.exceeds(job.deletion_limit)
     estimate.summarizer = processing.summarizer.name
     estimate.replaces = replaces
@@ -176,10 +167,9 @@ def _add_calls(
     if model is None or estimator is None:
         return
     estimate.model = model.base_model
-    groups = list(_size_groups(books, sample))
-    texts = _read_texts([book for book, _ in groups], source, processing.cleaner)
-    estimate.sampled, estimate.unfit = len(texts), sum(text is None for text in texts)
-    _add_costs(estimate, _extrapolate(estimator, groups, texts), limits)
+    totals = estimate_calls(books, source, processing.cleaner, estimator, sample)
+    estimate.sampled, estimate.unfit = totals.sampled, totals.unfit
+    _add_costs(estimate, totals, limits)
 
 
 def _count_books(plan: RunPlan, deleted: DeletedBooks, ledger: Ledger) -> RunEstimate:
@@ -208,69 +198,7 @@ def _count_books(plan: RunPlan, deleted: DeletedBooks, ledger: Ledger) -> RunEst
     )
 
 
-def _size_groups(books: Sequence[Book], sample: int) -> Iterator[tuple[Book, int]]:
-    """Yield one book of each of `sample` groups of similar size, and the bytes of its group."""
-    by_size = sorted(books, key=lambda book: (book.size, book.book_id))
-    groups = min(sample, len(by_size))
-    for number in range(groups):
-        group = by_size[number * len(by_size) // groups : (number + 1) * len(by_size) // groups]
-        yield group[len(group) // 2], sum(book.size for book in group)
-
-
-def _read_texts(
-    books: Sequence[Book], source: BookSource, cleaner: TextCleaner
-) -> list[CleanText | None]:
-    """Return the clean text of each book; None for a book that would fail."""
-
-    def read(book: Book) -> CleanText | None:
-        try:
-            return cleaner.clean(source.read(book), book.key)
-        except BookError:
-            return None
-
-    with ThreadPoolExecutor(_READER_THREADS) as pool:
-        return list(pool.map(read, books))
-
-
-def _extrapolate(
-    estimator: CallEstimator,
-    groups: Sequence[tuple[Book, int]],
-    texts: Sequence[CleanText | None],
-) -> _CallTotals:
-    """Return the calls of all books: those of each sampled book, weighted by its group's bytes."""
-    correction = _token_correction(estimator, [text for text in texts if text is not None])
-    calls = input_tokens = output_tokens = 0.0
-    for (book, group_bytes), text in zip(groups, texts, strict=True):
-        estimated = [] if text is None else _estimate_calls(estimator, text)
-        weight = group_bytes / max(book.size, 1)
-        calls += weight * len(estimated)
-        input_tokens += weight * sum(call.input_tokens for call in estimated) * correction
-        output_tokens += weight * sum(call.output_tokens for call in estimated)
-    return _CallTotals(calls, input_tokens, output_tokens)
-
-
-def _estimate_calls(estimator: CallEstimator, text: CleanText) -> Sequence[EstimatedCall]:
-    try:
-        return estimator.plan_calls(text)
-    except BookError:
-        return []
-
-
-def _token_correction(estimator: CallEstimator, texts: Sequence[CleanText]) -> float:
-    """Return the server's token count divided by the estimator's, over a few texts."""
-    counted = estimated = 0.0
-    for text in texts[:: max(1, len(texts) // _COUNTED_BOOKS)][:_COUNTED_BOOKS]:
-        middle = len(text.text) // 2
-        piece = text.text[middle : middle + _COUNTED_CHARS]
-        tokens = estimator.count_tokens(piece)
-        if tokens is None:
-            return 1.0
-        counted += tokens
-        estimated += len(piece.encode()) / estimator.bytes_per_token
-    return counted / estimated if estimated else 1.0
-
-
-def _add_costs(estimate: RunEstimate, totals: _CallTotals, limits: ModelLimits) -> None:
+def _add_costs(estimate: RunEstimate, totals: CallTotals, limits: ModelLimits) -> None:
     """Set calls, tokens, dollars and hours."""
     estimate.calls = round(totals.calls)
     estimate.input_tokens = round(totals.input_tokens)

@@ -25,6 +25,8 @@ class Outcome:
         index: The index that the run wrote; None for a run without an index.
         served: What is served after the run; None if the run wrote the served index.
         deletions: What the run deleted because it is gone from the source.
+        unlisted_folders: Number of folders that could not be listed.
+        unseen: Number of finished books in these folders.
     """
 
     plan: RunPlan
@@ -33,6 +35,8 @@ class Outcome:
     index: Index | None = None
     served: Served | None = None
     deletions: Deletions = field(default_factory=Deletions)
+    unlisted_folders: int = 0
+    unseen: int = 0
 
     @property
     def left(self) -> set[str]:
@@ -62,6 +66,7 @@ class Outcome:
         record.failed, record.left = len(results.failed), len(self.left)
         record.degraded, record.removed = results.degraded, self.deletions.deleted
         record.renames_waiting = self.deletions.waiting
+        record.unlisted_folders, record.unseen = self.unlisted_folders, self.unseen
         record.model_calls, record.cached_calls = progress.model_calls, progress.cached_calls
         record.input_tokens, record.output_tokens = progress.input_tokens, progress.output_tokens
         record.usd = round(progress.usd, 6)
@@ -76,7 +81,7 @@ class Outcome:
     def _exit_code(self, record: RunRecord) -> int:
         if self.progress.stop_reason:
             return exit_codes.STOPPED
-        if record.failed or record.degraded:
+        if record.failed or record.degraded or record.unseen:
             return exit_codes.FAILED_BOOKS
         if record.lacking and not record.left:
             return exit_codes.FAILED_BOOKS  # known failures keep the new index from being served

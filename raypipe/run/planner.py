@@ -12,6 +12,7 @@ from raypipe.core.fingerprint import Recipe
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.failure_log import MAX_ATTEMPTS, is_index_fault
 from raypipe.sources import BookSource
+from raypipe.sources.listing import Listing, describe_unlisted, list_all
 
 Version = tuple[str, str]
 """Id and ETag of a book."""
@@ -108,8 +109,8 @@ class RunPlan:
         return {*self.processed, *self.known_failures}
 
 
-def list_source(source: BookSource, book_ids: AbstractSet[str] | None = None) -> list[Book]:
-    """Return the books of a source.
+def list_source(source: BookSource, book_ids: AbstractSet[str] | None = None) -> Listing:
+    """Return the books of a source, and which of its folders could not be listed.
 
     Args:
         source: The source.
@@ -119,11 +120,17 @@ def list_source(source: BookSource, book_ids: AbstractSet[str] | None = None) ->
         SetupError: The source cannot be listed, or holds no book.
     """
     if book_ids is not None and not book_ids:
-        return []
-    books = list(source.list_books())
+        return Listing([])
+    listing = list_all(source)
+    books = listing.books
     if not books:
-        raise SetupError(f"no books found: {source.selection}; check storage's prefix and suffixes")
-    return books if book_ids is None else [book for book in books if book.book_id in book_ids]
+        reason = "check storage's prefix and suffixes"
+        if listing.unlisted:
+            reason = describe_unlisted(listing.unlisted)
+        raise SetupError(f"no books found: {source.selection}; {reason}")
+    if book_ids is not None:
+        books = [book for book in books if book.book_id in book_ids]
+    return Listing(books, listing.unlisted)
 
 
 def read_snapshot(

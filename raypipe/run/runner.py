@@ -118,13 +118,16 @@ def _carry_out(
             index = target.open(spec)
         run_seq = _raise_run_seq(lock, record, target.current_indices(index))
     with timer.step("listing"):
-        books = list_source(source, job.selection.book_ids)
+        listing = list_source(source, job.selection.book_ids)
+        books = listing.books
     with timer.step("planning"):
         differences = compare_with_ledger(index, ledger) if index else IndexDifferences()
         whole = job.selection.book_ids is None
         unknown = differences.unknown.values()
-        deleted = find_deleted(books, source, ledger, unknown, whole_source=whole)
-        check_deletions(deleted, job.deletion_limit, source.selection)
+        deleted = find_deleted(
+            books, source, ledger, unknown, whole_source=whole, unlisted=listing.unlisted
+        )
+        check_deletions(deleted, job.deletion_limit, source.selection, purge=target.purge)
     if target.purge:
         with timer.step("index"):
             index = target.open(spec)
@@ -166,11 +169,13 @@ def _carry_out(
         served = None
         if index is not None:
             index.finalize(results.done, run_seq, stopped=stopped)
-            # A renamed book is still at the source, so its document must not get lost either.
-            at_source = plan.listed | deleted.renames.keys()
+            # A renamed book is still at the source, and an unseen book may be: their documents
+            # must not get lost either.
+            at_source = plan.listed | deleted.renames.keys() | deleted.unseen
             listed = at_source if whole and source.lists_whole_source else None
             served = target.serve(index, ledger, run_seq, listed=listed, stopped=stopped)
-    return Outcome(plan, results, progress, index, served, deletions)
+    unlisted, unseen = len(listing.unlisted), len(deleted.unseen)
+    return Outcome(plan, results, progress, index, served, deletions, unlisted, unseen)
 
 
 def _raise_run_seq(lock: WriterLock, record: RunRecord, indices: Sequence[Index]) -> int:
@@ -223,9 +228,12 @@ def _log_older(older: int) -> None:
 
 def _log_plan(plan: RunPlan, deleted: DeletedBooks) -> None:
     over_limit = f" · over the limit {len(plan.over_limit):,}" if plan.over_limit else ""
+    unseen = (
+        f" · in folders that cannot be listed {len(deleted.unseen):,}" if deleted.unseen else ""
+    )
     gone = f" · deleted from the source {len(deleted.keys):,}" if deleted.keys else ""
     log.info(
-        "listed %s · done before %s · known failures %s · finished, to index %s · to read %s%s%s",
+        "listed %s · done before %s · known failures %s · finished, to index %s · to read %s%s%s%s",
         f"{len(plan.listed):,}",
         f"{len(plan.processed):,}",
         f"{len(plan.known_failures):,}",
@@ -233,6 +241,7 @@ def _log_plan(plan: RunPlan, deleted: DeletedBooks) -> None:
         f"{len(plan.new):,}",
         over_limit,
         gone,
+        unseen,
     )
     if not plan.todo:
         log.info("nothing to do: no book is read, no model is called, Ray is not started")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,12 @@ from pathlib import Path
 from raypipe.core.book import Book, book_id
 from raypipe.core.errors import BookError, SetupError
 from raypipe.core.s3 import S3Connection
+from raypipe.sources.folder import FolderWalk, explain_unreadable, key_of_name, open_file
+from raypipe.sources.listing import IncompleteListingError
 from raypipe.sources.protocol import describe_suffixes
+
+_UNKNOWN = "unknown"
+"""ETag of a file whose status cannot be read: a later listing with its status is a new version."""
 
 
 @dataclass(frozen=True)
@@ -23,22 +27,25 @@ class LocalBookSource:
         prefix: List only keys that begin with this.
         suffixes: List only keys that end with one of these; empty for all keys.
         name: Identity of the source. Set it if the folder may move; '' for the full path.
+        follow_links: Follow links that lead out of the folder.
     """
 
     path: str
     prefix: str = ""
     suffixes: tuple[str, ...] | list[str] = (".txt",)
     name: str = ""
+    follow_links: bool = False
 
     @property
     def identity(self) -> str:
         """Return the name, or the full path of the folder as a URL."""
-        return self.name or Path(self.path).resolve().as_uri()
+        return self.name or Path(os.path.realpath(self.path)).as_uri()
 
     @property
     def selection(self) -> str:
         """Return which files are listed, for messages."""
-        return f"{Path(self.path).resolve()}/{self.prefix}*{describe_suffixes(self.suffixes)}"
+        folder = key_of_name(os.path.realpath(self.path))
+        return f"{folder}/{self.prefix}*{describe_suffixes(self.suffixes)}"
 
     @property
     def locations(self) -> Mapping[str, str]:
@@ -57,38 +64,35 @@ class LocalBookSource:
 
     def check(self) -> None:
         """Raise `SetupError` if the folder does not exist or cannot be read."""
-        root = Path(self.path)
-        if not root.is_dir():
-            raise SetupError(
-                f"storage.path={self.path} is not a folder; set it to the folder that holds the "
-                "books"
-            )
-        if not os.access(root, os.R_OK | os.X_OK):
-            raise SetupError(
-                f"storage.path={self.path} cannot be read by this user; grant read permission"
-            )
+        try:
+            with os.scandir(self.path) as entries:
+                next(iter(entries), None)
+            can_open = os.access(self.path, os.X_OK)
+        except OSError as error:
+            raise SetupError(explain_unreadable(self.path, error)) from None
+        if not can_open:
+            raise SetupError(explain_unreadable(self.path, PermissionError()))
 
     def list_books(self) -> Iterator[Book]:
-        """Yield every book in key order, from the status of its file alone.
+        """Yield every book by path, from the status of its file alone.
+
+        A file that cannot be read, such as a broken link, is listed: reading it tells the reason.
 
         Raises:
             SetupError: The folder does not exist or cannot be read.
+            IncompleteListingError: After the last book, if folders in it cannot be listed.
         """
         self.check()
-        root = Path(self.path)
         source = self.identity
-        try:
-            for key, status in _list_files(root, root):
-                if self.selects(key):
-                    yield Book(
-                        book_id(source, key), key, _etag(status), status.st_size, status.st_mtime
-                    )
-        except OSError as error:
-            # Books that cannot be listed must not look like deleted books.
-            raise SetupError(
-                f"storage.path={self.path} cannot be listed: {error.strerror} "
-                f"({error.filename}); grant read permission, or check the disk"
-            ) from None
+        walk = FolderWalk(self.path, self.prefix, self.selects, self.follow_links)
+        for key, status in walk.files():
+            if status is None:
+                yield Book(book_id(source, key), key, _UNKNOWN, 0, 0.0)
+            else:
+                etag, modified = _etag(status), status.st_mtime
+                yield Book(book_id(source, key), key, etag, status.st_size, modified)
+        if walk.unlisted:
+            raise IncompleteListingError(self.selection, walk.unlisted)
 
     def selects(self, key: str) -> bool:
         """Whether the listing would include an existing book with this key."""
@@ -100,23 +104,26 @@ class LocalBookSource:
 
         Raises:
             BookError: The file was deleted (`gone`), may not be read (`denied`), changed after
-                the listing (`changed`), or reading failed (`read`).
+                the listing (`changed`), is a pipe or a device (`not_a_file`), is a link that leads
+                nowhere or out of the folder (`link`), or reading failed (`read`).
         """
         try:
-            with _path_of_key(Path(self.path), book.key).open("rb") as file:
+            with open_file(self.path, book.key, follow_links=self.follow_links) as file:
                 if _etag(os.fstat(file.fileno())) != book.etag:
                     raise _changed_error(book)
-                data = file.read()
+                data = file.read(book.size + 1)  # a file may grow, or have no end
                 # A program may have written to the file while it was read.
                 if _etag(os.fstat(file.fileno())) != book.etag or len(data) != book.size:
                     raise _changed_error(book)
                 return data
-        except FileNotFoundError:
-            raise BookError("gone", f"{book.key} was deleted after it was listed") from None
+        except (FileNotFoundError, NotADirectoryError):
+            message = f"{book.key} was deleted after it was listed"
+            raise BookError("gone", message, retryable=True) from None
         except PermissionError:
             raise BookError("denied", f"{book.key} may not be read", retryable=True) from None
         except OSError as error:
-            raise BookError("read", f"{book.key}: {error.strerror}", retryable=True) from None
+            reason = error.strerror or type(error).__name__
+            raise BookError("read", f"{book.key}: {reason}", retryable=True) from None
 
 
 def _changed_error(book: Book) -> BookError:
@@ -126,31 +133,3 @@ def _changed_error(book: Book) -> BookError:
 
 def _etag(status: os.stat_result) -> str:
     return f"{status.st_size:x}-{status.st_mtime_ns:x}"
-
-
-def _list_files(root: Path, folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.is_dir(follow_symlinks=False):
-                yield from _list_files(root, Path(entry.path))
-            elif entry.is_file():
-                try:
-                    status = entry.stat()
-                except FileNotFoundError:
-                    continue  # it was deleted after the folder was read
-                yield _key_of_path(Path(entry.path).relative_to(root)), status
-
-
-def _key_of_path(path: Path) -> str:
-    r"""Return the key of a path; bytes that are not UTF-8 become `\xe9`, as parquet takes none."""
-    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
-
-
-def _path_of_key(root: Path, key: str) -> Path:
-    path = root / key
-    if "\\x" not in key or path.exists():
-        return path
-    raw = re.sub(
-        rb"\\x([0-9a-f]{2})", lambda escape: bytes.fromhex(escape[1].decode()), key.encode()
-    )
-    return root / os.fsdecode(raw)

@@ -43,6 +43,8 @@ class BookSource(Protocol):
 
         Raises:
             SetupError: The source cannot be listed.
+            IncompleteListingError: Folders could not be listed; raised after the last book. See
+                `raypipe.sources.listing`.
         """
 
     def selects(self, key: str) -> bool:
@@ -52,7 +54,8 @@ class BookSource(Protocol):
         """Return the bytes of a book, in the version that was listed.
 
         Raises:
-            BookError: The book cannot be read; kind `changed`, `gone`, `denied` or `read`.
+            BookError: The book cannot be read; its kind is that of a failure to read, see
+                `raypipe.ledger.failure_log.KINDS`.
         """
 
 

@@ -159,7 +159,7 @@ _BOOK_ERRORS = {
         "changed after it was listed; the next run processes it",
         True,
     ),
-    "NoSuchKey": ("gone", "was deleted after it was listed", False),
+    "NoSuchKey": ("gone", "was deleted after it was listed", True),
     "AccessDenied": ("denied", "may not be read with these credentials (403)", True),
     "InvalidObjectState": ("archived", "is in an archive tier; restore it first", True),
 }

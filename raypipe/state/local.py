@@ -151,11 +151,26 @@ class LocalState:
                     continue
                 if not name.startswith(prefix):
                     continue
+                if self._leads_back(entry):
+                    continue
                 if entry.is_dir():
                     folders.append(name)
-                else:
+                elif entry.is_file():  # reading a pipe would wait for its writer
                     names.add(name)
         return names
+
+    def _leads_back(self, entry: os.DirEntry[str]) -> bool:
+        """Whether an entry is a link to itself, or to a folder that holds it."""
+        if not entry.is_symlink():
+            return False
+        try:
+            entry.stat()
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOENT):
+                return True
+            raise
+        folder = os.path.realpath(Path(entry.path).parent)
+        return Path(folder).is_relative_to(os.path.realpath(entry.path))
 
     def _path(self, name: str) -> Path:
         return Path(self.root) / check_name(name)

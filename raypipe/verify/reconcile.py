@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ class Reconciliation:
         failed: Neither in the ledger nor in the index; the last attempt failed.
         pending: New or changed; the next run processes them.
         removed: In the index, but no longer listed.
+        unseen: In the index, in a folder that could not be listed.
     """
 
     good: list[str] = field(default_factory=list)
@@ -40,13 +41,14 @@ class Reconciliation:
     failed: list[str] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
-        """Return 1 if ledger and index disagree, 3 for failures, 4 for pending books, else 0."""
+        """Return 1 if ledger and index disagree, 3 for failures or unseen books, 4 for pending."""
         if self.missing or self.differing or self.unledgered:
             return exit_codes.ERROR
-        if self.failed:
+        if self.failed or self.unseen:
             return exit_codes.FAILED_BOOKS
         return exit_codes.STOPPED if self.pending else exit_codes.OK
 
@@ -56,6 +58,7 @@ def reconcile(
     ledger: Mapping[str, IndexedVersion],
     indexed: Mapping[str, IndexedVersion],
     failures: Container[str],
+    unseen: Set[str] = frozenset(),
 ) -> Reconciliation:
     """Compare the listing, the ledger and the index, book by book.
 
@@ -64,6 +67,7 @@ def reconcile(
         ledger: Version of each book that was acknowledged by the index's generation, by book id.
         indexed: Version of each document in the index, by book id.
         failures: Ids of the books whose last attempt failed.
+        unseen: Ids of the books in folders that could not be listed.
     """
     result, listed = Reconciliation(), set()
     for book in listing:
@@ -81,6 +85,8 @@ def reconcile(
             result.failed.append(book.key)
         else:
             result.pending.append(book.key)
-    result.removed.extend(sorted(set(indexed) - listed))
+    absent = indexed.keys() - listed
+    result.removed.extend(sorted(absent - unseen))
+    result.unseen.extend(sorted(absent & unseen))
     result.missing.extend(sorted(set(ledger) - set(indexed) - listed))
     return result

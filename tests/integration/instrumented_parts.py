@@ -94,7 +94,10 @@ class Journal:
 
 @dataclass(frozen=True)
 class JournalingLocalSource(LocalBookSource):
-    """Records `reads`, passes the gate `read`, and cannot read the keys in `unreadable`."""
+    """Records `reads`, passes the gate `read`, and cannot read some keys.
+
+    Those in `unreadable` fail; the files of those in `vanishing` are deleted before.
+    """
 
     journal: str = ""
 
@@ -104,6 +107,8 @@ class JournalingLocalSource(LocalBookSource):
         journal.wait_if_held("read")
         if book.key in journal.lines("unreadable"):
             raise BookError("read", f"{book.key}: the source does not respond", retryable=True)
+        if book.key in journal.lines("vanishing"):
+            (Path(self.path) / book.key).unlink()
         return super().read(book)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -72,14 +73,25 @@ def test_success_and_nothing_to_do_afterwards(books: Project) -> None:
 def test_bad_books_fail_alone(books: Project) -> None:
     (books.books / "empty.txt").write_text(" ")
     (books.books / "large.txt").write_text("A large book goes on. " * 4_000)
+    os.mkfifo(books.books / "pipe.txt")
+    (books.books / "loop.txt").symlink_to("loop.txt")
+    books.journal.record("vanishing", write_book(books.books, "vanishing").name)
     books.journal.record("unreadable", write_book(books.books, "unreadable").name)
     zero = write_book(books.books, "zero")
     zero.write_text(f"Title: {ZERO_VECTOR}\n\n{zero.read_text()}")
     embedder = f"embedder._target_={PARTS}.ZeroVectorEmbedder"
     record = books.run(embedder, "text.max_bytes=50000", code=3)
-    assert (record["indexed"], record["failed"]) == (BOOKS, 4)
+    assert (record["indexed"], record["failed"]) == (BOOKS, 7)
     kinds = {row["kind"]: row["retryable"] for row in books.failures(record["run_seq"]).values()}
-    assert kinds == {"empty": False, "too_large": False, "read": True, "bad_vector": False}
+    assert kinds == {
+        "empty": False,
+        "too_large": False,
+        "not_a_file": False,
+        "link": False,
+        "gone": True,
+        "read": True,
+        "bad_vector": False,
+    }
 
 
 def test_a_book_that_takes_too_long_fails_alone(books: Project) -> None:

@@ -159,6 +159,19 @@ def test_a_page_that_is_not_of_the_listing_ends_it_with_one_line(
     assert "cannot access the state at s3://books/state/runs" in str(caught.value)
 
 
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_an_error_of_a_later_page_ends_the_listing(
+    status: int, fake: FakeS3, source: S3BookSource
+) -> None:
+    first = Answer(listing("a.txt", truncated="true", more=TOKEN))
+    fake.rule = lambda _, query: first if "continuation-token" not in query else Answer(b"", status)
+    books = source.list_books()
+    assert next(books).key == "a.txt"
+    with pytest.raises(SetupError) as caught:
+        next(books)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("page", [HTML, XHTML, b""])
 def test_the_check_before_a_run_refuses_a_foreign_answer(
     page: bytes, fake: FakeS3, source: S3BookSource
@@ -349,5 +362,5 @@ def test_a_folder_that_cannot_be_listed_is_an_error(
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", fail_below)
-    with pytest.raises(SetupError, match="cannot be listed: Permission denied"):
+    with pytest.raises(SetupError, match=r"cannot be listed: 'a/' \(Permission denied"):
         list(LocalBookSource(str(tmp_path)).list_books())

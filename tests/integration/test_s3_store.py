@@ -40,6 +40,32 @@ def test_all_pages_are_listed(source: S3BookSource, client: Any) -> None:
     assert len({book.book_id for book in listed}) == 2_500
 
 
+ODD_KEYS = [
+    *("a//b.txt", "a/./b.txt", "a/../b.txt", "../b.txt", "./b.txt", "/b.txt", "//b.txt", "b.txt"),
+    *("bell\a\x1b[31m.txt", "cr\r.txt", "%2e%2e/b.txt", "a+b.txt", "q?x=1#f.txt", "back\\b.txt"),
+    *(
+        " space .txt",
+        "~.txt",
+        "...txt",
+        "<&>'\".txt",
+        "\u202etxt.txt",
+        "😀.txt",
+        "k" * 1_016 + ".txt",
+    ),
+]
+"""Keys that are no paths of files, or that a client may change on the way to the server."""
+
+
+def test_every_key_is_read(source: S3BookSource, client: Any) -> None:
+    client.create_bucket(Bucket="odd")
+    for key in (*ODD_KEYS, "folder/", "folder.txt/"):
+        client.put_object(Bucket="odd", Key=key, Body=key.encode(), ACL="public-read")
+    odd = replace(source, bucket="odd")
+    books = list(odd.list_books())
+    assert sorted(book.key for book in books) == sorted(ODD_KEYS)
+    assert [odd.read(book).decode() for book in books] == [book.key for book in books]
+
+
 def test_size_etag_and_time_come_from_the_listing(source: S3BookSource, client: Any) -> None:
     answer = client.put_object(Bucket="books", Key="one/a.txt", Body=b"hello")
     (book,) = replace(source, prefix="one/").list_books()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import Any
 
 import pytest
 
 from raypipe.core.errors import SetupError
-from tests.integration.raypipe_command import PARTS, Project, run_in_process
+from tests.integration.raypipe_command import PARTS, Project, run_in_process, write_book
 from tests.integration.s3_server import CountingS3Server
+from tests.unit.sources.broken_folders import failing
 
 BOOKS = 20
 KEYS = [f"shelf/Tale_{number:02d}__by__Author.txt" for number in range(BOOKS)]
@@ -144,3 +146,27 @@ def test_nothing_is_deleted_after_a_doubtful_listing(
     record = project.run("allow_deletes=true", args=args)
     assert (record["removed"], record["skipped"]) == (3, BOOKS - 3)
     assert len(indexed_keys(project)) == BOOKS
+
+
+def test_books_in_a_folder_that_cannot_be_listed_stay_in_the_index(project: Project) -> None:
+    shelf = project.books / "shelf"
+    shelf.mkdir()
+    for number in range(3):
+        write_book(project.books, f"Book_{number}")
+        write_book(shelf, f"Tale_{number}")
+    first = project.run()
+    with failing(shelf, errno.EACCES):
+        estimate = run_plan(project.run_options())
+        assert [estimate[name] for name in ("removed", "unseen", "unlisted_folders")] == [0, 3, 1]
+        report = project.verify(code=3)
+        assert (report["good"], len(report["unseen"]), report["removed"]) == (3, 3, [])
+        record = project.run(code=3)
+        assert (record["skipped"], record["removed"], record["unseen"]) == (3, 0, 3)
+        # A new index without these books is not served.
+        other = project.run("text.min_words=20", code=3)
+        assert (other["indexed"], other["lacking"], other["served"]) == (3, 3, first["served"])
+        with pytest.raises(SetupError, match="purge=true deletes 3 books"):
+            project.run("purge=true")
+    assert len(project.documents()) == 6
+    assert project.run()["skipped"] == 6
+    assert project.verify()["good"] == 6

@@ -49,6 +49,11 @@ def _format_estimate(estimate: RunEstimate, quota: QuotaOptions) -> str:
             f"removed {estimate.removed:,}: deleted from the source, to be deleted from the index"
             f"{needs_option}"
         )
+    if estimate.unlisted_folders:
+        lines.append(
+            f"unseen {estimate.unseen:,}: finished books in folders that cannot be listed "
+            f"({estimate.unlisted_folders:,}); the run keeps them"
+        )
     lines += _format_changes(estimate)
     if (requests := estimate.requests) is not None:
         lines.append(_format_requests(requests, estimate.prices))

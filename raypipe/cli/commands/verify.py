@@ -21,6 +21,8 @@ from raypipe.core.exit_codes import ERROR
 from raypipe.embedded.services import Services
 from raypipe.ledger.facade import Ledger
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexRef
+from raypipe.sources import BookSource
+from raypipe.sources.listing import Listing, list_all, select_below
 from raypipe.state.store import State
 from raypipe.verify.compare import Comparison
 from raypipe.verify.reconcile import IndexedVersion, Reconciliation, reconcile
@@ -36,6 +38,7 @@ _MEANINGS: Mapping[str, str] = {
     "failed": "failed; state.uri/failures has the reason",
     "pending": "new or changed; the next `raypipe run` processes them",
     "removed": "in the index, but no longer listed",
+    "unseen": "in the index, in folders that cannot be listed; they stay in the index",
 }
 """What each list of a `Reconciliation` means, in the order of the report."""
 
@@ -92,14 +95,15 @@ def carry_out(cfg: DictConfig) -> Verification:
         indexed = {
             book.book_id: IndexedVersion(book.etag, book.document_recipe) for book in index.scan()
         }
-        listing = list(store.list_books())
+        listing = list_all(store)
         recorded = _read_ledger(state, index.ref.generation)
-        result = reconcile(listing, recorded, indexed, _read_failed(state))
+        unseen = _find_unseen(state, store, listing)
+        result = reconcile(listing.books, recorded, indexed, _read_failed(state), unseen)
         legacy = None
         if options.against:
             embedder = require_part(cfg, "embedder")
             legacy = compare_with_legacy(
-                options.against, listing, store, state, embedder, options.most_nearer
+                options.against, listing.books, store, state, embedder, options.most_nearer
             )
     return Verification(result, legacy, index.ref)
 
@@ -129,6 +133,15 @@ def _read_ledger(state: State, generation: str) -> dict[str, IndexedVersion]:
 def _read_failed(state: State) -> set[str]:
     """Return the ids of the books whose last attempt failed."""
     return set(Ledger(state).unresolved_failures()["book_id"].to_pylist())
+
+
+def _find_unseen(state: State, store: BookSource, listing: Listing) -> set[str]:
+    """Return the ids of the finished books in folders that could not be listed."""
+    if not listing.unlisted:
+        return set()
+    books = Ledger(state).documents.read_books_of_source(store.identity)
+    keys = zip(books["book_id"].to_pylist(), books["key"].to_pylist(), strict=True)
+    return select_below(keys, listing.unlisted)
 
 
 def to_report(result: Verification) -> dict[str, Any]:

@@ -36,12 +36,20 @@ def check_trusted(path: Path, config_dir: Path | None, name: str, undo: str = ""
         OptionError: Another user owns or can change a file.
     """
     undo = undo or f"remove config_dir and _target_ from {name}"
-    for checked in _files_with_code(path, config_dir):
-        if problem := _find_problem(checked):
-            raise OptionError(
-                f"{name} names parts to import, but {checked} {problem}. Fix: make it yours alone "
-                f"(chown, chmod go-w), or {undo}"
-            )
+    try:
+        for checked in _files_with_code(path, config_dir):
+            if problem := _find_problem(checked):
+                raise _distrust(name, checked, problem, undo)
+    except OSError as error:
+        problem = f"cannot be checked ({error.strerror})"
+        raise _distrust(name, error.filename, problem, undo) from None
+
+
+def _distrust(name: str, checked: object, problem: str, undo: str) -> OptionError:
+    return OptionError(
+        f"{name} names parts to import, but {checked} {problem}. Fix: make it yours alone "
+        f"(chown, chmod go-w), or {undo}"
+    )
 
 
 def _find_problem(path: Path) -> str:
@@ -61,7 +69,7 @@ def _files_with_code(path: Path, config_dir: Path | None) -> Iterator[Path]:
     if config_dir is not None:
         yield from _tree(config_dir)
     for module in sorted(path.parent.iterdir()):
-        is_package = module.name == "__pycache__" or (module / "__init__.py").is_file()
+        is_package = module.name == "__pycache__" or os.path.isfile(module / "__init__.py")  # noqa: PTH113
         if is_package or module.suffix in _MODULES:
             yield from _tree(module)
 

@@ -68,7 +68,7 @@ def own_parts_environment(*, same_machine: bool) -> Iterator[dict[str, Any]]:
         else:
             copies = Path(staging) / UPLOADED
             for number, folder in enumerate(folders):
-                copy_modules(folder, copies / str(number))
+                copy_or_explain(folder, copies / str(number))
             own["py_modules"] = [str(copies)]
         arguments["runtime_env"] = merge_environments(outer, own)
         with _overriding(outer):
@@ -126,6 +126,21 @@ def _overriding(outer: dict[str, Any]) -> Iterator[None]:
             os.environ[_OVERRIDE] = previous
 
 
+def copy_or_explain(folder: Path, destination: Path) -> None:
+    """Copy the modules of a folder, see `copy_modules`.
+
+    Raises:
+        SetupError: They have more than `MAX_MB` MB, or cannot be read.
+    """
+    try:
+        copy_modules(folder, destination)
+    except OSError as error:
+        raise SetupError(
+            f"the parts in {folder} cannot be copied to the workers: {error.strerror} "
+            f"({error.filename}). Fix: grant read permission, or move it away"
+        ) from None
+
+
 def copy_modules(folder: Path, destination: Path) -> None:
     """Copy the modules of a folder: Python files, and folders with `__init__.py`.
 
@@ -138,9 +153,9 @@ def copy_modules(folder: Path, destination: Path) -> None:
     destination.mkdir(parents=True)
     sizes: dict[Path, int] = {}
     for entry in sorted(folder.iterdir()):
-        is_package = (entry / "__init__.py").is_file()
         if not can_be_own(entry.name.partition(".")[0]):
             continue
+        is_package = os.path.isfile(entry / "__init__.py")  # noqa: PTH113 # False if unreadable
         if is_package or (entry.is_file() and entry.suffix in (".py", ".so")):
             for file in _walk(entry) if is_package else [entry]:
                 sizes[file.relative_to(folder)] = file.stat().st_size

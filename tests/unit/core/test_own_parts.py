@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from raypipe.cli.settings.trust import check_trusted
 from raypipe.core import own_parts
 from raypipe.core.errors import OptionError, SetupError
 from raypipe.run.executors import runtime_env
-from raypipe.run.executors.runtime_env import copy_modules, merge_environments
+from raypipe.run.executors.runtime_env import copy_modules, copy_or_explain, merge_environments
 
 SOURCES = {
     "own_good.py": "class Part:\n    pass\n",
@@ -121,6 +124,33 @@ def test_modules_and_packages_are_copied_and_nothing_else(folder: Path, tmp_path
         "own_package/x/y.py",
         "yaml.py",
     ]
+
+
+def test_folders_that_cannot_be_read_are_left_out_or_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "lost+found").mkdir()
+    (folder / "own_package" / "closed").mkdir()
+    stat = os.stat
+
+    def refuse(path: Any, **options: Any) -> os.stat_result:
+        if "lost+found/" in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    check_trusted(folder / "raypipe.yaml", None, "raypipe.yaml")
+    copy_or_explain(folder, tmp_path / "copy")
+    iterdir = Path.iterdir
+
+    def refuse_listing(path: Path) -> Iterator[Path]:
+        if path.name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse_listing)
+    with pytest.raises(SetupError, match=r"cannot be copied .*: Permission denied \(.*/closed\)"):
+        copy_or_explain(folder, tmp_path / "again")
 
 
 def test_large_modules_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,20 @@ def test_a_folder_is_identified_by_its_files(tmp_path: Path) -> None:
     assert SentenceTransformersEmbedder(device="cuda", batch=1).identity() == default
 
 
+def test_a_folder_that_cannot_be_read_gets_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "weights").write_bytes(b"1")
+
+    def refuse(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(SetupError, match=r"embedder.model=.* Permission denied \(.*weights\)"):
+        SentenceTransformersEmbedder(model=str(tmp_path)).identity()
+    assert SentenceTransformersEmbedder(model="x" * 300).identity()["model"] == "x" * 300
+
+
 @pytest.mark.parametrize("settings", [{"model": ""}, {"dimension": 0}, {"batch": 0}])
 def test_invalid_settings_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,3 +146,22 @@ def test_a_folder_that_cannot_be_written_gets_one_line(state: LocalState, tmp_pa
     (tmp_path / "file").write_text("")
     with pytest.raises(SetupError, match=r"to=.*/file/books cannot be written: "):
         export_documents(state, ExportRequest(str(tmp_path / "file" / "books")))
+
+
+def test_only_regular_files_are_replaced(state: LocalState, tmp_path: Path) -> None:
+    pipe = tmp_path / "books.jsonl"
+    os.mkfifo(pipe)
+    with pytest.raises(OptionError, match="exists already"):
+        export_documents(state, ExportRequest(str(pipe)))
+    with pytest.raises(OptionError, match="is not a regular file"):
+        export_documents(state, ExportRequest(str(pipe), overwrite=True))
+    assert pipe.is_fifo()
+
+
+def test_a_target_that_cannot_exist_gets_one_line(state: LocalState, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").touch()
+    for name in ("loop", "loop/below", "file/below", "x" * 300, "x" * 300 + "/below"):
+        with pytest.raises(SetupError) as caught:
+            export_documents(state, ExportRequest(str(tmp_path / name / "books.jsonl")))
+        assert "\n" not in str(caught.value)

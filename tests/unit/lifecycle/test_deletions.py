@@ -19,6 +19,7 @@ from raypipe.lifecycle.deletions import (
     find_deleted,
     restore_returned,
 )
+from raypipe.sources.listing import UnlistedFolder
 from raypipe.sources.local import LocalBookSource
 from raypipe.state.local import LocalState
 from tests.unit.lifecycle.fakes import RUN, FakeIndex, record_processed
@@ -170,3 +171,31 @@ def test_a_book_that_was_renamed_twice_is_followed_to_its_last_name() -> None:
     assert deletable_books(renames, {"c"}) == {"a", "b", "gone"}
     assert deletable_books(renames, {"b"}) == {"a", "gone"}
     assert deletable_books({"a": "b", "b": ""}, set()) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "deleted", "unseen"),
+    [
+        ("", set(), {"c", "d", "deep"}),
+        ("shelf/", set(), {"c", "d", "deep"}),
+        ("shelf/deep/", {"c", "d"}, {"deep"}),
+        ("shelf/de/", {"c", "d", "deep"}, set()),
+        ("shel/", {"c", "d", "deep"}, set()),
+    ],
+)
+def test_nothing_is_deleted_below_a_folder_that_could_not_be_listed(
+    ledger: Ledger, prefix: str, deleted: set[str], unseen: set[str]
+) -> None:
+    deep = document("deep", source="library", key="shelf/deep/deep.txt")
+    ledger.documents.append([deep], 1, 1, 0)
+    folders = [UnlistedFolder("shelf/other/", "why"), UnlistedFolder(prefix, "why")]
+    found = find_deleted(listed("a", "b"), SOURCE, ledger, unlisted=folders)
+    assert (set(found.keys), found.unseen, found.known) == (deleted, unseen, 5)
+
+
+def test_a_purge_loses_no_books_in_folders_that_could_not_be_listed() -> None:
+    deleted = DeletedBooks(unseen={"a", "b"}, known=100)
+    check_deletions(deleted, DeletionLimit(), "shelf/*.txt")
+    with pytest.raises(SetupError, match=r"purge=true deletes 2 books .*allow_deletes=true"):
+        check_deletions(deleted, DeletionLimit(), "shelf/*.txt", purge=True)
+    check_deletions(deleted, DeletionLimit(allow_all=True), "shelf/*.txt", purge=True)

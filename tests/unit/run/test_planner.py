@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from raypipe.run.planner import (
     plan_run,
 )
 from raypipe.sources.local import LocalBookSource
+from tests.unit.sources.broken_folders import failing
 
 
 def book(name: str, etag: str = "v1") -> Book:
@@ -131,10 +133,19 @@ def test_a_source_without_books_is_an_error(tmp_path: Path) -> None:
         list_source(LocalBookSource(str(tmp_path)))
 
 
+def test_a_folder_that_cannot_be_listed_is_named_if_there_are_no_books(tmp_path: Path) -> None:
+    (tmp_path / "shelf").mkdir()
+    with (
+        failing(tmp_path / "shelf", errno.EACCES),
+        pytest.raises(SetupError, match=r"no books found: .*; 1 folder cannot be listed: 'shelf/'"),
+    ):
+        list_source(LocalBookSource(str(tmp_path)))
+
+
 def test_only_chosen_books_are_listed(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.txt").write_text(name)
     source = LocalBookSource(str(tmp_path))
-    first, _ = list_source(source)
-    assert list_source(source, {first.book_id, "unknown"}) == [first]
-    assert list_source(source, set()) == []
+    first, _ = list_source(source).books
+    assert list_source(source, {first.book_id, "unknown"}).books == [first]
+    assert list_source(source, set()).books == []

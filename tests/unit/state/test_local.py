@@ -14,6 +14,7 @@ from raypipe.core.errors import SetupError
 from raypipe.state.factory import open_state
 from raypipe.state.local import LocalState
 from raypipe.state.store import State
+from tests.unit.sources.broken_folders import failing
 from tests.unit.state.contract import StateContract, assert_ignored_conditions_are_detected
 
 
@@ -164,3 +165,33 @@ def _run_in_threads(race: object) -> None:
 def test_it_implements_the_protocol(state: LocalState) -> None:
     protocol: State = state
     assert protocol.uri
+
+
+def test_what_is_no_file_has_no_name(state: LocalState) -> None:
+    state.put("runs/a", b"1")
+    folder = Path(state.root) / "runs"
+    os.mkfifo(folder / "pipe")
+    (folder / "loop").symlink_to("loop")
+    (folder / "broken").symlink_to("nothing")
+    (folder / "up").symlink_to("..")
+    (folder / "here").symlink_to(".")
+    assert state.list() == ["runs/a"]
+    assert state.list_sizes("runs/") == {"runs/a": 1}
+
+
+def test_links_to_other_disks_are_followed(state: LocalState, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    Path(state.root).mkdir()
+    (Path(state.root) / "cache").symlink_to(tmp_path / "disk")
+    state.put("cache/a", b"1")
+    assert state.list("cache/") == ["cache/a"]
+
+
+def test_a_folder_that_cannot_be_listed_is_not_empty(state: LocalState) -> None:
+    state.put("runs/a", b"1")
+    for after in (None, 0, 1):
+        with (
+            failing(Path(state.root) / "runs", errno.EIO, after),
+            pytest.raises(SetupError, match="Input/output error"),
+        ):
+            state.list("runs/")

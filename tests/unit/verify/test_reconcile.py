@@ -52,3 +52,10 @@ def test_a_document_of_another_recipe_differs() -> None:
     recorded, present = {"a": IndexedVersion("1", "new")}, {"a": IndexedVersion("1", "old")}
     result = reconcile(books(a="1"), recorded, present, set())
     assert (result.differing, result.exit_code) == (["a.txt"], 1)
+
+
+def test_an_indexed_book_in_a_folder_that_was_not_listed_is_not_removed() -> None:
+    versions = {name: IndexedVersion("1") for name in ("seen", "unseen", "gone")}
+    result = reconcile(books(seen="1"), versions, versions, set(), {"unseen", "never indexed"})
+    assert (result.good, result.unseen, result.removed) == (["seen.txt"], ["unseen"], ["gone"])
+    assert result.exit_code == 3

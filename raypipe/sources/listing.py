@@ -1,0 +1,114 @@
+"""List a source completely, or know which of its folders could not be listed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raypipe.core.book import Book
+from raypipe.core.errors import SetupError
+from raypipe.sources.protocol import BookSource
+
+log = logging.getLogger(__name__)
+
+_FOLDERS_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class UnlistedFolder:
+    """A folder of which a listing could not see all books.
+
+    Args:
+        prefix: Prefix of the keys of its books, with `/` at the end; '' for the whole source.
+        reason: Why, for messages.
+    """
+
+    prefix: str
+    reason: str
+
+
+class IncompleteListingError(SetupError):
+    """A listing has yielded all books that it could see, but some folders could not be listed.
+
+    Args:
+        selection: Which books the source lists, for messages.
+        folders: The folders that could not be listed.
+    """
+
+    def __init__(self, selection: str, folders: Iterable[UnlistedFolder]) -> None:
+        self.selection = selection
+        self.folders = tuple(folders)
+        super().__init__(
+            f"the listing of {selection} is incomplete: {describe_unlisted(self.folders)}"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the folders: the default of Exception has the message only."""
+        return (IncompleteListingError, (self.selection, self.folders))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The books that a source lists.
+
+    Args:
+        books: The books.
+        unlisted: Folders that could not be listed. Books below them may exist at the source.
+    """
+
+    books: list[Book]
+    unlisted: tuple[UnlistedFolder, ...] = ()
+
+
+def list_all(source: BookSource) -> Listing:
+    """List a source to its end. Folders that cannot be listed are logged in one line.
+
+    Raises:
+        SetupError: The source cannot be listed.
+    """
+    books: list[Book] = []
+    try:
+        for book in source.list_books():
+            books.append(book)
+    except IncompleteListingError as error:
+        log.warning("%s. Nothing below is deleted", describe_unlisted(error.folders))
+        return Listing(books, error.folders)
+    return Listing(books)
+
+
+def describe_unlisted(folders: Sequence[UnlistedFolder]) -> str:
+    """Return a sentence about folders that cannot be listed; it names the first three."""
+    names = ", ".join(
+        f"{repr(folder.prefix) if folder.prefix else 'storage.path'} ({folder.reason})"
+        for folder in folders[:_FOLDERS_SHOWN]
+    )
+    hidden = len(folders) - _FOLDERS_SHOWN
+    more = f" and {hidden:,} more" if hidden > 0 else ""
+    noun = "1 folder" if len(folders) == 1 else f"{len(folders):,} folders"
+    return f"{noun} cannot be listed: {names}{more}"
+
+
+def select_below(keys: Iterable[tuple[str, str]], folders: Iterable[UnlistedFolder]) -> set[str]:
+    """Return the ids of the books below any of the folders.
+
+    Args:
+        keys: Id and key of each book.
+        folders: The folders.
+    """
+    prefixes = {folder.prefix for folder in folders}
+    if not prefixes:
+        return set()
+    return {
+        book_id for book_id, key in keys if any(folder in prefixes for folder in _folders_of(key))
+    }
+
+
+def _folders_of(key: str) -> Iterator[str]:
+    """Yield the prefixes of all folders that hold a key: ``, `a/`, `a/b/`."""
+    yield ""
+    at = key.find("/")
+    while at >= 0:
+        yield key[: at + 1]
+        at = key.find("/", at + 1)
