@@ -129,7 +129,9 @@ def test_a_firewall_fails_the_book_of_one_call(
 
     def call(status: int) -> BaseException | None:
         server.answer, server.requests = (status, {}, PAGE), 0
-        return caller.submit("book", chat_call(model, QUESTION, 10), name="a.txt").exception(20)
+        return caller.submit(
+            "book", chat_call(model, QUESTION, lambda _: True), name="a.txt"
+        ).exception(20)
 
     blocked = call(403)
     assert isinstance(blocked, BookError)
