@@ -13,7 +13,7 @@ TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 531
 """HTTP statuses after which the same request may succeed (RFC 9110, 6585 and 8470).
 Proxies such as Cloudflare answer 520 to 530 for a server that they cannot reach."""
 _RETRY_AFTER = "retry-after"
-_MAX_RETRY_AFTER_S = 900.0
+MAX_RETRY_AFTER_S = 900.0
 """A server that asks for a longer wait is asked again after this many seconds."""
 
 
@@ -94,9 +94,16 @@ def retry_after_s(headers: Mapping[str, str], millis: str = "") -> float | None:
         except (KeyError, TypeError, ValueError):
             continue
         if math.isfinite(wait_s):
-            return min(max(0.0, wait_s), _MAX_RETRY_AFTER_S)
+            return bound_wait(wait_s)
     try:
         wait_s = parsedate_to_datetime(headers[_RETRY_AFTER]).timestamp() - time.time()
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    return min(max(0.0, wait_s), _MAX_RETRY_AFTER_S)
+    return bound_wait(wait_s)
+
+
+def bound_wait(seconds: float | None) -> float | None:
+    """Return a wait that a server asks for, 0 to 15 minutes; None for none, inf and nan."""
+    if seconds is None or not math.isfinite(seconds):
+        return None
+    return min(max(0.0, seconds), MAX_RETRY_AFTER_S)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from raypipe.core.per_process import cached_per_process
-from raypipe.core.s3_responses import check_response
+from raypipe.core.s3_responses import S3ResponseError, check_response
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ def _create_client(connection: S3Connection, attempts: int, timeout: float) -> A
     # An anonymous client needs no profile: a broken AWS_PROFILE must not make it fail.
     unread = {name: (None, None, None, None) for name in ("profile", "config_file")}
     core = botocore.session.Session(session_vars=unread if connection.anonymous else None)
-    core.get_component("response_parser_factory").set_parser_defaults(
-        timestamp_parser=parse_timestamp
-    )
+    parsers = core.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=parse_timestamp)
+    parsers.create_parser = partial(_create_parser, parsers.create_parser)
     profile = None if connection.anonymous else connection.profile
     session = boto3.Session(botocore_session=core, profile_name=profile, region_name=region)
     client = session.client("s3", endpoint_url=connection.endpoint_url, config=config)
@@ -71,6 +73,22 @@ def _create_client(connection: S3Connection, attempts: int, timeout: float) -> A
 
 def _check_response(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
     check_response(operation_model, response_dict)
+
+
+def _create_parser(create: Callable[[str], Any], protocol: str) -> Any:
+    """Return a parser that raises `S3ResponseError` for a response that cannot be parsed."""
+    parser = create(protocol)
+    parse = parser.parse
+
+    def parse_or_refuse(response: Any, shape: Any) -> Any:
+        try:
+            return parse(response, shape)
+        except Exception as error:  # the parsers raise anything for a number that is none
+            name = type(error).__name__
+            raise S3ResponseError(f"the response of the server is unreadable ({name})") from None
+
+    parser.parse = parse_or_refuse
+    return parser
 
 
 def parse_timestamp(value: Any) -> datetime:

@@ -1,10 +1,10 @@
 """Cache the answers of models as they arrive, so that no answer is paid for twice.
 
-`cache/<group>/<key>.json` holds an answer and its usage. It is written before the answer is
-checked, so that no bill is lost; an answer that does not pass the checks is never returned.
-`cache/<group>/<key>.spent-<8 hex>.json` holds only the usage of an answer that was paid for and not
-kept, or replaced. A group is a book, named by the hash of its clean text, so that a single listing
-finds all answers of the book.
+`cache/<group>/<key>.json` holds an answer, its usage, and the log that counts it (`usage_log`). It
+is written before the answer is checked, so that no bill is lost; an answer that does not pass the
+checks is never returned. `cache/<group>/<key>.spent-<8 hex>.json` holds only the usage of an answer
+that was paid for and not kept, or replaced. A group is a book, named by the hash of its clean text,
+so that a single listing finds all answers of the book.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
+from raypipe.ledger.usage_log import record_call
 from raypipe.state.store import State, check_name
 
 log = logging.getLogger(__name__)
@@ -56,12 +57,14 @@ class CallUsage:
         model: Model id without region prefix, as in the price table.
         input_tokens: Input tokens as counted by the server.
         output_tokens: Output tokens as counted by the server.
+        log_id: Id of the log that counts the call; '' for none.
     """
 
     operation: str
     model: str
     input_tokens: int
     output_tokens: int
+    log_id: str = field(default="", compare=False)
 
 
 def canonical(value: Any) -> bytes:
@@ -151,12 +154,13 @@ class AnswerGroup:
         Raises:
             StateError: The state cannot be written.
         """
+        usage = self._log(usage)  # first: a kill may lose the answer, but never the bill
         name, entry = self._name_of(key), _encode_entry(key, usage, answer)
         if self._state.put_if_absent(name, entry) is None:
             existing = self._state.get_tagged(name)
             first = self._parse_entry(name, existing[0], parse) if existing else None
             if first is not None:
-                self.record_usage(key, usage)  # this answer was paid for as well
+                self._put_spent(key, usage)  # this answer was paid for as well
                 return first
             if existing:
                 self._record_replaced(key, existing[0])
@@ -171,6 +175,13 @@ class AnswerGroup:
         Raises:
             StateError: The state cannot be written.
         """
+        self._put_spent(key, self._log(usage))
+
+    def _log(self, usage: CallUsage) -> CallUsage:
+        tokens = usage.input_tokens, usage.output_tokens
+        return replace(usage, log_id=record_call(self._state, usage.model, *tokens))
+
+    def _put_spent(self, key: str, usage: CallUsage) -> None:
         name = f"{self._folder}{key}.spent-{uuid.uuid4().hex[:8]}.json"
         self._state.put(name, canonical(_entry_header(key, usage)))
 
@@ -180,7 +191,7 @@ class AnswerGroup:
             usage = _usage_of(json.loads(data))
         except _INVALID_ENTRY_ERRORS:
             return
-        self.record_usage(key, usage)
+        self._put_spent(key, usage)
 
     def _name_of(self, key: str) -> str:
         return f"{self._folder}{key}.json"
@@ -204,21 +215,17 @@ class AnswerGroup:
             return None
 
 
-def list_entries(state: State) -> list[str]:
-    """Return the names of all entries of the cache, `cache/<group>/...`, sorted.
+def list_entries(state: State, prefix: str = "") -> list[str]:
+    """Return the names of the entries in groups that begin with a prefix, sorted.
 
     Raises:
         StateError: The state cannot be listed.
     """
-    return [name for name in state.list(f"{FOLDER}/") if _ENTRY_NAME.fullmatch(name)]
+    return [name for name in state.list(f"{FOLDER}/{prefix}") if _ENTRY_NAME.fullmatch(name)]
 
 
 def read_usage(state: State, names: Iterable[str]) -> Iterator[tuple[str, CallUsage]]:
     """Yield the name and the usage of each entry; an invalid entry is logged and skipped.
-
-    Args:
-        state: Where the cache is kept.
-        names: Names from `list_entries`.
 
     Raises:
         StateError: The state cannot be read.
@@ -262,16 +269,18 @@ def _usage_of(entry: Mapping[str, Any]) -> CallUsage:
     tokens = usage["input_tokens"], usage["output_tokens"]
     if not all(isinstance(count, int) and 0 <= count <= _MAX_TOKENS for count in tokens):
         raise ValueError("a count of tokens is invalid")
-    return CallUsage(str(entry["operation"]), str(entry["model"]), *tokens)
+    log_id = str(entry.get("log", ""))
+    return CallUsage(str(entry["operation"]), str(entry["model"]), *tokens, log_id)
 
 
 def _log_invalid(name: str, error: Exception) -> None:
-    # The message of the error is left out: it may quote the answer.
+    # Without the message of the error, which may quote the answer.
     log.warning("ignored the cache entry %s: damaged or foreign (%s)", name, type(error).__name__)
 
 
 def _entry_header(key: str, usage: CallUsage) -> dict[str, Any]:
     return {
+        **({"log": usage.log_id} if usage.log_id else {}),
         "version": VERSION,
         "key": key,
         "operation": usage.operation,

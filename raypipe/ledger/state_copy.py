@@ -103,6 +103,7 @@ class StateCopy:
             self._mark(identity, owner_id, complete=False)
             copier = ObjectCopier(self.source, self.target, lock.check)
             self._copy_cache(copier)
+            self._copy_usage(copier)  # after the answers that the logs of calls belong to
             parts = self._copy_tables(copier)
             self._copy_runs(copier)
             lock.check()
@@ -225,6 +226,13 @@ class StateCopy:
                 copier.copy(sizes, present)
                 self._verify(sizes, self.target.list_sizes(prefix))
 
+    def _copy_usage(self, copier: ObjectCopier) -> None:
+        """Copy the logs of calls, and after them the sums, to which a run adds logs."""
+        logs, present = (usage.list_mutable(state) for state in (self.source, self.target))
+        copier.copy(logs, {})
+        copier.copy({usage.SUMS: 0} if self.source.get(usage.SUMS) else {}, {})
+        self.target.delete(sorted(present.keys() - logs.keys()))
+
     def _copy_tables(self, copier: ObjectCopier) -> dict[str, int]:
         """Copy all parts; return the sizes of the parts that the source had at last."""
         present = _list(self.target, (*_DOCUMENTS, *_LEDGER))
@@ -256,10 +264,7 @@ class StateCopy:
             self.target.delete(sorted(extra))
 
     def _remove_replaced(self, parts: Mapping[str, int]) -> None:
-        """Remove the parts of an earlier copy whose rows are in a compacted part now.
-
-        Other parts that the source lacks stay: a backup must not follow an accident.
-        """
+        """Remove replaced parts. Other parts that the source lacks stay: an accident may be why."""
         extra = [name for name in _list(self.target, (*_DOCUMENTS, *_LEDGER)) if name not in parts]
         replaced = find_replaced(extra, parts)
         self.target.delete(replaced)
@@ -287,7 +292,8 @@ class StateCopy:
 
 
 def _list(state: State, folders: Iterable[str]) -> dict[str, int]:
-    return {name: size for folder in folders for name, size in state.list_sizes(folder).items()}
+    sizes = {name: size for folder in folders for name, size in state.list_sizes(folder).items()}
+    return {name: size for name, size in sizes.items() if not usage.is_mutable(name)}
 
 
 def _normalize(uri: str) -> str:

@@ -1,23 +1,34 @@
-"""Sum up the tokens a state ever paid for, from the usage in the answer cache.
+"""Sum up the tokens a state ever paid for, for runs with a budget.
 
-A run with a budget must not read a million answers again. The sums of each group of the cache are
-kept in a part of `usage/`; they are valid as long as the group has the same number of entries.
+`usage/sums.json` keeps the sums of all earlier runs; a run adds the logs of the calls since then
+(`usage_log`). Only the answers of a raypipe without such logs are listed and read: once, and again
+after such a raypipe has used the state.
 """
 
 from __future__ import annotations
 
+import json
+import logging
+import re
+import string
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
+from raypipe.ledger import run_records, usage_log
 from raypipe.ledger.answer_cache import list_entries, read_usage
+from raypipe.ledger.usage_log import FOLDER, TokenSums
 from raypipe.state.parquet_table import ParquetTable
-from raypipe.state.store import State
+from raypipe.state.store import State, StateError
 from raypipe.state.table_schema import TableSchema
 
-FOLDER = "usage"
+log = logging.getLogger(__name__)
+
+SUMS = f"{FOLDER}/sums.json"
+VERSION = 1
 USAGE_SCHEMA = pa.schema(
     [
         ("group", pa.string()),
@@ -28,7 +39,15 @@ USAGE_SCHEMA = pa.schema(
         ("run_seq", pa.int64()),
     ]
 )
+"""Sums of each group of the cache, as raypipe kept them before there were logs; only read."""
 _SCHEMA = TableSchema(USAGE_SCHEMA, kind=FOLDER, version=1)
+_RUN = f"{FOLDER}/run-"
+_RUN_NAME = re.compile(rf"{_RUN}(\d+)")
+_RECORD_NAME = re.compile(rf"{run_records.FOLDER}/([^/]*-(\d+))/run\.json")
+_MAX_FOLDED = 10_000
+"""Ids of added logs that are remembered: a copy of a state may still have such logs."""
+_INITIALS = string.digits + string.ascii_letters
+"""First characters of the groups of the cache, which is listed in slices: it may have millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,61 +59,171 @@ class ModelUsage:
     output_tokens: int
 
 
+@dataclass
+class _KeptSums:
+    """The content of `usage/sums.json`.
+
+    Args:
+        run_seq: All runs before this one are included.
+        first_run: Number of the first run that wrote logs.
+        unlogged: Sums of the answers that are in no log.
+        logged: Sums of the logs that were added.
+        folded: Ids of these logs, the newest last.
+    """
+
+    run_seq: int
+    first_run: int
+    unlogged: TokenSums = field(default_factory=TokenSums)
+    logged: TokenSums = field(default_factory=TokenSums)
+    folded: list[str] = field(default_factory=list)
+
+
+def mark_run(state: State, run_seq: int) -> None:
+    """Note that all calls of a run are logged; called before its first call.
+
+    Raises:
+        StateError: The state cannot be written.
+    """
+    state.put(f"{_RUN}{run_seq:08d}", b"")
+
+
 def usage_by_model(state: State, run_seq: int) -> list[ModelUsage]:
     """Return the tokens of all calls the state ever paid for, by model.
 
     Args:
         state: The state; the caller holds its writer lock.
-        run_seq: Number of the run, for the part that keeps the sums.
+        run_seq: Number of the run.
 
     Raises:
         SetupError: The state cannot be read or written.
     """
-    entries: defaultdict[str, list[str]] = defaultdict(list)
-    for name in list_entries(state):
-        entries[_group_of(name)].append(name)
-    table = ParquetTable(state, FOLDER, _SCHEMA, keys=("group", "model"))
-    valid_rows = [
-        row
-        for row in table.read_latest().to_pylist()
-        if row["entries"] == len(entries[row["group"]])
+    kept = _read_kept(state)
+    marked = {int(match[1]) for name in state.list(_RUN) if (match := _RUN_NAME.fullmatch(name))}
+    logs = usage_log.close_logs(state, frozenset(kept.folded if kept else ()))
+    if kept is None:
+        kept = _KeptSums(run_seq, min(marked, default=run_seq))
+        if run_seq == 1 or not _is_logged_from_start(state, run_seq, marked):
+            kept.unlogged = _sum_unlogged(state, kept.first_run, logs)
+    elif any(_calls_of_unmarked(state, range(kept.run_seq, run_seq), marked).values()):
+        kept.unlogged = _sum_unlogged(state, kept.first_run, None)
+    for sums in logs.values():
+        kept.logged.merge(sums)
+    kept.folded = [*kept.folded, *logs][-_MAX_FOLDED:]
+    kept.run_seq = max(run_seq, kept.run_seq)
+    state.put(SUMS, _encode(kept))
+    # A crash up to here leaves the logs closed, and the next run reads them again.
+    usage_log.delete_logs(state, set(usage_log.list_logs(state)).intersection(kept.folded))
+    state.delete([f"{_RUN}{seq:08d}" for seq in marked if seq < run_seq])
+    total = TokenSums(dict(kept.unlogged.models))
+    total.merge(kept.logged)
+    return [
+        ModelUsage(model, inputs, outputs)
+        for model, (_, inputs, outputs) in sorted(total.models.items())
     ]
-    valid_groups = {row["group"] for row in valid_rows}
-    outdated = {group: names for group, names in entries.items() if group not in valid_groups}
-    new_rows = list(_sum_groups(state, outdated))
-    cells = [{**row, "run_seq": run_seq} for row in new_rows]
-    table.write(pa.Table.from_pylist(cells, schema=USAGE_SCHEMA), run_seq, "usage", 0)
-    table.compact()
-    return _sum_models([*valid_rows, *new_rows])
+
+
+def _read_kept(state: State) -> _KeptSums | None:
+    data = state.get(SUMS)
+    if data is None:
+        return None
+    try:
+        value = json.loads(data)
+        version = int(value["version"])
+        if version <= VERSION:
+            unlogged, logged = (TokenSums.from_json(value[name]) for name in ("unlogged", "logged"))
+            folded = [str(log_id) for log_id in value["folded"]]
+            return _KeptSums(
+                int(value["run_seq"]), int(value["first_run"]), unlogged, logged, folded
+            )
+    except (ValueError, LookupError, TypeError, RecursionError):
+        log.warning("%s in the state %s is damaged; reading all answers", SUMS, state.uri)
+        return None
+    raise StateError(
+        f"{SUMS} in the state {state.uri} was written by a newer raypipe (version {version}); "
+        "upgrade raypipe"
+    )
+
+
+def _encode(kept: _KeptSums) -> bytes:
+    value = {
+        "version": VERSION,
+        "run_seq": kept.run_seq,
+        "first_run": kept.first_run,
+        "unlogged": kept.unlogged.to_json(),
+        "logged": kept.logged.to_json(),
+        "folded": kept.folded,
+    }
+    return json.dumps(value).encode()
+
+
+def _is_logged_from_start(state: State, run_seq: int, marked: Collection[int]) -> bool:
+    """Return whether each earlier run logged its calls, or is known to have made none."""
+    earlier = range(1, run_seq)
+    calls = _calls_of_unmarked(state, earlier, marked)
+    return all(seq in marked or calls.get(seq) == 0 for seq in earlier)
+
+
+def _calls_of_unmarked(
+    state: State, runs: Collection[int], marked: Collection[int]
+) -> dict[int, int]:
+    """Return the model calls of the recorded runs that did not log their calls, by number."""
+    if all(seq in marked for seq in runs):
+        return {}
+    names = map(_RECORD_NAME.fullmatch, state.list(f"{run_records.FOLDER}/"))
+    ids = {int(match[2]): match[1] for match in names if match}
+    records = {
+        seq: run_records.load(state, ids[seq]) for seq in runs if seq in ids and seq not in marked
+    }
+    return {seq: record.model_calls for seq, record in records.items() if record is not None}
+
+
+def _sum_unlogged(state: State, first_run: int, logs: Collection[str] | None) -> TokenSums:
+    """Return the sums of the answers that are in no log.
+
+    Args:
+        state: The state.
+        first_run: Number of the first run that wrote logs; later sums of groups are not used.
+        logs: Ids of the existing logs, if logs may be missing: an answer whose log is missing is
+            counted. None if every log that an answer names was added.
+    """
+    rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    table = ParquetTable(state, FOLDER, _SCHEMA, keys=("group", "model"))
+    for row in table.read_latest().to_pylist():
+        if row["run_seq"] < first_run:
+            rows[row["group"]].append(row)
+    sums = TokenSums()
+    by_log: defaultdict[str, TokenSums] = defaultdict(TokenSums)
+    for initial in _INITIALS:
+        names = list_entries(state, initial)
+        sizes = Counter(_group_of(name) for name in names)
+        summed = set[str]()
+        for group, size in sizes.items():
+            for row in rows[group]:
+                if row["entries"] == size:
+                    sums.add(row["model"], (0, row["input_tokens"], row["output_tokens"]))
+                    summed.add(group)
+        outdated = (name for name in names if _group_of(name) not in summed)
+        for _, usage in read_usage(state, outdated):
+            counts = by_log[usage.log_id] if usage.log_id else sums
+            counts.add(usage.model, (1, usage.input_tokens, usage.output_tokens))
+    if logs is not None:
+        existing = {*logs, *usage_log.list_logs(state)}
+        for log_id, lost in by_log.items():
+            if log_id not in existing:
+                sums.merge(lost)
+    return sums
 
 
 def _group_of(name: str) -> str:
     return name.split("/")[1]
 
 
-def _sum_groups(state: State, entries: Mapping[str, Sequence[str]]) -> Iterator[dict[str, object]]:
-    sums: Counter[tuple[str, str, str]] = Counter()
-    for name, usage in read_usage(state, (name for names in entries.values() for name in names)):
-        group = _group_of(name)
-        sums[group, usage.model, "input_tokens"] += usage.input_tokens
-        sums[group, usage.model, "output_tokens"] += usage.output_tokens
-    for group, model in sorted({(group, model) for group, model, _ in sums}):
-        yield {
-            "group": group,
-            "model": model,
-            "entries": len(entries[group]),
-            "input_tokens": sums[group, model, "input_tokens"],
-            "output_tokens": sums[group, model, "output_tokens"],
-        }
+def is_mutable(name: str) -> bool:
+    """Return whether an object of the folder may change: a log, a mark of a run, or the sums."""
+    return name == SUMS or name.startswith((usage_log.PREFIX, _RUN))
 
 
-def _sum_models(rows: Sequence[Mapping[str, object]]) -> list[ModelUsage]:
-    sums: Counter[tuple[object, str]] = Counter()
-    for row in rows:
-        for column in ("input_tokens", "output_tokens"):
-            sums[row["model"], column] += row[column]  # type: ignore[operator]
-    models = sorted({str(model) for model, _ in sums})
-    return [
-        ModelUsage(model, sums[model, "input_tokens"], sums[model, "output_tokens"])
-        for model in models
-    ]
+def list_mutable(state: State) -> dict[str, int]:
+    """Return the sizes of the logs and the marks of runs, which are copied before the sums."""
+    sizes = state.list_sizes(f"{FOLDER}/")
+    return {name: size for name, size in sizes.items() if is_mutable(name) and name != SUMS}

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -167,5 +168,18 @@ def _create_client(
         # Other SDKs, containers and Lambda set AWS_REGION; botocore reads AWS_DEFAULT_REGION only.
         session = boto3.Session(profile_name=profile, region_name=default_region)
     client = session.client("bedrock-runtime", endpoint_url=endpoint_url, config=config)
+    client.meta.events.register("before-parse.bedrock-runtime", _drop_foreign_body)
     client.meta.events.register("before-parse.bedrock-runtime.Converse", repair_body)
     return client
+
+
+def _drop_foreign_body(response_dict: dict[str, Any], **_: Any) -> None:
+    """Drop the body of an error that is no JSON object: botocore's parser fails for some."""
+    body = response_dict.get("body")
+    if response_dict["status_code"] >= HTTPStatus.BAD_REQUEST and isinstance(body, bytes):
+        try:
+            is_object = isinstance(orjson.loads(body), dict)
+        except ValueError:
+            is_object = False
+        if not is_object:
+            response_dict["body"] = b""

@@ -65,6 +65,9 @@ def to_model_error(error: Exception, texts: Sequence[str] = ()) -> ModelError:
 def _from_response(response: Mapping[str, Any], texts: Sequence[str]) -> ModelError:
     error, metadata = response["Error"], response.get("ResponseMetadata", {})
     status = response.get("originalStatusCode")
+    if _is_foreign(error, metadata):
+        wait_s = retry_after_s(metadata.get("HTTPHeaders", {}))
+        return ModelError.foreign(int(metadata["HTTPStatusCode"]), wait_s)
     return ModelError(
         str(error.get("Code") or "Unknown"),
         redact_message(str(error.get("Message") or ""), texts),
@@ -72,6 +75,18 @@ def _from_response(response: Mapping[str, Any], texts: Sequence[str]) -> ModelEr
         retry_after_s=retry_after_s(metadata.get("HTTPHeaders", {}), "x-amz-retry-after"),
         original_status=status if isinstance(status, int) else 0,
     )
+
+
+def _is_foreign(error: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
+    """Return whether an error has no code of AWS: botocore puts the status in its place.
+
+    An object with another message than a firewall's may be the service's own.
+    """
+    status = metadata.get("HTTPStatusCode") or 0
+    is_json = "json" in str(metadata.get("HTTPHeaders", {}).get("content-type", ""))
+    is_coded = error.get("Code") not in (None, "", str(status))
+    is_own = is_json and error.get("Message") not in (None, "", "Forbidden")
+    return status >= 400 and not is_coded and not is_own
 
 
 def _without_response(error: Exception) -> ModelError:
@@ -107,6 +122,8 @@ def _without_response(error: Exception) -> ModelError:
 
 def explain_error(error: ModelError, model_id: str, region: str | None) -> str:
     """Return the cause and the way out, in one line."""
+    if error.is_foreign and error.status != 404:
+        return f"{error.message}; check the endpoint_url and the network, or let the calls pass"
     if error.code == "ValidationException":
         return _explain_validation(error.message, model_id, region)
     if error.code == "ResourceNotFoundException" or error.status == 404:

@@ -7,6 +7,9 @@
 2. `STATUSES` by the HTTP status, for codes that are not in `CODES`.
 3. `MESSAGES` by the text, for requests that the server found invalid.
 
+An answer of a proxy or firewall says nothing about the model, the key or the quota: it has its own
+table, `_FOREIGN_STATUSES`.
+
 `raypipe.models.calling.retrying.RetryingCall` follows the rules.
 """
 
@@ -66,6 +69,9 @@ TIMEOUT = Rule("retry", retries=1, then="too_long")
 text."""
 UNKNOWN = Rule("unknown", retries=2)
 TOO_LONG = Rule("too_long")
+BLOCKED = Rule("fail")
+"""A proxy or firewall refused this request, for its text perhaps. If it refuses every request, the
+check before the run or the circuit breaker stops the run."""
 BAD_REQUEST = Rule("fail", kind="bad_request", retryable=False)
 FILTERED = Rule("fail", kind="filtered", retryable=False)
 SERVICE_QUOTA = Rule("fail", kind="service_quota")
@@ -156,6 +162,7 @@ STATUSES: Mapping[int, Rule] = {
     409: RETRY,
     413: TOO_LONG,
     424: RETRY,
+    425: RETRY,  # a proxy's "too early"
     429: THROTTLED,
     503: BUSY,
     529: BUSY,  # "overloaded"; not in any RFC
@@ -176,6 +183,13 @@ MESSAGES: Mapping[re.Pattern[str], Rule] = {
 }
 """Applied to `BAD_REQUEST` only: "Too many tokens, please wait" is a throttle."""
 
+_FOREIGN_STATUSES: Mapping[int, Rule] = {
+    401: STATUSES[401],
+    407: Rule("stop", way_out="a proxy asks for a login; set it in HTTPS_PROXY"),
+    **{status: STATUSES[status] for status in (408, 413, 425, 429)},
+}
+"""Answers of a proxy or firewall; other statuses from 400 to 499 are `BLOCKED`."""
+
 _DAILY = re.compile(r"(tokens|requests) per day|\b[TR]PD\b", re.IGNORECASE)
 _MODEL_ERROR_STATUS = 424
 """Bedrock's status for an error of the model itself; `ModelError.original_status` has its own."""
@@ -183,6 +197,8 @@ _MODEL_ERROR_STATUS = 424
 
 def rule_for(error: ModelError) -> Rule:
     """Return what to do after an error."""
+    if error.is_foreign and 400 <= error.status < 500:
+        return _FOREIGN_STATUSES.get(error.status, BLOCKED)
     rule = CODES.get(error.code) or _rule_for_status(error.status)
     if error.maybe_paid and rule.action == "retry":
         return UNKNOWN

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from raypipe.core.retry import retry_after_s
 from raypipe.models.protocol import ModelError
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 API_KEY_VARIABLE = "OPENAI_API_KEY"
 _NEVER_SENT = ("ConnectError", "ConnectTimeout", "ProxyError", "PoolTimeout", "UnsupportedProtocol")
 """Exceptions of httpx after which the server has not seen the request."""
+_FIREWALL = {"message": "Forbidden"}
+"""Answer of AWS WAF to a request that it blocks."""
 _UNREACHABLE = "no server answers there; check base_url and the network"
 _SETTINGS_BY_WORD = {
     "max_completion_tokens": "set max_tokens_field=max_completion_tokens",
@@ -39,6 +43,8 @@ def to_model_error(
     import openai
 
     if isinstance(error, openai.APIStatusError):
+        if _is_foreign(error.response):
+            return ModelError.foreign(error.status_code, retry_after_s(error.response.headers))
         return ModelError(
             str(error.code or error.type or type(error).__name__),
             redact_message(_message_of(error), texts, [key or ""]),
@@ -57,6 +63,15 @@ def to_model_error(
     return ModelError.bad_response(f"the answer is unreadable ({cause})")
 
 
+def _is_foreign(response: Any) -> bool:
+    """Return whether an error has no JSON object: servers of this API always send one."""
+    try:
+        body = orjson.loads(response.content)
+    except Exception:  # of the parser, or of a body that was not read
+        return True
+    return not isinstance(body, dict) or body in ({}, _FIREWALL)
+
+
 def _message_of(error: openai.APIStatusError) -> str:
     body = error.body
     message = body.get("message") if isinstance(body, Mapping) else None
@@ -71,6 +86,8 @@ def explain_error(error: ModelError, has_key: bool) -> str:
         error: The error.
         has_key: Whether the environment has an API key.
     """
+    if error.is_foreign and error.status not in (401, 404):
+        return f"{error.message}; check base_url and the network, or let the calls pass there"
     if error.status == 401:
         if has_key:
             return f"the server rejects the key in the environment variable {API_KEY_VARIABLE}"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
+from raypipe.core.retry import bound_wait
 from raypipe.quota.protocol import CallRequest
 
 InputType = Literal["document", "query"]
@@ -80,8 +81,10 @@ class ModelError(Exception):
             sent none: `ReadTimeout`, `ConnectTimeout`, `ConnectionError`, `BadResponse`.
         message: For messages and logs; never contains the prompt or credentials.
         status: HTTP status; 0 if there was none.
-        retry_after_s: Seconds that the server asked to wait; None if it named no time.
+        retry_after_s: Seconds that the server asked to wait, bounded by `bound_wait`; None if it
+            named no time.
         original_status: The model's own status inside Bedrock's ModelErrorException; 0 if none.
+        is_foreign: Whether a proxy or firewall answered in place of the service.
         maybe_paid: Whether the request was sent and its result is unknown: it may be billed.
         usage: Tokens of an unusable answer, if the server counted them; None if unknown.
     """
@@ -94,6 +97,7 @@ class ModelError(Exception):
         status: int = 0,
         retry_after_s: float | None = None,
         original_status: int = 0,
+        is_foreign: bool = False,
         maybe_paid: bool = False,
         usage: TokenUsage | None = None,
     ) -> None:
@@ -101,8 +105,9 @@ class ModelError(Exception):
         self.code = code
         self.message = message
         self.status = status
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = bound_wait(retry_after_s)
         self.original_status = original_status
+        self.is_foreign = is_foreign
         self.maybe_paid = maybe_paid
         self.usage = usage
 
@@ -115,6 +120,14 @@ class ModelError(Exception):
             usage: Its tokens, if the server counted them.
         """
         return cls("BadResponse", message, status=200, maybe_paid=True, usage=usage)
+
+    @classmethod
+    def foreign(cls, status: int, retry_after_s: float | None = None) -> Self:
+        """Return the error of an answer of a proxy or firewall, which is not quoted."""
+        message = f"a proxy or firewall answered in place of the model (status {status})"
+        return cls(
+            "ForeignResponse", message, status=status, retry_after_s=retry_after_s, is_foreign=True
+        )
 
 
 class TooLongError(Exception):

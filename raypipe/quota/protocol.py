@@ -8,10 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from raypipe.core.retry import bound_wait
 from raypipe.core.stop import StopCheck, never_stopped
 
 NAMESPACE = "raypipe"
 """Ray namespace of the broker actors; workers find a broker by its name there."""
+
+_MAX_TOKENS = 1_000_000_000
+"""A larger count of a single call is an error of the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class CallOutcome:
         input_tokens: Tokens that the server counted; 0 if it refused the call.
         output_tokens: Tokens of the answer; 0 if the server refused the call.
         throttled: Whether the server refused because the quota is used up (429).
-        retry_after_s: Seconds that the server asked to wait; None if it named no time.
+        retry_after_s: Seconds that the server asked to wait, bounded by `bound_wait`; None if it
+            named no time.
         daily: Whether the daily quota is used up.
         unknown: Whether the request was sent and its result is unknown; its reservation counts
             as spent.
@@ -58,6 +63,14 @@ class CallOutcome:
     daily: bool = False
     unknown: bool = False
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Bound what a server says: the broker of all runs calculates with it."""
+        object.__setattr__(self, "retry_after_s", bound_wait(self.retry_after_s))
+        for name in ("input_tokens", "output_tokens"):
+            count = getattr(self, name)
+            is_count = type(count) is int and 0 <= count <= _MAX_TOKENS
+            object.__setattr__(self, name, count if is_count else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from raypipe.coordination.progress import ProgressSource
 from raypipe.coordination.run_coordinator import Progress
 from raypipe.core.options import BudgetOptions, QuotaOptions
-from raypipe.ledger.usage import usage_by_model
+from raypipe.ledger.usage import mark_run, usage_by_model
 from raypipe.models.context import ModelContext, PaidModel
 from raypipe.quota.budget import Cost
 from raypipe.quota.call_size import check_call_fits
@@ -160,6 +160,7 @@ def connect_models(
     if not models:
         yield processing, CostTracker(budget=limits.budget)
         return
+    mark_run(state, run_seq)
     spent_before = _read_spent_before(limits.budget, limits.prices, state, run_seq)
     summarizing = processing.summarizer.paid_model
     quotas: dict[str, RunQuota] = {}
@@ -189,7 +190,7 @@ def quota_run_id(state: State, run_id: str) -> str:
 
 
 def _read_spent_before(budget: BudgetOptions, prices: Prices, state: State, run_seq: int) -> Cost:
-    """Return what earlier runs spent of the budget, from the usage in the answer cache."""
+    """Return what earlier runs spent of the budget, from the usage that the state records."""
     if budget.scope == "run" or (budget.max_usd is None and budget.max_tokens is None):
         return Cost()
     total = Cost()

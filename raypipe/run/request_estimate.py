@@ -185,7 +185,9 @@ def _state_requests(factors: RequestFactors, ledger: Ledger) -> tuple[int, int, 
     compactions = 2 * (new_processed // COMPACT_AT)
     answers = factors.calls + factors.embedding_calls
     heartbeats = factors.duration_s / LockTiming().heartbeat_s
-    puts = _START_PUTS + new_documents + new_processed + compactions + answers + heartbeats
+    # Each answer is written, and before it the log of calls.
+    stored = 2 * answers + bool(answers)
+    puts = _START_PUTS + new_documents + new_processed + compactions + stored + heartbeats
     # The stored answers of a book are listed before its first call.
     lists = _START_LISTS + (factors.to_read if factors.calls else 0)
     lists += 4 * (max(documents + new_documents, processed + new_processed) // _PAGE_KEYS)

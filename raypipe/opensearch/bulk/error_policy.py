@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from raypipe.opensearch.bulk.item import MALFORMED
 from raypipe.opensearch.bulk.obstacles import find_obstacle
 from raypipe.opensearch.connection.errors import cause_of, is_expired, is_foreign, status_of
 
@@ -41,6 +42,7 @@ REQUEST_ACTIONS = {
 An answer of a proxy or firewall says nothing about OpenSearch: see `_foreign_action`."""
 
 ITEM_ACTIONS = {
+    MALFORMED: Action.RETRY,
     200: Action.DONE,
     201: Action.DONE,
     401: Action.ABORT,
@@ -163,6 +165,8 @@ def _success_action(result: Mapping[str, Any], physical: str) -> Action:
         return Action.RETRY  # no proof that it was written
     if not physical:
         return Action.DONE
+    if "_index" not in result:
+        return Action.RETRY
     return Action.DONE if result.get("_index") == physical else Action.DIVERTED
 
 

@@ -41,7 +41,9 @@ def find_obstacle(cause: Any) -> str:
     """
     if not isinstance(cause, Mapping):
         return ""
-    reason = str(cause.get("reason", ""))
+    reason = cause.get("reason")
+    if not isinstance(reason, str):
+        return ""
     for error_type, pattern, text in _OBSTACLES:
         if cause.get("type") == error_type and re.match(pattern, reason):
             return text

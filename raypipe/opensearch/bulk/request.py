@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from raypipe.opensearch.bulk.batch_size import OVERLOAD_SHARE
-from raypipe.opensearch.bulk.item import BulkItem, parse_results
+from raypipe.opensearch.bulk.item import MALFORMED, BulkItem, parse_results
 from raypipe.opensearch.bulk.limiter import Limiter
 from raypipe.opensearch.bulk.results import Counters
 from raypipe.opensearch.bulk.strategy import D, WriteStrategy
 from raypipe.opensearch.bulk.target import BulkTarget
 from raypipe.opensearch.connection.errors import status_of
 
+_MAX_TOOK_MS = 24 * 3_600_000
+"""A longer time is an error of the server."""
 _RESPONSE_FIELDS = (
     "took,items.*._id,items.*._index,items.*.status,items.*.result,"
     "items.*.error.type,items.*.error.reason"
@@ -65,11 +67,11 @@ class BulkSender(Generic[D]):
         request_id = uuid.uuid4().hex
         return BulkRequest(items, self._strategy.build_body(items, request_id), request_id)
 
-    def send(self, request: BulkRequest) -> list[dict[str, Any]] | None:
+    def send(self, request: BulkRequest) -> list[dict[str, Any]] | str:
         """Send a request as soon as the limiter allows.
 
         Returns:
-            One result for each item, in order; None if the response does not hold them.
+            One result for each item, in order; a text about a response that does not hold them.
 
         Raises:
             opensearchpy.exceptions.OpenSearchException: The request failed as a whole.
@@ -78,7 +80,8 @@ class BulkSender(Generic[D]):
         overloaded = False
         try:
             results = self._results(request, self._post(request.body))
-            overloaded = refused_share(results or []) >= OVERLOAD_SHARE
+            if not isinstance(results, str):
+                overloaded = refused_share(results) >= OVERLOAD_SHARE
             return results
         except Exception as error:
             overloaded = status_of(error) == 429
@@ -86,12 +89,14 @@ class BulkSender(Generic[D]):
         finally:
             self._limiter.release(overloaded=overloaded)
 
-    def _results(self, request: BulkRequest, response: Any) -> list[dict[str, Any]] | None:
+    def _results(self, request: BulkRequest, response: Any) -> list[dict[str, Any]] | str:
         results = parse_results(request.items, response)
-        if results is None:
-            return None
-        pairs = zip(request.items, results, strict=True)
-        return results if all(self._strategy.matches(*pair) for pair in pairs) else None
+        if isinstance(results, str):
+            return results
+        for item, result in zip(request.items, results, strict=True):
+            if result["status"] != MALFORMED and not self._strategy.matches(item, result):
+                return "the answer has results of other documents"
+        return results
 
     def _post(self, body: bytes) -> Any:
         headers = {"content-type": "application/x-ndjson"}
@@ -112,7 +117,8 @@ class BulkSender(Generic[D]):
             )
         finally:
             self._counters.seconds += time.perf_counter() - started
-        self._counters.took_ms += int(response.get("took", 0)) if isinstance(response, dict) else 0
+        took = response.get("took") if isinstance(response, dict) else 0
+        self._counters.took_ms += took if type(took) is int and 0 <= took < _MAX_TOOK_MS else 0
         return response
 
 

@@ -33,7 +33,7 @@ from raypipe.opensearch.connection.errors import (
 log = logging.getLogger(__name__)
 
 FOREIGN = "a proxy or firewall before OpenSearch"
-_VERSION = re.compile(r"current version \[(\d+)\]")
+_VERSION = re.compile(r"current version \[(\d{1,18})\]")
 
 
 @dataclass
@@ -102,10 +102,9 @@ class BatchSettler(Generic[D]):
             return self._settle_failure(request, error)
         self._batch_size.record_response()
         self._has_renewed = False
-        if results is None:
+        if isinstance(results, str):
             self._counters.statuses["half_answer"] += 1
-            trouble = "a response without one result for each document"
-            return self._settle_unknown(request.request_id, items, trouble)
+            return self._settle_unknown(request.request_id, items, results)
         self._batch_size.record_refused(len(request.body), refused_share(results))
         return self._settle_results(request, results)
 

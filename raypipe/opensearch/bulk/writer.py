@@ -182,7 +182,8 @@ class BulkWriter(Generic[D]):
         if self._budget.is_stopped():
             return Rejected(doc_id, LEFT, f"not written before the stop ({trouble})", True)
         budget = self._target.retry_budget_s
-        message = f"OpenSearch accepted nothing for {budget:g} s ({trouble}); run again later"
+        server = f"OpenSearch at {self._target.endpoint}"
+        message = f"{server} accepted nothing for {budget:g} s ({trouble}); run again later"
         return Rejected(doc_id, "unavailable", message, retryable=True)
 
     def _count(self, results: list[Result]) -> list[Result]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raypipe.core.errors import SetupError
+from raypipe.opensearch.connection.answers import parsing
 from raypipe.opensearch.connection.client import Connection
 
 log = logging.getLogger(__name__)
@@ -68,9 +69,11 @@ def check_server(connection: Connection) -> Server:
     _check_version(connection.endpoint, info)
     params = {"format": "json", "h": "component"}
     plugins = connection.ask("GET", "/_cat/plugins", params=params, ignore=_PLUGINS_UNKNOWN)
+    with parsing(connection, "GET /_cat/plugins"):
+        names = _short_names(plugins) if isinstance(plugins, list) else None
     server = Server(
         f"OpenSearch {version['number']}",
-        _short_names(plugins) if isinstance(plugins, list) else None,
+        names,
         # Servers built from plain jars, like the embedded one, report `unknown`; packages report
         # `tar`, `rpm`, `deb` or `docker`.
         has_native_libraries=version.get("build_type") != "unknown",
@@ -96,9 +99,8 @@ def _short_names(plugins: list[dict[str, Any]]) -> frozenset[str]:
 def _check_version(endpoint: str, info: dict[str, Any]) -> None:
     version = info["version"]
     number = str(version["number"])
-    is_opensearch = version.get("distribution") == "opensearch" or "OpenSearch" in info.get(
-        "tagline", ""
-    )
+    tagline = str(info.get("tagline", ""))
+    is_opensearch = version.get("distribution") == "opensearch" or "OpenSearch" in tagline
     major = number.partition(".")[0]
     # A server that imitates Elasticsearch for old clients reports 7.10.2.
     if is_opensearch and (not major.isdigit() or int(major) >= MIN_MAJOR_VERSION):

@@ -13,6 +13,7 @@ from raypipe.core.errors import SetupError
 from raypipe.core.net import is_loopback
 from raypipe.core.retry import attempts
 from raypipe.opensearch.connection import clients
+from raypipe.opensearch.connection.answers import parsing
 from raypipe.opensearch.connection.auth import SCHEMES, read_password
 from raypipe.opensearch.connection.endpoint import split_endpoint
 from raypipe.opensearch.connection.errors import (
@@ -26,7 +27,6 @@ from raypipe.opensearch.connection.failures import (
     BUSY_STATUS,
     WRITE_INDEX_EXISTS,
     explain_failure,
-    not_opensearch,
 )
 
 if TYPE_CHECKING:
@@ -206,9 +206,9 @@ class Connection:
             SetupError: The server is unreachable, refuses access, or is not OpenSearch.
         """
         info = self.ask("GET", "/", ignore=(404,))
-        if not isinstance(info, dict) or "number" not in info.get("version", {}):
-            raise not_opensearch(self.endpoint)
-        return info
+        with parsing(self, "GET /"):
+            _ = info["version"]["number"]
+            return {**info, "version": {**info["version"]}}
 
     def _send_renewing(
         self,

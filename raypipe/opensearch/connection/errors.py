@@ -38,6 +38,8 @@ def reason_of(error: Exception) -> str:
         return describe_cause(cause)
     if message := aws_message(error):
         return strip_content(message)
+    if type(error).__name__ == "SerializationError":
+        return "the answer is not the JSON of OpenSearch"
     # A proxy's page or plain text: the exception's type is enough.
     return type(error).__name__
 
@@ -57,7 +59,7 @@ def is_foreign(error: Exception) -> bool:
     OpenSearch answers an error with JSON, `{"error": {"type": ...}}`; AWS with a message.
     """
     cause = cause_of(error)
-    is_own = isinstance(cause, dict) and "type" in cause
+    is_own = isinstance(cause, dict) and isinstance(cause.get("type"), str)
     message = aws_message(error)
     return status_of(error) >= 400 and not is_own and message in ("", _WAF_MESSAGE)
 
@@ -99,13 +101,17 @@ def is_disk_full(cause: Any) -> bool:
 
     The reason is that of `IndexMetadata.INDEX_READ_ONLY_ALLOW_DELETE_BLOCK`.
     """
-    return isinstance(cause, dict) and "flood-stage" in str(cause.get("reason", ""))
+    return isinstance(cause, dict) and "flood-stage" in _text_of(cause.get("reason"))
 
 
 def describe_cause(cause: dict[str, Any]) -> str:
     """Return `type: reason` of an OpenSearch error object, without document content."""
-    name = str(cause.get("type", "error"))
-    return f"{name}: {strip_content(str(cause.get('reason', '')))}".rstrip(": ")
+    name = strip_content(_text_of(cause.get("type"))) or "error"
+    return f"{name}: {strip_content(_text_of(cause.get('reason')))}".rstrip(": ")
+
+
+def _text_of(value: Any) -> str:
+    return value if isinstance(value, str) else ""  # anything may be nested without end
 
 
 def strip_content(reason: str) -> str:

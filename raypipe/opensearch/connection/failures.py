@@ -61,7 +61,7 @@ def explain_failure(
     if isinstance(error, NoConnection):
         return SetupError(f"{where} cannot be reached ({_innermost_reason(error)}); {_FIX}")
     if not isinstance(error, TransportError):
-        return not_opensearch(endpoint)
+        return not_opensearch(endpoint, request)
     status, reason = error.status_code, reason_of(error)
     if is_foreign(error) and status not in (401, *BUSY_STATUS):
         return SetupError(
@@ -82,9 +82,9 @@ def explain_failure(
     return SetupError(f"{where} refused {request} (status {status}): {reason}{hint}")
 
 
-def not_opensearch(endpoint: str) -> SetupError:
+def not_opensearch(endpoint: str, request: str) -> SetupError:
     """Return the `SetupError` for a server whose responses are not those of OpenSearch."""
-    return SetupError(f"{endpoint} answers, but not as OpenSearch does; {_FIX}")
+    return SetupError(f"{endpoint} answers {request}, but not as OpenSearch does; {_FIX}")
 
 
 def _innermost_reason(error: Exception) -> str:

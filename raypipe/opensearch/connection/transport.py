@@ -13,7 +13,7 @@ from raypipe.core.retry import retry_after_s
 def connection_class() -> Any:
     """Return a connection class whose errors carry `retry_after_s`, the wait in seconds or None."""
     from opensearchpy import Urllib3HttpConnection
-    from opensearchpy.exceptions import TransportError
+    from opensearchpy.exceptions import HTTP_EXCEPTIONS, TransportError
 
     class RetryAfterConnection(Urllib3HttpConnection):
         _last = threading.local()
@@ -23,14 +23,28 @@ def connection_class() -> Any:
             self._last.retry_after_s = retry_after_s(headers)
             return headers
 
-        def _raise_error(self, *args: Any, **kwargs: Any) -> Any:
-            try:
-                super()._raise_error(*args, **kwargs)
-            except TransportError as error:
-                vars(error)["retry_after_s"] = getattr(self._last, "retry_after_s", None)
-                raise
+        def _raise_error(
+            self, status_code: int, raw_data: Any, content_type: str | None = None
+        ) -> None:
+            # opensearch-py's own method fails for JSON that is no object, or is nested deeply.
+            info = _parse_object(raw_data)
+            cause = info.get("error") if info else None
+            name = cause.get("type") if isinstance(cause, dict) else cause
+            message = name if isinstance(name, str) else ""
+            error = HTTP_EXCEPTIONS.get(status_code, TransportError)(status_code, message, info)
+            vars(error)["retry_after_s"] = getattr(self._last, "retry_after_s", None)
+            raise error
 
     return RetryAfterConnection
+
+
+def _parse_object(data: Any) -> dict[str, Any] | None:
+    """Return the JSON object of an error's body; None for anything else."""
+    try:
+        value = orjson.loads(data)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def serializer() -> Any:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from raypipe.core.errors import SetupError
+from raypipe.opensearch.connection.answers import parsing
 from raypipe.opensearch.index.config import IndexConfig
 from raypipe.opensearch.index.mapping import VECTOR
 from raypipe.opensearch.index.metadata import IndexMetadata, read_metadata
@@ -52,20 +53,23 @@ class IndexAdmin:
         """
         name, label = self.config.index, self.config.label
         response = self.config.connection.ask("GET", f"/{name}", ignore=(404,))
-        if not response:
+        if response is None or response == {}:
             return None
-        if len(response) > 1:
-            raise SetupError(
-                f"{label} is an alias of several indices ({', '.join(sorted(response))}); leave it "
-                "on one of them, or set another opensearch.index"
-            )
-        [(physical, body)] = response.items()
-        return self._to_description(name, physical, body)
+        with parsing(self.config.connection, f"GET /{name}"):
+            if len(indices := dict(response)) > 1:
+                raise SetupError(
+                    f"{label} is an alias of several indices ({', '.join(sorted(indices))}); leave "
+                    "it on one of them, or set another opensearch.index"
+                )
+            [(physical, body)] = indices.items()
+            return self._to_description(name, physical, body)
 
     def describe_physical(self, physical: str) -> IndexDescription:
         """Return a physical index."""
-        [(name, body)] = self.config.connection.ask("GET", f"/{physical}").items()
-        return self._to_description(name, name, body)
+        response = self.config.connection.ask("GET", f"/{physical}")
+        with parsing(self.config.connection, f"GET /{physical}"):
+            [(name, body)] = response.items()
+            return self._to_description(name, name, body)
 
     def list_physical(self) -> list[IndexRef]:
         """Return all physical indices of the alias's name, whatever alias they have.
@@ -75,11 +79,12 @@ class IndexAdmin:
         prefix = f"{self.config.index}-"
         params = {"expand_wildcards": "open,closed"}
         response = self.config.connection.ask("GET", f"/{prefix}*", params=params)
-        return [
-            self._to_description(name, name, body).ref
-            for name, body in (response or {}).items()
-            if self.is_own_name(name)
-        ]
+        with parsing(self.config.connection, f"GET /{prefix}*"):
+            return [
+                self._to_description(name, name, body).ref
+                for name, body in response.items()
+                if self.is_own_name(name)
+            ]
 
     def is_own_name(self, physical: str) -> bool:
         """Whether a physical index is named `<index>-<time>`."""
@@ -107,7 +112,8 @@ class IndexAdmin:
             SetupError: The server refuses it.
         """
         response = self.config.connection.ask("PUT", f"/{physical}", body=body)
-        return bool(response.get("shards_acknowledged", True))
+        with parsing(self.config.connection, f"PUT /{physical}"):
+            return bool(response.get("shards_acknowledged", True))
 
     def delete(self, physical: str) -> None:
         """Delete a physical index; a missing index is no error.
@@ -117,8 +123,11 @@ class IndexAdmin:
         """
         path = f"/{physical}"
         response = self.config.connection.ask("GET", f"{path}/_alias", ignore=(404,))
-        for name, body in (response or {}).items():
-            if foreign := self.foreign_aliases(name, body.get("aliases", {})):
+        with parsing(self.config.connection, f"GET {path}/_alias"):
+            bodies = {} if response is None else dict(response)
+            aliases = {name: dict(body.get("aliases", {})) for name, body in bodies.items()}
+        for name, own in aliases.items():
+            if foreign := self.foreign_aliases(name, own):
                 raise SetupError(
                     f"{name} is not deleted: it has the alias {', '.join(foreign)}, which raypipe "
                     "did not make; remove the alias first, or move it to another index"
@@ -168,7 +177,9 @@ class IndexAdmin:
                 self.update_aliases([{"add": add}])
             except SetupError:
                 holders = self.config.connection.ask("GET", f"/_alias/{alias}", ignore=(404,))
-                if others := sorted(set(holders or {}) - {physical}):
+                with parsing(self.config.connection, f"GET /_alias/{alias}"):
+                    others = sorted(dict(holders or {}).keys() - {physical})
+                if others:
                     raise SetupError(
                         f"{self.config.label}: the alias {alias}, through which raypipe writes "
                         f"{physical}, belongs to {', '.join(others)}; remove it there"
@@ -189,9 +200,14 @@ class IndexAdmin:
             physical: Name of the index.
             body: Its aliases, mappings and settings, as in the response to `GET /<physical>`.
         """
-        mapping = body.get("mappings", {})
-        dimension = int(mapping.get("properties", {}).get(VECTOR, {}).get("dimension", 0))
-        settings, aliases = body.get("settings", {}), body.get("aliases", {})
+        mapping, settings, aliases = (
+            _object(body.get(name, {})) for name in ("mappings", "settings", "aliases")
+        )
+        properties = _object(mapping.get("properties", {}))
+        parts = (mapping.get("_meta", {}), settings.get("index", {}))
+        for part in (*parts, *aliases.values(), *properties.values()):
+            _object(part)
+        dimension = int(properties.get(VECTOR, {}).get("dimension", 0))
         ref = IndexRef(
             alias=alias,
             physical=physical,
@@ -218,6 +234,12 @@ class IndexAdmin:
                 last_served=metadata.last_served,
             )
         return IndexDescription(ref, mapping, settings, aliases)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("not a JSON object")
+    return value
 
 
 def _is_closed(settings: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from raypipe.opensearch.connection.answers import parsing, parsing_or_retry
 from raypipe.opensearch.connection.requester import Requester
 from raypipe.opensearch.index.mapping import WRITE_ID
 from raypipe.opensearch.index.pagination import iter_hits
@@ -45,7 +46,8 @@ def find_by_write_id(connection: Requester, physical: str, write_id: str) -> set
         "track_total_hits": False,
     }
     response = connection.send("POST", f"/{physical}/_search", body=orjson.dumps(body))
-    return {str(hit["fields"]["book_id"][0]) for hit in response["hits"]["hits"]}
+    with parsing_or_retry("a search"):
+        return {str(hit["fields"]["book_id"][0]) for hit in response["hits"]["hits"]}
 
 
 def read_newest(
@@ -60,9 +62,10 @@ def read_newest(
     for query in _queries_for(book_ids):
         body = {"_source": list(fields), "query": query, "sort": NEWEST_FIRST}
         for hit in iter_hits(connection, physical, body):
-            book_id = str(hit["sort"][0])
-            if newest[book_id] is None:
-                newest[book_id] = hit["_source"]
+            with parsing(connection, f"a search of {physical}"):
+                book_id = str(hit["sort"][0])
+                if newest[book_id] is None:
+                    newest[book_id] = dict(hit["_source"])
     return newest
 
 
@@ -88,7 +91,9 @@ def iter_copies(
     """
     body = {"_source": False, "sort": NEWEST_FIRST, **({"query": query} if query else {})}
     for hit in iter_hits(connection, physical, body):
-        yield Copy(str(hit["sort"][0]), int(hit["sort"][1]), str(hit["_id"]))
+        with parsing(connection, f"a search of {physical}"):
+            copy = Copy(str(hit["sort"][0]), int(hit["sort"][1]), str(hit["_id"]))
+        yield copy
 
 
 def _queries_for(book_ids: Collection[str]) -> Iterator[dict[str, Any]]:

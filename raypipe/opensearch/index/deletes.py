@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +13,14 @@ import orjson
 from raypipe.core.errors import SetupError
 from raypipe.core.retry import attempts
 from raypipe.opensearch.bulk.error_policy import Action, request_action, status_action
+from raypipe.opensearch.bulk.item import parse_results
 from raypipe.opensearch.bulk.obstacles import MOVED, find_obstacle
 from raypipe.opensearch.connection.errors import describe_cause, reason_of
 from raypipe.opensearch.index.config import IndexConfig
 from raypipe.opensearch.index.reads import get_cells
 from raypipe.opensearch.index.ref import IndexRef
+
+log = logging.getLogger(__name__)
 
 DeleteAction = Mapping[str, Any]
 """Metadata of a `delete` action: `_id`, and the version where the server takes versions."""
@@ -77,7 +81,10 @@ def _delete_once(config: IndexConfig, ref: IndexRef, actions: Sequence[DeleteAct
     )
     params = {"require_alias": "true"}
     response = config.connection.ask("POST", f"/{ref.target}/_bulk", params=params, body=body)
-    results = [item["delete"] for item in response["items"]]
+    results = parse_results(actions, response)
+    if isinstance(results, str):
+        log.info("OpenSearch at %s: deletes are sent again: %s", ref.endpoint, results)
+        return _Round(retries=list(actions))
     left, conflicts = _Round(), list[DeleteAction]()
     for action, result in zip(actions, results, strict=True):
         cause = result.get("error")
@@ -86,7 +93,7 @@ def _delete_once(config: IndexConfig, ref: IndexRef, actions: Sequence[DeleteAct
             if result.get("_index") != ref.physical:
                 raise _refusal(ref, f"a delete went to {result.get('_index')}", MOVED)
         elif obstacle := find_obstacle(cause):
-            raise _refusal(ref, describe_cause(cause), obstacle)
+            raise _refusal(ref, describe_cause(cause or {}), obstacle)
         elif decision is Action.CHECK:
             conflicts.append(action)
         elif decision in (Action.RETRY, Action.DONE):

@@ -15,6 +15,7 @@ from raypipe.opensearch.bulk.parallel import ParallelBulkWriter
 from raypipe.opensearch.bulk.strategy import WriteStrategy
 from raypipe.opensearch.bulk.target import BulkTarget
 from raypipe.opensearch.bulk.writer import BulkWriter
+from raypipe.opensearch.connection.answers import parsing, read_long
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import nearest
 from raypipe.opensearch.index.admin import IndexAdmin
@@ -119,8 +120,9 @@ class Index:
         body = {"size": 0, "aggs": {"runs": {"terms": {"field": "run_seq", "size": _MAX_RUNS}}}}
         response = self.connection.ask("POST", f"/{self.ref.physical}/_search", body=body)
         check_complete(self.connection, self.ref.physical, response)
-        buckets = response["aggregations"]["runs"]["buckets"]
-        return {int(bucket["key"]): int(bucket["doc_count"]) for bucket in buckets}
+        with parsing(self.connection, f"a search of {self.ref.physical}"):
+            buckets = response["aggregations"]["runs"]["buckets"]
+            return {int(bucket["key"]): read_long(bucket["doc_count"]) for bucket in buckets}
 
     def highest_run_seq(self) -> int:
         """Return the highest run number in the index, which is the highest version; 0 if empty.
@@ -133,7 +135,8 @@ class Index:
         path = f"/{self.ref.physical}/_search"
         response = self.connection.ask("POST", path, body=body)
         check_complete(self.connection, self.ref.physical, response)
-        return int(response["aggregations"]["highest"]["value"] or 0)
+        with parsing(self.connection, f"a search of {self.ref.physical}"):
+            return read_long(int(response["aggregations"]["highest"]["value"] or 0))
 
     def hits(self, body: Mapping[str, Any], page_size: int = PAGE_SIZE) -> Iterator[dict[str, Any]]:
         """Yield every hit of a search in order; see `iter_hits`.
@@ -161,7 +164,8 @@ class Index:
         }
         previous = None
         for hit in self.hits(body, page_size):
-            book = to_indexed_book(hit)
+            with parsing(self.connection, f"a search of {self.ref.physical}"):
+                book = to_indexed_book(hit)
             if book.book_id != previous:
                 yield book
             previous = book.book_id
@@ -195,10 +199,11 @@ class Index:
             "sort": [{"run_seq": {"order": "desc", "unmapped_type": "long"}}],
         }
         response = self.connection.ask("POST", f"/{self.ref.physical}/_search", body=body)
-        hits = response["hits"]["hits"]
-        source = hits[0]["_source"] if hits else {}
-        summarizer, embedder = (str(source.get(name) or "") for name in fields)
-        return summarizer, embedder
+        with parsing(self.connection, f"a search of {self.ref.physical}"):
+            hits = response["hits"]["hits"]
+            source = hits[0]["_source"] if hits else {}
+            summarizer, embedder = (str(source.get(name) or "") for name in fields)
+            return summarizer, embedder
 
     def is_nearest(self, book_id: str, vector: object, tolerance: float) -> bool:
         """Return whether a document is the nearest to its own vector, or as near as the nearest."""
@@ -258,10 +263,14 @@ class Index:
         """
         params = {"max_num_segments": max_segments, "wait_for_completion": "false"}
         response = self.connection.ask("POST", f"/{self.ref.physical}/_forcemerge", params=params)
+        with parsing(self.connection, f"POST /{self.ref.physical}/_forcemerge"):
+            path = f"/_tasks/{response['task']}"
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
-            if self.connection.ask("GET", f"/_tasks/{response['task']}").get("completed"):
-                return
+            task = self.connection.ask("GET", path)
+            with parsing(self.connection, f"GET {path}"):
+                if task.get("completed"):
+                    return
             time.sleep(_TASK_POLL_S)
         raise SetupError(
             f"{self.config.label}: the merge takes longer than {timeout_s:g} s; run "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from raypipe.opensearch.connection.answers import parsing
 from raypipe.opensearch.connection.requester import Requester
 from raypipe.opensearch.index.mapping import VECTOR
 
@@ -34,8 +35,9 @@ def is_nearest(
         "docvalue_fields": ["book_id"],
     }
     response = connection.ask("POST", f"/{physical}/_search", body=body)
-    hits = response["hits"]["hits"]
-    best = hits[0]["_score"] if hits else 0.0
-    nearest = [hit["fields"]["book_id"][0] for hit in hits if hit["_score"] >= best - tolerance]
+    with parsing(connection, f"a search of {physical}"):
+        hits = response["hits"]["hits"]
+        best = hits[0]["_score"] if hits else 0.0
+        nearest = [hit["fields"]["book_id"][0] for hit in hits if hit["_score"] >= best - tolerance]
     # With more equal vectors than candidates, the response may contain any of them.
     return book_id in nearest or len(nearest) == _CANDIDATES

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from raypipe.core.errors import SetupError
+from raypipe.opensearch.connection.answers import parsing, read_long
+from raypipe.opensearch.connection.failures import not_opensearch
 from raypipe.opensearch.connection.requester import Requester
 
 log = logging.getLogger(__name__)
@@ -42,11 +44,15 @@ def iter_hits(
         while True:
             response = connection.ask("POST", path, body=search)
             check_complete(connection, physical, response)
-            hits = response["hits"]["hits"]
+            with parsing(connection, f"POST {path}"):
+                hits = list[Any](response["hits"]["hits"])
+                last = [_check_scalar(value) for value in hits[-1]["sort"]] if hits else None
             yield from hits
             if len(hits) < page_size:
                 return
-            search["search_after"] = hits[-1]["sort"]
+            if last == search.get("search_after"):
+                raise not_opensearch(connection.endpoint, f"POST {path}")  # it would never end
+            search["search_after"] = last
     finally:
         if pit:
             _close_point_in_time(connection, pit)
@@ -63,16 +69,26 @@ def count_documents(
     body = {"query": query} if query else None
     response = connection.ask("POST", f"/{physical}/_count", body=body)
     check_complete(connection, physical, response)
-    return int(response["count"])
+    with parsing(connection, f"POST /{physical}/_count"):
+        return read_long(response["count"])
 
 
 def check_complete(connection: Requester, physical: str, response: Any) -> None:
     """Raise `SetupError` if a response covers only a part of the index."""
-    if response.get("_shards", {}).get("failed", 0) or response.get("timed_out"):
+    with parsing(connection, f"a request to {physical}"):
+        is_partial = response.get("_shards", {}).get("failed", 0) or response.get("timed_out")
+    if is_partial:
         raise SetupError(
             f"{physical} at {connection.endpoint} answered for some of its shards only; wait until "
             "its health is green or yellow and try again"
         )
+
+
+def _check_scalar(value: Any) -> Any:
+    """Return a value to sort by, which is sent back to the server."""
+    if isinstance(value, list | dict):
+        raise TypeError("not a value to sort by")
+    return value
 
 
 def _open_point_in_time(connection: Requester, physical: str) -> str | None:
@@ -85,7 +101,8 @@ def _open_point_in_time(connection: Requester, physical: str) -> str | None:
     if response is None:
         log.info("The server has no points in time: concurrent writes may be missed")
         return None
-    return str(response["pit_id"])
+    with parsing(connection, f"POST /{physical}/_search/point_in_time"):
+        return str(response["pit_id"])
 
 
 def _close_point_in_time(connection: Requester, pit: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from raypipe.opensearch.connection.answers import parsing_or_retry
 from raypipe.opensearch.connection.requester import Requester
 
 _SETTINGS = ("default_pipeline", "final_pipeline")
@@ -29,5 +30,7 @@ def find_pipelines(connection: Requester, physical: str) -> tuple[str, ...]:
         opensearchpy.exceptions.OpenSearchException: The request failed; it is not retried.
     """
     # The request that opens an index, so that it needs no further rights.
-    [body] = connection.send("GET", f"/{physical}").values()
-    return pipelines_of(body.get("settings", {}))
+    response = connection.send("GET", f"/{physical}")
+    with parsing_or_retry(f"GET /{physical}"):
+        [body] = response.values()
+        return pipelines_of(body.get("settings", {}))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from raypipe.opensearch.bulk.obstacles import find_obstacle
+from raypipe.opensearch.connection.answers import parsing_or_retry, read_long
 from raypipe.opensearch.connection.requester import Requester
 
 VERSION_FIELDS = ("etag", "document_recipe", "run_seq")
@@ -60,7 +61,9 @@ def get_cells(
         params={"_source_includes": ",".join(fields)},
         body=orjson.dumps({"ids": list(doc_ids)}),
     )
-    return {document["_id"]: _to_cell(document) for document in response["docs"]}
+    with parsing_or_retry(f"POST /{target}/_mget"):
+        cells = {document["_id"]: _to_cell(document) for document in response["docs"]}
+        return {doc_id: cells[doc_id] for doc_id in doc_ids}
 
 
 def _to_cell(document: dict[str, Any]) -> dict[str, Any] | None:
@@ -69,7 +72,9 @@ def _to_cell(document: dict[str, Any]) -> dict[str, Any] | None:
 
     if cause := document.get("error"):
         status = 400 if find_obstacle(cause) else 503
-        raise TransportError(status, cause.get("type"), {"error": cause, "status": status})
+        raise TransportError(status, str(cause["type"]), {"error": cause, "status": status})
     if not document.get("found"):
         return None
-    return {"_source": document.get("_source", {}), "_version": int(document["_version"])}
+    source, version = dict(document.get("_source", {})), read_long(document["_version"])
+    _ = int(source.get("run_seq") or 0)
+    return {"_source": source, "_version": version}

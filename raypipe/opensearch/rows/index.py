@@ -11,6 +11,7 @@ from typing import Any
 from raypipe.core.errors import SetupError
 from raypipe.opensearch.bulk.batch_size import MEBIBYTE
 from raypipe.opensearch.bulk.target import BulkTarget
+from raypipe.opensearch.connection.answers import parsing
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index.ref import write_alias
 
@@ -136,8 +137,13 @@ class RowIndex:
                 without a write index.
         """
         response = self.connection.ask("GET", f"/{self.name}", ignore=(404,))
-        if not response:
+        if response is None or response == {}:
             return None
+        with parsing(self.connection, f"GET /{self.name}"):
+            return self._find_written(dict(response))
+
+    def _find_written(self, response: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return name and body of the index that takes new documents."""
         if any(physical.startswith(".ds-") for physical in response):
             raise SetupError(
                 f"{self.label} is a data stream, which takes no index actions; write to an index "
@@ -188,6 +194,10 @@ class RowIndex:
         )
 
     def _to_open(self, physical: str, body: Mapping[str, Any]) -> OpenIndex:
+        with parsing(self.connection, f"GET /{self.name}"):
+            return self._read_open(physical, body)
+
+    def _read_open(self, physical: str, body: Mapping[str, Any]) -> OpenIndex:
         is_alias = physical != self.name
         own = body.get("aliases", {}).get(write_alias(physical), {})
         has_own = bool(own.get("is_write_index"))
@@ -224,9 +234,11 @@ class RowIndex:
 
     def _add_vector_field(self, physical: str, body: Mapping[str, Any], dimension: int) -> None:
         """Add the vector's field to an index that the sink created before it knew the length."""
-        mappings = body.get("mappings", {})
-        is_own = mappings.get("_meta", {}).get(_OWN, {}).get("vector") == self.vector_column
-        if not is_own or self.vector_column in mappings.get("properties", {}):
+        with parsing(self.connection, f"GET /{self.name}"):
+            mappings = body.get("mappings", {})
+            is_own = mappings.get("_meta", {}).get(_OWN, {}).get("vector") == self.vector_column
+            has_field = self.vector_column in mappings.get("properties", {})
+        if not is_own or has_field:
             return
         properties = {self.vector_column: self._vector(dimension)}
         path = f"/{physical}/_mapping"

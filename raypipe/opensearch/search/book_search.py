@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from raypipe.core.errors import SetupError
 from raypipe.embedders.protocol import Embedder
+from raypipe.opensearch.connection.answers import parsing
 from raypipe.opensearch.connection.errors import describe_cause
 from raypipe.opensearch.index import Index, IndexAlias
 from raypipe.opensearch.index.compatibility import embedder_differences
@@ -133,20 +134,21 @@ def search_vector(
     header = orjson.dumps({"index": index.ref.physical}) + b"\n"
     lines = b"".join(header + orjson.dumps(body, option=_JSON_LINE) for body in bodies)
     response = index.connection.ask("POST", "/_msearch", body=lines)
-    halves = [_hits(index, part) for part in response["responses"]]
-    sources = {hit["_source"]["book_id"]: hit["_source"] for hits in halves for hit in hits}
-    words, vectors = (
-        [(hit["_source"]["book_id"], float(hit["_score"])) for hit in hits] for hits in halves
-    )
-    return [
-        Hit(
-            rank=rank,
-            book_id=book_id,
-            score=round(score, 6),
-            **{name: sources[book_id].get(name) or "" for name in SHOWN_FIELDS},
+    with parsing(index.connection, "POST /_msearch"):
+        halves = [_hits(index, part) for part in response["responses"]]
+        sources = {hit["_source"]["book_id"]: hit["_source"] for hits in halves for hit in hits}
+        words, vectors = (
+            [(hit["_source"]["book_id"], float(hit["_score"])) for hit in hits] for hits in halves
         )
-        for rank, (book_id, score) in enumerate(fuse(words, vectors, fusion)[:limit], start=1)
-    ]
+        return [
+            Hit(
+                rank=rank,
+                book_id=book_id,
+                score=round(score, 6),
+                **{name: sources[book_id].get(name) or "" for name in SHOWN_FIELDS},
+            )
+            for rank, (book_id, score) in enumerate(fuse(words, vectors, fusion)[:limit], start=1)
+        ]
 
 
 def _hits(index: Index, response: dict[str, Any]) -> list[dict[str, Any]]:

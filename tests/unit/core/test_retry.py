@@ -11,7 +11,26 @@ from raypipe.core.retry import attempts, full_jitter, retry_after_s
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("7", 7.0), (" 0 ", 0.0), ("soon", None), ("", None), (None, None)]
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        (" 0 ", 0.0),
+        ("-5", 0.0),
+        ("900.5", 900.0),
+        ("1e9", 900.0),
+        ("9" * 400, None),
+        ("1e999", None),
+        ("inf", None),
+        ("-inf", None),
+        ("nan", None),
+        ("Fri, 01 Dec 2090 16:00:00 GMT", 900.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("Mon, 01 Jan 0001 00:00:00 GMT", 0.0),
+        ("Fri, 99 Dec 99999 99:00:00 GMT", None),
+        ("soon", None),
+        ("", None),
+        (None, None),
+    ],
 )
 def test_retry_after_in_seconds(header: str | None, seconds: float | None) -> None:
     headers = {} if header is None else {"retry-after": header}

@@ -84,7 +84,7 @@ def test_a_copy_is_the_same_state_with_a_released_lock(
     assert contents(target) == contents(source)
     assert state_id(target) == state_id(source)
     assert claim_of(target) == LockOwner(run_seq=1)
-    assert (result.copied, result.present, result.removed, result.run_seq) == (18, 0, 0, 1)
+    assert (result.copied, result.present, result.removed, result.run_seq) == (19, 0, 0, 1)
     with WriterLock.acquire(target) as lock:
         assert lock.run_seq == 2
 
@@ -96,7 +96,8 @@ def test_a_second_copy_copies_what_is_new(source: LocalState, target: LocalState
         RunRecord("20261127T000000Z-0002", 2, status="done").save(source)
     result = copy(source, target)
     assert contents(target) == contents(source)
-    assert (result.copied, result.present) == (4, 17)  # two parts, and the records of two runs
+    # Two parts, the records of two runs, and the log of calls, which is always copied.
+    assert (result.copied, result.present) == (5, 17)
     assert claim_of(target) == LockOwner(run_seq=2)
 
 

@@ -53,6 +53,8 @@ def error(code: str, status: int = 0, message: str = "", **more: object) -> Mode
         ("Strange", 404, "stop"),
         ("Strange", 413, "too_long"),
         ("Strange", 418, "fail"),
+        ("Strange", 425, "retry"),
+        *(("Strange", status, "retry") for status in range(520, 531)),
         ("Strange", 502, "retry"),
         ("Strange", 0, "retry"),
     ],
@@ -134,6 +136,22 @@ def test_errors_that_fail_the_check_before_a_run_also_stop_a_run() -> None:
 def test_the_second_timeout_of_a_model_means_that_the_input_is_too_long() -> None:
     rule = rule_for(error("ModelTimeoutException", 408))
     assert (rule.retries, rule.then) == (1, "too_long")
+
+
+@pytest.mark.parametrize(
+    ("status", "action"),
+    [
+        *((status, "fail") for status in (400, 402, 403, 404, 405, 406, 418, 422, 451)),
+        *((status, "stop") for status in (401, 407)),
+        *((status, "retry") for status in (408, 425, 500, 502, 503, 504, *range(520, 531))),
+        (413, "too_long"),
+        (429, "throttled"),
+    ],
+)
+def test_an_answer_of_a_proxy_is_about_one_call(status: int, action: str) -> None:
+    rule = rule_for(ModelError.foreign(status))
+    assert rule.action == action
+    assert rule.action != "fail" or rule.retryable
 
 
 def test_every_kind_of_the_table_is_documented() -> None:

@@ -1,0 +1,227 @@
+"""Record the tokens of paid calls, so that a run with a budget need not list all answers.
+
+Each process has a log, `usage/log-<32 hex>.json`, with the sums of its calls. The log is written
+before the answer of a call is cached, and the cached answer names it: such an answer is not counted
+a second time. Calls that end at the same time share a write.
+
+A run that adds up the logs closes each of them first. A process that still runs cannot write to a
+closed log any more; it begins another one with the calls that the closed log lacks. So each call is
+counted once, whatever process is killed at whatever moment.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+from raypipe.core.per_process import cached_per_process
+from raypipe.state.store import State, StateError
+
+log = logging.getLogger(__name__)
+
+FOLDER = "usage"
+PREFIX = f"{FOLDER}/log-"
+VERSION = 1
+
+_SUFFIX = ".json"
+_INVALID_LOG_ERRORS = (ValueError, LookupError, TypeError, RecursionError)
+_THREADS = 16
+_MAX_TRIES = 20  # of a write, or of closing a log that its process writes to
+
+
+@dataclass
+class TokenSums:
+    """Numbers of calls and tokens by model.
+
+    Args:
+        models: Calls, input tokens and output tokens by model id without region prefix.
+    """
+
+    models: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+
+    def add(self, model: str, counts: tuple[int, int, int], sign: int = 1) -> None:
+        """Add the counts of a model; subtract them if `sign` is -1."""
+        calls, inputs, outputs = self.models.get(model, (0, 0, 0))
+        self.models[model] = (
+            calls + sign * counts[0],
+            inputs + sign * counts[1],
+            outputs + sign * counts[2],
+        )
+
+    def merge(self, other: TokenSums, sign: int = 1) -> None:
+        """Add all counts of other sums; subtract them if `sign` is -1."""
+        for model, counts in other.models.items():
+            self.add(model, counts, sign)
+
+    def to_json(self) -> dict[str, list[int]]:
+        """Return the sums as plain JSON values."""
+        return {model: list(counts) for model, counts in sorted(self.models.items())}
+
+    @staticmethod
+    def from_json(value: Mapping[str, list[int]]) -> TokenSums:
+        """Return sums from plain JSON values.
+
+        Raises:
+            ValueError: They are not sums.
+        """
+        sums = TokenSums()
+        if not isinstance(value, dict):
+            raise ValueError("the sums are no object")
+        for model, counts in value.items():
+            calls, inputs, outputs = counts
+            if not all(type(count) is int and count >= 0 for count in counts):
+                raise ValueError("a sum is no count")
+            sums.models[str(model)] = calls, inputs, outputs
+        return sums
+
+
+def record_call(state: State, model: str, input_tokens: int, output_tokens: int) -> str:
+    """Record the tokens of a paid call in the log of this process, durably.
+
+    Args:
+        state: Where the log is kept.
+        model: Model id without region prefix.
+        input_tokens: Input tokens.
+        output_tokens: Output tokens.
+
+    Returns:
+        The id of the log that has the call.
+
+    Raises:
+        StateError: The state cannot be written.
+    """
+    return _log_of(state, os.getpid()).record(model, input_tokens, output_tokens)
+
+
+def close_logs(state: State, folded: Collection[str]) -> dict[str, TokenSums]:
+    """Close all logs and return their sums by log id, without the logs in `folded`.
+
+    A damaged log is left as it is and logged.
+
+    Raises:
+        StateError: The state cannot be read or written.
+    """
+    ids = [log_id for log_id in list_logs(state) if log_id not in folded]
+    with ThreadPoolExecutor(_THREADS, "usage") as pool:
+        sums = pool.map(partial(_close, state), ids)
+        return {log_id: found for log_id, found in zip(ids, sums, strict=True) if found}
+
+
+def list_logs(state: State) -> list[str]:
+    """Return the ids of all logs."""
+    names = state.list(PREFIX)
+    return [name[len(PREFIX) : -len(_SUFFIX)] for name in names if name.endswith(_SUFFIX)]
+
+
+def delete_logs(state: State, ids: Collection[str]) -> None:
+    """Delete closed logs whose sums are kept elsewhere."""
+    state.delete([_name(log_id) for log_id in sorted(ids)])
+
+
+class _UsageLog:
+    """The log of one process. Thread-safe."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._recorded = self._written = 0  # calls
+        self._id, self._tag = uuid.uuid4().hex, ""
+        self._sums = TokenSums()
+        self._written_sums = TokenSums()
+
+    def record(self, model: str, input_tokens: int, output_tokens: int) -> str:
+        with self._lock:
+            self._sums.add(model, (1, input_tokens, output_tokens))
+            self._recorded += 1
+            number = self._recorded
+        with self._writing:  # the thread that gets here first writes the calls of all
+            if self._written < number:
+                self._write()
+            return self._id
+
+    def _write(self) -> None:
+        for _ in range(_MAX_TRIES):
+            with self._lock:
+                sums, number = TokenSums(dict(self._sums.models)), self._recorded
+            name, data = _name(self._id), _encode(sums, is_closed=False)
+            if self._tag:
+                tag = self._state.put_if_match(name, data, self._tag)
+            else:
+                tag = self._state.put_if_absent(name, data)
+            if tag is not None:
+                self._tag, self._written, self._written_sums = tag, number, sums
+                return
+            self._catch_up()
+        raise StateError(f"cannot write {_name(self._id)} in the state {self._state.uri}")
+
+    def _catch_up(self) -> None:
+        """Find out why the log could not be written: it was closed, or a write was reported lost.
+
+        A closed log is left with the calls that it has, and another log gets the others.
+        """
+        tagged = self._state.get_tagged(_name(self._id))
+        if tagged is not None:
+            try:
+                self._written_sums, is_closed = _decode(tagged[0])
+            except _INVALID_LOG_ERRORS:
+                is_closed = True
+            if not is_closed:
+                self._tag = tagged[1]
+                return
+        with self._lock:
+            self._sums.merge(self._written_sums, sign=-1)
+        self._id, self._tag, self._written_sums = uuid.uuid4().hex, "", TokenSums()
+
+
+@cached_per_process(max_size=64)
+def _log_of(state: State, process: int) -> _UsageLog:
+    """Return the log of a state; `process` keeps a forked process from its parent's log."""
+    return _UsageLog(state)
+
+
+def _close(state: State, log_id: str) -> TokenSums | None:
+    name = _name(log_id)
+    for _ in range(_MAX_TRIES):
+        tagged = state.get_tagged(name)
+        if tagged is None:
+            return None
+        try:
+            sums, is_closed = _decode(tagged[0])
+        except _INVALID_LOG_ERRORS as error:
+            log.warning("ignored %s: damaged or foreign (%s)", name, type(error).__name__)
+            return None
+        closed = _encode(sums, is_closed=True)
+        if is_closed or state.put_if_match(name, closed, tagged[1]) is not None:
+            return sums
+    raise StateError(
+        f"{name} in the state {state.uri} changes all the time; check whether another run writes "
+        "to this state"
+    )
+
+
+def _name(log_id: str) -> str:
+    return f"{PREFIX}{log_id}{_SUFFIX}"
+
+
+def _encode(sums: TokenSums, *, is_closed: bool) -> bytes:
+    return json.dumps({"version": VERSION, "closed": is_closed, "models": sums.to_json()}).encode()
+
+
+def _decode(data: bytes) -> tuple[TokenSums, bool]:
+    """Return the sums of a log, and whether it is closed.
+
+    Raises:
+        Exception: Any of `_INVALID_LOG_ERRORS`: the log is damaged or foreign.
+    """
+    value = json.loads(data)
+    if value["version"] != VERSION:
+        raise ValueError("another version")
+    return TokenSums.from_json(value["models"]), bool(value["closed"])
