@@ -29,7 +29,10 @@ def read_owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
         server: IPv4 address and port that the client is connected to.
     """
     local, remote = _format(client), _format(server)
-    for fields in _read_tables():
+    for line in _read_tables():
+        if local not in line:
+            continue
+        fields = line.split()
         # Local and remote address are fields 1 and 2; IPv6 forms of IPv4 addresses end with them.
         if fields[1].endswith(local) and fields[2].endswith(remote):
             # A socket that its process has closed has inode 0, and a user id that says nothing.
@@ -37,13 +40,13 @@ def read_owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
     return None
 
 
-def _read_tables() -> Iterator[list[str]]:
+def _read_tables() -> Iterator[str]:
     for table in _TABLES:
         try:
-            lines = Path(table).read_text().splitlines()[1:]
+            text = Path(table).read_text()
         except OSError:  # a kernel without IPv6 has no second table
             continue
-        yield from (line.split() for line in lines)
+        yield from text.splitlines()
 
 
 def _format(address: tuple[str, int]) -> str:

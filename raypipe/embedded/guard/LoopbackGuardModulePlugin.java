@@ -109,6 +109,9 @@ public final class LoopbackGuardModulePlugin extends Plugin implements ActionPlu
         for (String table : TABLES) {
             try {
                 for (String line : Files.readAllLines(Path.of(table))) {
+                    if (!line.contains(local)) {
+                        continue;
+                    }
                     String[] fields = line.strip().split("\\s+");
                     if (fields.length > 9
                             && fields[1].endsWith(local)

@@ -17,7 +17,8 @@ NOBODY = 65534
 CONNECT = """
 import os, socket, sys
 os.setuid({user})
-connection = socket.create_connection(("127.0.0.1", {port}))
+connection = socket.socket()
+connection.connect((b"127.0.0.1", {port}))  # a string would load a codec, as another user
 sys.stdin.read()
 """
 
