@@ -1,7 +1,8 @@
 """Write `raypipe/embedded/opensearch.lock`: resolve the jars of the node, record checksums.
 
-Run `python tools/lock_opensearch.py` after changing a version below. Then run the integration
-tests: they start a node from exactly these files.
+Run `python tools/lock_opensearch.py` after changing a version below, then
+`python tools/build_guard.py`, which compiles the node's plugin against these jars. Then run the
+integration tests: they start a node from exactly these files.
 """
 
 from __future__ import annotations

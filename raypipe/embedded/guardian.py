@@ -35,6 +35,7 @@ KEEP = "keep"
 POLL_S = 0.2
 STOP_TIMEOUT_S = 10.0
 PREDECESSOR_TIMEOUT_S = 30.0
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 _PR_SET_PDEATHSIG = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -74,14 +75,29 @@ def try_lock(fd: int, operation: int) -> bool:
 
 def open_lock(path: Path) -> int:
     """Open or create a lock file; Python closes its descriptors on exec."""
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+    os.fchmod(fd, PRIVATE_FILE)  # other users who can open a file can also lock it
+    return fd
+
+
+def make_private(folder: Path) -> None:
+    """Create a folder that only its owner can enter, or close an existing folder to others."""
+    folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    folder.chmod(PRIVATE_FOLDER)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, atomically: readers see the old or new text."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+    with os.fdopen(fd, "w") as file:
+        file.write(text)
+    temporary.replace(path)
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write `value` atomically: readers see the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=1) + "\n")
-    temporary.replace(path)
+    """Write `value` to a file that only its owner can read."""
+    write_private(path, json.dumps(value, indent=1) + "\n")
 
 
 def _die_with_parent(parent: int) -> None:
@@ -94,7 +110,7 @@ def _die_with_parent(parent: int) -> None:
 
 def _start_service(data: Path, service: str, command: list[str]) -> subprocess.Popen[bytes]:
     log = data / "logs" / f"{service}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_private(log.parent)
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
     parent = os.getpid()
@@ -207,6 +223,7 @@ def main() -> NoReturn:
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
     options.data = options.data.absolute()
+    os.umask(0o077)  # indexes, logs and addresses are nobody else's business
     reader, writer = os.pipe()
     # The parent exits at once, so init adopts and reaps the guardian.
     if os.fork():

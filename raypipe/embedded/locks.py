@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
+import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from raypipe.embedded import EmbeddedError, guardian
 
+_OWN_NAMES = re.compile(r"\.?(opensearch|s3|users)(\..*)?|keep|logs|state")
+"""Names of files and folders in a data folder that belongs to raypipe alone."""
 LOCK_TIMEOUT_S = 60.0
 """A service shuts down within 10 s; two services, one after the other, within 25 s."""
 
@@ -57,27 +59,6 @@ def start_lock(data: Path, service: str) -> AbstractContextManager[int]:
     )
 
 
-@contextmanager
-def exclusive_start(service: str) -> Iterator[None]:
-    """Let one process of this machine at a time start a service, until the service listens.
-
-    Two nodes that start at the same moment would choose the same free port, and one would end.
-    The lock is an abstract socket: it leaves no file and ends with its process. After
-    `LOCK_TIMEOUT_S` the start goes ahead without the lock.
-    """
-
-    def try_bind(lock: socket.socket) -> bool:
-        try:
-            lock.bind(f"\0raypipe-starts-{service}")
-        except OSError:
-            return False
-        return True
-
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lock:
-        wait_for(lambda: try_bind(lock), LOCK_TIMEOUT_S)
-        yield
-
-
 def take_users_lock(data: Path) -> int:
     """Take a shared lock on a data folder's services; wait while a guardian shuts down.
 
@@ -88,7 +69,7 @@ def take_users_lock(data: Path) -> int:
         EmbeddedError: The folder is not writable, or the shutdown does not end.
     """
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        _make_data_folder(data)
         fd = guardian.open_lock(data / guardian.USERS_LOCK)
     except OSError as error:
         raise EmbeddedError(
@@ -102,6 +83,14 @@ def take_users_lock(data: Path) -> int:
         f"the services in {data} did not stop within {LOCK_TIMEOUT_S:.0f} s. "
         "Stop them with `raypipe down`."
     )
+
+
+def _make_data_folder(data: Path) -> None:
+    """Create the data folder; close it to other users unless it has files of other programs."""
+    data.mkdir(mode=guardian.PRIVATE_FOLDER, parents=True, exist_ok=True)
+    if all(_OWN_NAMES.fullmatch(entry.name) for entry in data.iterdir()):
+        with suppress(PermissionError):  # another user's folder, where this one may write
+            data.chmod(guardian.PRIVATE_FOLDER)
 
 
 def has_users(data: Path) -> bool:

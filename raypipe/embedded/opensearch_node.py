@@ -1,4 +1,4 @@
-"""Run a real OpenSearch node with k-NN: one process, reachable from this machine only."""
+"""Run a real OpenSearch node with k-NN: one process, for this user of this machine only."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from raypipe.embedded import EmbeddedError, diagnosis, ports
-from raypipe.embedded.guardian import write_json
+from raypipe.core.net import is_loopback_literal
+from raypipe.embedded import EmbeddedError, diagnosis, guard, ports
+from raypipe.embedded.guardian import make_private, write_json, write_private
 from raypipe.embedded.jars import ensure_jars
 from raypipe.embedded.java import find_java, has_module
 from raypipe.embedded.lock_file import OPENSEARCH_VERSION
 
-PREFERRED_PORT = 9200
-PORTS = range(PREFERRED_PORT, 9300)
-"""The runner accepts no HTTP port above 9299; transport ports start at 9300."""
 _RUNNER_CLASS = "org.codelibs.opensearch.runner.OpenSearchRunner"
 _KNN_PLUGIN_CLASS = "org.opensearch.knn.plugin.KNNPlugin"
 
@@ -45,7 +43,9 @@ JVM_OPTIONS = (
 
 SETTINGS = """\
 # Written by raypipe at every start.
-network.host: 127.0.0.1
+network.host: {address}
+# Any free port, here and for HTTP.
+transport.port: 0
 node.portsfile: true
 # A laptop's disk is often 95 % full and still has room: absolute watermarks, not percentages.
 cluster.routing.allocation.disk.watermark.low: 1gb
@@ -108,17 +108,11 @@ class OpenSearchNode:
         """Download missing jars, prepare the data folder, return the node's command line.
 
         Raises:
-            EmbeddedError: Java, the jars or a free port are missing, or another OpenSearch
-                version wrote the data folder.
+            EmbeddedError: Java or the jars are missing, or another OpenSearch version wrote the
+                data folder.
         """
         self._check_version()
         jars = ensure_jars()
-        port = ports.find_free(PORTS)
-        if port is None:
-            raise EmbeddedError(
-                f"OpenSearch cannot start: all ports from {PORTS.start} to {PORTS.stop - 1} are in "
-                "use. Free a port, or use a running cluster with opensearch.endpoint=..."
-            )
         self._prepare_home()
         java = find_java()
         options = list(JVM_OPTIONS)
@@ -126,12 +120,13 @@ class OpenSearchNode:
             options += ["--add-modules=jdk.incubator.vector"]
         return [
             *(str(java), *options, f"-XX:ErrorFile={self.data}/logs/opensearch-crash-%p.log"),
-            *("-cp", f"{jars}/*", _RUNNER_CLASS),
+            *("-cp", f"{jars}/*:{guard.JAR}", _RUNNER_CLASS),
             *("-basePath", str(self.home), "-confPath", str(self.home / "config")),
             *("-dataPath", str(self.home / "data"), "-logsPath", str(self.home / "logs")),
-            *("-clusterName", "raypipe", "-numOfNode", "1", "-pluginTypes", _KNN_PLUGIN_CLASS),
-            # The runner listens on the first free port after this number.
-            *("-baseHttpPort", str(port - 1)),
+            *("-clusterName", "raypipe", "-numOfNode", "1"),
+            *("-pluginTypes", f"{_KNN_PLUGIN_CLASS},{guard.PLUGIN_CLASS}"),
+            # The runner adds 1: port 0 stands for any free port.
+            *("-baseHttpPort", "-1"),
         ]
 
     def _check_version(self) -> None:
@@ -149,10 +144,11 @@ class OpenSearchNode:
 
     def _prepare_home(self) -> None:
         config = self.home / "config"
-        for folder in (config, self.home / "logs", self.home / "data"):
-            folder.mkdir(parents=True, exist_ok=True)
-        (config / "opensearch.yml").write_text(SETTINGS)
-        (config / "log4j2.properties").write_text(LOGGING)
+        for folder in (self.home, config, self.home / "logs", self.home / "data"):
+            make_private(folder)
+        settings = SETTINGS.format(address=ports.choose_address())
+        write_private(config / "opensearch.yml", settings)
+        write_private(config / "log4j2.properties", LOGGING)
         write_json(self.home / "version.json", {"opensearch": self.version})
         for stale in (self._http_ports_file, self._transport_ports_file):
             stale.unlink(missing_ok=True)
@@ -167,14 +163,28 @@ class OpenSearchNode:
         transport = _read_addresses(self._transport_ports_file)
         if not http or not transport:
             return None
-        public = [address for address in http + transport if not address.startswith(ports.LOOPBACK)]
+        public = [
+            address
+            for address in http + transport
+            if not is_loopback_literal(address.rpartition(":")[0])
+        ]
         if public:
             raise EmbeddedError(f"OpenSearch is reachable from other machines, at {public}.")
         return f"http://{http[0]}"
 
     def is_ready(self, url: str) -> bool:
-        """Whether the cluster's health is yellow or green."""
+        """Whether the cluster's health is yellow or green.
+
+        Raises:
+            EmbeddedError: The node cannot recognize this user.
+        """
         response = ports.http_get(url, "/_cluster/health?wait_for_status=yellow&timeout=1s")
+        if response is not None and response[0] == 403:
+            raise EmbeddedError(
+                f"OpenSearch refuses this user: {response[1].decode(errors='replace').strip()}. "
+                "It needs /proc/net/tcp, which this machine may hide. Use a running cluster with "
+                "opensearch=self_managed opensearch.endpoint=https://..."
+            )
         return response is not None and response[0] == 200
 
     def explain_failure(self, log_text: str) -> str | None:

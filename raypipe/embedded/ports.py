@@ -1,30 +1,40 @@
-"""Find free ports on the loopback interface and send HTTP requests to it."""
+"""Choose loopback addresses to listen on, and send HTTP requests to them."""
 
 from __future__ import annotations
 
 import http.client
+import secrets
 import socket
-from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 LOOPBACK = "127.0.0.1"
+_TRIES = 3
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen on this port of the loopback interface now."""
+def choose_address() -> str:
+    """Return a random address of 127.0.0.0/8 for a server to listen on.
+
+    A web page cannot try 16 million addresses. Sandboxes that have no other loopback address than
+    127.0.0.1 get that one.
+    """
+    for _ in range(_TRIES):
+        address = f"127.{secrets.randbelow(256)}.{secrets.randbelow(256)}.{_random_last_byte()}"
+        if _can_bind(address):
+            return address
+    return LOOPBACK
+
+
+def _random_last_byte() -> int:
+    return 2 + secrets.randbelow(253)  # 0 and 255 are networks and broadcasts; 127.0.0.1 is known
+
+
+def _can_bind(address: str) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # Servers set this too; without it a port looks taken for a minute after its last server.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((address, 0))
         except OSError:
             return False
     return True
-
-
-def find_free(ports: Iterable[int]) -> int | None:
-    """Return the first of these ports that is free, or None."""
-    return next((port for port in ports if is_free(port)), None)
 
 
 def http_get(url: str, path: str, timeout_s: float = 5.0) -> tuple[int, bytes] | None:

@@ -8,9 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from raypipe.embedded import EmbeddedError, ports
+from raypipe.embedded import EmbeddedError, guardian, ports
 
-PREFERRED_PORT = 5000
 REGION = "us-east-1"
 
 
@@ -50,14 +49,15 @@ class S3Server:
 
     def prepare_command(self) -> list[str]:
         """Delete the previous address; return the server's command line."""
-        self._ports_file.parent.mkdir(parents=True, exist_ok=True)
+        guardian.make_private(self._ports_file.parent)
         self._ports_file.unlink(missing_ok=True)
         root = Path(__file__).parents[2]
         # Makes raypipe importable from a checkout that is not installed, in any working directory.
-        code = f"import sys; sys.path.insert(0, {str(root)!r}); " + (
+        # The guardian's umask hides new files from others, who may share the compiled modules.
+        code = f"import os, sys; os.umask(0o022); sys.path.insert(0, {str(root)!r}); " + (
             "from raypipe.embedded.s3_server import main; main()"
         )
-        return [sys.executable, "-c", code, str(self._ports_file), str(PREFERRED_PORT)]
+        return [sys.executable, "-c", code, str(self._ports_file)]
 
     def find_url(self) -> str | None:
         """Return the server's URL; None until it listens."""
@@ -81,7 +81,7 @@ def create_client(url: str) -> Any:
     """Return a boto3 client for the embedded server that ignores the user's AWS settings.
 
     A missing profile in AWS_PROFILE would stop boto3 even with explicit credentials, and a proxy
-    in HTTP_PROXY would receive requests for 127.0.0.1.
+    in HTTP_PROXY would receive requests for a loopback address.
     """
     import boto3
     import botocore.session

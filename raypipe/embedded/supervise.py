@@ -90,11 +90,8 @@ def ensure_running(data: Path, service: EmbeddedService) -> str:
             )
         started = time.monotonic()
         if running is None:
-            with locks.exclusive_start(service.name):
-                launch(data, service.name, service.version, service.prepare_command())
-                url = _wait_until_ready(data, service)
-        else:
-            url = _wait_until_ready(data, service)
+            launch(data, service.name, service.version, service.prepare_command())
+        url = _wait_until_ready(data, service)
         log.debug("%s answers at %s after %.1f s", service.name, url, time.monotonic() - started)
         _save_url(data, service.name, url)
         return url

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 import orjson
 
+from raypipe.core.net import is_sent_for_web_page
 from raypipe.simulator import bedrock, openai
 from raypipe.simulator.bedrock import BedrockApi
 from raypipe.simulator.call_log import CallLog, ReceivedCall
@@ -50,6 +51,9 @@ class Router:
 
     async def _route(self, request: HttpRequest) -> HttpResponse:
         path = request.target.partition("?")[0]
+        names = ("host", "origin", "sec-fetch-site")
+        if is_sent_for_web_page(*(request.headers.get(name, "") for name in names)):
+            return _json_response(403, {"message": "the model server does not answer web pages"})
         self._bedrock.model = self._openai.model = self._engine.options.model
         if request.method == "POST" and bedrock.PATH.match(path):
             return await self._handle_call(self._bedrock, request)

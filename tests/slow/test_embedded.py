@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from raypipe.core.net import is_loopback_literal
 from raypipe.embedded import (
     EmbeddedError,
     guardian,
@@ -74,7 +76,8 @@ def test_node_is_a_real_server_on_loopback_only(urls: tuple[str, str], data: Pat
     nodes = send_request(f"{urls[0]}/_nodes/http,transport,plugins")["nodes"]
     [node] = nodes.values()
     for layer in ("http", "transport"):
-        assert all(address.startswith("127.0.0.1:") for address in node[layer]["bound_address"])
+        hosts = {address.rpartition(":")[0] for address in node[layer]["bound_address"]}
+        assert all(is_loopback_literal(host) for host in hosts)
     assert "org.opensearch.knn.plugin.KNNPlugin" in {plugin["name"] for plugin in node["plugins"]}
 
 
@@ -88,6 +91,13 @@ def test_node_indexes_and_searches_vectors_and_text(urls: tuple[str, str]) -> No
     assert send_request(f"{index}/_search", "POST", query)["hits"]["hits"][0]["_id"] == "1"
     query = {"query": {"match": {"text": "lighthouse"}}}
     assert send_request(f"{index}/_search", "POST", query)["hits"]["total"]["value"] == 3
+
+
+def test_files_are_readable_by_their_owner_only(urls: tuple[str, str], data: Path) -> None:
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (data, *data.rglob("*"))}
+    assert [path for path, mode in modes.items() if mode & 0o077] == []
+    for service, url in zip(("opensearch", "s3"), urls, strict=True):
+        assert json.loads((data / f"{service}.json").read_text())["url"] == url
 
 
 def test_disk_watermarks_are_absolute(urls: tuple[str, str]) -> None:

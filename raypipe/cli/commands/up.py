@@ -17,6 +17,8 @@ def main(cfg: DictConfig) -> int:
     opensearch, s3 = carry_out(cfg)
     print(f"OpenSearch  {opensearch}  (k-NN; data in {data})")
     print(f"S3          {s3}  (bucket sample-books)")
+    print("Only your user can connect. The addresses are new at every start; the data folder has")
+    print("them in opensearch.json and s3.json.")
     print()
     print(f"  curl '{opensearch}/_cluster/health?pretty'")
     print(f"  curl '{opensearch}/book-summaries/_count?pretty'")

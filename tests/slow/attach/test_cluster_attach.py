@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from raypipe.embedded.ports import is_free
 from tests.integration.raypipe_command import TIMEOUT_S, Project, check_balance, wait_for
 from tests.integration.s3_server import CountingS3Server
 from tests.integration.test_settings_run import OWN_PARTS
@@ -19,6 +19,11 @@ from tests.slow.test_ray_up import JOB
 
 IN_ONE_LINE_S = 90.0
 """Ray itself tries for minutes."""
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +107,7 @@ def test_a_job_is_submitted(project: Project, s3: CountingS3Server, head: Head) 
     command = line[: line.index("raypipe") + 1]
     command[command.index("--") : command.index("--")] = ["--runtime-env-json", RUNTIME_ENV]
     command[command.index("--address") + 1] = f"http://127.0.0.1:{head.dashboard}"
-    wait_for(lambda: not is_free(head.dashboard))
+    wait_for(lambda: _listens(head.dashboard))
     env = {**head.env(), **dict([mode.split("=")])}
 
     def submit() -> subprocess.CompletedProcess[str]:

@@ -6,10 +6,10 @@ import fcntl
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -278,19 +278,24 @@ def test_closed_services_start_nothing(data: Path) -> None:
         user.start_opensearch()
 
 
-def test_starts_of_the_same_service_are_exclusive() -> None:
-    inside, order = threading.Event(), []
+def test_only_the_owner_can_read_what_a_service_writes(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "data"
+    (folder / "state").mkdir(parents=True)  # as a raypipe made it that left folders open
+    (folder / guardian.USERS_LOCK).touch(0o644)
+    writes = f"open({str(folder / 'fake.out')!r}, 'w').close()\n"
+    with use_services(folder):
+        supervise.ensure_running(folder, FakeService(folder, code=writes + SERVER))
+        modes = {
+            path.name: stat.S_IMODE(path.stat().st_mode)
+            for path in (folder, *folder.rglob("*"))
+            if path.name != "state"
+        }
+    assert {"data", "logs", "fake.json", "fake.log", "fake.out", "users.lock"} <= set(modes)
+    assert set(modes.values()) == {0o600, 0o700}, modes
 
-    def second() -> None:
-        inside.wait(60)
-        with locks.exclusive_start("a-test"):
-            order.append("second")
 
-    thread = threading.Thread(target=second)
-    thread.start()
-    with locks.exclusive_start("a-test"):
-        inside.set()
-        time.sleep(0.3)
-        order.append("first")
-    thread.join(60)
-    assert order == ["first", "second"]
+def test_a_folder_with_files_of_others_stays_open(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "letters.txt").touch()
+    use_services(tmp_path).close()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import socket
+import re
+import stat
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from raypipe.embedded import EmbeddedError, diagnosis, opensearch_node, ports
+from raypipe.core.net import is_loopback_literal
+from raypipe.embedded import EmbeddedError, diagnosis, guard, opensearch_node, ports
 from raypipe.embedded.opensearch_node import OpenSearchNode
 from raypipe.embedded.sample_books import find_sample_books
 
@@ -20,22 +23,36 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenSearchNode:
     return OpenSearchNode(tmp_path)
 
 
-def test_node_uses_the_first_free_port(
+def test_no_process_list_shows_the_address(node: OpenSearchNode) -> None:
+    command = node.prepare_command()
+    settings = (node.home / "config" / "opensearch.yml").read_text()
+    [address] = re.findall(r"(?m)^network.host: (.+)$", settings)
+    assert is_loopback_literal(address)
+    assert not any(address in argument for argument in command)
+    assert command[command.index("-baseHttpPort") + 1] == "-1", "any free port"
+    assert "transport.port: 0\n" in settings
+    assert stat.S_IMODE((node.home / "config" / "opensearch.yml").stat().st_mode) == 0o600
+    assert stat.S_IMODE(node.home.stat().st_mode) == 0o700
+    node.prepare_command()
+    assert settings != (node.home / "config" / "opensearch.yml").read_text()
+
+
+def test_node_runs_the_guard(node: OpenSearchNode) -> None:
+    command = node.prepare_command()
+    assert str(guard.JAR) in command[command.index("-cp") + 1].split(":")
+    assert guard.PLUGIN_CLASS in command[command.index("-pluginTypes") + 1].split(",")
+    with zipfile.ZipFile(guard.JAR) as jar:
+        assert jar.read(guard.SOURCE.name) == guard.SOURCE.read_bytes(), (
+            "the jar is older than its source: run `python tools/build_guard.py`"
+        )
+
+
+def test_error_when_the_node_cannot_recognize_its_user(
     node: OpenSearchNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert not ports.is_free(port)
-        assert ports.find_free([port]) is None
-    monkeypatch.setattr(ports, "is_free", lambda port: port == 9203)
-    command = node.prepare_command()
-    assert command[command.index("-baseHttpPort") + 1] == "9202"
-
-
-def test_error_when_no_port_is_free(node: OpenSearchNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports, "is_free", lambda port: False)
-    with pytest.raises(EmbeddedError, match="9200 to 9299"):
-        node.prepare_command()
+    monkeypatch.setattr(ports, "http_get", lambda *_: (403, b"raypipe: this server ..."))
+    with pytest.raises(EmbeddedError, match="/proc/net/tcp"):
+        node.is_ready("http://127.1.2.3:9")
 
 
 def test_data_folder_of_another_version_is_rejected(node: OpenSearchNode) -> None:
@@ -47,13 +64,12 @@ def test_data_folder_of_another_version_is_rejected(node: OpenSearchNode) -> Non
 
 def test_node_listens_on_loopback_only(node: OpenSearchNode) -> None:
     node.prepare_command()
-    assert "network.host: 127.0.0.1\n" in (node.home / "config" / "opensearch.yml").read_text()
     assert node.find_url() is None
     http, transport = (node.home / "logs" / name for name in ("http.ports", "transport.ports"))
-    http.write_text("127.0.0.1:9205\n")
+    http.write_text("127.4.5.6:9205\n")
     assert node.find_url() is None, "the transport port is not known yet"
-    transport.write_text("127.0.0.1:9300\n")
-    assert node.find_url() == "http://127.0.0.1:9205"
+    transport.write_text("127.4.5.6:9300\n")
+    assert node.find_url() == "http://127.4.5.6:9205"
     transport.write_text("192.0.2.7:9300\n")
     with pytest.raises(EmbeddedError, match=r"192\.0\.2\.7"):
         node.find_url()
@@ -62,7 +78,7 @@ def test_node_listens_on_loopback_only(node: OpenSearchNode) -> None:
 def test_addresses_of_the_previous_start_are_deleted(node: OpenSearchNode) -> None:
     node.prepare_command()
     for name in ("http.ports", "transport.ports"):
-        (node.home / "logs" / name).write_text("127.0.0.1:9205\n")
+        (node.home / "logs" / name).write_text("127.4.5.6:9205\n")
     node.prepare_command()
     assert node.find_url() is None
 
