@@ -14,12 +14,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from raypipe.core.errors import SetupError
 
 MODE = "RAY_AUTH_MODE"
 TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105
+
+NO_METRICS = {
+    "RAY_enable_metrics_collection": "0",
+    "DASHBOARD_METRIC_PORT": "-1",
+    "AUTOSCALER_METRIC_PORT": "-1",
+}
+"""Closes the ports for Prometheus, which ask for no token. Ray logs that two are invalid."""
 
 LONGEST_SOCKET = 103
 """Bytes of the longest path of a socket on macOS; Linux allows four more."""
@@ -99,12 +107,13 @@ def session_environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 def _reload_authentication() -> None:
     """Let Ray read mode and token from the environment; it keeps what it read before."""
-    from ray._raylet import AuthenticationTokenLoader, Config
+    from ray import _raylet
 
+    ray: Any = _raylet  # its type hints lack both classes
     # The mode first: a thread of the last session ends Ray's process if it asks for a token and
     # finds none.
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    ray.Config.initialize("")
+    ray.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _create_folder(temp_dir: str | None) -> Path:
@@ -134,8 +143,8 @@ def _excess(parent: Path, prefix: str) -> int:
 def _with_token(folder: Path, token: Path) -> PrivateSession:
     """Return a session with the token of the environment, or with a new token in a file."""
     if os.environ.get(MODE, "token").lower() != "token":
-        return PrivateSession(folder, {}, "")
-    variables = {MODE: "token"}
+        return PrivateSession(folder, NO_METRICS, "")
+    variables = {**NO_METRICS, MODE: "token"}
     if place := (os.environ.get(TOKEN) and TOKEN) or os.environ.get(TOKEN_PATH):
         return PrivateSession(folder, variables, place)
     descriptor = os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

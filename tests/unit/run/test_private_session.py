@@ -12,19 +12,22 @@ from typing import Any
 
 import pytest
 import ray
-from ray._raylet import AuthenticationMode, AuthenticationTokenLoader, get_authentication_mode
+from ray import _raylet
 
 from raypipe.core.errors import SetupError
 from raypipe.core.options import RayOptions
 from raypipe.run.executors import ray_session as ray_session_module
 from raypipe.run.executors.private_session import (
     MODE,
+    NO_METRICS,
     TOKEN,
     TOKEN_PATH,
     private_session,
     session_environment,
 )
 from raypipe.run.executors.ray_session import ray_session
+
+authentication: Any = _raylet  # its type hints lack the classes
 
 
 @pytest.fixture(autouse=True)
@@ -49,16 +52,20 @@ def test_each_session_has_a_folder_and_a_token_that_are_deleted(no_token: Path) 
     for _ in range(2):
         with private_session(None) as session:
             file = Path(session.token_place)
-            assert session.variables == {MODE: "token", TOKEN_PATH: str(file)}
+            assert session.variables == {**NO_METRICS, MODE: "token", TOKEN_PATH: str(file)}
             assert file.parent == session.folder == Path(session.temp_dir).parent
             assert session.folder.parent == no_token
             assert (mode(session.folder), mode(file)) == (0o700, 0o600)
             tokens.add(file.read_text())
             with session_environment(session.variables):
                 # Ray keeps the token of the last session unless it is told to read again.
-                assert AuthenticationTokenLoader.instance().get_raw_token() == file.read_text()
+                assert authentication.AuthenticationTokenLoader.instance().get_raw_token() == (
+                    file.read_text()
+                )
             Path(session.temp_dir).mkdir()
-        assert get_authentication_mode() == AuthenticationMode.DISABLED
+        assert (
+            authentication.get_authentication_mode() == authentication.AuthenticationMode.DISABLED
+        )
     assert len(tokens) == 2
     assert all(len(token) == 64 for token in tokens)
     assert list(no_token.iterdir()) == []
@@ -79,7 +86,7 @@ def test_a_token_that_the_user_has_set_is_used(
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     with private_session(None) as session:
-        assert session.variables == {MODE: "token"}
+        assert session.variables == {**NO_METRICS, MODE: "token"}
         assert session.token_place == place
         assert list(session.folder.iterdir()) == []
 
@@ -87,7 +94,7 @@ def test_a_token_that_the_user_has_set_is_used(
 def test_a_mode_that_the_user_has_set_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MODE, "disabled")
     with private_session(None) as session:
-        assert (session.variables, session.token_place) == ({}, "")
+        assert (session.variables, session.token_place) == (NO_METRICS, "")
     monkeypatch.setenv(MODE, "TOKEN")
     with private_session(None) as session:
         assert session.token_place == str(session.folder / "token")
