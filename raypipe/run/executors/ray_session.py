@@ -168,21 +168,12 @@ def _disconnect(options: RayOptions) -> None:
 
 def _find_workers() -> list[psutil.Process]:
     """Return the processes that Ray's node process on this machine has started."""
-    children = psutil.Process().children()
-    nodes = [child for child in children if _name_of(child) == "raylet"]
-    return [worker for node in nodes for worker in _children_of(node)]
-
-
-def _name_of(process: psutil.Process) -> str:
-    with suppress(psutil.Error):
-        return process.name()
-    return ""
-
-
-def _children_of(process: psutil.Process) -> list[psutil.Process]:
-    with suppress(psutil.Error):
-        return process.children(recursive=True)
-    return []
+    workers: list[psutil.Process] = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if child.name() == "raylet":
+                workers += child.children(recursive=True)
+    return workers
 
 
 def _start(options: RayOptions, session: PrivateSession) -> Any:
@@ -206,10 +197,18 @@ def _start(options: RayOptions, session: PrivateSession) -> Any:
         # Ray raises a bare Exception if a busy machine does not start it within its 30 s.
         if type(error) is not Exception and not isinstance(error, _START_ERRORS):
             raise
-        reason = str(error).strip().splitlines()[0]
+        reason = _find_reason(error)
         raise SetupError(f"Ray at ray.address={options.address} did not start: {reason}") from None
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = enabled
+
+
+def _find_reason(error: Exception) -> str:
+    """Return the first line of a message, or the last if the first introduces lines of a log."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if not lines[0].rstrip().endswith(":"):
+        return lines[0]
+    return f"{lines[-1].strip()} (ray.temp_dir=FOLDER keeps Ray's logs)"
 
 
 def _join(options: RayOptions) -> Any:
