@@ -9,6 +9,9 @@ from contextlib import suppress
 from io import TextIOWrapper
 from itertools import count
 from pathlib import Path
+from typing import cast
+
+from raypipe.core.private_files import open_private
 
 
 class TerminalFormatter(logging.Formatter):
@@ -24,20 +27,40 @@ class TerminalFormatter(logging.Formatter):
 class LogFile(logging.FileHandler):
     """A log file of one command at a time, that may fail: without it, the run continues.
 
-    While another command writes `processing.log` in the same folder, this one writes
-    `processing-2.log`. The first error is printed and ends the logging to the file, so a full disk
-    does not fill the terminal with errors.
+    While another command writes `processing.log` in the same folder, or if the file is another
+    user's, this one writes `processing-2.log`. A new file has the mode 0600. The first error is
+    printed and ends the logging to the file, so a full disk does not fill the terminal with errors.
     """
 
     def _open(self) -> TextIOWrapper:
         first = Path(self.baseFilename)
         for number in count(2):
-            stream = super()._open()
-            if _lock(stream):
+            if (stream := self._try_open()) is not None:
                 return stream
-            stream.close()
             self.baseFilename = str(first.with_stem(f"{first.stem}-{number}"))
         raise AssertionError  # `count` does not end
+
+    def _try_open(self) -> TextIOWrapper | None:
+        """Open and lock the file; return None if another command or user has it."""
+        try:
+            stream = cast(
+                TextIOWrapper,
+                open(  # noqa: SIM115
+                    self.baseFilename,
+                    self.mode,
+                    encoding=self.encoding,
+                    errors=self.errors,
+                    opener=open_private,
+                ),
+            )
+        except PermissionError:
+            if not Path(self.baseFilename).exists():
+                raise
+            return None
+        if _lock(stream):
+            return stream
+        stream.close()
+        return None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record. The first record opens the file, where `FileHandler` raises OSError."""

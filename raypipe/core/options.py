@@ -127,7 +127,8 @@ class RayOptions:
             can grow to, if Ray does not know it.
         dashboard: Whether a local Ray starts its dashboard, which takes about two seconds.
         object_store_mb: Shared memory of a local Ray in MB; None for Ray's default.
-        temp_dir: Folder of a local Ray's session; None for Ray's default.
+        temp_dir: Folder that keeps the sessions of a local Ray with their logs; None for a
+            temporary folder that is deleted after the run.
     """
 
     address: str = "local"

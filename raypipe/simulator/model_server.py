@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, TextIO, TypeVar
 
 from raypipe.core.errors import SetupError
+from raypipe.core.private_files import open_private
 from raypipe.simulator.engine import Engine
 from raypipe.simulator.http_connection import HttpConnection
 from raypipe.simulator.options import ServerOptions
@@ -108,7 +109,9 @@ class ModelServer:
             return None
         try:
             # Line buffering, so that a server that is killed leaves complete lines.
-            file = Path(self.options.log).open("a", buffering=1, encoding="utf-8")  # noqa: SIM115
+            file = open(  # noqa: SIM115
+                Path(self.options.log), "a", buffering=1, encoding="utf-8", opener=open_private
+            )
         except OSError as error:
             raise SetupError(
                 f"log={self.options.log} is not writable: {error.strerror}. Choose another file."

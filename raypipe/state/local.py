@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
@@ -10,12 +9,14 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from filelock import FileLock
 
+from raypipe.core.private_files import GroupAccess
 from raypipe.state.store import Names, StateError, check_conditional_puts, check_name
 
 _TEMPORARY = ".tmp"
@@ -40,6 +41,9 @@ _FIXES = {
 @dataclass(frozen=True)
 class LocalState:
     """A state in a folder of this machine.
+
+    Its files and folders have the modes 0600 and 0700. A root that was made for a group, such as
+    a folder with the mode 0770, shares the new files in it with that group.
 
     Args:
         root: The folder; created by the first write. A relative path is made absolute here,
@@ -97,7 +101,10 @@ class LocalState:
     def delete(self, names: Iterable[str]) -> None:
         """Delete names; a name that does not exist is not an error."""
         for name in names:
-            with self._translate_errors(name), self._lock(name):
+            with (
+                self._translate_errors(name),
+                self._lock(name, GroupAccess.in_folder(Path(self.root))),
+            ):
                 self._path(name).unlink(missing_ok=True)
 
     def check(self) -> None:
@@ -109,7 +116,7 @@ class LocalState:
         check_conditional_puts(self)
         oldest = time.time() - _LEFTOVER_AGE_S
         for path in (Path(self.root) / _TEMPORARY).iterdir():
-            with contextlib.suppress(OSError):  # its writer may still be running
+            with suppress(OSError):  # its writer may still be running
                 if path.stat().st_mtime < oldest:
                     path.unlink()
 
@@ -131,7 +138,7 @@ class LocalState:
         """Return the size in bytes of each name that begins with `prefix`."""
         sizes: dict[str, int] = {}
         for name in self.list(prefix):
-            with self._translate_errors(name), contextlib.suppress(*_ABSENT):
+            with self._translate_errors(name), suppress(*_ABSENT):
                 sizes[name] = self._path(name).stat().st_size
         return sizes
 
@@ -178,10 +185,11 @@ class LocalState:
     def _write(self, name: str, data: bytes, is_allowed: Callable[[Path], bool]) -> str | None:
         target = self._path(name)
         with self._translate_errors(name):
-            _create_folder(target.parent)
-            temporary = self._write_temporary(data)
+            access = GroupAccess.in_folder(Path(self.root))
+            _create_folder(target.parent, access)
+            temporary = self._write_temporary(data, access)
             try:
-                with self._lock(name):
+                with self._lock(name, access):
                     if not is_allowed(target):
                         return None
                     temporary.replace(target)
@@ -190,11 +198,11 @@ class LocalState:
             _sync_folder(target.parent)
         return _tag(data)
 
-    def _write_temporary(self, data: bytes) -> Path:
+    def _write_temporary(self, data: bytes, access: GroupAccess) -> Path:
         path = Path(self.root) / _TEMPORARY / uuid.uuid4().hex
-        _create_folder(path.parent)
+        _create_folder(path.parent, access)
         try:
-            with path.open("xb") as file:
+            with open(path, "xb", opener=access.open) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -203,14 +211,17 @@ class LocalState:
             raise
         return path
 
-    @contextlib.contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
+    @contextmanager
+    def _lock(self, name: str, access: GroupAccess) -> Iterator[None]:
         path = Path(self.root) / _LOCKS / f"{zlib.crc32(name.encode()) % _LOCK_FILES:02d}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path, poll_interval=_LOCK_POLL_S):
+        _create_folder(path.parent, access)
+        if not path.exists():  # `FileLock` does not set the group
+            with suppress(FileExistsError):
+                os.close(access.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        with FileLock(path, mode=access.file_mode, poll_interval=_LOCK_POLL_S):
             yield
 
-    @contextlib.contextmanager
+    @contextmanager
     def _translate_errors(self, name: str) -> Iterator[None]:
         try:
             yield
@@ -224,13 +235,13 @@ def _tag(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _create_folder(folder: Path) -> None:
+def _create_folder(folder: Path, access: GroupAccess) -> None:
     """Create a folder and sync its parent, so that it survives a power failure."""
     if folder.is_dir():
         return
     if folder.parent != folder:
-        _create_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+        _create_folder(folder.parent, access)
+    access.create_folder(folder)
     _sync_folder(folder.parent)
 
 

@@ -25,15 +25,16 @@ def project(tmp_path: Path) -> Iterator[Project]:
     project.kill_processes()
 
 
-def get_json(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=30) as response:
+def get_json(url: str, token: str) -> Any:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=30) as response:
         return json.load(response)
 
 
-def operators(url: str) -> dict[str, dict[str, Any]]:
+def operators(url: str, token: str) -> dict[str, dict[str, Any]]:
     """Return the operators of the only dataset of the only job, as the dashboard's page does."""
-    (job,) = {job["job_id"] for job in get_json(f"{url}/api/jobs/") if job["job_id"]}
-    datasets = get_json(f"{url}/api/data/datasets/{job}")["datasets"]
+    (job,) = {job["job_id"] for job in get_json(f"{url}/api/jobs/", token) if job["job_id"]}
+    datasets = get_json(f"{url}/api/data/datasets/{job}", token)["datasets"]
     return {operator["name"]: operator for dataset in datasets for operator in dataset["operators"]}
 
 
@@ -45,12 +46,13 @@ def test_the_dashboard_shows_the_stages_and_their_progress(project: Project) -> 
     process = project.start("run", *project.run_options(*options))
     wait_for(lambda: project.journal.count_waiting("summarize") or process.poll() is not None)
     assert process.poll() is None, project.stderr()
-    url = re.findall(r"dashboard is at (http://\S+)", project.stderr())[0]
+    url, file = re.findall(r"dashboard is at (\S+) .* token in (\S+)", project.stderr())[0]
+    token = Path(file).read_text()
 
     shown: dict[str, dict[str, Any]] = {}
 
     def is_half_way() -> bool:
-        shown.update(operators(url))
+        shown.update(operators(url, token))
         totals = [shown.get(name, {}).get("total") for name in STAGES]
         return totals == [BOOKS] * len(STAGES) and shown[STAGES[0]]["progress"] >= DONE_BEFORE
 

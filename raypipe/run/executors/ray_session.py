@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from threading import Event, Lock, Thread, current_thread, main_thread
 from typing import Any
@@ -19,6 +19,11 @@ import psutil
 from raypipe.core.errors import SetupError
 from raypipe.core.options import RayOptions
 from raypipe.run.executors.cluster_checks import available_cpus
+from raypipe.run.executors.private_session import (
+    PrivateSession,
+    private_session,
+    session_environment,
+)
 from raypipe.run.executors.runtime_env import own_parts_environment
 
 log = logging.getLogger(__name__)
@@ -64,6 +69,7 @@ class _Runs:
         self.lock = Lock()
         self.count = 0
         self.ended: Event | None = None  # of the session that they have started
+        self.files = ExitStack()  # the folder and the token of that session
 
 
 _runs = _Runs()
@@ -85,7 +91,11 @@ def ray_session(options: RayOptions) -> Iterator[RaySession]:
         is_shared = ray.is_initialized()
         if not is_shared:
             _runs.ended = Event()
-            _connect_in_lasting_thread(options, _runs.ended)
+            try:
+                _connect_in_lasting_thread(options, _runs.ended)
+            except BaseException:
+                _runs.files.close()
+                raise
         _runs.count += 1
     try:
         yield RaySession(available_cpus(options), is_shared)
@@ -128,17 +138,20 @@ def _connect(options: RayOptions) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Ray Data logs an error line for every actor pool (ray issue 53727).
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    if options.address == "local":
-        # Everything listens on loopback; a token would only lock people out of their dashboard.
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     import ray
 
     # The warnings concern future releases of Ray; the version is pinned.
     warnings.filterwarnings("ignore", category=ray.util.annotations.RayDeprecationWarning)
-    context = _start(options) if options.address == "local" else _join(options)
+    token = ""
+    if options.address == "local":
+        session = _runs.files.enter_context(private_session(options.temp_dir))
+        context = _start(options, session)
+        token = session.token_place and f" and asks for the token in {session.token_place}"
+    else:
+        context = _join(options)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     if context.dashboard_url:
-        log.info("Ray's dashboard is at http://%s", context.dashboard_url)
+        log.info("Ray's dashboard is at http://%s%s", context.dashboard_url, token)
 
 
 def _disconnect(options: RayOptions) -> None:
@@ -150,28 +163,20 @@ def _disconnect(options: RayOptions) -> None:
         # A worker that Ray ends while it starts may hang in its C++ code for ever.
         with suppress(psutil.Error):
             worker.kill()
+    _runs.files.close()
 
 
 def _find_workers() -> list[psutil.Process]:
     """Return the processes that Ray's node process on this machine has started."""
-    children = psutil.Process().children()
-    nodes = [child for child in children if _name_of(child) == "raylet"]
-    return [worker for node in nodes for worker in _children_of(node)]
+    workers: list[psutil.Process] = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if child.name() == "raylet":
+                workers += child.children(recursive=True)
+    return workers
 
 
-def _name_of(process: psutil.Process) -> str:
-    with suppress(psutil.Error):
-        return process.name()
-    return ""
-
-
-def _children_of(process: psutil.Process) -> list[psutil.Process]:
-    with suppress(psutil.Error):
-        return process.children(recursive=True)
-    return []
-
-
-def _start(options: RayOptions) -> Any:
+def _start(options: RayOptions, session: PrivateSession) -> Any:
     import ray
     from ray._private import ray_constants
 
@@ -179,22 +184,31 @@ def _start(options: RayOptions) -> Any:
     # alone; `_node_ip_address` would be replaced by the network's address. The variable is for
     # the processes that Ray starts; this process read the constant when it imported Ray.
     enabled, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
-    previous = os.environ.get(SINGLE_NODE_VARIABLE)
-    os.environ[SINGLE_NODE_VARIABLE] = "0"
+    variables = {**session.variables, SINGLE_NODE_VARIABLE: "0"}
+    arguments = _init_arguments(options, session.temp_dir)
     try:
-        with own_parts_environment(same_machine=True) as environment, _silence_stderr():
-            return ray.init(**_init_arguments(options), **environment)
+        with (
+            session_environment(variables),
+            own_parts_environment(same_machine=True) as environment,
+            _silence_stderr(),
+        ):
+            return ray.init(**arguments, **environment)
     except Exception as error:
         # Ray raises a bare Exception if a busy machine does not start it within its 30 s.
         if type(error) is not Exception and not isinstance(error, _START_ERRORS):
             raise
-        reason = str(error).strip().splitlines()[0]
+        reason = _find_reason(error)
         raise SetupError(f"Ray at ray.address={options.address} did not start: {reason}") from None
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = enabled
-        os.environ.pop(SINGLE_NODE_VARIABLE)
-        if previous is not None:
-            os.environ[SINGLE_NODE_VARIABLE] = previous
+
+
+def _find_reason(error: Exception) -> str:
+    """Return the first line of a message, or the last if the first introduces lines of a log."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if not lines[0].rstrip().endswith(":"):
+        return lines[0]
+    return f"{lines[-1].strip()} (ray.temp_dir=FOLDER keeps Ray's logs)"
 
 
 def _join(options: RayOptions) -> Any:
@@ -272,14 +286,14 @@ def _silence_stderr() -> Iterator[None]:
         os.close(saved)
 
 
-def _init_arguments(options: RayOptions) -> dict[str, Any]:
+def _init_arguments(options: RayOptions, temp_dir: str) -> dict[str, Any]:
     store = options.object_store_mb
     return {
         "address": "local",
         "num_cpus": options.num_cpus,
         "include_dashboard": options.dashboard,
         "object_store_memory": store * 1024 * 1024 if store else None,
-        "_temp_dir": options.temp_dir,
+        "_temp_dir": temp_dir,
         "_system_config": {"num_workers_soft_limit": IDLE_WORKERS},
         **_QUIET,
     }

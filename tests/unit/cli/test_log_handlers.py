@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import errno
 import logging
+import stat
 from pathlib import Path
 
 import pytest
 
+from raypipe.cli import log_handlers
 from raypipe.cli.log_handlers import LogFile, TerminalFormatter
+from raypipe.core.private_files import open_private
 
 
 def record_with_traceback(message: str) -> logging.LogRecord:
@@ -50,3 +54,34 @@ def test_two_commands_write_two_files(tmp_path: Path) -> None:
     assert (tmp_path / "processing.log").read_text() == "of the first\nof the third\n"
     assert Path(second.baseFilename).name == "processing-2.log"
     assert (tmp_path / "processing-2.log").read_text() == "of the second\n"
+
+
+def test_other_users_cannot_read_a_log(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.log"
+    kept.touch()
+    kept.chmod(0o644)
+    for path, mode in ((tmp_path / "processing.log", 0o600), (kept, 0o644)):
+        handler = LogFile(path, delay=True)
+        handler.emit(logging.makeLogRecord({"msg": "a line"}))
+        handler.close()
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+        assert path.read_text() == "a line\n"
+
+
+def test_a_log_of_another_user_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = tmp_path / "processing.log"
+    first.write_text("of another user")
+
+    def refuse(path: str, flags: int) -> int:  # tests may run as root
+        if path == str(first):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return open_private(path, flags)
+
+    monkeypatch.setattr(log_handlers, "open_private", refuse)
+    handler = LogFile(first, delay=True)
+    handler.emit(logging.makeLogRecord({"msg": "a line"}))
+    handler.close()
+    assert first.read_text() == "of another user"
+    assert (tmp_path / "processing-2.log").read_text() == "a line\n"

@@ -20,15 +20,21 @@ from raypipe.run.executors.ray_session import ray_session
 
 
 @pytest.mark.parametrize(
-    ("raised", "expected"),
+    ("raised", "expected", "reason"),
     [
-        (Exception("The current node timed out during startup.\nMore."), SetupError),
-        (RuntimeError("no room"), SetupError),
-        (KeyError("a bug in raypipe"), KeyError),
+        (Exception("The node timed out.\nMore."), SetupError, "The node timed out."),
+        (RuntimeError("no room"), SetupError, "no room"),
+        (ValueError(), SetupError, "ValueError"),
+        (KeyError("a bug in raypipe"), KeyError, ""),
+        (
+            Exception("The last 20 lines of /tmp/x/dashboard.log: \n2026 INFO\nNo module x\n"),
+            SetupError,
+            "No module x (ray.temp_dir=FOLDER keeps Ray's logs)",
+        ),
     ],
 )
 def test_a_ray_that_does_not_start_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: type[Exception]
+    monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: type[Exception], reason: str
 ) -> None:
     def init(**_: Any) -> None:
         raise raised
@@ -38,8 +44,7 @@ def test_a_ray_that_does_not_start_is_one_line(
     with pytest.raises(expected) as caught, ray_session(RayOptions()):
         pass
     if expected is SetupError:
-        first = str(raised).splitlines()[0]
-        assert str(caught.value) == f"Ray at ray.address=local did not start: {first}"
+        assert str(caught.value) == f"Ray at ray.address=local did not start: {reason}"
 
 
 RAYLET = """

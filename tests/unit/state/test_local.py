@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import threading
 import time
 from pathlib import Path
@@ -52,6 +53,39 @@ def test_reading_creates_no_folder(state: LocalState) -> None:
     assert state.get("a") is None
     assert state.list("a/") == []
     assert not Path(state.root).exists()
+
+
+def modes(folder: Path) -> dict[bool, set[int]]:
+    """Return the modes of all folders (True) and files (False) below a folder, and its own."""
+    found: dict[bool, set[int]] = {True: set(), False: set()}
+    for path in (folder, *folder.rglob("*")):
+        found[path.is_dir()].add(stat.S_IMODE(path.stat().st_mode))
+    return found
+
+
+def fill(state: LocalState) -> None:
+    """Create a name, replace it, delete it, and leave another."""
+    state.check()
+    for name in ("cache/group/answer.json", "processed/part.parquet"):
+        state.put(name, b"1")
+    found = state.get_tagged("cache/group/answer.json")
+    assert found
+    assert state.put_if_match("cache/group/answer.json", b"2", found[1])
+    state.delete(["processed/part.parquet"])
+
+
+def test_other_users_cannot_read_a_state(tmp_path: Path) -> None:
+    fill(LocalState(str(tmp_path / "data" / "state")))
+    assert modes(tmp_path / "data") == {True: {0o700}, False: {0o600}}
+
+
+@pytest.mark.parametrize(("root_mode", "file_mode"), [(0o770, 0o660), (0o750, 0o640)], ids=oct)
+def test_a_folder_of_a_team_stays_one(tmp_path: Path, root_mode: int, file_mode: int) -> None:
+    root = tmp_path / "state"
+    root.mkdir()
+    root.chmod(root_mode)
+    fill(LocalState(str(root)))
+    assert modes(root) == {True: {root_mode}, False: {file_mode}}
 
 
 def test_leftovers_of_a_crash_are_ignored_and_deleted(state: LocalState) -> None:

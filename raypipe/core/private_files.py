@@ -1,0 +1,86 @@
+"""Create files and folders that other users of the machine cannot read.
+
+The modes are given at creation: the umask of the process belongs to its user's code, too.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open a file as an `opener`; a new file gets the mode 0600, an existing file keeps its own."""
+    return os.open(path, flags, PRIVATE_FILE)
+
+
+@dataclass(frozen=True)
+class GroupAccess:
+    """What the group of a folder may do with new files in it.
+
+    A folder counts as made for its group if the group may write to it, or if other users may not
+    enter it: 0770, 0750, 0775. `mkdir` gives every folder 0755, so that mode says nothing.
+
+    Args:
+        bits: Group bits of a folder's mode, such as 0o070; 0 for no access.
+        gid: Id of the group.
+    """
+
+    bits: int = 0
+    gid: int = -1
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> GroupAccess:
+        """Return the access of a folder's group; none if there is no such folder."""
+        try:
+            status = folder.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return cls()
+        is_for_group = status.st_mode & stat.S_IWGRP or not status.st_mode & stat.S_IRWXO
+        if os.name == "nt" or not is_for_group:
+            return cls()
+        return cls(status.st_mode & stat.S_IRWXG, status.st_gid)
+
+    @property
+    def file_mode(self) -> int:
+        """Return the mode of new files."""
+        return PRIVATE_FILE | self.bits & 0o060
+
+    def open(self, path: str, flags: int) -> int:
+        """Open a new file as an `opener`."""
+        handle = open_private(path, flags)
+        self._give_to_group(handle, self.file_mode)
+        return handle
+
+    def create_folder(self, folder: Path) -> None:
+        """Create a folder, unless it exists; an existing folder keeps its mode."""
+        try:
+            folder.mkdir(PRIVATE_FOLDER)
+        except FileExistsError:
+            if not folder.is_dir():
+                raise
+            return
+        if not self.bits:
+            return
+        # By its handle: a member of the group may replace the name by a link to another folder.
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            set_gid = os.fstat(handle).st_mode & stat.S_ISGID  # `chmod` would clear it
+            self._give_to_group(handle, PRIVATE_FOLDER | self.bits | set_gid)
+        finally:
+            os.close(handle)
+
+    def _give_to_group(self, handle: int, mode: int) -> None:
+        """Set group and mode: the umask must not take from the group what the folder gives it."""
+        if not self.bits:
+            return
+        with suppress(OSError):  # this user is not in the group
+            os.fchown(handle, -1, self.gid)
+        with suppress(OSError):  # a file system without modes
+            os.fchmod(handle, mode)
