@@ -18,6 +18,7 @@ import psutil
 
 from raypipe.core.errors import SetupError
 from raypipe.core.options import RayOptions
+from raypipe.core.proxy import loopback_without_proxy
 from raypipe.run.executors.cluster_checks import available_cpus
 from raypipe.run.executors.runtime_env import own_parts_environment
 
@@ -182,7 +183,11 @@ def _start(options: RayOptions) -> Any:
     previous = os.environ.get(SINGLE_NODE_VARIABLE)
     os.environ[SINGLE_NODE_VARIABLE] = "0"
     try:
-        with own_parts_environment(same_machine=True) as environment, _silence_stderr():
+        with (
+            own_parts_environment(same_machine=True) as environment,
+            loopback_without_proxy(),
+            _silence_stderr(),
+        ):
             return ray.init(**_init_arguments(options), **environment)
     except Exception as error:
         # Ray raises a bare Exception if a busy machine does not start it within its 30 s.
