@@ -39,7 +39,8 @@ def proxy_for(url: str) -> str | None:
     if not _is_usable(proxy):
         raise SetupError(
             f"the variable {_variable(name)} names no proxy that raypipe can use for {host}. Fix: "
-            "give a URL such as http://proxy:3128, or add the host to NO_PROXY"
+            "give a URL such as http://proxy:3128 (in a password, %40 for @ and %2F for /), or add "
+            "the host to NO_PROXY"
         )
     return proxy
 

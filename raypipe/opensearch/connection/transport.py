@@ -24,8 +24,9 @@ def connection_class() -> Any:
         def _create_urllib3_pool(self) -> None:
             super()._create_urllib3_pool()
             pool: Any = self.pool
-            if Path(getattr(pool, "ca_certs", None) or "").is_dir():
-                pool.ca_cert_dir, pool.ca_certs = pool.ca_certs, None
+            certificates = getattr(pool, "ca_certs", None)
+            if certificates and Path(certificates).is_dir():
+                pool.ca_cert_dir, pool.ca_certs = certificates, None
             if proxy := proxy_for(self.host):
                 self.pool = _ProxiedPool(pool, proxy, self.host)
 
