@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from raypipe.core.printable import escape_line
+
 MAX_REASON_CHARS = 200
 """Characters of a server's reason that are kept."""
 NOT_EXECUTED_STATUS = frozenset({402, 429})
@@ -104,7 +106,7 @@ def is_disk_full(cause: Any) -> bool:
 
 def describe_cause(cause: dict[str, Any]) -> str:
     """Return `type: reason` of an OpenSearch error object, without document content."""
-    name = str(cause.get("type", "error"))
+    name = escape_line(cause.get("type", "error"))
     return f"{name}: {strip_content(str(cause.get('reason', '')))}".rstrip(": ")
 
 
@@ -114,7 +116,7 @@ def strip_content(reason: str) -> str:
     Field paths and types, in short square brackets, stay. Text in quotes, after `Preview of` or
     in long brackets is removed (Data Prepper and unstructured-ingest remove it too).
     """
-    text = " ".join(reason.split())
+    text = escape_line(" ".join(reason.split()))
     text = re.sub(r'field="([\w.]+)"', r"field [\1]", text)
     text = re.split(r"\.? ?Preview of", text, maxsplit=1)[0]
     for quote in "'\"`":
