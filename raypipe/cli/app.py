@@ -202,7 +202,9 @@ def _help_task(command: str) -> Callable[[Any], None]:
 
     def task(cfg: Any) -> None:
         from raypipe.cli.help_text.command import format_command_help
+        from raypipe.config.url_secrets import refuse_secrets_in_config
 
+        refuse_secrets_in_config(cfg)
         print(format_command_help(command, cfg))
 
     return task

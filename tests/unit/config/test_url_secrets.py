@@ -71,6 +71,13 @@ def test_secrets_in_a_settings_file_and_from_the_environment(
     code, out, err = run_command_line("run", "opensearch=self_managed", endpoint)
     assert (code, out, SECRET in err) == (2, "", False)
     assert "opensearch.endpoint: the URL contains" in err
+    own = tmp_path / "own" / "opensearch"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text(f"connection:\n  endpoint: {URL}\n")
+    for more in ([], ["--help"]):
+        code, out, err = run_command_line("run", "-cd", "own", "opensearch=mine", *more)
+        assert (code, SECRET in out + err) == (2, False)
+        assert "opensearch.connection.endpoint: the URL contains" in err
 
 
 @pytest.mark.usefixtures("no_services")
