@@ -29,20 +29,21 @@ def proxy_for(url: str) -> str | None:
     Raises:
         SetupError: The variable for this URL names no usable proxy. The message does not show it.
     """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    proxies = getproxies()
-    name = next((name for name in (parts.scheme, "all") if proxies.get(name)), None)
-    if name is None or is_loopback(host) or _is_excluded(parts.netloc, host, proxies.get("no")):
-        return None
-    proxy = proxies[name] if "://" in proxies[name] else f"http://{proxies[name]}"
-    if not _is_usable(proxy):
+    name, proxy = _find_proxy(url)
+    if proxy and not _is_usable(proxy):
+        host = urlsplit(url).hostname
         raise SetupError(
-            f"the variable {_variable(name)} names no proxy that raypipe can use for {host}. Fix: "
-            "give a URL such as http://proxy:3128 (in a password, %40 for @ and %2F for /), or add "
-            "the host to NO_PROXY"
+            f"the variable {name} names no proxy that raypipe can use for {host}. Fix: give a URL "
+            "such as http://proxy:3128 (in a password, %40 for @ and %2F for /), or add the host "
+            "to NO_PROXY"
         )
-    return proxy
+    return proxy or None
+
+
+def describe_route(url: str) -> str:
+    """Return ` through the proxy in HTTPS_PROXY` for messages, or '' if there is no proxy."""
+    name, _ = _find_proxy(url)
+    return f" through the proxy in {name}" if name else ""
 
 
 @contextmanager
@@ -61,6 +62,18 @@ def loopback_without_proxy() -> Iterator[None]:
             os.environ.pop(name)
             if value is not None:
                 os.environ[name] = value
+
+
+def _find_proxy(url: str) -> tuple[str, str]:
+    """Return the variable that names the proxy for a URL, and the proxy; empty without one."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    proxies = getproxies()
+    name = next((name for name in (parts.scheme, "all") if proxies.get(name)), None)
+    if name is None or is_loopback(host) or _is_excluded(parts.netloc, host, proxies.get("no")):
+        return "", ""
+    proxy = proxies[name]
+    return _variable(name), proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _is_excluded(netloc: str, host: str, excluded: str | None) -> bool:

@@ -194,6 +194,8 @@ def test_the_password_of_a_proxy_is_in_no_message(
             assert "the variable HTTPS_PROXY names no proxy" in str(caught.value)
         elif name in ("bedrock", "openai"):
             assert isinstance(caught.value, ModelError)
+        elif name == "search":
+            assert "through the proxy in HTTPS_PROXY" in str(caught.value)
 
 
 @CLIENT

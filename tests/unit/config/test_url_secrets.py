@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -85,8 +86,7 @@ def test_python_calls_with_a_secret_are_refused(caplog: pytest.LogCaptureFixture
     caplog.set_level(logging.INFO)
     composed = compose_command("run", "opensearch=self_managed", "opensearch.endpoint=https://h")
     composed.opensearch.connection.endpoint = URL
-    wrong_type = OmegaConf.to_container(composed, resolve=False)
-    assert isinstance(wrong_type, dict)
+    wrong_type: Any = OmegaConf.to_container(composed, resolve=False)
     wrong_type["limit"] = URL
     calls = [
         lambda: raypipe.run(opensearch="self_managed", opensearch__endpoint=URL, settings=False),
