@@ -80,6 +80,10 @@ def shared_ray() -> Iterator[None]:
             # README's lines with models need these; the driver's environment stays unchanged.
             for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY"):
                 patch.setenv(name, "simulated")
+            # No proxy is there: the workers reach the servers of the tests directly.
+            for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+                patch.setenv(name, "http://127.0.0.1:9")
+                patch.setenv(name.lower(), "http://127.0.0.1:9")
             stack.enter_context(ray_session(RayOptions(dashboard=False)))
         yield
 

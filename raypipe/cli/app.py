@@ -21,6 +21,8 @@ from raypipe import __version__
 from raypipe.cli.help_text.program import COMMANDS, format_program_help
 from raypipe.core.errors import OptionError, SetupError
 from raypipe.core.exit_codes import ERROR, OK, STOPPED, WRONG_OPTIONS
+from raypipe.core.printable import escape_line
+from raypipe.core.redact import redact_urls
 
 if TYPE_CHECKING:
     from raypipe.cli.settings.merge import MergedArguments
@@ -108,7 +110,9 @@ def run_command(command: str, args: Sequence[str], settings_file: str | None = N
     from raypipe.cli.hydra_main import run_hydra
     from raypipe.cli.prepare import prepare_arguments
     from raypipe.cli.stop_signals import STOP_REQUESTED
+    from raypipe.config.url_secrets import refuse_secrets_in_arguments
 
+    refuse_secrets_in_arguments(args)
     # Without this, Hydra prints its own advice and exits with its own code.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     wants_help = any(arg in _HELP for arg in args)
@@ -154,7 +158,7 @@ class _Notes:
     def print(self) -> None:
         """Print the lines that were not logged."""
         while self._waiting:
-            print(f"raypipe: {self._waiting.pop(0)}", file=sys.stderr)
+            _print_to_stderr(self._waiting.pop(0))
 
 
 def _command_task(
@@ -198,12 +202,18 @@ def _help_task(command: str) -> Callable[[Any], None]:
 
     def task(cfg: Any) -> None:
         from raypipe.cli.help_text.command import format_command_help
+        from raypipe.config.url_secrets import refuse_secrets_in_config
 
+        refuse_secrets_in_config(cfg)
         print(format_command_help(command, cfg))
 
     return task
 
 
 def _print_error(message: object, code: int) -> int:
-    print(f"raypipe: {message}", file=sys.stderr)
+    _print_to_stderr(message)
     return code
+
+
+def _print_to_stderr(message: object) -> None:
+    print(f"raypipe: {escape_line(redact_urls(str(message)))}", file=sys.stderr)

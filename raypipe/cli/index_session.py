@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from raypipe.cli.job_factory import drop_unused_storage, open_state_without_book
 from raypipe.cli.local_services import start_local_services
 from raypipe.config.build import require_part
 from raypipe.core.options import IndexOptions
+from raypipe.core.printable import join_lines, to_json
 from raypipe.embedded.services import Services
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.writer_lock import WriterLock
@@ -57,7 +57,7 @@ def format_served(served: Served, index: IndexConfig, new: str, output: str) -> 
     """
     if output == "json":
         report = {**dataclasses.asdict(served), "alias": index.index, "new": new}
-        return json.dumps(report, ensure_ascii=False)
+        return to_json(report)
     lines = [f"index   {index.index} -> {served.index} at {index.connection.endpoint}"]
     if served.before and served.before != served.index:
         lines.append(f"before  {served.before}; `raypipe rollback` serves it again")
@@ -67,4 +67,4 @@ def format_served(served: Served, index: IndexConfig, new: str, output: str) -> 
             "`raypipe promote force=true` serves it without them:"
         )
         lines += [f"        {book_id}" for book_id in served.lacking]
-    return "\n".join(lines)
+    return join_lines(lines)

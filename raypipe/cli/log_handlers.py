@@ -9,13 +9,35 @@ from contextlib import suppress
 from io import TextIOWrapper
 from itertools import count
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+from raypipe.core.printable import escape_line, indent_lines
 from raypipe.core.private_files import open_private
+from raypipe.core.redact import redact_urls
 
 
-class TerminalFormatter(logging.Formatter):
-    """Formats a record as plain lines, without its traceback; the log file has the traceback."""
+class LineFormatter(logging.Formatter):
+    """Formats a record as one line; the lines of a traceback are indented.
+
+    A message may quote a book's key, a server's answer or a library's error. It can neither act on
+    the terminal nor add a line that looks like a record, and it has no password in a URL.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the message with date and level, on one line."""
+        return escape_line(redact_urls(super().formatMessage(record)))
+
+    def formatException(self, ei: Any) -> str:
+        """Return a traceback, indented."""
+        return indent_lines(redact_urls(super().formatException(ei)))
+
+    def formatStack(self, stack_info: str) -> str:
+        """Return a stack, indented."""
+        return indent_lines(redact_urls(super().formatStack(stack_info)))
+
+
+class TerminalFormatter(LineFormatter):
+    """Formats a record as one line, without its traceback; the log file has the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the message without the traceback."""
@@ -74,7 +96,8 @@ class LogFile(logging.FileHandler):
         error = sys.exc_info()[1]
         reason = getattr(error, "strerror", None) or str(error)
         self.setLevel(logging.CRITICAL + 1)
-        print(f"raypipe: {self.baseFilename}: {reason}; this run writes no log", file=sys.stderr)
+        message = f"raypipe: {self.baseFilename}: {reason}; this run writes no log"
+        print(escape_line(message), file=sys.stderr)
 
 
 def _lock(stream: TextIOWrapper) -> bool:

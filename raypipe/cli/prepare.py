@@ -15,6 +15,7 @@ from raypipe.cli.settings.file import read_settings
 from raypipe.cli.settings.merge import MergedArguments, merge_arguments
 from raypipe.cli.settings.parts import allow_own_parts
 from raypipe.config.error_messages import explain, find_invalid_choice, find_missing_values
+from raypipe.config.url_secrets import refuse_secrets_in_arguments, refuse_secrets_in_config
 from raypipe.core.errors import OptionError
 
 
@@ -32,6 +33,7 @@ def prepare_arguments(
     Raises:
         OptionError: An argument or the settings file is wrong.
     """
+    refuse_secrets_in_arguments(args)
     settings = read_settings(settings_file, profile)
     merged = merge_arguments(command, args, settings)
     if problem := find_invalid_choice(merged.typed):
@@ -40,17 +42,19 @@ def prepare_arguments(
 
 
 def check_values(cfg: DictConfig, merged: MergedArguments) -> None:
-    """Check that every option of a config has a value, and let its own parts be imported.
+    """Check that every option has a value and no URL a password; let own parts be imported.
 
     Args:
         cfg: The config of a command.
         merged: The arguments that it was composed from.
 
     Raises:
-        OptionError: An option has no value yet, or another user can change an own part.
+        OptionError: An option has no value yet, a URL has a password or token, or another user can
+            change an own part.
     """
     if problem := find_missing_values(cfg):
         raise OptionError(problem)
+    refuse_secrets_in_config(cfg)
     allow_own_parts(cfg, merged.settings)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from raypipe.cli.log_handlers import log_file
+from raypipe.core.printable import join_lines
 from raypipe.ledger.failure_log import FailureLog, explain
 from raypipe.ledger.run_records import RunRecord
 from raypipe.opensearch.index.config import IndexConfig
@@ -51,7 +52,7 @@ def format_report(record: RunRecord, index: IndexConfig | None, failures: Failur
             lines.append(f"        {record.index} was built beside it{_why_not_served(record)}")
     lines.append(f"state   {failures.state.uri} (runs/{record.run_id}/run.json)")
     lines.append(f"log     {log_file() or Path(LOG_FILE).absolute()}")
-    return "\n".join(lines)
+    return join_lines(lines)
 
 
 def _counts(record: RunRecord, *, has_index: bool) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -17,6 +16,7 @@ from raypipe.cli.local_services import start_local_services
 from raypipe.cli.report import format_report
 from raypipe.cli.stop_signals import stop_on_signal
 from raypipe.config.build import read_options
+from raypipe.core.printable import to_json
 from raypipe.embedded.services import Services
 from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.writer_lock import WriterLock
@@ -68,7 +68,7 @@ def run_and_report(job: Job, output: str) -> RunRecord:
     with redirect_stdout(sys.stderr):
         record = run_job(job, stop_on_signal)
     if output == "json":
-        print(json.dumps(dataclasses.asdict(record), ensure_ascii=False))
+        print(to_json(dataclasses.asdict(record)))
     else:
         print(format_report(record, job.target.config, job.ledger.failures))
     return record

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from raypipe.core.printable import escape_line
+from raypipe.core.redact import redact_urls
+
 
 class RaypipeError(Exception):
-    """A command ends without a result; the message is one line with the cause and the fix."""
+    """A command ends without a result; the message is one line with the cause and the fix.
+
+    A message may quote a book's key, an option or a library's error: it is kept on one line, and
+    user names, passwords and tokens in URLs are removed.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(escape_line(redact_urls(str(message))))
 
 
 class SetupError(RaypipeError):
@@ -31,6 +41,7 @@ class BookError(Exception):
     """
 
     def __init__(self, kind: str, message: str, *, retryable: bool = False) -> None:
+        message = redact_urls(message)  # it is kept in the state
         super().__init__(message)
         self.kind = kind
         self.message = message

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
+
+_NAMES = ("localhost", "localhost.localdomain", "localhost4", "localhost6")
+_SHORT_FORM = re.compile(r"127(\.\d+){1,3}")
 
 
 def is_loopback(host: str) -> bool:
@@ -12,11 +16,13 @@ def is_loopback(host: str) -> bool:
     Args:
         host: Host without brackets and port.
     """
+    host = host.lower().rstrip(".")
     # `ipaddress` rejects short forms such as 127.1, although they reach this machine.
-    if host.startswith(("127.", "localhost")):
+    if host in _NAMES or host.endswith(".localhost") or _SHORT_FORM.fullmatch(host):
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
     except ValueError:
         return False
 

@@ -1,4 +1,4 @@
-"""Remove secrets from a configuration before it is written."""
+"""Remove secrets from a configuration before it is written, and from messages."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ from typing import Any
 
 REDACTED = "(not kept)"
 
-_URL_LOGIN = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@]+@", re.IGNORECASE)
-_ASSIGNMENT = re.compile(r"(?P<key>[\w.\-]+)=(?P<value>[^\s&]+)")
+# A password may contain `@`; by mistake also `/`, `?` or `#`: the part after `:` is no port then.
+# The bounds keep a search linear in the length of the text.
+_URL_LOGIN = re.compile(
+    r"\b([a-z][a-z0-9+.-]{0,30}://+)"
+    r"(?:[^\s/?#]{0,500}@|[^\s/?#:@]{0,200}:(?!\d*[/?#])\S{0,500}@)",
+    re.IGNORECASE,
+)
+_NO_SCHEME_LOGIN = re.compile(r"^\S*?:\S*@")
+_URL_KEY = re.compile(r"(endpoint|url|proxy)$", re.IGNORECASE)
+_QUERY = re.compile(r"(?<=[?&;])(?P<key>[\w.%-]+)=(?!\(not kept\))(?P<value>[^\s&;#'\"]+)")
+_QUERY_SECRETS = ("key", "sig", "sas")
+_ASSIGNMENT = re.compile(r"(?P<key>[\w.\-]+)=(?!\(not kept\))(?P<value>[^\s&]+)")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _SECRET_WORD = re.compile(
     r"password|passwd|pass|passphrase|pwd|secrets?|credentials?|authorization|bearer|cookie|"
@@ -41,8 +51,46 @@ def redact(value: Any, key: str = "") -> Any:
         return [redact(inner, key) for inner in value]
     if isinstance(value, int | float):
         return value
-    text = _URL_LOGIN.sub(rf"\g<1>{REDACTED}@", str(value))
-    return _ASSIGNMENT.sub(_redact_assignment, text)
+    return _ASSIGNMENT.sub(_redact_assignment, redact_urls(str(value), key))
+
+
+def redact_urls(text: str, key: str = "") -> str:
+    """Return a text with `REDACTED` in place of user names, passwords and tokens in URLs.
+
+    Args:
+        text: Any text, such as the message of a client library.
+        key: Name of the option whose value the text is. A URL option may lack the scheme.
+    """
+    if "@" in text:
+        text = _URL_LOGIN.sub(rf"\g<1>{REDACTED}@", text)
+        if _URL_KEY.search(key) and "://" not in text:
+            text = _NO_SCHEME_LOGIN.sub(f"{REDACTED}@", text)
+    return _QUERY.sub(_redact_query, text) if "=" in text else text
+
+
+def has_url_secret(text: str, key: str = "") -> bool:
+    """Whether a text has a URL with a user name, a password or a token.
+
+    Args:
+        text: The text.
+        key: As for `redact_urls`.
+    """
+    return REDACTED not in text and redact_urls(text, key) != text
+
+
+def refuse_url_secret(name: str, url: str | None, fix: str) -> None:
+    """Refuse a URL with a user name, a password or a token, which messages would show.
+
+    Args:
+        name: Name of the setting.
+        url: Its value.
+        fix: How to pass the secret, for the message.
+
+    Raises:
+        ValueError: The URL has a secret. The message does not repeat it.
+    """
+    if url and has_url_secret(url, "url"):
+        raise ValueError(f"{name} must not contain a user name, password or token; {fix}")
 
 
 def _is_secret(key: str, value: Any) -> bool:
@@ -58,3 +106,8 @@ def _is_secret(key: str, value: Any) -> bool:
 def _redact_assignment(match: re.Match[str]) -> str:
     key = match["key"].rpartition(".")[2]
     return f"{match['key']}={REDACTED}" if _is_secret(key, match["value"]) else match[0]
+
+
+def _redact_query(match: re.Match[str]) -> str:
+    is_secret = match["key"].lower() in _QUERY_SECRETS or _is_secret(match["key"], match["value"])
+    return f"{match['key']}={REDACTED}" if is_secret else match[0]

@@ -8,7 +8,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from raypipe.core.aws import create_client, create_session
 from raypipe.core.per_process import cached_per_process
+from raypipe.core.redact import refuse_url_secret
 from raypipe.core.s3_responses import S3ResponseError, check_response
 
 
@@ -21,12 +23,23 @@ class S3Connection:
         region: AWS region; None for the region of the profile.
         endpoint_url: URL of another server with the S3 API; None for Amazon S3.
         anonymous: Send unsigned requests, for public buckets and the embedded server.
+
+    Raises:
+        ValueError: The endpoint has a user name or password.
     """
 
     profile: str | None = None
     region: str | None = None
     endpoint_url: str | None = None
     anonymous: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the endpoint."""
+        refuse_url_secret(
+            "endpoint_url",
+            self.endpoint_url,
+            "set a profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
+        )
 
     def client(self, *, attempts: int = 5, timeout: float = 60.0) -> Any:
         """Return the boto3 client of these settings, shared by the threads of this process.
@@ -41,7 +54,6 @@ class S3Connection:
 
 @cached_per_process(max_size=8)
 def _create_client(connection: S3Connection, attempts: int, timeout: float) -> Any:
-    import boto3
     import botocore.session
     from botocore import UNSIGNED
     from botocore.config import Config
@@ -65,8 +77,8 @@ def _create_client(connection: S3Connection, attempts: int, timeout: float) -> A
     parsers.set_parser_defaults(timestamp_parser=parse_timestamp)
     parsers.create_parser = partial(_create_parser, parsers.create_parser)
     profile = None if connection.anonymous else connection.profile
-    session = boto3.Session(botocore_session=core, profile_name=profile, region_name=region)
-    client = session.client("s3", endpoint_url=connection.endpoint_url, config=config)
+    session = create_session(profile, region, core)
+    client = create_client(session, "s3", connection.endpoint_url, config)
     client.meta.events.register_last("before-parse.s3", _check_response)
     return client
 

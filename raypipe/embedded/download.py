@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from raypipe.core.certificates import certificates_for_requests
+from raypipe.core.proxy import loopback_without_proxy
 from raypipe.core.retry import attempts
 from raypipe.embedded import EmbeddedError
 from raypipe.embedded.lock_file import LockedArtifact, sha256_of, verify_sha256
@@ -52,7 +54,11 @@ def download_artifacts(missing: list[LockedArtifact], folder: Path) -> None:
     )
     for leftover in folder.glob(".part-*"):  # the caller holds the lock: their processes ended
         shutil.rmtree(leftover, ignore_errors=True)
-    with DownloadProgress(total, "OpenSearch") as progress:
+    with (
+        loopback_without_proxy(),
+        certificates_for_requests(),
+        DownloadProgress(total, "OpenSearch") as progress,
+    ):
         error = _ParallelDownload(folder, missing, progress, _load_jgo_settings()).run()
     if error is not None:
         raise _download_error(error, missing, folder)

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
+from raypipe.core.aws import create_client, create_session
+from raypipe.core.errors import SetupError
 from raypipe.core.model_ids import base_model_id
 from raypipe.core.per_process import cached_per_process
+from raypipe.core.redact import refuse_url_secret
 from raypipe.models.bedrock_errors import explain_error, to_model_error
 from raypipe.models.converse_body import repair_body
 from raypipe.models.json_object import parse_json_object
@@ -57,8 +59,7 @@ class BedrockModel:
             raise ValueError("model_id must name a model")
         if self.read_timeout_s <= 0:
             raise ValueError(f"read_timeout_s={self.read_timeout_s} must be more than 0")
-        if "@" in urlsplit(self.endpoint_url or "").netloc:
-            raise ValueError("endpoint_url must not contain a user name or password")
+        refuse_url_secret("endpoint_url", self.endpoint_url, "set a profile with the credentials")
 
     @property
     def name(self) -> str:
@@ -84,6 +85,7 @@ class BedrockModel:
 
         Raises:
             botocore.exceptions.BotoCoreError: The profile does not exist, or no region is set.
+            SetupError: The proxy or the certificates of the environment cannot be used.
         """
         return _create_client(self.profile, self.region, self.endpoint_url, self.read_timeout_s)
 
@@ -97,12 +99,15 @@ class BedrockModel:
 
         Raises:
             ModelError: There is no answer.
+            SetupError: The proxy or the certificates of the environment cannot be used.
         """
         try:
             method = getattr(self.client(), operation)
             response: Mapping[str, Any] = method(modelId=self.model_id, **request)
             if "body" in response:  # a stream, which can end too early, too
                 response = {**response, "body": response["body"].read()}
+        except SetupError:
+            raise
         except Exception as error:  # boto3's parser raises anything for JSON of another shape
             # Not chained: boto3's exceptions quote whole requests.
             raise to_model_error(error, texts) from None
@@ -152,7 +157,6 @@ class BedrockModel:
 def _create_client(
     profile: str | None, region: str | None, endpoint_url: str | None, read_timeout_s: float
 ) -> Any:
-    import boto3
     from botocore.config import Config
 
     config = Config(
@@ -163,11 +167,11 @@ def _create_client(
         max_pool_connections=_CONNECTIONS,
         tcp_keepalive=True,
     )
-    session = boto3.Session(profile_name=profile, region_name=region)
+    session = create_session(profile, region)
     if session.region_name is None and (default_region := os.environ.get("AWS_REGION")):
         # Other SDKs, containers and Lambda set AWS_REGION; botocore reads AWS_DEFAULT_REGION only.
-        session = boto3.Session(profile_name=profile, region_name=default_region)
-    client = session.client("bedrock-runtime", endpoint_url=endpoint_url, config=config)
+        session = create_session(profile, default_region)
+    client = create_client(session, "bedrock-runtime", endpoint_url, config)
     client.meta.events.register("before-parse.bedrock-runtime", _drop_foreign_body)
     client.meta.events.register("before-parse.bedrock-runtime.Converse", repair_body)
     return client

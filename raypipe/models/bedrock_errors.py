@@ -93,7 +93,7 @@ def _without_response(error: Exception) -> ModelError:
     import botocore.exceptions as botocore_errors
 
     kwargs = getattr(error, "kwargs", {})
-    host = urlsplit(str(kwargs.get("endpoint_url") or "")).netloc
+    host = urlsplit(str(kwargs.get("endpoint_url") or "")).netloc.rpartition("@")[2]
     source = f" from {host}" if host else ""
     if isinstance(error, botocore_errors.ReadTimeoutError):
         return ModelError("ReadTimeout", f"no answer in time{source}", maybe_paid=True)

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from raypipe.core.certificates import find_certificates, trust
 from raypipe.core.errors import SetupError
 from raypipe.core.per_process import cached_per_process
+from raypipe.core.proxy import proxy_for
+from raypipe.core.redact import refuse_url_secret
 from raypipe.models.json_object import parse_json_object
 from raypipe.models.openai_errors import API_KEY_VARIABLE, explain_error, to_model_error
 from raypipe.models.preflight import check_model
@@ -49,11 +52,12 @@ class OpenAIServer:
         if self.read_timeout_s <= 0:
             raise ValueError(f"read_timeout_s={self.read_timeout_s} must be more than 0")
         if self.base_url is not None:
+            refuse_url_secret(
+                "base_url", self.base_url, f"put the key into the variable {API_KEY_VARIABLE}"
+            )
             parts = urlsplit(self.base_url)
-            if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
-                raise ValueError(
-                    "base_url must be a URL such as http://localhost:8000/v1, without a password"
-                )
+            if parts.scheme not in ("http", "https") or not parts.netloc:
+                raise ValueError("base_url must be a URL such as http://localhost:8000/v1")
 
     @property
     def name(self) -> str:
@@ -77,7 +81,8 @@ class OpenAIServer:
         """Return the openai client of these settings: one per process, thread-safe.
 
         Raises:
-            SetupError: The package openai is not installed.
+            SetupError: The package openai is not installed, or the proxy or the certificates of the
+                environment cannot be used.
         """
         key = os.environ.get(API_KEY_VARIABLE) or _NO_KEY
         return _create_client(self._url, key, self.read_timeout_s)
@@ -145,4 +150,13 @@ def _create_client(base_url: str, key: str, read_timeout_s: float) -> Any:
 
     # One request per call. The client would repeat a generation that timed out but may be billed.
     timeout = openai.Timeout(read_timeout_s, connect=_CONNECT_S)
-    return openai.OpenAI(base_url=base_url, api_key=key, max_retries=0, timeout=timeout)
+    proxy, certificates = proxy_for(base_url), find_certificates()
+    http_client = openai.DefaultHttpxClient(
+        proxy=proxy,
+        trust_env=False,  # it would send requests for this machine to the proxy, too
+        verify=trust(certificates) if certificates else True,
+        timeout=timeout,
+    )
+    return openai.OpenAI(
+        base_url=base_url, api_key=key, max_retries=0, timeout=timeout, http_client=http_client
+    )

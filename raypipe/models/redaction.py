@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from raypipe.core.printable import escape_line
+from raypipe.core.redact import redact_urls
+
 _MAX_CHARS = 300
 _MAX_QUOTED_CHARS = 30
 """Consecutive characters that a message may share with the request, as "max_tokens" does."""
@@ -22,7 +25,8 @@ def redact_message(message: str, sent: Sequence[str] = (), secrets: Sequence[str
     """
     for secret in filter(None, secrets):
         message = message.replace(secret, "***")
-    line = " ".join(message.replace("\\n", " ").split())[:_MAX_CHARS]
+    line = " ".join(redact_urls(message).replace("\\n", " ").split())
+    line = escape_line(line)[:_MAX_CHARS]
     texts = [" ".join(text.split()) for text in sent]
     for start in range(len(line) - _MAX_QUOTED_CHARS + 1):
         if any(line[start : start + _MAX_QUOTED_CHARS] in text for text in texts):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 from omegaconf import DictConfig
 
@@ -11,6 +10,7 @@ from raypipe.cli.open_state import open_recorded_state
 from raypipe.config.build import read_options
 from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK
+from raypipe.core.printable import join_lines, to_json
 from raypipe.exporter.documents import ExportRequest, ExportResult, export_documents
 
 
@@ -18,7 +18,7 @@ def main(cfg: DictConfig) -> int:
     """Export, and print what was written; errors as `carry_out`."""
     options, result = read_options(cfg), carry_out(cfg)
     if options.output == "json":
-        print(json.dumps(dataclasses.asdict(result), ensure_ascii=False))
+        print(to_json(dataclasses.asdict(result)))
     else:
         print(_format_result(result))
     return OK
@@ -53,4 +53,4 @@ def _format_result(result: ExportResult) -> str:
         f"file    {result.to} ({result.format})",
         f"state   {result.state}",
     ]
-    return "\n".join(lines)
+    return join_lines(lines)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 from omegaconf import DictConfig
 
@@ -11,6 +10,7 @@ from raypipe.cli.index_session import index_session
 from raypipe.config.build import read_options
 from raypipe.core.exit_codes import OK
 from raypipe.core.options import IndexOptions
+from raypipe.core.printable import join_lines, to_json
 from raypipe.lifecycle.gc import Garbage, find_garbage, remove_garbage
 
 
@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> int:
             "unrecorded": [index.physical for index in garbage.unrecorded],
             "removed": options.apply,
         }
-        print(json.dumps(report, ensure_ascii=False))
+        print(to_json(report))
     else:
         print(_format_garbage(garbage, is_removed=options.apply))
     return OK
@@ -55,11 +55,11 @@ def _format_garbage(garbage: Garbage, *, is_removed: bool) -> str:
     ]
     if not lines:
         nothing = "nothing to remove: an alias or a kept index uses all indices and documents"
-        return "\n".join([*kept, nothing])
+        return join_lines([*kept, nothing])
     total = (
         f"{len(garbage.indices):,} indices and the documents of {len(garbage.recipes):,} recipes"
     )
     lines.append(
         f"removed {total}" if is_removed else f"{total}: `raypipe gc apply=true` removes them"
     )
-    return "\n".join([*kept, *lines])
+    return join_lines([*kept, *lines])

@@ -35,6 +35,7 @@ from raypipe.config.error_messages import explain, find_invalid_choice, find_mis
 from raypipe.config.schema import SCHEMAS
 from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK
+from raypipe.core.printable import join_lines
 
 _AWS_HOSTS = {".es.amazonaws.com": "aws_managed", ".aoss.amazonaws.com": "aws_serverless"}
 _CONFIG_DIR = ("--config-dir", "-cd")
@@ -69,8 +70,8 @@ def main(args: Sequence[str], settings_file: str | None, profile: str | None) ->
     _check(text, path)
     write_settings(path, text, force=force)
     flag = "" if path == Path(FILE_NAME) else f" --settings {display_path(path)}"
-    print(f"wrote {display_path(path)}, which every command reads; next, see what a run would do:")
-    print(f"  raypipe plan{flag}")
+    wrote = f"wrote {display_path(path)}, which every command reads; next, see what a run would do:"
+    print(join_lines([wrote, f"  raypipe plan{flag}"]))
     return OK
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 from omegaconf import DictConfig
 
@@ -11,6 +10,7 @@ from raypipe.cli.run_job import open_listing_job
 from raypipe.config.build import read_options
 from raypipe.core.exit_codes import OK
 from raypipe.core.options import QuotaOptions
+from raypipe.core.printable import join_lines, to_json
 from raypipe.run.estimate import RunEstimate, estimate_run
 from raypipe.run.request_estimate import RequestEstimate
 
@@ -19,7 +19,7 @@ def main(cfg: DictConfig) -> int:
     """Print the estimate; errors as `carry_out`."""
     options, estimate = read_options(cfg), carry_out(cfg)
     if options.output == "json":
-        print(json.dumps(dataclasses.asdict(estimate), ensure_ascii=False))
+        print(to_json(dataclasses.asdict(estimate)))
     else:
         print(_format_estimate(estimate, options.quota))
     return OK
@@ -59,7 +59,7 @@ def _format_estimate(estimate: RunEstimate, quota: QuotaOptions) -> str:
         lines.append(_format_requests(requests, estimate.prices))
     if not estimate.model:
         lines.append(f"models  no model calls: summarizer={estimate.summarizer} runs locally")
-        return "\n".join(lines)
+        return join_lines(lines)
     lines.append(
         f"models  {estimate.model}: about {estimate.calls:,} calls, {estimate.input_tokens:,} "
         f"tokens in, {estimate.output_tokens:,} out (estimated from {estimate.sampled:,} books)"
@@ -68,7 +68,7 @@ def _format_estimate(estimate: RunEstimate, quota: QuotaOptions) -> str:
         lines.append(f"        {estimate.unfit:,} of these books would fail, at no cost")
     lines.append(f"cost    {_format_cost(estimate)}")
     lines.append(f"time    {_format_time(estimate, quota)}")
-    return "\n".join(lines)
+    return join_lines(lines)
 
 
 def _format_requests(requests: RequestEstimate, prices: str) -> str:

@@ -10,6 +10,7 @@ from raypipe.cli.format_hits import format_hits
 from raypipe.cli.local_services import EMBEDDED
 from raypipe.cli.run_job import open_listing_job, run_and_report, run_job
 from raypipe.core.exit_codes import OK
+from raypipe.core.printable import escape_line
 from raypipe.embedders.protocol import Embedder
 from raypipe.ledger.run_records import RunRecord
 from raypipe.opensearch.index import IndexAlias
@@ -44,5 +45,5 @@ def carry_out(cfg: DictConfig, listen_for_stop: ListenForStop) -> RunRecord:
 
 def _print_example_searches(queries: Iterable[str], alias: IndexAlias, embedder: Embedder) -> None:
     for query in queries:
-        print(f'\nraypipe search "{query}"')
+        print(f'\nraypipe search "{escape_line(query)}"')
         print(format_hits(search(alias, embedder, query, limit=3)))

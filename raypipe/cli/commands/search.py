@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -13,6 +12,7 @@ from raypipe.cli.local_services import start_local_services
 from raypipe.config.build import read_options, require_part
 from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK
+from raypipe.core.printable import to_json
 from raypipe.embedded.services import Services
 from raypipe.opensearch.index import IndexAlias
 from raypipe.opensearch.search import MAX_HITS, Hit, search
@@ -23,7 +23,7 @@ def main(cfg: DictConfig) -> int:
     options, hits = read_options(cfg), carry_out(cfg)
     if options.output == "json":
         report = {"query": options.query, "hits": [dataclasses.asdict(hit) for hit in hits]}
-        print(json.dumps(report, ensure_ascii=False))
+        print(to_json(report))
     else:
         print(format_hits(hits))
     return OK

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from raypipe.config.origins import override_key
 from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK
 from raypipe.core.options import check_output
+from raypipe.core.printable import escape_line, join_lines, to_json
 from raypipe.core.redact import redact
 
 DEFAULT = "default"
@@ -54,7 +54,7 @@ def main(args: Sequence[str], settings_file: str | None, profile: str | None) ->
     if problem := find_invalid_choice(merged.typed):
         raise OptionError(problem)
     for note in merged.notes[1 if settings else 0 :]:
-        print(f"raypipe: {note}", file=sys.stderr)
+        print(escape_line(f"raypipe: {note}"), file=sys.stderr)
     run_hydra(merged, lambda cfg: print(_format(merged, cfg, output)))
     return OK
 
@@ -78,7 +78,7 @@ def _format(merged: MergedArguments, cfg: Any, output: str) -> str:
                 {"option": name, "value": value, "origin": origin} for name, value, origin in rows
             ],
         }
-        return json.dumps(report, ensure_ascii=False)
+        return to_json(report)
     profile = f", profile {settings.profile}" if settings and settings.profile else ""
     is_off = Path(FILE_NAME).exists()  # and not read: --settings none, or RAYPIPE_SETTINGS=none
     reason = f"{FILE_NAME} is switched off" if is_off else f"there is no {FILE_NAME} here"
@@ -86,7 +86,7 @@ def _format(merged: MergedArguments, cfg: Any, output: str) -> str:
     lines = [f"command   {merged.command}", f"settings  {file}", ""]
     texts = [(_shorten(f"{name}={format_value(value)}"), origin) for name, value, origin in rows]
     width = max((len(text) for text, _ in texts), default=0)
-    return "\n".join([*lines, *(f"{text:<{width}}  {origin}" for text, origin in texts)])
+    return join_lines([*lines, *(f"{text:<{width}}  {origin}" for text, origin in texts)])
 
 
 def _shorten(text: str) -> str:

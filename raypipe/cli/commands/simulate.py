@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from raypipe.config.build import read_options
 from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK
+from raypipe.core.printable import join_lines
 from raypipe.simulator.model_server import ModelServer
 
 _POLL_S = 0.5
@@ -38,7 +39,7 @@ def main(cfg: DictConfig) -> int:
 
 
 def _format_usage(url: str) -> str:
-    return "\n".join(
+    return join_lines(
         [
             f"Model server  {url}  (Bedrock and OpenAI; Ctrl-C ends it)",
             "",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 from omegaconf import DictConfig
 
@@ -11,6 +10,7 @@ from raypipe.cli.job_factory import find_connection
 from raypipe.config.build import read_options
 from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK
+from raypipe.core.printable import join_lines, to_json
 from raypipe.ledger.state_copy import CopyResult, StateCopy
 from raypipe.state.factory import open_state
 
@@ -48,10 +48,10 @@ def _format_result(result: CopyResult, source: str, target: str, output: str) ->
         output: `text` or `json`.
     """
     if output == "json":
-        return json.dumps({**dataclasses.asdict(result), "source": source, "target": target})
+        return to_json({**dataclasses.asdict(result), "source": source, "target": target})
     lines = [
         f"copied  {result.copied:,} objects, {result.bytes / 1e6:,.1f} MB, in "
         f"{result.seconds:.1f} s; {result.present:,} were there, {result.removed:,} removed",
         f"copy    {target}, up to run {result.run_seq}; `state.uri={target}` uses it",
     ]
-    return "\n".join(lines)
+    return join_lines(lines)

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from raypipe.config.build import read_options
 from raypipe.core.exit_codes import OK
+from raypipe.core.printable import escape_line
 from raypipe.embedded.services import Services
 
 
@@ -15,7 +16,7 @@ def main(cfg: DictConfig) -> int:
     """Start the services that do not run yet, and print their addresses."""
     data = read_options(cfg).embedded.data
     opensearch, s3 = carry_out(cfg)
-    print(f"OpenSearch  {opensearch}  (k-NN; data in {data})")
+    print(f"OpenSearch  {opensearch}  (k-NN; data in {escape_line(data)})")
     print(f"S3          {s3}  (bucket sample-books)")
     print("Only your user can connect. The addresses are new at every start; the data folder has")
     print("them in opensearch.json and s3.json.")

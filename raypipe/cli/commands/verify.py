@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from raypipe.cli.local_services import start_local_services
 from raypipe.config.build import read_options, require_part
 from raypipe.core.errors import SetupError
 from raypipe.core.exit_codes import ERROR
+from raypipe.core.printable import join_lines, to_json
 from raypipe.embedded.services import Services
 from raypipe.ledger.facade import Ledger
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexRef
@@ -73,7 +73,7 @@ def main(cfg: DictConfig) -> int:
     """
     options, result = read_options(cfg), carry_out(cfg)
     if options.output == "json":
-        print(json.dumps(to_report(result), ensure_ascii=False))
+        print(to_json(to_report(result)))
     else:
         print(_format_text(result.books, result.legacy, result.index))
     return result.exit_code
@@ -162,7 +162,7 @@ def _format_text(result: Reconciliation, legacy: Comparison | None, ref: IndexRe
     lines += _format_lists(result, _MEANINGS)
     if legacy is not None:
         lines += ["", "compared with the old results", *_format_lists(legacy, LEGACY_MEANINGS)]
-    return "\n".join(lines)
+    return join_lines(lines)
 
 
 def _format_lists(result: Reconciliation | Comparison, meanings: Mapping[str, str]) -> list[str]:

@@ -20,6 +20,7 @@ from raypipe.cli.help_text.config_comments import (
 )
 from raypipe.config.build import to_plain
 from raypipe.config.paths import conf_dir
+from raypipe.core.printable import join_lines
 
 _WIDTH = 100
 _COLUMN = 34
@@ -68,7 +69,7 @@ def format_command_help(command: str, cfg: DictConfig) -> str:
         "option files; -m option=a,b runs one job for each value, one after another.",
         "--settings FILE (or none) replaces raypipe.yaml; profile=NAME chooses a profile in it.",
     ]
-    return "\n".join(lines)
+    return join_lines(lines)
 
 
 def _format_group(group: str, current: object) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from raypipe.core.printable import escape_line
+from raypipe.core.redact import redact_urls
 from raypipe.opensearch.bulk.item import MALFORMED
 from raypipe.opensearch.bulk.obstacles import find_obstacle
 from raypipe.opensearch.connection.errors import cause_of, is_expired, is_foreign, status_of
@@ -96,6 +98,7 @@ class SinkError(Exception):
     """
 
     def __init__(self, message: str, status: int = 0) -> None:
+        message = escape_line(redact_urls(message))
         super().__init__(message, status)
         self.message = message
         self.status = status

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from raypipe.core.aws import create_session
 from raypipe.core.errors import SetupError
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.connection.errors import reason_of
@@ -66,12 +67,11 @@ class AwsConnection(Connection):
         Raises:
             SetupError: There are no AWS credentials, or the region is unknown.
         """
-        import boto3
         from botocore.exceptions import BotoCoreError
         from opensearchpy import Urllib3AWSV4SignerAuth
 
         try:
-            session = boto3.Session(profile_name=self.profile)
+            session = create_session(self.profile)
             credentials = session.get_credentials()
         except BotoCoreError as error:
             raise SetupError(f"opensearch.connection: {error}") from None

@@ -11,6 +11,7 @@ import orjson
 
 from raypipe.core.errors import SetupError
 from raypipe.core.net import is_loopback
+from raypipe.core.redact import refuse_url_secret
 from raypipe.core.retry import attempts
 from raypipe.opensearch.connection import clients
 from raypipe.opensearch.connection.answers import parsing
@@ -64,7 +65,8 @@ class Connection:
         token_env: *Name* of the environment variable that holds the token.
         token_file: File that holds the token instead; read again when the server refuses it.
         verify_certs: Whether the server's certificate must be trusted and match its host name.
-        ca_certs: File of certificates to trust; None for the system's.
+        ca_certs: File of certificates to trust; None for the file that the environment names
+            (see `raypipe.core.certificates`), else the system's.
         client_cert: File with the client certificate; None for no client certificate.
         client_key: File with the key of the client certificate; None if `client_cert` holds it.
         timeout_s: Seconds to wait for a response. opensearch-py's own 10 s are too few for
@@ -93,15 +95,18 @@ class Connection:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        parts = split_endpoint(self.endpoint)
-        if parts.username or parts.password:
-            raise ValueError(
-                "endpoint must not contain a user name or password; set "
-                f"{parts.scheme}://{parts.hostname} and connection.username, and put the password "
-                f"into the environment variable {self.password_env}"
-            )
+        refuse_url_secret(
+            "endpoint",
+            self.endpoint,
+            "set connection.username, and put the password into the environment variable "
+            f"{self.password_env}",
+        )
+        split_endpoint(self.endpoint)
         if self.token is not None and self.token not in SCHEMES:
-            raise ValueError(f"connection.token={self.token}: choose one of {', '.join(SCHEMES)}")
+            raise ValueError(
+                f"connection.token names how a token is sent: choose one of {', '.join(SCHEMES)}, "
+                f"and put the token into the environment variable {self.token_env}"
+            )
         if self.token and self.username:
             raise ValueError("set connection.username or connection.token, not both")
         if self.client_key and not self.client_cert:

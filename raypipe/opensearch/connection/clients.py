@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Protocol
 
+from raypipe.core.certificates import VARIABLES, find_certificates
 from raypipe.core.per_process import cached_per_process
 from raypipe.opensearch.connection.auth import check_files, token_header
 from raypipe.opensearch.connection.endpoint import host_options
@@ -90,10 +91,15 @@ def renew(settings: ClientSettings) -> None:
 
 
 def _environment_hash(settings: ClientSettings) -> int:
-    """Return a number that changes when the environment names other credentials."""
-    names = (settings.password_env, settings.token_env)
-    items = os.environ.items()
-    return hash(frozenset(item for item in items if item[0] in names or item[0][:4] == "AWS_"))
+    """Return a number that changes when the environment names other credentials or proxies."""
+    names = (settings.password_env, settings.token_env, *VARIABLES)
+    return hash(
+        frozenset(
+            item
+            for item in os.environ.items()
+            if item[0] in names or item[0][:4] == "AWS_" or item[0].lower().endswith("_proxy")
+        )
+    )
 
 
 @cached_per_process(max_size=16)
@@ -131,7 +137,7 @@ def _create(settings: ClientSettings, environment: int, renewals: int) -> OpenSe
 def _tls_options(settings: ClientSettings) -> dict[str, Any]:
     return {
         "verify_certs": settings.verify_certs,
-        "ca_certs": settings.ca_certs,
+        "ca_certs": settings.ca_certs or find_certificates(),
         "client_cert": settings.client_cert,
         "client_key": settings.client_key,
         "ssl_assert_hostname": None if settings.verify_certs else False,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from raypipe.core.redact import redact
+
 HTTPS_PORT = 443
 DEFAULT_PORT = 9200
 
@@ -21,7 +23,8 @@ def split_endpoint(endpoint: str) -> SplitResult:
     except (ValueError, TypeError, AttributeError):
         is_usable = False
     if not is_usable:
-        raise ValueError(f"endpoint={endpoint} is not a URL; give one like https://host:9200")
+        shown = redact(endpoint, "endpoint")
+        raise ValueError(f"endpoint={shown} is not a URL; give one like https://host:9200")
     return parts
 
 

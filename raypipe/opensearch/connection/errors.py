@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from raypipe.core.printable import escape_line
+
 MAX_REASON_CHARS = 200
 """Characters of a server's reason that are kept."""
 NOT_EXECUTED_STATUS = frozenset({402, 429})
@@ -106,7 +108,7 @@ def is_disk_full(cause: Any) -> bool:
 
 def describe_cause(cause: dict[str, Any]) -> str:
     """Return `type: reason` of an OpenSearch error object, without document content."""
-    name = strip_content(_text_of(cause.get("type"))) or "error"
+    name = escape_line(_text_of(cause.get("type"))) or "error"
     return f"{name}: {strip_content(_text_of(cause.get('reason')))}".rstrip(": ")
 
 
@@ -120,7 +122,7 @@ def strip_content(reason: str) -> str:
     Field paths and types, in short square brackets, stay. Text in quotes, after `Preview of` or
     in long brackets is removed (Data Prepper and unstructured-ingest remove it too).
     """
-    text = " ".join(reason.split())
+    text = escape_line(" ".join(reason.split()))
     text = re.sub(r'field="([\w.]+)"', r"field [\1]", text)
     text = re.split(r"\.? ?Preview of", text, maxsplit=1)[0]
     for quote in "'\"`":

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from raypipe.core.errors import SetupError
+from raypipe.core.proxy import describe_route
 from raypipe.core.retry import TRANSIENT_STATUS
 from raypipe.opensearch.connection.errors import cause_of, is_foreign, reason_of
 
@@ -59,7 +60,8 @@ def explain_failure(
     if isinstance(error, ConnectionTimeout):
         return SetupError(f"{where} gave no answer within {timeout_s:g} s; {_FIX}")
     if isinstance(error, NoConnection):
-        return SetupError(f"{where} cannot be reached ({_innermost_reason(error)}); {_FIX}")
+        reason = f"{_innermost_reason(error)}{describe_route(endpoint)}"
+        return SetupError(f"{where} cannot be reached ({reason}); {_FIX}")
     if not isinstance(error, TransportError):
         return not_opensearch(endpoint, request)
     status, reason = error.status_code, reason_of(error)

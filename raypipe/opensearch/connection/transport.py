@@ -1,12 +1,15 @@
-"""Extend opensearch-py's transport: parse JSON with orjson and keep `Retry-After`."""
+"""Extend opensearch-py's transport: parse JSON with orjson, keep `Retry-After`, use a proxy."""
 
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import orjson
 
+from raypipe.core.proxy import proxy_for
 from raypipe.core.retry import retry_after_s
 
 
@@ -17,6 +20,15 @@ def connection_class() -> Any:
 
     class RetryAfterConnection(Urllib3HttpConnection):
         _last = threading.local()
+
+        def _create_urllib3_pool(self) -> None:
+            super()._create_urllib3_pool()
+            pool: Any = self.pool
+            certificates = getattr(pool, "ca_certs", None)
+            if certificates and Path(certificates).is_dir():
+                pool.ca_cert_dir, pool.ca_certs = certificates, None
+            if proxy := proxy_for(self.host):
+                self.pool = _ProxiedPool(pool, proxy, self.host)
 
         def get_response_headers(self, response: Any) -> Any:
             headers = super().get_response_headers(response)
@@ -45,6 +57,42 @@ def _parse_object(data: Any) -> dict[str, Any] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+class _ProxiedPool:
+    """Sends the requests for one server through a proxy.
+
+    Args:
+        pool: The pool without the proxy; its settings are used.
+        proxy: URL of the proxy.
+        server: URL of the server, without a path.
+    """
+
+    def __init__(self, pool: Any, proxy: str, server: str) -> None:
+        import urllib3
+
+        names = ("cert_reqs", "ca_certs", "ca_cert_dir", "cert_file", "key_file", "assert_hostname")
+        tls = {name: getattr(pool, name) for name in names if hasattr(pool, name)}
+        parts = urlsplit(proxy)
+        login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+        self._server = server
+        self._manager = urllib3.ProxyManager(
+            proxy,
+            proxy_headers=urllib3.make_headers(proxy_basic_auth=login) if login != ":" else None,
+            maxsize=pool.pool.maxsize,
+            timeout=pool.timeout,
+            **tls,
+        )
+
+    def urlopen(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        """Send a request; opensearch-py passes the path."""
+        return self._manager.urlopen(
+            method, self._server + path, body=body, redirect=False, **options
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._manager.clear()
 
 
 def serializer() -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from raypipe.core.printable import escape_line
 from raypipe.opensearch.bulk.results import Counters
 
 EXAMPLES = 3
@@ -156,7 +157,7 @@ def describe_rejections(result: SinkResult, label: str) -> str:
         label: Index and server.
     """
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in result.rejected_by_kind.items())
-    return (
+    return escape_line(
         f"{label} rejected {result.rejected:,} of {result.rows:,} documents ({kinds}); the others "
         f"are written. First: {result.examples[0]}"
     )

@@ -18,6 +18,7 @@ import psutil
 
 from raypipe.core.errors import SetupError
 from raypipe.core.options import RayOptions
+from raypipe.core.proxy import loopback_without_proxy
 from raypipe.run.executors.cluster_checks import available_cpus
 from raypipe.run.executors.private_session import (
     PrivateSession,
@@ -190,6 +191,7 @@ def _start(options: RayOptions, session: PrivateSession) -> Any:
         with (
             session_environment(variables),
             own_parts_environment(same_machine=True) as environment,
+            loopback_without_proxy(),
             _silence_stderr(),
         ):
             return ray.init(**arguments, **environment)

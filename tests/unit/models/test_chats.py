@@ -97,7 +97,7 @@ def test_region_and_endpoint_are_not_part_of_the_identity() -> None:
         ({"model_id": ""}, "model_id must name a model"),
         ({"read_timeout_s": -1.0}, "read_timeout_s=-1.0 must be more than 0"),
         ({"base_url": "localhost:8000"}, "base_url must be a URL such as"),
-        ({"base_url": "http://me:secret@host/v1"}, "without a password"),
+        ({"base_url": "http://me:secret@host/v1"}, "must not contain a user name, password"),
         ({"max_tokens_field": "limit"}, "max_tokens_field=limit: choose max_tokens or"),
     ],
 )
