@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import json
 import types
@@ -13,9 +12,12 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from raypipe.config.error_messages import first_line
+from raypipe.config.error_messages import describe_unknown, first_line
+from raypipe.config.group_options import explain_other_choices
+from raypipe.config.value_hints import hint_for
 from raypipe.core.errors import OptionError
 from raypipe.core.own_parts import load_target
+from raypipe.core.suggest import did_you_mean
 
 QUOTING_HINT = "put quotes in quotes: \"'...'\""
 """How a number is typed as text on a command line; in a file, simple quotes are enough."""
@@ -50,9 +52,10 @@ def check_typed_options(node: DictConfig, path: str = "") -> None:
     known = [option.name for option in dataclasses.fields(schema)]
     for name in map(str, node):
         if name not in known:
-            choices = ", ".join(sorted(known))
-            owner = f"{path.rstrip('.')} has" if path else "choose one of"
-            raise OptionError(f"there is no option {path}{name}; {owner} {choices}")
+            key = f"{path}{name}"
+            hint = did_you_mean(name, known) or explain_other_choices(key)
+            owner = path.rstrip(".") or "this command"
+            raise OptionError(describe_unknown(key, hint, owner, sorted(known)))
         if isinstance(node[name], DictConfig):
             check_typed_options(node[name], f"{path}{name}.")
     try:
@@ -92,7 +95,8 @@ def find_wrong_setting(settings: Any, path: str) -> str:
             return _explain_unknown(path, name, list(parameters))
         problem = find_wrong_setting(value, f"{path}.{name}")
         if not problem and not _fits(value, hints.get(name, Any)):
-            problem = f"{path}.{name}={_format(value)} must be {_describe_type(hints[name])}"
+            wanted = _describe_type(hints[name])
+            problem = f"{path}.{name}={_format(value)} must be {wanted}{hint_for(value, wanted)}"
         if problem:
             return problem
     return ""
@@ -106,9 +110,9 @@ def _type_hints(target: Any) -> dict[str, Any]:
 
 
 def _explain_unknown(path: str, name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return f"there is no option {path}.{name}; {hint}{path} has {', '.join(known) or 'none'}"
+    key = f"{path}.{name}"
+    hint = did_you_mean(name, known) or explain_other_choices(key)
+    return describe_unknown(key, hint, path, known)
 
 
 def _fits(value: Any, hint: Any) -> bool:

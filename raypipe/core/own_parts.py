@@ -6,7 +6,6 @@ of raypipe or of an installed package. `PYTHONPATH` would put it before them.
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 import traceback
@@ -18,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from raypipe.core.errors import OptionError
+from raypipe.core.suggest import did_you_mean
 
 VARIABLE = "RAYPIPE_OWN_PARTS"
 """Environment variable with the folders that a worker on this machine adds to its search path."""
@@ -159,5 +159,5 @@ def _place_of(error: BaseException) -> str:
 def _explain_attribute(owner: object, path: str, name: str) -> str:
     file = getattr(owner, "__file__", None)
     place = f"module {path} ({file})" if file else path
-    close = difflib.get_close_matches(name, dir(owner), n=1)
-    return f"{place} has no {name}" + (f"; did you mean {close[0]}?" if close else "")
+    hint = did_you_mean(name, dir(owner))
+    return f"{place} has no {name}" + (f"; {hint}" if hint else "")

@@ -10,6 +10,7 @@ from pathlib import Path
 from raypipe.cli.settings import option_names
 from raypipe.cli.settings.file import Entry, SettingsFile, display_path
 from raypipe.cli.settings.hydra_text import format_override
+from raypipe.config.group_options import list_choices
 from raypipe.config.origins import override_key
 from raypipe.config.validate import QUOTING_HINT
 from raypipe.core.errors import OptionError
@@ -169,7 +170,8 @@ def _is_foreign(command: str, arg: str, config_dir: Path | None) -> bool:
     if name in option_names.group_names():
         choices = option_names.all_choices(name, config_dir)
         if not set(arg.partition("=")[2].strip("'\"").split(",")) <= set(choices):
-            raise OptionError(f"{arg}: there is no such option; choose one of {', '.join(choices)}")
+            problem = list_choices(arg.partition("=")[2], choices)
+            raise OptionError(f"{arg}: there is no such option; {problem}")
         return True
     is_added = arg.startswith("+") and option_names.top_name(name) in option_names.group_names()
     return is_added or option_names.is_option(name, config_dir)

@@ -16,6 +16,7 @@ from raypipe.opensearch.connection import clients
 from raypipe.opensearch.connection.auth import SCHEMES, read_password
 from raypipe.opensearch.connection.endpoint import split_endpoint
 from raypipe.opensearch.connection.errors import (
+    aws_message,
     is_connection_cut,
     is_unreachable,
     reason_of,
@@ -248,6 +249,12 @@ class Connection:
     def _explain_refusal(self, status: int, error: Exception) -> str:
         if status == 401 and self.token:
             return f"it did not accept the token (401) of connection.token={self.token}"
+        if aws_message(error):
+            return (
+                f"AWS refused the request ({status}); use opensearch=aws_managed for a domain, or "
+                "opensearch=aws_serverless for a collection: they sign requests with your AWS "
+                "credentials"
+            )
         return ACCESS_REFUSALS[status]
 
     def _explain(self, error: Exception, request: str) -> SetupError:

@@ -54,6 +54,11 @@ class IndexAdmin:
         response = self.config.connection.ask("GET", f"/{name}", ignore=(404,))
         if not response:
             return None
+        if any("data_stream" in body for body in response.values()):
+            raise SetupError(
+                f"{label} is a data stream, whose documents cannot be replaced; set another "
+                f"opensearch.index, or delete it with DELETE /_data_stream/{name}"
+            )
         if len(response) > 1:
             raise SetupError(
                 f"{label} is an alias of several indices ({', '.join(sorted(response))}); leave it "
