@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -76,10 +77,12 @@ def compare_with_legacy(
 def _open_results(against: str, store: BookSource) -> BookSource:
     if against.startswith("s3://"):
         bucket, _, prefix = against.removeprefix("s3://").partition("/")
+        if not bucket:
+            raise SetupError(f"against={against} has no bucket; write s3://bucket/prefix")
         if isinstance(store, S3BookSource):
             return dataclasses.replace(store, bucket=bucket, prefix=prefix, suffixes=SUFFIXES)
         return S3BookSource(bucket, prefix, SUFFIXES)
-    path = Path(against)
+    path = Path(os.path.expanduser(against))  # noqa: PTH111
     if path.is_file():
         return LocalBookSource(str(path.parent), prefix=path.name, suffixes=SUFFIXES)
     if not path.is_dir():

@@ -29,6 +29,7 @@ _TYPE_NAMES: Mapping[Any, str] = {
     bool: "true or false",
     list: "a list",
     tuple: "a list",
+    Mapping: "a mapping like {name: value}",
     type(None): "null",
 }
 
@@ -83,7 +84,7 @@ def find_wrong_setting(settings: Any, path: str) -> str:
     except OptionError as error:
         return f"{path}._target_={settings['_target_']}: {error}"
     if not callable(target):
-        return f"{path}._target_={settings['_target_']} is not a class"
+        return f"{path}._target_={settings['_target_']} is not a class; write module.Class"
     parameters = inspect.signature(target).parameters
     if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters.values()):
         return ""
@@ -94,6 +95,9 @@ def find_wrong_setting(settings: Any, path: str) -> str:
         if name not in parameters:
             return _explain_unknown(path, name, list(parameters))
         problem = find_wrong_setting(value, f"{path}.{name}")
+        if not problem and _is_value_for_part(value, hints.get(name, Any)):
+            option = f"{path}.{name}"
+            problem = f"{option}={_format(value)}: write {option}.OPTION=VALUE for an option of it"
         if not problem and not _fits(value, hints.get(name, Any)):
             wanted = _describe_type(hints[name])
             problem = f"{path}.{name}={_format(value)} must be {wanted}{hint_for(value, wanted)}"
@@ -115,6 +119,13 @@ def _explain_unknown(path: str, name: str, known: Sequence[str]) -> str:
     return describe_unknown(key, hint, path, known)
 
 
+def _is_value_for_part(value: Any, hint: Any) -> bool:
+    """Return whether a plain value stands in the place of a nested part of raypipe."""
+    allowed = _allowed_types(hint)
+    is_part = all(getattr(kind, "__module__", "").startswith("raypipe.") for kind in allowed)
+    return is_part and isinstance(value, bool | int | float | str | list)
+
+
 def _fits(value: Any, hint: Any) -> bool:
     allowed = _allowed_types(hint)
     if not all(kind in _TYPE_NAMES for kind in allowed):
@@ -125,6 +136,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return int in allowed or float in allowed
     if isinstance(value, list | tuple):
         return list in allowed or tuple in allowed
+    if isinstance(value, Mapping):
+        return Mapping in allowed
     return type(value) in allowed
 
 

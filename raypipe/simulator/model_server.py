@@ -7,6 +7,7 @@ published API shapes of Amazon Bedrock's runtime and of OpenAI; its answers are 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
@@ -108,7 +109,8 @@ class ModelServer:
             return None
         try:
             # Line buffering, so that a server that is killed leaves complete lines.
-            file = Path(self.options.log).open("a", buffering=1, encoding="utf-8")  # noqa: SIM115
+            path = Path(os.path.expanduser(self.options.log))  # noqa: PTH111
+            file = path.open("a", buffering=1, encoding="utf-8")
         except OSError as error:
             raise SetupError(
                 f"log={self.options.log} is not writable: {error.strerror}. Choose another file."

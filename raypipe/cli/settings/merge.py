@@ -75,10 +75,16 @@ def merge_arguments(
     entries, dropped = merge_entries(settings, [arg for arg in args if _OVERRIDE.match(arg)])
     used = [entry for entry in entries if option_names.takes_from_file(command, entry.name)]
     lost = [line for name, line in dropped if option_names.takes_from_file(command, name)]
-    overrides = [format_override(entry.key, entry.value) for entry in used]
+    overrides = [format_override(_key_for_hydra(entry), entry.value) for entry in used]
     flags = _config_dir_flags(settings, args)
     notes = [describe_file(settings), *lost, *notes]
     return MergedArguments(command, [*overrides, *typed, *flags], typed, used, settings, notes)
+
+
+def _key_for_hydra(entry: Entry) -> str:
+    """Return the key with `++` for a name in a table that is empty by default."""
+    is_new = option_names.is_in_table(entry.name) and not entry.key.startswith("+")
+    return f"++{entry.key}" if is_new else entry.key
 
 
 def describe_file(settings: SettingsFile) -> str:

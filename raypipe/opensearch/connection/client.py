@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -93,7 +94,10 @@ class Connection:
     _history: _History = field(default_factory=_History, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check the settings."""
+        """Check the settings, and expand `~` in the names of files."""
+        for name in ("token_file", "ca_certs", "client_cert", "client_key"):
+            if file := getattr(self, name):
+                object.__setattr__(self, name, os.path.expanduser(file))  # noqa: PTH111
         parts = split_endpoint(self.endpoint)
         if parts.username or parts.password:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from raypipe.cli.override_values import accept_text, describe_repeated
+from raypipe.cli.settings.file import parse_settings
+from raypipe.cli.settings.merge import merge_arguments
 from raypipe.core.errors import OptionError
 
 
@@ -102,6 +105,12 @@ def test_a_name_in_an_empty_table_is_added() -> None:
         "++summarizer.model.extra.top_k=5"
     ]
     assert accept_text("run", ["summarizer.model.region=x"]) == ["summarizer.model.region=x"]
+
+
+def test_a_settings_file_adds_a_name_in_an_empty_table_too() -> None:
+    text = "summarizer: bedrock\nsummarizer.model.extra.top_k: 5\n"
+    settings = parse_settings(text, Path("raypipe.yaml"))
+    assert "++summarizer.model.extra.top_k=5" in merge_arguments("run", [], settings).args
 
 
 def test_a_multirun_keeps_its_values_and_asks_for_quotes() -> None:

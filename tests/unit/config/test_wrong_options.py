@@ -64,6 +64,14 @@ WRONG = [
     (["search", "x", "search.fusio=rrf"], ["search.fusio", "did you mean fusion?"]),
     (["verify", "output=xml"], ["output=xml", "text or json"]),
     (["run", "opensearch.engine=nmslib"], ["opensearch.engine=nmslib", "lucene, faiss"]),
+    (["run", "opensearch.connection=x"], ["opensearch.connection=x", "connection.OPTION=VALUE"]),
+    (
+        ["run", "summarizer=bedrock", "summarizer.model.extra=x"],
+        ["summarizer.model.extra=x", "a mapping like {name: value}"],
+    ),
+    # an empty value
+    (["run", "storage=local", "storage.path="], ["storage.path is empty"]),
+    (["run", "state.uri="], ["state.uri is empty"]),
     # an option without a value
     (["run", "storage=s3"], ["storage.bucket=..."]),
     (["run", "storage=local"], ["storage.path=..."]),
