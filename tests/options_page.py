@@ -28,7 +28,13 @@ Generated from `conf/` by `make docs`: edit the config files, not this page.
 `raypipe COMMAND GROUP=CHOICE OPTION=VALUE`: a choice selects a file with its own options, a value
 changes an option. `raypipe COMMAND --help` shows the options and values of a command line,
 `--cfg job` prints them as YAML, and `-m OPTION=A,B` runs one job for each value. An option with the
-default `???` must be given."""
+default `???` must be given.
+
+A value that Hydra's grammar can read has Hydra's meaning: `5`, `true`, `null`, a list `[a,b]`, a
+mapping `{a: 1}`, a reference `${...}`, and text in quotes, `"'5'"` in a shell. JSON lists and
+mappings work, too. Any other value is taken as text, as the shell passes it:
+`storage.path='/data/Bücher (alt)/a=b,#1~'`. Without `-m`, so is a value with commas. `~` at the
+beginning of a path is the home folder."""
 
 
 def format_page() -> str:

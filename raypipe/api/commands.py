@@ -57,10 +57,11 @@ def run(
     """
     from raypipe.api.results import RunResult
     from raypipe.cli.commands import run as command
+    from raypipe.core.stop import StopRequest
 
     @contextmanager
     def listen_for_stop() -> Iterator[Event]:
-        yield stop or Event()
+        yield StopRequest("the caller's event", stop)
 
     with _command_config("run", config, overrides, settings, profile, options) as cfg:
         record = command.carry_out(cfg, listen_for_stop)

@@ -68,9 +68,11 @@ def run_command_line(args: Sequence[str]) -> int:
     if args and args[0] in _HELP:
         print(format_program_help())
         return OK
-    if args and args[0] == "--version":
+    if "--version" in args or list(args[:1]) == ["version"]:
         print(f"raypipe {__version__}")
         return OK
+    if args and args[0] == "help":  # `raypipe help search` is `raypipe search --help`
+        return run_command_line([*args[1:], _HELP[1]])
     if any(flag in args for flag in _COMPLETE):
         from raypipe.cli.completion import complete
 
@@ -91,7 +93,9 @@ def split_command(args: Sequence[str]) -> tuple[str, list[str]]:
     if args and args[0] in COMMANDS:
         return args[0], list(args[1:])
     if args and re.fullmatch(r"[A-Za-z][\w-]*", args[0]):
-        raise OptionError(f"there is no command {args[0]!r}; choose one of {', '.join(COMMANDS)}")
+        from raypipe.cli.wrong_words import explain_command
+
+        raise OptionError(explain_command(args[0]))
     return next(iter(COMMANDS)), list(args)
 
 
@@ -110,6 +114,7 @@ def run_command(command: str, args: Sequence[str], settings_file: str | None = N
     from raypipe.cli.hydra_main import run_hydra
     from raypipe.cli.prepare import prepare_arguments
     from raypipe.cli.stop_signals import STOP_REQUESTED
+    from raypipe.cli.wrong_words import check_flags
     from raypipe.config.url_secrets import refuse_secrets_in_arguments
 
     refuse_secrets_in_arguments(args)
@@ -120,7 +125,7 @@ def run_command(command: str, args: Sequence[str], settings_file: str | None = N
     args = arguments.quote_query(args) if command == "search" else args
     args = arguments.name_state_words(args) if command == "state" else args
     args = arguments.move_flags_last(args)
-    arguments.check_flags(args)
+    check_flags(args)
     args, profile = arguments.take_profile(args)
     if command in WITHOUT_JOB and not wants_help:
         module = import_module(f"raypipe.cli.commands.{command}")

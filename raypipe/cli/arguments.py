@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
 
 from raypipe.core.errors import OptionError
 
 _OVERRIDE = re.compile(r"(\+{1,2}|~)?[A-Za-z_][\w./@-]*=|~[A-Za-z_]")
-_FLAGS_WITH_VALUE = (
+FLAGS_WITH_VALUE = (
     *("-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name"),
     *("-cd", "--config-dir", "--experimental-rerun"),
 )
 SETTINGS_FLAG = "--settings"
-_MULTIRUN = ("-m", "--multirun")
+MULTIRUN = ("-m", "--multirun")
 
 
 def quote_query(args: Sequence[str]) -> list[str]:
@@ -26,7 +25,7 @@ def quote_query(args: Sequence[str]) -> list[str]:
     for arg in args:
         if is_value or arg.startswith("-") or _OVERRIDE.match(arg):
             others.append(arg)
-            is_value = arg in _FLAGS_WITH_VALUE
+            is_value = arg in FLAGS_WITH_VALUE
         else:
             words.append(arg)
     return [*others, f"query={quote(' '.join(words))}"] if words else others
@@ -47,20 +46,25 @@ def name_state_words(args: Sequence[str]) -> list[str]:
     for arg in args:
         is_word = not (is_value or arg.startswith("-") or _OVERRIDE.match(arg))
         (words if is_word else others).append(arg)
-        is_value = not is_word and arg in _FLAGS_WITH_VALUE
+        is_value = not is_word and arg in FLAGS_WITH_VALUE
     if len(words) > len(_STATE_WORDS):
         raise OptionError(f"{words[len(_STATE_WORDS)]!r}: write `raypipe state copy FROM TO`")
     named = zip(_STATE_WORDS, words, strict=False)
     return [*others, *(f"{name}={quote(word)}" for name, word in named)]
 
 
-def quote(text: str) -> str:
+def quote(text: str, *, is_reference: bool = False) -> str:
     r"""Quote a text for Hydra's grammar, and keep OmegaConf from interpolating `${`.
 
     Inside single quotes, `\'` is a quote, and backslashes are escapes only in front of a quote
     (hydra.cc, "Quoted values").
+
+    Args:
+        text: The text.
+        is_reference: Whether `${...}` in it refers to another option.
     """
-    text = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)
+    if not is_reference:
+        text = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)
     text = re.sub(r"(\\*)'", lambda match: match[1] * 2 + r"\'", text)
     trailing = len(text) - len(text.rstrip("\\"))
     return f"'{text}{chr(92) * trailing}'"
@@ -71,7 +75,7 @@ def move_flags_last(args: Sequence[str]) -> list[str]:
     flags: list[str] = []
     overrides: list[str] = []
     for arg in args:
-        is_value = bool(flags) and flags[-1] in _FLAGS_WITH_VALUE
+        is_value = bool(flags) and flags[-1] in FLAGS_WITH_VALUE
         (flags if is_value or arg.startswith("-") else overrides).append(arg)
     return [*overrides, *flags]
 
@@ -111,33 +115,13 @@ def take_profile(args: Sequence[str]) -> tuple[list[str], str | None]:
     return rest, names[-1].strip("'\"") if names else None
 
 
-def check_flags(args: Sequence[str]) -> None:
-    """Raise an error about a flag that Hydra does not know, without Hydra's usage text.
-
-    Raises:
-        OptionError: A flag is unknown, belongs to the replaced scripts, or has a wrong value.
-    """
-    from hydra._internal.utils import get_args_parser
-
-    from raypipe.cli.legacy_flags import explain_legacy_flags
-
-    def fail(message: str) -> NoReturn:
-        raise OptionError(f"{message}; see raypipe --help")
-
-    if explanation := explain_legacy_flags(args):
-        raise OptionError(explanation)
-    parser: Any = get_args_parser()
-    parser.error = fail
-    parser.parse_args(args)
-
-
 @contextmanager
 def temporary_sweep_folder(args: Sequence[str]) -> Iterator[list[str]]:
     """Yield the arguments, with a temporary folder for the files that Hydra writes in a multirun.
 
     Without it, Hydra leaves a `multirun/` in the current folder, which raypipe never reads.
     """
-    is_multirun = any(flag in args for flag in _MULTIRUN)
+    is_multirun = any(flag in args for flag in MULTIRUN)
     if not is_multirun or any("hydra.sweep.dir=" in arg for arg in args):
         yield list(args)
         return

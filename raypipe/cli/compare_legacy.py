@@ -78,10 +78,12 @@ def compare_with_legacy(
 def _open_results(against: str, store: BookSource) -> BookSource:
     if against.startswith("s3://"):
         bucket, _, prefix = against.removeprefix("s3://").partition("/")
+        if not bucket:
+            raise SetupError(f"against={against} has no bucket; write s3://bucket/prefix")
         if isinstance(store, S3BookSource):
             return dataclasses.replace(store, bucket=bucket, prefix=prefix, suffixes=SUFFIXES)
         return S3BookSource(bucket, prefix, SUFFIXES)
-    path = Path(against)
+    path = Path(os.path.expanduser(against))  # noqa: PTH111
     # Unlike those of Path, these raise no error for a name that cannot exist.
     if os.path.isfile(path):  # noqa: PTH113
         # A link that is named is followed.

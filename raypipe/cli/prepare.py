@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from raypipe.cli.override_values import accept_text, describe_repeated
 from raypipe.cli.settings.file import read_settings
 from raypipe.cli.settings.merge import MergedArguments, merge_arguments
 from raypipe.cli.settings.parts import allow_own_parts
@@ -35,10 +37,10 @@ def prepare_arguments(
     """
     refuse_secrets_in_arguments(args)
     settings = read_settings(settings_file, profile)
-    merged = merge_arguments(command, args, settings)
+    merged = merge_arguments(command, accept_text(command, args), settings)
     if problem := find_invalid_choice(merged.typed):
         raise OptionError(problem)
-    return merged
+    return replace(merged, notes=[*merged.notes, *describe_repeated(args)])
 
 
 def check_values(cfg: DictConfig, merged: MergedArguments) -> None:

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 from raypipe.core import exit_codes
+from raypipe.core.stop import StopRequest, request_stop
+
+_NAMES = {signal.SIGINT: "SIGINT (Ctrl-C)", signal.SIGTERM: "SIGTERM"}
 
 STOP_REQUESTED = threading.Event()
 """Set by the first signal: no further job of a multirun is started."""
@@ -23,16 +26,16 @@ def stop_on_signal() -> Iterator[threading.Event]:
     interrupt any code, so it only sets the event. The thread that waits for the event does the
     work.
     """
-    requested = threading.Event()
+    requested = StopRequest()
 
     def handle(number: int, frame: FrameType | None) -> None:
         if requested.is_set():
             # Children end with this process; the ledger is consistent at any moment.
             os._exit(exit_codes.STOPPED)
-        requested.set()
+        request_stop(requested, _NAMES[signal.Signals(number)])
         STOP_REQUESTED.set()
 
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, handle) for number in _NAMES}
     try:
         yield requested
     finally:

@@ -42,6 +42,33 @@ def compose_config(
         OptionError: There is no such folder.
         HydraException: An override or an option file is wrong; `explain` makes a line of it.
     """
+    cfg = _load(command, overrides, config_dir)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
+
+
+def compose_with_choices(
+    command: str, overrides: Sequence[str] = ()
+) -> tuple[DictConfig, dict[str, str]]:
+    """Return the config of a command, and the choice of each of its groups.
+
+    Args:
+        command: The command.
+        overrides: Overrides in Hydra's grammar.
+
+    Raises:
+        HydraException: An override is wrong.
+    """
+    cfg = _load(command, overrides, None)
+    choices = {str(group): str(choice) for group, choice in cfg.hydra.runtime.choices.items()}
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg, choices
+
+
+def _load(command: str, overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
+    """Return the config of a command with Hydra's own options."""
     search_path = create_config_search_path(f"file://{conf_dir()}")
     if config_dir is not None:
         if not config_dir.is_dir():
@@ -52,10 +79,7 @@ def compose_config(
     with _lock, _version_base():
         register_schemas()
         loader = ConfigLoaderImpl(search_path)
-        cfg = loader.load_configuration(command, list(overrides), RunMode.RUN, from_shell=False)
-    with open_dict(cfg):
-        del cfg["hydra"]
-    return cfg
+        return loader.load_configuration(command, list(overrides), RunMode.RUN, from_shell=False)
 
 
 @contextmanager

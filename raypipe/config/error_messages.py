@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -16,8 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from raypipe.config.compose import compose_config
+from raypipe.config.compose import compose_with_choices
+from raypipe.config.group_options import explain_other_choices, list_choices
 from raypipe.config.paths import conf_dir, conf_folders
+from raypipe.config.value_hints import hint_for
+from raypipe.core.suggest import did_you_mean
 
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
 """What Hydra raises about a command line or an option file."""
@@ -25,6 +28,15 @@ CONFIG_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
 _CHOICE_NAME = re.compile(r"[A-Za-z_][\w./-]{0,99}")
 _LITERALS = ("null", "true", "false", "nan", "inf")
 _MAX_ARGUMENT_CHARS = 100
+_MAX_NAMES = 3
+_KINDS = (
+    (r"converted to Integer", "a whole number"),
+    (r"converted to Float", "a number"),
+    (r"not a valid bool", "true or false"),
+    (r"is not Optional|Incompatible value 'None'", "a value other than null"),
+    (r"to ListConfig|is not a ListConfig", "a list"),
+)
+"""Parts of OmegaConf's messages, and the kind of value that the option needs."""
 
 
 def explain(error: Exception, command: str, args: Sequence[str]) -> str:
@@ -38,10 +50,7 @@ def explain(error: Exception, command: str, args: Sequence[str]) -> str:
     if isinstance(error, MissingConfigException):
         return _explain_missing_file(error, args)
     if isinstance(error, OverrideParseException):
-        return (
-            f"{error.override!r} cannot be read as option=value; put quotes around a value that "
-            "contains spaces or ,[]"
-        )
+        return f"{error.override!r} cannot be read as option=value"
     if isinstance(error, ConfigCompositionException):
         return _explain_composition(error, command, args)
     if isinstance(error, YAMLError):
@@ -59,8 +68,8 @@ def find_invalid_choice(args: Sequence[str]) -> str:
     for arg in args:
         group, _, value = arg.partition("=")
         if group in folders and not all(map(_can_be_choice, value.strip("[]").split(","))):
-            choices = ", ".join(sorted(path.stem for path in (conf_dir() / group).glob("*.yaml")))
-            return f"{arg[:_MAX_ARGUMENT_CHARS]}: choose one of {choices}"
+            choices = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+            return f"{arg[:_MAX_ARGUMENT_CHARS]}: {list_choices(value, choices)}"
     return ""
 
 
@@ -109,16 +118,21 @@ def _explain_missing_file(error: MissingConfigException, args: Sequence[str]) ->
     if not error.options:
         match = re.search(r"[Cc]ould not find '([^']+)'", str(error))
         return f"there is no option file {match[1] if match else choice!r}"
-    choices = ", ".join(sorted(error.options))
+    choices = list_choices(choice, sorted(error.options))
     typed = next((arg for arg in args if arg.lstrip("+~").startswith(f"{group}=")), "")
     argument = typed or f"{group}={choice}"
-    return f"{argument}: there is no such option; choose one of {choices}"
+    return f"{argument}: there is no such option; {choices}"
 
 
 def _explain_composition(error: Exception, command: str, args: Sequence[str]) -> str:
-    merging = re.match(r"Error merging override (.+)", str(error))
+    merging = re.match(r"Error merging override (.+)", str(error), re.DOTALL)
     if merging is not None and error.__cause__ is not None:
-        return f"{merging[1]}: {first_line(error.__cause__)}"
+        return _explain_kind(merging[1], error.__cause__)
+    if sweep := re.match(
+        r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)'(?: requires|$)",
+        first_line(error),
+    ):
+        return f"{sweep[1]}: {_explain_sweep(*sweep[1].split('=', 1))}"
     match = re.search(r"Could not (?:override|delete|append to config)[^']*'([^']+)'", str(error))
     cause = error.__cause__
     if match is None or (not isinstance(cause, Exception) and "group" in str(error)):
@@ -128,32 +142,95 @@ def _explain_composition(error: Exception, command: str, args: Sequence[str]) ->
     return _explain_unknown_key(match[1], command, args)
 
 
+def _explain_sweep(key: str, value: str) -> str:
+    single = "give a single value, or add -m to run a job for each value"
+    if key in conf_folders():
+        return single
+    return f"{single}; in quotes it is text: \"{key}='{value}'\""
+
+
+def _explain_kind(override: str, cause: BaseException) -> str:
+    """Return a line about a value that the option's type does not take."""
+    key, _, text = override.partition("=")
+    if len(text) > 1 and text[0] == text[-1] == "'":
+        text = text[1:-1].replace("\\'", "'")  # raypipe itself may have added the quotes
+    key = key.lstrip("+")
+    shown = f"{key}={text}"[:_MAX_ARGUMENT_CHARS]
+    line = first_line(cause)
+    if "is not a subclass of" in line:
+        return f"{shown}: {key} has no value, but options: write {key}.OPTION=VALUE"
+    for pattern, kind in _KINDS:
+        if re.search(pattern, line):
+            return f"{shown} must be {kind}{hint_for(text, kind)}"
+    return f"{shown}: {line}"
+
+
 def _explain_unknown_key(key: str, command: str, args: Sequence[str]) -> str:
     key = key.partition("@")[0]
     parent, _, name = key.rpartition(".")
-    cfg = _compose_choices(command, args)
+    cfg, current = _compose_choices(command, args)
     node = OmegaConf.select(cfg, parent) if parent else cfg
     while parent and not isinstance(node, DictConfig):
         parent, _, name = parent.rpartition(".")
         node = OmegaConf.select(cfg, parent) if parent else cfg
-    choices = [str(choice) for choice in node if not str(choice).startswith("_")]
-    close = difflib.get_close_matches(name, choices, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    owner = parent or command
-    return f"there is no option {key}; {hint}{owner} has {', '.join(sorted(choices))}"
+    choices = sorted(str(choice) for choice in node if not str(choice).startswith("_"))
+    hint = (
+        _find_elsewhere(key, cfg)
+        or did_you_mean(name, choices)
+        or explain_other_choices(key, current)
+    )
+    return describe_unknown(key, hint, parent or command, choices)
 
 
-def _compose_choices(command: str, args: Sequence[str]) -> DictConfig:
+def describe_unknown(key: str, hint: str, owner: str, choices: Sequence[str]) -> str:
+    """Return a line about an unknown option.
+
+    Args:
+        key: Full name of the option.
+        hint: What may be meant, or ''.
+        owner: The group or command that lacks it.
+        choices: Names of the options of the owner.
+    """
+    parts = [
+        f"there is no option {key}",
+        hint,
+        f"{owner} has {', '.join(choices) or 'no options'}",
+    ]
+    return "; ".join(filter(None, parts)).replace("?; ", "? ")
+
+
+def _find_elsewhere(key: str, cfg: DictConfig) -> str:
+    """Return where else the config has an option of this name, or ''."""
+    group, dot, rest = key.partition(".")
+    names = [
+        name
+        for name in _names_below(OmegaConf.to_container(cfg, resolve=False))
+        if name.endswith(f".{rest or key}") and (not dot or name.startswith(f"{group}."))
+    ]
+    more = ", ..." if len(names) > _MAX_NAMES else ""
+    return f"did you mean {', '.join(names[:_MAX_NAMES])}{more}?" if names else ""
+
+
+def _names_below(node: Any, path: str = "") -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, child in node.items():
+            yield f"{path}{key}"
+            yield from _names_below(child, f"{path}{key}.")
+
+
+def _compose_choices(command: str, args: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
     """Compose a command's config with the typed group choices only, to list its options."""
     folders = conf_folders()
     choices = [arg for arg in args if arg.partition("=")[0] in folders]
     try:
-        return compose_config(command, choices)
+        return compose_with_choices(command, choices)
     except CONFIG_ERRORS:
-        return compose_config(command)
+        return compose_with_choices(command)
 
 
 def _explain_value(error: BaseException) -> str:
     key = getattr(error, "full_key", None)
     line = first_line(error)
+    if "Interpolation" in line or "interpolation" in line:
+        line += "; ${NAME} refers to an option, ${oc.env:NAME} to an environment variable"
     return f"{key}: {line}" if key and not line.startswith(str(key)) else line

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import json
 import types
@@ -13,9 +12,12 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from raypipe.config.error_messages import first_line
+from raypipe.config.error_messages import describe_unknown, first_line
+from raypipe.config.group_options import explain_other_choices
+from raypipe.config.value_hints import hint_for
 from raypipe.core.errors import OptionError
 from raypipe.core.own_parts import load_target
+from raypipe.core.suggest import did_you_mean
 
 QUOTING_HINT = "put quotes in quotes: \"'...'\""
 """How a number is typed as text on a command line; in a file, simple quotes are enough."""
@@ -27,6 +29,7 @@ _TYPE_NAMES: Mapping[Any, str] = {
     bool: "true or false",
     list: "a list",
     tuple: "a list",
+    Mapping: "a mapping like {name: value}",
     type(None): "null",
 }
 
@@ -50,9 +53,10 @@ def check_typed_options(node: DictConfig, path: str = "") -> None:
     known = [option.name for option in dataclasses.fields(schema)]
     for name in map(str, node):
         if name not in known:
-            choices = ", ".join(sorted(known))
-            owner = f"{path.rstrip('.')} has" if path else "choose one of"
-            raise OptionError(f"there is no option {path}{name}; {owner} {choices}")
+            key = f"{path}{name}"
+            hint = did_you_mean(name, known) or explain_other_choices(key)
+            owner = path.rstrip(".") or "this command"
+            raise OptionError(describe_unknown(key, hint, owner, sorted(known)))
         if isinstance(node[name], DictConfig):
             check_typed_options(node[name], f"{path}{name}.")
     try:
@@ -80,7 +84,7 @@ def find_wrong_setting(settings: Any, path: str) -> str:
     except OptionError as error:
         return f"{path}._target_={settings['_target_']}: {error}"
     if not callable(target):
-        return f"{path}._target_={settings['_target_']} is not a class"
+        return f"{path}._target_={settings['_target_']} is not a class; write module.Class"
     parameters = inspect.signature(target).parameters
     if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters.values()):
         return ""
@@ -91,8 +95,12 @@ def find_wrong_setting(settings: Any, path: str) -> str:
         if name not in parameters:
             return _explain_unknown(path, name, list(parameters))
         problem = find_wrong_setting(value, f"{path}.{name}")
+        if not problem and _is_value_for_part(value, hints.get(name, Any)):
+            option = f"{path}.{name}"
+            problem = f"{option}={_format(value)}: write {option}.OPTION=VALUE for an option of it"
         if not problem and not _fits(value, hints.get(name, Any)):
-            problem = f"{path}.{name}={_format(value)} must be {_describe_type(hints[name])}"
+            wanted = _describe_type(hints[name])
+            problem = f"{path}.{name}={_format(value)} must be {wanted}{hint_for(value, wanted)}"
         if problem:
             return problem
     return ""
@@ -106,9 +114,16 @@ def _type_hints(target: Any) -> dict[str, Any]:
 
 
 def _explain_unknown(path: str, name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return f"there is no option {path}.{name}; {hint}{path} has {', '.join(known) or 'none'}"
+    key = f"{path}.{name}"
+    hint = did_you_mean(name, known) or explain_other_choices(key)
+    return describe_unknown(key, hint, path, known)
+
+
+def _is_value_for_part(value: Any, hint: Any) -> bool:
+    """Return whether a plain value stands in the place of a nested part of raypipe."""
+    allowed = _allowed_types(hint)
+    is_part = all(getattr(kind, "__module__", "").startswith("raypipe.") for kind in allowed)
+    return is_part and isinstance(value, bool | int | float | str | list)
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -121,6 +136,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return int in allowed or float in allowed
     if isinstance(value, list | tuple):
         return list in allowed or tuple in allowed
+    if isinstance(value, Mapping):
+        return Mapping in allowed
     return type(value) in allowed
 
 

@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from raypipe.core.stop import request_stop
+
 _WAIT_S = 0.5
 """Longest wait without a look at the flags; some systems cannot interrupt a longer wait."""
 UNWIND_S = 10.0
@@ -60,7 +62,7 @@ class BackgroundWork:
                 if stop_requested.is_set():
                     _given_up.append(self._thread)
                     raise
-                stop_requested.set()
+                request_stop(stop_requested, "Ctrl-C")
             if time.monotonic() > self._deadline and not self._ended.is_set():
                 _given_up.append(self._thread)
                 raise StopTimeout

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from raypipe.coordination.process_meter import ProcessMeter, ResourceUsage
 from raypipe.coordination.run_coordinator import Progress
+from raypipe.core.stop import describe_stop
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +82,7 @@ def _watch(
     logged_reason, deadline = "", float("inf")
     while not ended.wait(_TICK_S):
         for reason in [reason for reason, event in stops.items() if event.is_set()]:
-            del stops[reason]
-            coordinator.stop(reason)
+            coordinator.stop(describe_stop(reason, stops.pop(reason)))
             deadline = min(deadline, time.monotonic() + STOP_GRACE_S)
         if time.monotonic() > deadline:
             deadline = float("inf")

@@ -155,6 +155,11 @@ class StateOptions:
 
     uri: str = "raypipe-data/state"
 
+    def __post_init__(self) -> None:
+        """Check that there is a place."""
+        if not self.uri:
+            raise ValueError("uri is empty; set it to a folder or s3://bucket/prefix")
+
 
 @dataclass
 class EmbeddedOptions:
@@ -165,6 +170,11 @@ class EmbeddedOptions:
     """
 
     data: str = "raypipe-data"
+
+    def __post_init__(self) -> None:
+        """Check that there is a folder."""
+        if not self.data:
+            raise ValueError("data is empty; set it to a folder")
 
 
 EXECUTORS = ("ray", "local")

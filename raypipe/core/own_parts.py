@@ -6,7 +6,6 @@ of raypipe or of an installed package. `PYTHONPATH` would put it before them.
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 import traceback
@@ -18,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from raypipe.core.errors import OptionError
+from raypipe.core.suggest import did_you_mean
 
 VARIABLE = "RAYPIPE_OWN_PARTS"
 """Environment variable with the folders that a worker on this machine adds to its search path."""
@@ -103,8 +103,8 @@ def load_target(target: str) -> Any:
             line, and the search path.
     """
     names = target.split(".")
-    if not all(names):
-        raise OptionError("it must be module.Class")
+    if not all(names) or names[-1] == "py" or set(target) & set(":/\\ "):
+        raise OptionError("it must be module.Class, e.g. my_parts.MyEmbedder for my_parts.py")
     found: Any = import_or_explain(names[0])
     for number, name in enumerate(names[1:], 2):
         if not hasattr(found, name) and hasattr(found, "__path__"):
@@ -135,8 +135,10 @@ def import_or_explain(module: str, *, optional: bool = False) -> Any:
         if is_absent:
             raise OptionError(f"there is no module {module}; {path}") from None
         reason = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+        lacks_package = isinstance(error, ModuleNotFoundError)
+        fix = "install it for the Python that runs raypipe; " if lacks_package else ""
         raise OptionError(
-            f"module {module} cannot be imported: {reason}{_place_of(error)}; {path}"
+            f"module {module} cannot be imported: {reason}{_place_of(error)}; {fix}{path}"
         ) from None
 
 
@@ -159,5 +161,7 @@ def _place_of(error: BaseException) -> str:
 def _explain_attribute(owner: object, path: str, name: str) -> str:
     file = getattr(owner, "__file__", None)
     place = f"module {path} ({file})" if file else path
-    close = difflib.get_close_matches(name, dir(owner), n=1)
-    return f"{place} has no {name}" + (f"; did you mean {close[0]}?" if close else "")
+    hint = did_you_mean(name, dir(owner))
+    if not hint and path in sys.stdlib_module_names:
+        hint = "Python itself has a module of this name, so rename yours"
+    return f"{place} has no {name}" + (f"; {hint}" if hint else "")

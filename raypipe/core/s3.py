@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from raypipe.core.aws import create_client, create_session
+from raypipe.core.aws_clock import CLOCK_HINT, is_clock_wrong
 from raypipe.core.per_process import cached_per_process
 from raypipe.core.redact import refuse_url_secret
 from raypipe.core.s3_responses import S3ResponseError, check_response
@@ -120,36 +121,90 @@ def parse_timestamp(value: Any) -> datetime:
     return parsed
 
 
+_LOG_IN = "log in again (`aws sso login`, `aws configure`), or set AWS_PROFILE or storage.profile"
+_NO_SERVER = "no server answers; check the endpoint_url and the network"
+_OTHER_REGION = "the bucket is in another region; set storage.region"
+_KMS = (
+    "these credentials may not use the KMS key of the bucket (403); grant kms:Decrypt on it, and "
+    "kms:GenerateDataKey to write"
+)
 _FIXES = {
     "NoSuchBucket": "the bucket does not exist; check its name and the account",
-    "AccessDenied": "these credentials may not list the bucket (403); grant s3:ListBucket",
-    "InvalidAccessKeyId": "S3 does not know the access key; log in again",
-    "SignatureDoesNotMatch": "the secret key is wrong; log in again",
-    "ExpiredToken": "the session has expired; log in again",
-    "PermanentRedirect": "the bucket is in another region; set storage.region",
+    "InvalidAccessKeyId": f"S3 does not know the access key; {_LOG_IN}",
+    "InvalidToken": f"S3 does not accept the session token; {_LOG_IN}",
+    "SignatureDoesNotMatch": f"the secret key is wrong, or a proxy changes requests; {_LOG_IN}",
+    "ExpiredToken": f"the session has expired; {_LOG_IN}",
+    "TokenRefreshRequired": f"the session has expired; {_LOG_IN}",
+    "UnauthorizedSSOTokenError": f"the session has expired; {_LOG_IN}",
+    "SSOTokenLoadError": f"the session has expired; {_LOG_IN}",
+    "TokenRetrievalError": f"the session has expired; {_LOG_IN}",
+    "RequestTimeTooSkewed": CLOCK_HINT.rstrip("; "),
+    "RequestExpired": CLOCK_HINT.rstrip("; "),
+    "PermanentRedirect": _OTHER_REGION,
+    "AuthorizationHeaderMalformed": _OTHER_REGION,
+    "IllegalLocationConstraintException": _OTHER_REGION,
     "NoCredentialsError": "no AWS credentials found; run `aws configure`, set AWS_PROFILE, or set "
     "storage.profile",
     "ProfileNotFound": "the profile is not in the AWS configuration; check storage.profile and "
     "AWS_PROFILE",
-    "EndpointConnectionError": "no server answers; check the endpoint_url and the network",
-    "ConnectTimeoutError": "no server answers; check the endpoint_url and the network",
+    "EndpointConnectionError": _NO_SERVER,
+    "ConnectTimeoutError": _NO_SERVER,
     "InvalidBucketName": "this is not a valid bucket name",
     "ParamValidationError": "this is not a valid bucket name",
     "NoRegionError": "no region is set; set storage.region",
+    "AccountProblem": "AWS has a problem with the account; look at its billing page",
+    "NotSignedUp": "the account is not signed up for S3; look at its billing page",
+    "AllAccessDisabled": "all access to the bucket is turned off; ask its owner",
 }
 
 
-def explain(error: Exception, target: str, connection: S3Connection) -> str:
+def explain(
+    error: Exception, target: str, connection: S3Connection, needs: str = "s3:ListBucket"
+) -> str:
     """Return a one-line message for a failed request: target, endpoint, cause and fix.
 
     Args:
         error: Exception of boto3.
         target: What was accessed, e.g. `storage.bucket=books`.
         connection: Settings of the client.
+        needs: The permissions that the request needs.
     """
     response = getattr(error, "response", None) or {}
-    code = response.get("Error", {}).get("Code") or type(error).__name__
-    if code in ("403", "AllAccessDisabled"):
-        code = "AccessDenied"
+    code = str(response.get("Error", {}).get("Code") or type(error).__name__)
+    message = str(response.get("Error", {}).get("Message") or "")
     where = f" at {connection.endpoint_url}" if connection.endpoint_url else ""
-    return f"{target}{where}: {_FIXES.get(code, str(error))}"
+    said = " ".join(message.split())
+    quoted = f" (S3: {said})" if said and said not in ("Access Denied", code) else ""
+    return f"{target}{where}: {_explain_code(code, message, needs, str(error))}{quoted}"
+
+
+def _explain_code(code: str, message: str, needs: str, unknown: str) -> str:
+    if is_denied(code):
+        return explain_denied(message, needs)
+    if code.startswith("KMS."):
+        return f"the KMS key of the bucket cannot be used ({code}); enable it, or ask its owner"
+    return _FIXES.get(code, unknown.splitlines()[0] if unknown else code)
+
+
+def is_denied(code: str) -> bool:
+    """Return whether an error code of S3 means that a permission is missing."""
+    return code in ("AccessDenied", "403", "Forbidden")
+
+
+def explain_denied(message: str, needs: str) -> str:
+    """Return cause and fix of a request that S3 denied.
+
+    Args:
+        message: The message of S3.
+        needs: The permissions that the request needs.
+    """
+    if is_clock_wrong(message):
+        return CLOCK_HINT.rstrip("; ")
+    if "kms:" in message or "KMS" in message:
+        return _KMS
+    if "explicit deny" in message:
+        return f"a policy denies this explicitly (403); let its owner allow {needs}"
+    return (
+        f"permission denied (403); grant {needs} to these credentials. Buckets whose requester "
+        "pays are not supported"
+    )

@@ -53,9 +53,10 @@ class SentenceTransformersEmbedder(CallsNoModel):
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
-        """Check the settings."""
+        """Check the settings, and expand `~` in the name of a folder."""
         if not self.model:
             raise ValueError("model must be a folder or the name of a model")
+        object.__setattr__(self, "model", os.path.expanduser(self.model))  # noqa: PTH111
         for name, value in (("dimension", self.dimension), ("batch", self.batch)):
             if value < 1:
                 raise ValueError(f"{name}={value} must be at least 1")

@@ -102,7 +102,7 @@ def _open_s3(to: str, connection: S3Connection, overwrite: bool) -> Iterator[S3U
             raise OptionError(f"to={to} {_EXISTS}") from None
         if not is_from_s3(error):
             raise
-        raise SetupError(explain(error, f"to={to}", connection)) from None
+        raise SetupError(explain(error, f"to={to}", connection, "s3:PutObject")) from None
 
 
 class S3Upload:

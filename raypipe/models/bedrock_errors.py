@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from raypipe.core.aws_clock import CLOCK_HINT, is_clock_wrong
 from raypipe.core.retry import retry_after_s
 from raypipe.models.protocol import ModelError
 from raypipe.models.redaction import redact_message
@@ -31,6 +32,9 @@ _WAYS_OUT = {
     "UnrecognizedClientException": _REJECTED,
     "InvalidClientTokenId": _REJECTED,
     "InvalidSignatureException": _REJECTED,
+    "SignatureDoesNotMatch": _REJECTED,
+    "IncompleteSignature": _REJECTED,
+    "MissingAuthenticationToken": _NONE,
     "IncompleteSignatureException": _REJECTED,
     "ProfileNotFound": "no such profile in the AWS configuration; "
     "`aws configure list-profiles` lists the profiles",
@@ -45,6 +49,22 @@ _DENIED = (
     "on the model and its inference profile, see docs/iam.md, and the account needs access to the "
     "model"
 )
+_DENIALS = (
+    ("marketplace", "the account has not subscribed to the model; open it in the model catalog of "
+     "the Bedrock console, or grant aws-marketplace:Subscribe and :ViewSubscriptions"),
+    ("access to the model", "the account has no access to the model; request it under Model access "
+     "in the Bedrock console, in this region"),
+    ("use case", "the account has not described its use case; open the model in the model catalog "
+     "of the Bedrock console"),
+    ("explicit deny", "a policy denies this explicitly, often for a region; ask its owner, or set "
+     "another region or model_id"),
+    ("api key", "the API key in AWS_BEARER_TOKEN_BEDROCK is invalid or has expired; set a new one, "
+     "or unset it to use other credentials"),
+    ("bearer token", "the API key in AWS_BEARER_TOKEN_BEDROCK is invalid or has expired; set a new "
+     "one, or unset it to use other credentials"),
+    ("kms:", "these credentials may not use a KMS key; grant kms:Decrypt on it"),
+)  # fmt: skip
+"""Part of the message of a denied call, and cause and fix."""
 _UNKNOWN_MODEL = "model not found; check model_id and region, and that the account has access"
 _PROFILE_PREFIXES = {"us-gov": "us-gov", "us": "us", "eu": "eu", "ap": "apac"}
 """Prefix of the inference profiles, by prefix of the region."""
@@ -128,11 +148,18 @@ def explain_error(error: ModelError, model_id: str, region: str | None) -> str:
         return _explain_validation(error.message, model_id, region)
     if error.code == "ResourceNotFoundException" or error.status == 404:
         return f"{_UNKNOWN_MODEL} (Bedrock: {error.message})"
+    if is_clock_wrong(f"{error.code} {error.message}"):
+        return f"{CLOCK_HINT.rstrip('; ')} (Bedrock: {error.message})"
     if way_out := _WAYS_OUT.get(error.code):
         return f"{way_out} ({error.message})" if error.message else way_out
     if error.code == "AccessDeniedException" or error.status == 403:
-        return f"{_DENIED} (Bedrock: {error.message})"
+        return f"{_explain_denial(error.message)} (Bedrock: {error.message})"
     return f"{error}"
+
+
+def _explain_denial(message: str) -> str:
+    lower = message.lower()
+    return next((text for part, text in _DENIALS if part in lower), _DENIED)
 
 
 def _explain_validation(message: str, model_id: str, region: str | None) -> str:

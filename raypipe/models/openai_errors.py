@@ -92,6 +92,11 @@ def explain_error(error: ModelError, has_key: bool) -> str:
         if has_key:
             return f"the server rejects the key in the environment variable {API_KEY_VARIABLE}"
         return f"the server requires a key in the environment variable {API_KEY_VARIABLE}"
+    if error.status == 403 and not has_key:
+        return (
+            f"the server refuses the call (403) (server: {error.message}); set a key in the "
+            f"environment variable {API_KEY_VARIABLE}, or check base_url"
+        )
     if error.status == 403:
         return f"the key in {API_KEY_VARIABLE} has no access to the model (server: {error.message})"
     if error.code == "insufficient_quota":

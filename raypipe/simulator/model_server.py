@@ -7,6 +7,7 @@ published API shapes of Amazon Bedrock's runtime and of OpenAI; its answers are 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
@@ -110,7 +111,11 @@ class ModelServer:
         try:
             # Line buffering, so that a server that is killed leaves complete lines.
             file = open(  # noqa: SIM115
-                Path(self.options.log), "a", buffering=1, encoding="utf-8", opener=open_private
+                os.path.expanduser(self.options.log),  # noqa: PTH111
+                "a",
+                buffering=1,
+                encoding="utf-8",
+                opener=open_private,
             )
         except OSError as error:
             raise SetupError(

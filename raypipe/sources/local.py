@@ -36,6 +36,13 @@ class LocalBookSource:
     name: str = ""
     follow_links: bool = False
 
+    def __post_init__(self) -> None:
+        """Expand `~`, which a shell leaves alone after `storage.path=`."""
+        if not self.path:
+            raise ValueError("path is empty; set it to the folder with the books, . for this one")
+        # An unknown user stays, and is refused as a folder that does not exist.
+        object.__setattr__(self, "path", os.path.expanduser(self.path))  # noqa: PTH111
+
     @property
     def identity(self) -> str:
         """Return the name, or the full path of the folder as a URL."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from raypipe.core.book import Book, book_id
 from raypipe.core.errors import BookError, SetupError
-from raypipe.core.s3 import S3Connection, explain
+from raypipe.core.s3 import S3Connection, explain, explain_denied, is_denied
 from raypipe.core.s3_responses import (
     S3ResponseError,
     check_page,
@@ -41,6 +41,11 @@ class S3BookSource:
     region: str | None = None
     endpoint_url: str | None = None
     anonymous: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that there is a name."""
+        if not self.bucket:
+            raise ValueError("bucket is empty; set it to the name of the bucket with the books")
 
     @property
     def connection(self) -> S3Connection:
@@ -126,7 +131,8 @@ class S3BookSource:
                 raise S3ResponseError(f"the body has {len(data)} of {book.size} bytes")
             return data
         except ClientError as error:
-            raise _book_error(book, error.response.get("Error", {}).get("Code", "")) from None
+            answer = error.response.get("Error", {})
+            raise _book_error(book, answer.get("Code", ""), answer.get("Message", "")) from None
         except S3ResponseError as error:
             raise BookError("read", f"{book.key}: {error}", retryable=True) from None
         except (BotoCoreError, HTTPError, OSError) as error:
@@ -160,14 +166,16 @@ _BOOK_ERRORS = {
         True,
     ),
     "NoSuchKey": ("gone", "was deleted after it was listed", True),
-    "AccessDenied": ("denied", "may not be read with these credentials (403)", True),
     "InvalidObjectState": ("archived", "is in an archive tier; restore it first", True),
 }
 
 
-def _book_error(book: Book, code: str) -> BookError:
+def _book_error(book: Book, code: str, message: str = "") -> BookError:
+    if is_denied(code):
+        reason = explain_denied(message, "s3:GetObject")
+        return BookError("denied", f"{book.key} may not be read: {reason}", retryable=True)
     # A 404 without S3's own code may be a proxy's: it does not show that the object is gone.
-    code = {"403": "AccessDenied", "412": "PreconditionFailed"}.get(code, code)
+    code = {"412": "PreconditionFailed"}.get(code, code)
     unknown = ("read", f"cannot be read: S3 returned {code}", True)
-    kind, message, retryable = _BOOK_ERRORS.get(code, unknown)
-    return BookError(kind, f"{book.key} {message}", retryable=retryable)
+    kind, text, retryable = _BOOK_ERRORS.get(code, unknown)
+    return BookError(kind, f"{book.key} {text}", retryable=retryable)

@@ -15,19 +15,30 @@ from raypipe.state.range_reader import RangeReader
 from raypipe.state.s3_errors import (
     is_absent,
     is_condition_failed,
-    is_forbidden,
+    is_condition_unknown,
     is_from_s3,
     is_range_invalid,
     is_transient,
     may_be_executed,
 )
-from raypipe.state.store import Names, StateError, check_conditional_puts, check_name
+from raypipe.state.store import (
+    Names,
+    StateError,
+    check_conditional_puts,
+    check_name,
+    no_conditional_puts,
+)
 
 _TRIES = 5
 _TIMEOUT_S = 20.0
 _MAX_WAIT_S = 5.0
 _DELETE_BATCH = 1_000  # the limit of DeleteObjects
 _TAIL_BYTES = 1 << 20  # a single request fetches a small part as a whole, or a large part's footer
+
+_PERMISSIONS = (
+    "s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject and s3:DeleteObject under the "
+    "prefix,"
+)
 
 _T = TypeVar("_T")
 
@@ -186,6 +197,8 @@ class S3State:
                 if is_condition_failed(error) or ("IfMatch" in condition and is_absent(error)):
                     # An earlier attempt with an unknown outcome may have written the name.
                     return self._find_own_write(name, data) if is_outcome_unknown else None
+                if is_condition_unknown(error):
+                    raise no_conditional_puts(self.uri) from error
                 if not is_transient(error):
                     raise self._translate(name, error) from error
                 is_outcome_unknown = is_outcome_unknown or may_be_executed(error)
@@ -229,10 +242,5 @@ class S3State:
         if not is_from_s3(error):
             return error
         target = f"{self.uri}/{name}".rstrip("/")
-        if is_forbidden(error):
-            return StateError(
-                f"cannot access the state at {target}: permission denied (403); grant "
-                "s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject and s3:DeleteObject "
-                "under the prefix"
-            )
-        return StateError(explain(error, f"cannot access the state at {target}", self.connection))
+        message = f"cannot access the state at {target}"
+        return StateError(explain(error, message, self.connection, _PERMISSIONS))

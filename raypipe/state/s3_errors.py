@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from raypipe.core.retry import TRANSIENT_STATUS
 from raypipe.core.s3_responses import S3ResponseError
 
@@ -15,7 +17,11 @@ _TRANSIENT_CODES = frozenset(
     | {"SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException"}
 )
 _NOT_EXECUTED_CODES = frozenset({"ConditionalRequestConflict", "SlowDown"})
-_FORBIDDEN_CODES = frozenset({"AccessDenied", "403", "AllAccessDisabled"})
+# Answers of servers that do not know If-None-Match and If-Match.
+_NO_CONDITION_CODES = frozenset(
+    {"NotImplemented", "501", "MethodNotAllowed", "405", "UnsupportedHeader", "NotSupported"}
+)
+_CONDITION = re.compile(r"if-(none-)?match|condition", re.IGNORECASE)
 _INVALID_RANGE_CODES = frozenset({"InvalidRange", "416"})
 
 
@@ -35,9 +41,11 @@ def is_condition_failed(error: Exception) -> bool:
     return error_code(error) in _CONDITION_FAILED_CODES
 
 
-def is_forbidden(error: Exception) -> bool:
-    """Whether the credentials lack a permission."""
-    return error_code(error) in _FORBIDDEN_CODES
+def is_condition_unknown(error: Exception) -> bool:
+    """Whether the server refuses the condition of a put, rather than its content."""
+    if error_code(error) in ("InvalidArgument", "InvalidRequest"):
+        return bool(_CONDITION.search(str(error)))
+    return error_code(error) in _NO_CONDITION_CODES
 
 
 def is_range_invalid(error: Exception) -> bool:

@@ -145,11 +145,16 @@ def check_conditional_puts(state: State) -> None:
         state.delete([probe])
     are_ignored = created_twice is not None or replaced_with_stale_tag is not None
     if are_ignored or tag is None or replaced is None:
-        raise SetupError(
-            f"{state.uri} does not honor conditional writes (If-None-Match, If-Match), which keep "
-            "two runs from writing the same ledger; use Amazon S3 or a newer server, or set "
-            "state.uri to a folder"
-        )
+        raise no_conditional_puts(state.uri)
+
+
+def no_conditional_puts(uri: str) -> StateError:
+    """Return the error about a server with the S3 API that ignores or refuses conditions."""
+    return StateError(
+        f"{uri} does not honor conditional writes (If-None-Match, If-Match), which keep two runs "
+        "from writing the same ledger; use Amazon S3 or a newer server, or set state.uri to a "
+        "folder"
+    )
 
 
 def _now() -> str:

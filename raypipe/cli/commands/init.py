@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from raypipe.cli.help_text.config_comments import default_choices, group_choices
 from raypipe.cli.hydra_main import run_hydra
 from raypipe.cli.local_services import check_parts
+from raypipe.cli.override_values import accept_text
 from raypipe.cli.settings import option_names
 from raypipe.cli.settings.file import (
     FILE_NAME,
@@ -107,13 +107,8 @@ def _read_options(args: Sequence[str]) -> dict[str, Any]:
         raise OptionError(problem)
     parser = OverridesParser.create()
     options: dict[str, Any] = {}
-    for arg in args:
-        try:
-            override = parser.parse_override(arg)
-        except HydraException as error:
-            # Of a character that no value has, such as #, the lexer raises a bare HydraException.
-            unreadable = OverrideParseException(arg, str(error))
-            raise OptionError(explain(unreadable, "init", args)) from None
+    for arg, accepted in zip(args, accept_text("init", args), strict=True):
+        override = parser.parse_override(accepted)
         if override.is_delete() or override.is_sweep_override() or override.package:
             raise OptionError(f"{arg}: a settings file holds a single value for each option")
         options[f"{_prefix(override)}{override.key_or_group}"] = _plain(override.value())

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from raypipe.cli.help_text.config_comments import format_value, leaf_options
 from raypipe.cli.help_text.program import COMMANDS
 from raypipe.cli.hydra_main import run_hydra
+from raypipe.cli.override_values import accept_text
 from raypipe.cli.settings.file import FILE_NAME, read_settings
 from raypipe.cli.settings.merge import MergedArguments, merge_arguments, place_of
 from raypipe.config.build import to_plain
@@ -50,7 +51,7 @@ def main(args: Sequence[str], settings_file: str | None, profile: str | None) ->
     _check_output(output)
     options = [arg for arg in args if arg not in words and not arg.startswith("output=")]
     settings = read_settings(settings_file, profile)
-    merged = merge_arguments(command, options, settings)
+    merged = merge_arguments(command, accept_text(command, options), settings)
     if problem := find_invalid_choice(merged.typed):
         raise OptionError(problem)
     for note in merged.notes[1 if settings else 0 :]:

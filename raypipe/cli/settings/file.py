@@ -14,6 +14,7 @@ from raypipe.cli.settings import option_names
 from raypipe.cli.settings.secrets import find_secret
 from raypipe.cli.settings.trust import check_trusted, has_parts
 from raypipe.cli.settings.yaml_text import YamlText
+from raypipe.config.group_options import list_choices
 from raypipe.core.errors import OptionError
 
 FILE_NAME = "raypipe.yaml"
@@ -270,7 +271,7 @@ class _Reader:
             return
         choices = option_names.all_choices(name, self.config_dir)
         if value not in choices:
-            raise self._document.error(number, f"{name}: choose one of {', '.join(choices)}")
+            raise self._document.error(number, f"{name}: {list_choices(value, choices)}")
 
     def _existing_folder(self, path: Path, value: Any, number: int) -> Path:
         folder = path.resolve().parent / Path(self._text(value, number)).expanduser()

@@ -10,6 +10,7 @@ from pathlib import Path
 from raypipe.cli.settings import option_names
 from raypipe.cli.settings.file import Entry, SettingsFile, display_path
 from raypipe.cli.settings.hydra_text import format_override
+from raypipe.config.group_options import list_choices
 from raypipe.config.origins import override_key
 from raypipe.config.validate import QUOTING_HINT
 from raypipe.core.errors import OptionError
@@ -74,10 +75,16 @@ def merge_arguments(
     entries, dropped = merge_entries(settings, [arg for arg in args if _OVERRIDE.match(arg)])
     used = [entry for entry in entries if option_names.takes_from_file(command, entry.name)]
     lost = [line for name, line in dropped if option_names.takes_from_file(command, name)]
-    overrides = [format_override(entry.key, entry.value) for entry in used]
+    overrides = [format_override(_key_for_hydra(entry), entry.value) for entry in used]
     flags = _config_dir_flags(settings, args)
     notes = [describe_file(settings), *lost, *notes]
     return MergedArguments(command, [*overrides, *typed, *flags], typed, used, settings, notes)
+
+
+def _key_for_hydra(entry: Entry) -> str:
+    """Return the key with `++` for a name in a table that is empty by default."""
+    is_new = option_names.is_in_table(entry.name) and not entry.key.startswith("+")
+    return f"++{entry.key}" if is_new else entry.key
 
 
 def describe_file(settings: SettingsFile) -> str:
@@ -169,7 +176,8 @@ def _is_foreign(command: str, arg: str, config_dir: Path | None) -> bool:
     if name in option_names.group_names():
         choices = option_names.all_choices(name, config_dir)
         if not set(arg.partition("=")[2].strip("'\"").split(",")) <= set(choices):
-            raise OptionError(f"{arg}: there is no such option; choose one of {', '.join(choices)}")
+            problem = list_choices(arg.partition("=")[2], choices)
+            raise OptionError(f"{arg}: there is no such option; {problem}")
         return True
     is_added = arg.startswith("+") and option_names.top_name(name) in option_names.group_names()
     return is_added or option_names.is_option(name, config_dir)

@@ -7,7 +7,6 @@ all commands.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,8 +19,10 @@ from raypipe.cli.help_text.config_comments import (
     read_values,
     sort_choices,
 )
+from raypipe.config.group_options import explain_other_choices
 from raypipe.config.paths import conf_dir, conf_folders
 from raypipe.config.schema import SCHEMAS
+from raypipe.core.suggest import did_you_mean
 
 FIRST = "run"
 """The command whose options a settings file means where commands give a name two meanings."""
@@ -88,13 +89,18 @@ def has_options_below(key: str, config_dir: Path | None = None) -> bool:
     return any(_is_branch(key, tree) for tree in _trees(key, config_dir))
 
 
+def is_in_table(key: str) -> bool:
+    """Return whether the option is a name in a table that is empty by default."""
+    return any(_is_below_empty(key, tree) for tree in _trees(key, None))
+
+
 def suggest(key: str, config_dir: Path | None = None) -> str:
     """Return `; did you mean ...?` for a name that is no option, or ''."""
     known = set(_top_names()) | group_names()
     for tree in _trees(key, config_dir):
         known |= {name for name, _ in leaf_options(top_name(key), tree)}
-    close = difflib.get_close_matches(key, sorted(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    hint = explain_other_choices(key) or did_you_mean(key, known)
+    return f"; {hint}" if hint else ""
 
 
 def choice_has(group: str, choice: str, key: str, config_dir: Path | None = None) -> bool:
@@ -180,6 +186,17 @@ def _reach(key: str, tree: Mapping[str, Any]) -> bool:
             return False
         node = node[name]
     return True
+
+
+def _is_below_empty(key: str, tree: Mapping[str, Any]) -> bool:
+    node: Any = tree
+    for name in key.lstrip("+~").split(".")[1:]:
+        if not isinstance(node, Mapping):
+            return False
+        if not node and node is not tree:
+            return True
+        node = node.get(name)
+    return False
 
 
 def _is_branch(key: str, tree: Mapping[str, Any]) -> bool:

@@ -76,7 +76,7 @@ LASTING_KINDS = frozenset({"bad_vector", "mapper_parsing", "too_large"})
 
 _ABORT_CAUSES = {
     401: "the user name and password are no longer accepted",
-    403: "the user may not write there, or the index is blocked (read-only, disk full)",
+    403: "the user may not write there; grant it the right to write the index",
     404: "the index or its alias was deleted meanwhile; run again to create it",
 }
 _PROXY_LOGIN = 407

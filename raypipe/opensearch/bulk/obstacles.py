@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-CLOSED = "the index is closed; open it with POST /{index}/_open, or replace it with purge=true"
-BLOCKED = "the index is blocked; remove the block from index.blocks in PUT /{index}/_settings"
+from raypipe.opensearch.connection.known_causes import BLOCKED, CLOSED
+
 NO_PIPELINE = (
     "the ingest pipeline of the index does not exist; create it, or remove index.default_pipeline "
     "and index.final_pipeline in PUT /{index}/_settings"
@@ -22,7 +22,7 @@ MOVED = (
 )
 _OBSTACLES = (
     ("index_closed_exception", "", CLOSED),
-    ("cluster_block_exception", r".*\[FORBIDDEN/", BLOCKED),
+    ("cluster_block_exception", r".*\[FORBIDDEN/(?!6/|12/|13/)", BLOCKED),
     ("illegal_argument_exception", r"pipeline with id \[.*\] does not exist", NO_PIPELINE),
     ("illegal_state_exception", "There are no ingest nodes", NO_INGEST_NODE),
     ("illegal_argument_exception", "no write index is defined for alias", MOVED),

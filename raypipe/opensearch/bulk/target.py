@@ -10,6 +10,7 @@ from raypipe.opensearch.bulk.error_policy import SinkError, abort_error
 from raypipe.opensearch.bulk.obstacles import find_obstacle
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.connection.errors import cause_of, describe_cause, reason_of, status_of
+from raypipe.opensearch.connection.known_causes import explain_cause
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,14 @@ class BulkTarget:
 
     def abort_error_for(self, error: Exception) -> SinkError:
         """Return the exception for an index that accepts no documents, from a request's error."""
-        return self.abort_error(status_of(error), reason_of(error), find_obstacle(cause_of(error)))
+        return self.abort_error(status_of(error), reason_of(error), _explain(cause_of(error)))
 
     def abort_error_of(self, result: Mapping[str, Any]) -> SinkError:
         """Return the exception for an index that accepts no documents, from an item's result."""
         cause = result.get("error") or {}
-        return self.abort_error(result["status"], describe_cause(cause), find_obstacle(cause))
+        return self.abort_error(result["status"], describe_cause(cause), _explain(cause))
+
+
+def _explain(cause: Any) -> str:
+    """Return cause and fix of an error, with fields for the names of the index; '' if unknown."""
+    return find_obstacle(cause) or explain_cause(cause).replace("{", "{{").replace("}", "}}")

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from raypipe.core.aws import create_session
+from raypipe.core.aws_clock import CLOCK_HINT, is_clock_wrong
 from raypipe.core.errors import SetupError
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.connection.errors import reason_of
@@ -89,8 +90,10 @@ class AwsConnection(Connection):
         return Urllib3AWSV4SignerAuth(credentials, region, self.service)
 
     def _explain_refusal(self, status: int, error: Exception) -> str:
+        reason = reason_of(error)
+        clock = CLOCK_HINT if is_clock_wrong(reason) else ""
         return (
-            f"AWS refused the request ({status}): {reason_of(error)}; check "
+            f"AWS refused the request ({status}): {reason}; {clock}check "
             "opensearch.connection.profile and region, that the credentials are still valid, and "
             f"that the {_POLICY[self.service]} grants them access"
         )

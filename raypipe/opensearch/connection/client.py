@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from raypipe.opensearch.connection.answers import parsing
 from raypipe.opensearch.connection.auth import SCHEMES, read_password
 from raypipe.opensearch.connection.endpoint import split_endpoint
 from raypipe.opensearch.connection.errors import (
+    aws_message,
     is_connection_cut,
     is_unreachable,
     reason_of,
@@ -94,7 +96,10 @@ class Connection:
     _history: _History = field(default_factory=_History, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check the settings."""
+        """Check the settings, and expand `~` in the names of files."""
+        for name in ("token_file", "ca_certs", "client_cert", "client_key"):
+            if file := getattr(self, name):
+                object.__setattr__(self, name, os.path.expanduser(file))  # noqa: PTH111
         refuse_url_secret(
             "endpoint",
             self.endpoint,
@@ -253,6 +258,12 @@ class Connection:
     def _explain_refusal(self, status: int, error: Exception) -> str:
         if status == 401 and self.token:
             return f"it did not accept the token (401) of connection.token={self.token}"
+        if aws_message(error):
+            return (
+                f"AWS refused the request ({status}); use opensearch=aws_managed for a domain, or "
+                "opensearch=aws_serverless for a collection: they sign requests with your AWS "
+                "credentials"
+            )
         return ACCESS_REFUSALS[status]
 
     def _explain(self, error: Exception, request: str) -> SetupError:

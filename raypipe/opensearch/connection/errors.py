@@ -13,6 +13,11 @@ NOT_EXECUTED_STATUS = frozenset({402, 429})
 """Transient statuses with which a server confirms that it has written nothing."""
 _WAF_MESSAGE = "Forbidden"
 """Message of AWS WAF for a request that it blocks."""
+_CONTENT = re.compile(
+    r"\[(?![A-Z_]+/\d+/|indices:|cluster:)(?:[^\[\]]*[^\w.\[\]:-][^\[\]]*|[^\[\]]{61,})\]"
+)
+"""Text in square brackets that may quote a document: not a block such as
+`[FORBIDDEN/8/index write (api)]`, and not a permission such as `[indices:admin/create]`."""
 _EXPIRED = re.compile("expired|security token", re.IGNORECASE)
 
 
@@ -108,6 +113,10 @@ def is_disk_full(cause: Any) -> bool:
 
 def describe_cause(cause: dict[str, Any]) -> str:
     """Return `type: reason` of an OpenSearch error object, without document content."""
+    if cause.get("reason") in ("all shards failed", ""):
+        roots = cause.get("root_cause")
+        if isinstance(roots, list) and roots and isinstance(roots[0], dict):
+            cause = roots[0]
     name = escape_line(_text_of(cause.get("type"))) or "error"
     return f"{name}: {strip_content(_text_of(cause.get('reason')))}".rstrip(": ")
 
@@ -130,5 +139,5 @@ def strip_content(reason: str) -> str:
         if first >= 0:
             # From the first to the last quote: a quoted text may contain the same quote.
             text = f"{text[:first]}…{text[last + 1 :]}" if last > first else f"{text[:first]}…"
-    text = re.sub(r"\[[^\[\]]*[^\w.\[\]:-][^\[\]]*\]|\[[^\[\]]{61,}\]", "[…]", text)
+    text = _CONTENT.sub("[…]", text)
     return text if len(text) <= MAX_REASON_CHARS else text[: MAX_REASON_CHARS - 1] + "…"

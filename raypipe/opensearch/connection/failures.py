@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from raypipe.core.errors import SetupError
 from raypipe.core.proxy import describe_route
 from raypipe.core.retry import TRANSIENT_STATUS
-from raypipe.opensearch.connection.errors import cause_of, is_foreign, reason_of
+from raypipe.opensearch.connection.errors import (
+    aws_message,
+    cause_of,
+    is_foreign,
+    reason_of,
+)
+from raypipe.opensearch.connection.known_causes import explain_cause
 
 BUSY_STATUS = TRANSIENT_STATUS | {402}
 """Statuses of a busy server; Serverless answers 402 while its capacity grows."""
@@ -20,12 +27,8 @@ ACCESS_REFUSALS = {
     403: "the user may not do this (403); grant it the rights to create, read and write the index",
 }
 """Cause and fix by the status of a refused user."""
-_BLOCK = "cluster_block_exception"
-_HINTS = {
-    "[index.knn]": "; the k-NN plugin is not installed there",
-    "collection type": "; raypipe needs a collection of the type VECTORSEARCH",
-}
-"""Explanation to append, by a part of the server's reason."""
+_SECURITY = re.compile("security|authenticat|authoriz|privilege|access_control", re.IGNORECASE)
+"""Types of errors that are about the user."""
 _FIX = "set opensearch.endpoint to the right address, or start the server"
 _TLS_FIX = (
     "set opensearch.endpoint to http:// if the server has no TLS, "
@@ -70,18 +73,27 @@ def explain_failure(
             f"a proxy or firewall before {where} answered {request} with status {status}; {_FIX}, "
             "or let the request pass there"
         )
-    if status in ACCESS_REFUSALS and _BLOCK in reason:
-        return SetupError(
-            f"{where} refused {request} ({status}): the index is blocked ({reason}); free disk "
-            "space, or remove the block from index.blocks in its settings"
-        )
-    if status in ACCESS_REFUSALS:
-        own = f" (server: {reason})" if isinstance(cause_of(error), dict) else ""
-        return SetupError(f"{where}: {explain_refusal(status, error)}{own}")
+    if known := explain_cause(cause_of(error)):
+        return SetupError(f"{where} refused {request} ({status}): {known} (server: {reason})")
+    if status in ACCESS_REFUSALS and _is_about_user(status, error):
+        refusal = explain_refusal(status, error)
+        is_known = reason == type(error).__name__ or reason in refusal
+        return SetupError(f"{where}: {refusal}{'' if is_known else f' (server: {reason})'}")
     if status in BUSY_STATUS:
-        return SetupError(f"{where} stays unavailable (status {status}); try again later")
-    hint = next((hint for part, hint in _HINTS.items() if part in reason), "")
-    return SetupError(f"{where} refused {request} (status {status}): {reason}{hint}")
+        said = f": {reason}" if isinstance(cause_of(error), dict) else ""
+        return SetupError(
+            f"{where} stays unavailable (status {status}){said}; try again later, or check "
+            "GET /_cluster/health"
+        )
+    return SetupError(f"{where} refused {request} (status {status}): {reason}")
+
+
+def _is_about_user(status: int, error: Exception) -> bool:
+    """Return whether an answer 401 or 403 refuses the user, rather than the request."""
+    cause = cause_of(error)
+    if status == 401 or not isinstance(cause, dict):
+        return True
+    return bool(_SECURITY.search(str(cause.get("type", ""))) or aws_message(error))
 
 
 def not_opensearch(endpoint: str, request: str) -> SetupError:

@@ -56,7 +56,13 @@ class IndexAdmin:
         if response is None or response == {}:
             return None
         with parsing(self.config.connection, f"GET /{name}"):
-            if len(indices := dict(response)) > 1:
+            indices = dict(response)
+            if any("data_stream" in body for body in indices.values()):
+                raise SetupError(
+                    f"{label} is a data stream, whose documents cannot be replaced; set another "
+                    f"opensearch.index, or delete it with DELETE /_data_stream/{name}"
+                )
+            if len(indices) > 1:
                 raise SetupError(
                     f"{label} is an alias of several indices ({', '.join(sorted(indices))}); leave "
                     "it on one of them, or set another opensearch.index"

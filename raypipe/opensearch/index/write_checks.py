@@ -6,7 +6,8 @@ import logging
 from typing import Any
 
 from raypipe.core.errors import SetupError
-from raypipe.opensearch.bulk.obstacles import BLOCKED, CLOSED, NO_PIPELINE
+from raypipe.opensearch.bulk.obstacles import NO_PIPELINE
+from raypipe.opensearch.connection.known_causes import BLOCKED, CLOSED
 from raypipe.opensearch.index.admin import IndexAdmin, IndexDescription
 from raypipe.opensearch.index.pipelines import pipelines_of
 

@@ -18,6 +18,7 @@ from raypipe.coordination.progress import (
     watch,
 )
 from raypipe.coordination.run_coordinator import Progress
+from raypipe.core.stop import StopRequest
 from raypipe.run.costs import (
     ConnectQuota,
     CostAwareCoordinator,
@@ -41,7 +42,7 @@ ListenForStop = Callable[[], AbstractContextManager[Event]]
 @contextmanager
 def no_stop_requests() -> Iterator[Event]:
     """Yield an event that only this process sets."""
-    yield Event()
+    yield StopRequest()
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def test_the_settings_file_is_read_as_by_the_commands(
     assert prepare(settings=None, profile="trial").limit == 8
     assert prepare(settings=None, limit=9).limit == 9
     assert prepare(settings=False).limit is None
-    with pytest.raises(OptionError, match=r"could not be converted.*\(other.yaml:1\)"):
+    with pytest.raises(OptionError, match=r"must be a whole number.*\(other.yaml:1\)"):
         prepare(settings=Path("other.yaml"))
 
 

@@ -16,7 +16,7 @@ def test_the_first_word_is_the_command_and_run_is_the_default() -> None:
 
 
 def test_an_error_about_an_unknown_command_lists_the_commands() -> None:
-    with pytest.raises(OptionError, match="'serch'; choose one of run, plan, index, retry"):
+    with pytest.raises(OptionError, match="'serch'; did you mean search"):
         split_command(["serch", "x"])
 
 

@@ -245,7 +245,7 @@ WRONG = [
     ("profiles: {p: {profile: p}}\n", ":1: profile belongs to the top of the file"),
     ("config_dir: gone\n", ":1: config_dir: there is no folder"),
     # found by the command
-    ("limit: abc\n", "could not be converted to Integer (raypipe.yaml:1)"),
+    ("limit: abc\n", "must be a whole number (raypipe.yaml:1)"),
     ("limit: 2\nstorage.bucket: 2024\n", "storage.bucket=2024 must be text; put quotes around it"),
     ("stages.summarize.workers: 0\n", "must be at least 1 (raypipe.yaml:1)"),
     ("summarizer.model_id: x\n", "there is no option summarizer.model_id"),

@@ -70,7 +70,8 @@ def test_loaded_modules_are_those_of_the_folder(folder: Path) -> None:
         (
             "own_needs_more.Part",
             "module own_needs_more cannot be imported: ModuleNotFoundError: No module named "
-            "'no_such_dependency' ({folder}/own_needs_more.py, line 2); search path: ",
+            "'no_such_dependency' ({folder}/own_needs_more.py, line 2); install it for the Python "
+            "that runs raypipe; search path: ",
         ),
         (
             "own_broken.Part",
@@ -79,6 +80,9 @@ def test_loaded_modules_are_those_of_the_folder(folder: Path) -> None:
         ("own_exits.Part", "SystemExit: 3 ({folder}/own_exits.py, line 2)"),
         ("own_good.Prt", "module own_good ({folder}/own_good.py) has no Prt; did you mean Part?"),
         ("own_good..Part", "it must be module.Class"),
+        ("own_good:Part", "it must be module.Class"),
+        ("own_good.py", "it must be module.Class"),
+        ("json.MyPart", "Python itself has a module of this name, so rename yours"),
     ],
 )
 def test_the_message_names_module_reason_and_path(folder: Path, target: str, message: str) -> None:

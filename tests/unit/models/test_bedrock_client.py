@@ -89,6 +89,26 @@ def invalid(message: str) -> Exception:
 EXPLANATIONS = [
     (client_error("AccessDeniedException", 403, "x is not authorized"), "bedrock:InvokeModel"),
     (client_error("AccessDeniedException", 403, "x is not authorized"), "docs/iam.md"),
+    (
+        client_error("AccessDeniedException", 403, "You don't have access to the model with ..."),
+        "request it under Model access",
+    ),
+    (
+        client_error("AccessDeniedException", 403, "(aws-marketplace:Subscribe) on this resource"),
+        "grant aws-marketplace:Subscribe",
+    ),
+    (
+        client_error("AccessDeniedException", 403, "u is not authorized, with an explicit deny in"),
+        "a policy denies this explicitly",
+    ),
+    (
+        client_error("AccessDeniedException", 403, "Make sure your API Key is valid"),
+        "AWS_BEARER_TOKEN_BEDROCK",
+    ),
+    (
+        client_error("InvalidSignatureException", 403, "Signature expired: 2020 is now earlier"),
+        "the clock of this machine is wrong",
+    ),
     (client_error("ExpiredTokenException", 403), "the session has expired; log in again"),
     (botocore_errors.UnauthorizedSSOTokenError(), "the session has expired; log in again"),
     (client_error("UnrecognizedClientException", 403), "AWS rejects these credentials"),

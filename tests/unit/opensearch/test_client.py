@@ -111,13 +111,13 @@ def test_a_busy_server_is_retried(stub: Stub) -> None:
     ("reply", "words"),
     [
         (failed(401), "did not accept the user name and password"),
-        (failed(403), "the user may not do this"),
         (
-            failed(403, "cluster_block_exception", "by"),
-            r"is blocked \(.*: by\); free disk",
+            failed(403, "security_exception", "no permissions for [indices:admin/create]"),
+            r"the user may not do this .*\[indices:admin/create\]",
         ),
-        (failed(503), r"stays unavailable \(status 503\)"),
-        (failed(400, "illegal_argument_exception", "unknown setting [index.knn]"), "k-NN plugin"),
+        (failed(403, reason="not today"), r"status 403\): some_exception: not today"),
+        (Reply(403, {"Message": "User: anonymous is not authorized"}), "opensearch=aws_managed"),
+        (failed(503), r"stays unavailable \(status 503\): some_exception; try again later"),
         (Reply(200, b"<html>", "text/html"), "not as OpenSearch does"),
         (Reply(200, b"hello", "text/plain"), "not as OpenSearch does"),
         (Reply(200, {"hello": 1}), "not as OpenSearch does"),
