@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from raypipe.core.book import Book
-from raypipe.core.errors import BookError, SetupError
+from raypipe.core.errors import BookError, OptionError, SetupError
+from raypipe.core.paths import expand_home
 from raypipe.embedders.protocol import Embedder
 from raypipe.ledger.document_store import DocumentStore
 from raypipe.sources.local import LocalBookSource
@@ -79,7 +79,10 @@ def _open_results(against: str, store: BookSource) -> BookSource:
         if isinstance(store, S3BookSource):
             return dataclasses.replace(store, bucket=bucket, prefix=prefix, suffixes=SUFFIXES)
         return S3BookSource(bucket, prefix, SUFFIXES)
-    path = Path(against)
+    try:
+        path = expand_home(against, "against")
+    except ValueError as error:
+        raise OptionError(str(error)) from None
     if path.is_file():
         return LocalBookSource(str(path.parent), prefix=path.name, suffixes=SUFFIXES)
     if not path.is_dir():

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from raypipe.cli.job_factory import build_listing_job
 from raypipe.cli.local_services import start_local_services
 from raypipe.cli.report import format_report
-from raypipe.cli.stop_signals import stop_on_signal
+from raypipe.cli.stop_signals import StopSignals
 from raypipe.config.build import read_options
 from raypipe.embedded.services import Services
 from raypipe.ledger.run_records import RunRecord
@@ -64,11 +64,12 @@ def run_and_report(job: Job, output: str) -> RunRecord:
     Raises:
         SetupError: As `run_job`.
     """
-    # Ray reports dead workers on stdout, which is only for the result of the command.
-    with redirect_stdout(sys.stderr):
-        record = run_job(job, stop_on_signal)
-    if output == "json":
-        print(json.dumps(dataclasses.asdict(record), ensure_ascii=False))
-    else:
-        print(format_report(record, job.target.config, job.ledger.failures))
+    with StopSignals() as signals:
+        # Ray reports dead workers on stdout, which is only for the result of the command.
+        with redirect_stdout(sys.stderr):
+            record = run_job(job, signals.listen)
+        if output == "json":
+            print(json.dumps(dataclasses.asdict(record), ensure_ascii=False))
+        else:
+            print(format_report(record, job.target.config, job.ledger.failures))
     return record

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -138,8 +139,10 @@ class Services:
 
         if (self.data / guardian.KEEP).exists():
             return
-        if not locks.wait_for(self._are_stopped_or_used, CLOSE_TIMEOUT_S):
-            log.warning("the embedded services in %s are still stopping", self.data)
+        # Ctrl-C ends the wait alone: the command is done, and the guardians stop the services.
+        with suppress(KeyboardInterrupt):
+            if not locks.wait_for(self._are_stopped_or_used, CLOSE_TIMEOUT_S):
+                log.warning("the embedded services in %s are still stopping", self.data)
 
     def _register_user(self) -> None:
         """Take the users lock, so that no guardian stops its service from now on."""

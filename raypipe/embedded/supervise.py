@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
 import signal
@@ -13,8 +12,8 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from raypipe.core.json_record import make_record, read_object
 from raypipe.embedded import EmbeddedError, guardian, locks
 from raypipe.embedded.java import java_environment
 from raypipe.embedded.service import EmbeddedService
@@ -60,10 +59,10 @@ class RunningService:
 def read_running(data: Path, service: str) -> RunningService | None:
     """Return the description of a service; None if there is none or its guardian has ended."""
     try:
-        value: dict[str, Any] = json.loads(guardian.state_path(data, service).read_text())
+        value = read_object(guardian.state_path(data, service).read_bytes())
         value.pop("command", None)
-        running = RunningService(**value)
-    except (OSError, ValueError, TypeError):
+        running = make_record(RunningService, value)
+    except (OSError, ValueError):
         return None
     return running if running.is_alive else None
 
@@ -154,7 +153,7 @@ def _save_url(data: Path, service: str, url: str) -> None:
     """Add the URL to the guardian's description, for later users."""
     path = guardian.state_path(data, service)
     with suppress(OSError, ValueError):
-        value = json.loads(path.read_text())
+        value = read_object(path.read_bytes())
         if value.get("url") != url:
             guardian.write_json(path, {**value, "url": url})
 

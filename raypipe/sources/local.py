@@ -10,6 +10,7 @@ from pathlib import Path
 
 from raypipe.core.book import Book, book_id
 from raypipe.core.errors import BookError, SetupError
+from raypipe.core.paths import expand_home
 from raypipe.core.s3 import S3Connection
 from raypipe.sources.protocol import describe_suffixes
 
@@ -29,6 +30,10 @@ class LocalBookSource:
     prefix: str = ""
     suffixes: tuple[str, ...] | list[str] = (".txt",)
     name: str = ""
+
+    def __post_init__(self) -> None:
+        """Replace `~` by the home folder: a shell leaves it in `storage.path=~/books`."""
+        object.__setattr__(self, "path", str(expand_home(self.path, "path")))
 
     @property
     def identity(self) -> str:
