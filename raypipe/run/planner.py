@@ -122,8 +122,13 @@ def list_source(source: BookSource, book_ids: AbstractSet[str] | None = None) ->
         return []
     books = list(source.list_books())
     if not books:
-        raise SetupError(f"no books found: {source.selection}; check storage's prefix and suffixes")
+        raise no_books_error(source)
     return books if book_ids is None else [book for book in books if book.book_id in book_ids]
+
+
+def no_books_error(source: BookSource) -> SetupError:
+    """Return the error about a source without books."""
+    return SetupError(f"no books found: {source.selection}; check storage's prefix and suffixes")
 
 
 def read_snapshot(

@@ -34,7 +34,7 @@ _FIXES = {
     errno.EROFS: "the disk is read-only; set state.uri to another folder",
     errno.ENOTDIR: "a file has the name of a folder; set state.uri to another folder",
     errno.EEXIST: "a file has the name of a folder; set state.uri to another folder",
-    errno.EISDIR: "a folder has the name of a file; move it away, or set state.uri to another folder",
+    errno.EISDIR: "a folder has the name of this file; move the folder away",
     errno.EFBIG: "files may not be this large here (ulimit -f, or a quota); raise the limit",
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
 }

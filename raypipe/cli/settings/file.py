@@ -179,7 +179,7 @@ def _read_text(path: Path, name: str) -> str:
     except UnicodeDecodeError:
         raise OptionError(f"{name} is not UTF-8 text") from None
     except OSError as error:
-        raise OptionError(f"{name}: {error.strerror}") from None
+        raise OptionError(f"{name}: {error.strerror}; name another file: --settings") from None
 
 
 def _choose_profile(given: str | None, default: str | None, names: Sequence[str], name: str) -> str:
