@@ -42,7 +42,7 @@ def main() -> None:
     streams = StandardStreams()
     streams.install()
     install_thread_hooks()
-    code = _run_and_explain(sys.argv[1:])
+    code = run_and_explain(sys.argv[1:])
     if reason := streams.find_lost_output():
         code = _print_error(
             f"the output is incomplete: standard output cannot be written: {reason}; free some "
@@ -54,7 +54,7 @@ def main() -> None:
     raise SystemExit(code)
 
 
-def _run_and_explain(args: Sequence[str]) -> int:
+def run_and_explain(args: Sequence[str]) -> int:
     """Run a command line, and return its exit code; errors become a line on stderr."""
     try:
         return run_command_line(args)

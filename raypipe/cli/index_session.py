@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from raypipe.cli.job_factory import check_local_state, drop_unused_storage, open_state_without_books
-from raypipe.cli.local_services import check_node_has_run, start_local_services
+from raypipe.cli.local_services import start_local_services
 from raypipe.config.build import require_part
 from raypipe.core.options import IndexOptions
 from raypipe.embedded.services import Services
@@ -40,8 +40,7 @@ def index_session(
     drop_unused_storage(cfg, options)
     check_local_state(options)
     with Services(Path(options.embedded.data)) as services:
-        check_node_has_run(cfg, services)
-        start_local_services(cfg, services)
+        start_local_services(cfg, services, needs_index=True)
         alias = IndexAlias(require_part(cfg, "opensearch"))
         state = open_state_without_books(cfg, options)
         check_exists(state)

@@ -13,6 +13,7 @@ from raypipe.core.setup_check import check_setup
 from raypipe.embedded.services import Services
 from raypipe.embedders.protocol import Embedder
 from raypipe.run.executors.cluster_checks import check_shared_options
+from raypipe.run.planner import check_has_books
 from raypipe.sources import BookSource
 from raypipe.summarizers.protocol import Summarizer
 
@@ -31,7 +32,12 @@ _ANY_URL = "http://127.0.0.1:1"
 
 
 def start_local_services(
-    cfg: DictConfig, services: Services, checked: Collection[str] = ("storage",)
+    cfg: DictConfig,
+    services: Services,
+    checked: Collection[str] = ("storage",),
+    *,
+    needs_books: bool = False,
+    needs_index: bool = False,
 ) -> None:
     """Start the services whose address option is `embedded`, and replace the word by their URL.
 
@@ -43,6 +49,8 @@ def start_local_services(
         services: The services of the command.
         checked: Groups of the parts that the command uses; of the others only the settings are
             checked.
+        needs_books: Whether a storage without books is an error.
+        needs_index: Whether the command reads an index that must exist.
 
     Raises:
         OptionError: A setting of a part is wrong; no service was started.
@@ -58,15 +66,18 @@ def start_local_services(
     if wanted:
         if "storage" in checked and "storage" in parts and _S3 not in wanted:
             parts["storage"].check()
+            if needs_books:
+                check_has_books(parts["storage"])
+        if needs_index and _OPENSEARCH in wanted:
+            _check_node_has_run(cfg, services)
         services.check([_SERVICES[option] for option in wanted])
     for option, url in _start(services, wanted).items():
         OmegaConf.update(cfg, option, url)
 
 
-def check_node_has_run(cfg: DictConfig, services: Services) -> None:
-    """Raise `SetupError` if the config's index can only be in a node that has never run."""
-    is_embedded = _OPENSEARCH in _embedded_options(cfg)
-    if is_embedded and not (services.data / "opensearch").exists():
+def _check_node_has_run(cfg: DictConfig, services: Services) -> None:
+    """Raise `SetupError` if the index can only be in an embedded node that has never run."""
+    if not (services.data / "opensearch").exists():
         raise SetupError(
             f"there is no index opensearch.index={cfg.opensearch.index} yet: no OpenSearch node "
             f"has run in {services.data}. `raypipe run` makes the index; embedded.data= names "

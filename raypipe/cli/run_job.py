@@ -23,7 +23,7 @@ from raypipe.ledger.writer_lock import WriterLock
 from raypipe.opensearch.index import IndexAlias
 from raypipe.run.executors.base import ListenForStop, no_stop_requests
 from raypipe.run.job import Job
-from raypipe.run.planner import no_books_error
+from raypipe.run.planner import check_has_books
 from raypipe.run.runner import run
 from raypipe.state.store import IDENTITY
 
@@ -44,7 +44,7 @@ def open_listing_job(
     """
     options = read_options(cfg)
     with Services(Path(options.embedded.data)) as services:
-        start_local_services(cfg, services, checked)
+        start_local_services(cfg, services, checked, needs_books=True)
         yield build_listing_job(cfg, options), options
 
 
@@ -68,9 +68,8 @@ def _check_before_first_run(job: Job) -> None:
 
     A later run finds out in its course, without these requests.
     """
-    source = job.source
-    if job.selection.book_ids is None and next(iter(source.list_books()), None) is None:
-        raise no_books_error(source)
+    if job.selection.book_ids is None:
+        check_has_books(job.source)
     if job.target.config is not None:
         IndexAlias(job.target.config).check_server()
 

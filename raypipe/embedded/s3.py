@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -36,6 +37,8 @@ class S3Server:
             EmbeddedError: Moto is not installed.
         """
         try:
+            if importlib.util.find_spec("moto") is None:
+                raise PackageNotFoundError("moto")
             return version("moto")
         except PackageNotFoundError as error:
             raise EmbeddedError(

@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 STOP_TIMEOUT_S = 25.0
 KILL_TIMEOUT_S = 5.0
 LAUNCH_TIMEOUT_S = 45.0
-_LOG_TAIL_LINES = 12
 
 
 @dataclass(frozen=True)
@@ -145,8 +144,8 @@ def _startup_error(data: Path, service: EmbeddedService, problem: str) -> Embedd
     reason = service.explain_failure(text)
     if reason:
         return EmbeddedError(f"{service.name} {problem}: {reason} See its log: {path}.")
-    tail = "\n  ".join(text.splitlines()[-_LOG_TAIL_LINES:])
-    return EmbeddedError(f"{service.name} {problem}. Last lines of {path}:\n  {tail}")
+    last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+    return EmbeddedError(f"{service.name} {problem}: {last or 'no output'}. See its log: {path}.")
 
 
 def _save_url(data: Path, service: str, url: str) -> None:

@@ -122,12 +122,21 @@ def list_source(source: BookSource, book_ids: AbstractSet[str] | None = None) ->
         return []
     books = list(source.list_books())
     if not books:
-        raise no_books_error(source)
+        raise _no_books(source)
     return books if book_ids is None else [book for book in books if book.book_id in book_ids]
 
 
-def no_books_error(source: BookSource) -> SetupError:
-    """Return the error about a source without books."""
+def check_has_books(source: BookSource) -> None:
+    """Find the first book of a source.
+
+    Raises:
+        SetupError: The source cannot be listed, or holds no book.
+    """
+    if next(iter(source.list_books()), None) is None:
+        raise _no_books(source)
+
+
+def _no_books(source: BookSource) -> SetupError:
     return SetupError(f"no books found: {source.selection}; check storage's prefix and suffixes")
 
 

@@ -53,7 +53,8 @@ LOG_LINE = re.compile(r"\d\d:\d\d:\d\d ")
 NOTICE = re.compile(r"this run writes no log$")
 WAY_OUT = re.compile(
     r"\b(choose|did you mean|see raypipe|raypipe [a-z]+|pip install|set|give|write|use|run|check|"
-    r"install|free|grant|delete|add|put|move|make|name|raise|wait|restore|upgrade|log in|quote|Fix)\b|"
+    r"install|free|grant|delete|add|put|move|make|name|raise|wait|"
+    r"restore|upgrade|log in|quote|Fix)\b|"
     r"must be|needs|\bhas [a-z_]+, | --[a-z]"
 )
 BLOCKER = """

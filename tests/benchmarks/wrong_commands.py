@@ -171,7 +171,7 @@ MISSING = [
     ),
     Case("missing folder, plan", ["plan", "storage=local", "storage.path=nope"], "nope", "folder"),
     Case("missing folder, verify", ["verify", "storage=local", "storage.path=nope"], "nope"),
-    Case("missing folder, retry", ["retry", "storage=local", "storage.path=nope"], "nope"),
+    Case("missing folder, retry", ["retry", "storage=local", "storage.path=nope"], "nope|state"),
     Case("no bucket", ["run", "storage=s3"], r"storage\.bucket"),
     Case(
         "no credentials",

@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from raypipe.cli.format_hits import format_hits
-from raypipe.cli.local_services import check_node_has_run, start_local_services
+from raypipe.cli.local_services import start_local_services
 from raypipe.config.build import read_options, require_part
 from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK
@@ -40,8 +40,7 @@ def carry_out(cfg: DictConfig) -> list[Hit]:
     if not 1 <= options.limit <= MAX_HITS:
         raise OptionError(f"limit={options.limit} must be between 1 and {MAX_HITS}")
     with Services(Path(options.embedded.data)) as services:
-        check_node_has_run(cfg, services)
-        start_local_services(cfg, services, ["embedder"])
+        start_local_services(cfg, services, ["embedder"], needs_index=True)
         alias = IndexAlias(require_part(cfg, "opensearch"))
         embedder = require_part(cfg, "embedder")
         return search(alias, embedder, options.query, options.limit, options.search.fusion)

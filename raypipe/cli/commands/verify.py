@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from raypipe.cli.compare_legacy import MEANINGS as LEGACY_MEANINGS
 from raypipe.cli.compare_legacy import compare_with_legacy
 from raypipe.cli.job_factory import open_job_state
-from raypipe.cli.local_services import check_node_has_run, start_local_services
+from raypipe.cli.local_services import start_local_services
 from raypipe.config.build import read_options, require_part
 from raypipe.core.errors import SetupError
 from raypipe.core.exit_codes import ERROR
@@ -84,8 +84,7 @@ def carry_out(cfg: DictConfig) -> Verification:
     """
     options = read_options(cfg)
     with Services(Path(options.embedded.data)) as services:
-        check_node_has_run(cfg, services)
-        start_local_services(cfg, services)
+        start_local_services(cfg, services, needs_index=True)
         store = require_part(cfg, "storage")
         index = _find_index(require_part(cfg, "opensearch"))
         state = open_job_state(options, store)
