@@ -42,7 +42,7 @@ class S3Server:
             return version("moto")
         except PackageNotFoundError as error:
             raise EmbeddedError(
-                "the embedded S3 needs packages that are not installed. "
+                "the embedded S3 needs moto, which is not installed. "
                 "Run `pip install raypipe[embedded]`, or read books from a folder (storage=local) "
                 "or from an S3 bucket (storage=s3)."
             ) from error
