@@ -86,6 +86,7 @@ def run_command_line(args: Sequence[str]) -> int:
 
     Raises:
         OptionError: An argument is wrong.
+        SetupError: The current folder was deleted.
     """
     if args and args[0] in _HELP:
         print(format_program_help())
@@ -98,10 +99,19 @@ def run_command_line(args: Sequence[str]) -> int:
 
         print(complete(args, list(COMMANDS)))
         return OK
+    _check_current_folder()
     from raypipe.cli.arguments import take_settings_flag
 
     args, settings_file = take_settings_flag(args)
     return run_command(*split_command(args), settings_file)
+
+
+def _check_current_folder() -> None:
+    try:
+        os.getcwd()  # noqa: PTH109 - its error alone matters
+    except OSError as error:
+        reason = error.strerror or "it cannot be read"
+        raise SetupError(f"the current folder: {reason}; change to a folder that exists") from None
 
 
 def split_command(args: Sequence[str]) -> tuple[str, list[str]]:

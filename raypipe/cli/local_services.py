@@ -41,8 +41,8 @@ def start_local_services(
 ) -> None:
     """Start the services whose address option is `embedded`, and replace the word by their URL.
 
-    What needs no service is checked first: a person waits for no service, and cleans up after
-    none, because of a wrong folder, a missing package or a missing region.
+    What needs no service is checked first, so that a wrong folder, a missing package or a missing
+    region is reported at once and starts nothing.
 
     Args:
         cfg: The config of the command; addresses of local services are filled in.

@@ -271,6 +271,10 @@ def execute(
                     os.close(number)
             if case.file_limit is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (case.file_limit, case.file_limit))
+            if case.in_deleted_folder:
+                (folder / "gone").mkdir()
+                os.chdir(folder / "gone")
+                (folder / "gone").rmdir()
             signal.signal(signal.SIGINT, signal.default_int_handler)
             signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

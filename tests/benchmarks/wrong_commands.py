@@ -40,6 +40,7 @@ class Case:
         before: A command to run first, in the same folder.
         prints: Pattern of the output.
         keeps_state: Whether a state may be left in the folder.
+        in_deleted_folder: Whether the current folder of the command does not exist any more.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Case:
     before: Sequence[str] = ()
     prints: str = ""
     keeps_state: bool = False
+    in_deleted_folder: bool = False
 
     @property
     def needs_services(self) -> bool:
@@ -353,6 +355,8 @@ FILES = [
     Case("the export of nobody", ["export", "to=~nosuchuser/b.parquet"], "nosuchuser"),
     Case("the settings of nobody", ["run", "--settings", "~nosuchuser/s.yaml"], "nosuchuser"),
     Case("two writers", ALONE, r"run 3|pid \d+", codes=[1], prepare=lock_state, keeps_state=True),
+    Case("a deleted folder", ["run"], "current folder", "folder", codes=[1],
+         in_deleted_folder=True),
     Case("a read-only state", [*ALONE, "state.uri=/sys/kernel/raypipe"], "/sys/kernel/raypipe",
          codes=[1]),
     Case("a read-only data folder", ["run", "embedded.data=/sys/kernel/raypipe"],
