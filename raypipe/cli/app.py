@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -19,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from raypipe import __version__
 from raypipe.cli.help_text.program import COMMANDS, format_program_help
+from raypipe.cli.stop_signals import STOP_REQUESTED, end_on_signal, interrupt_on_signal
+from raypipe.cli.streams import StandardStreams
+from raypipe.cli.unexpected import explain_unexpected, install_thread_hooks
 from raypipe.core.errors import OptionError, SetupError
 from raypipe.core.exit_codes import ERROR, OK, STOPPED, WRONG_OPTIONS
 from raypipe.core.printable import escape_line
@@ -38,12 +40,34 @@ _COMPLETE = ("-sc", "--shell-completion")
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
-    try:
-        code = run_command_line(sys.argv[1:])
-    except OptionError as error:
-        code = _print_error(error, WRONG_OPTIONS)
+    end_on_signal()
+    streams = StandardStreams()
+    streams.install()
+    install_thread_hooks()
+    code = run_and_explain(sys.argv[1:])
+    if reason := streams.find_lost_output():
+        code = _print_error(
+            f"the output is incomplete: standard output cannot be written: {reason}; free some "
+            "space, or send the output elsewhere",
+            ERROR,
+        )
+    end_on_signal(code)
     _exit_if_work_was_given_up(code)
     raise SystemExit(code)
+
+
+def run_and_explain(args: Sequence[str]) -> int:
+    """Run a command line, and return its exit code; errors become a line on stderr."""
+    try:
+        return run_command_line(args)
+    except OptionError as error:
+        return _print_error(error, WRONG_OPTIONS)
+    except SetupError as error:
+        return _print_error(error, ERROR)
+    except KeyboardInterrupt as interrupt:
+        return _print_error(_explain_interrupt(interrupt), STOPPED)
+    except Exception as error:
+        return _print_error(explain_unexpected(error), ERROR)
 
 
 def _exit_if_work_was_given_up(code: int) -> None:
@@ -64,6 +88,7 @@ def run_command_line(args: Sequence[str]) -> int:
 
     Raises:
         OptionError: An argument is wrong.
+        SetupError: The current folder was deleted.
     """
     if args and args[0] in _HELP:
         print(format_program_help())
@@ -78,10 +103,19 @@ def run_command_line(args: Sequence[str]) -> int:
 
         print(complete(args, list(COMMANDS)))
         return OK
+    _check_current_folder()
     from raypipe.cli.arguments import take_settings_flag
 
     args, settings_file = take_settings_flag(args)
     return run_command(*split_command(args), settings_file)
+
+
+def _check_current_folder() -> None:
+    try:
+        os.getcwd()  # noqa: PTH109 - its error alone matters
+    except OSError as error:
+        reason = error.strerror or "it cannot be read"
+        raise SetupError(f"the current folder: {reason}; change to a folder that exists") from None
 
 
 def split_command(args: Sequence[str]) -> tuple[str, list[str]]:
@@ -113,7 +147,6 @@ def run_command(command: str, args: Sequence[str], settings_file: str | None = N
     from raypipe.cli import arguments
     from raypipe.cli.hydra_main import run_hydra
     from raypipe.cli.prepare import prepare_arguments
-    from raypipe.cli.stop_signals import STOP_REQUESTED
     from raypipe.cli.wrong_words import check_flags
     from raypipe.config.url_secrets import refuse_secrets_in_arguments
 
@@ -135,15 +168,13 @@ def run_command(command: str, args: Sequence[str], settings_file: str | None = N
         settings_file, profile = "none", None
     merged = prepare_arguments(command, args, settings_file, profile)
     STOP_REQUESTED.clear()
-    # Until a run handles signals itself, SIGTERM ends a command as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     codes: list[int] = []
     notes = _Notes([] if wants_help else merged.notes)
     task = _help_task(command) if wants_help else _command_task(merged, notes, codes)
     try:
         run_hydra(merged, task)
-    except KeyboardInterrupt:
-        return _print_error("stopped before any book was started", STOPPED)
+    except KeyboardInterrupt as interrupt:
+        return _print_error(_explain_interrupt(interrupt), STOPPED)
     finally:
         notes.print()
     return max(codes, default=OK)
@@ -176,8 +207,6 @@ def _command_task(
     """
 
     def task(cfg: Any) -> None:
-        from raypipe.cli.stop_signals import STOP_REQUESTED
-
         # A signal during an earlier job of a multirun stops the whole multirun.
         is_stopped = STOP_REQUESTED.is_set()
         codes.append(STOPPED if is_stopped else _call_command(merged, notes, cfg))
@@ -193,13 +222,21 @@ def _call_command(merged: MergedArguments, notes: _Notes, cfg: Any) -> int:
         with explain_option_errors(merged):
             check_values(cfg, merged)
             notes.log()
-            code: int = import_module(f"raypipe.cli.commands.{merged.command}").main(cfg)
+            module = import_module(f"raypipe.cli.commands.{merged.command}")
+            with interrupt_on_signal():
+                code: int = module.main(cfg)
     except OptionError as error:
         notes.print()
         return _print_error(error, WRONG_OPTIONS)
     except SetupError as error:
         return _print_error(error, ERROR)
+    except Exception as error:  # Hydra would print a line about it
+        return _print_error(explain_unexpected(error), ERROR)
     return code
+
+
+def _explain_interrupt(interrupt: KeyboardInterrupt) -> str:
+    return f"stopped by {str(interrupt) or 'Ctrl-C'}; run the same command again to continue"
 
 
 def _help_task(command: str) -> Callable[[Any], None]:

@@ -6,10 +6,10 @@ import dataclasses
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from raypipe.core.book import Book
-from raypipe.core.errors import BookError, SetupError
+from raypipe.core.errors import BookError, OptionError, SetupError
+from raypipe.core.paths import expand_home
 from raypipe.embedders.protocol import Embedder
 from raypipe.ledger.document_store import DocumentStore
 from raypipe.sources.listing import list_all
@@ -83,7 +83,10 @@ def _open_results(against: str, store: BookSource) -> BookSource:
         if isinstance(store, S3BookSource):
             return dataclasses.replace(store, bucket=bucket, prefix=prefix, suffixes=SUFFIXES)
         return S3BookSource(bucket, prefix, SUFFIXES)
-    path = Path(os.path.expanduser(against))  # noqa: PTH111
+    try:
+        path = expand_home(against, "against")
+    except ValueError as error:
+        raise OptionError(str(error)) from None
     # Unlike those of Path, these raise no error for a name that cannot exist.
     if os.path.isfile(path):  # noqa: PTH113
         # A link that is named is followed.

@@ -10,13 +10,14 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from raypipe.cli.job_factory import drop_unused_storage, open_state_without_books
+from raypipe.cli.job_factory import check_local_state, drop_unused_storage, open_state_without_books
 from raypipe.cli.local_services import start_local_services
 from raypipe.config.build import require_part
 from raypipe.core.options import IndexOptions
 from raypipe.core.printable import join_lines, to_json
 from raypipe.embedded.services import Services
 from raypipe.ledger.facade import Ledger
+from raypipe.ledger.newest_documents import check_exists
 from raypipe.ledger.writer_lock import WriterLock
 from raypipe.lifecycle.promote import Promoter, Served
 from raypipe.opensearch.index import IndexAlias, IndexConfig
@@ -37,10 +38,12 @@ def index_session(
         SetupError: Another run writes this state, or the server cannot be used.
     """
     drop_unused_storage(cfg, options)
+    check_local_state(options)
     with Services(Path(options.embedded.data)) as services:
-        start_local_services(cfg, services)
+        start_local_services(cfg, services, needs_index=True)
         alias = IndexAlias(require_part(cfg, "opensearch"))
         state = open_state_without_books(cfg, options)
+        check_exists(state)
         with WriterLock.acquire(state) as lock:
             index_options = index_options or IndexOptions()
             yield Promoter(alias, Ledger(state), index_options, lock.run_seq, lock)

@@ -12,6 +12,7 @@ from raypipe.config.build import build_part, require_part, to_plain
 from raypipe.core.s3 import S3Connection
 from raypipe.ledger.checkpoint import CheckpointSettings
 from raypipe.ledger.facade import Ledger
+from raypipe.ledger.newest_documents import check_exists
 from raypipe.lifecycle.deletions import DeletionLimit
 from raypipe.opensearch.index import IndexConfig
 from raypipe.run.job import Execution, Job, ModelLimits
@@ -123,6 +124,12 @@ def drop_unused_storage(cfg: DictConfig, options: Any) -> None:
     if "://" not in options.state.uri:
         with open_dict(cfg):
             del cfg.storage
+
+
+def check_local_state(options: Any) -> None:
+    """Raise `SetupError` before a service starts if the state is a folder without a state."""
+    if "://" not in options.state.uri:
+        check_exists(open_state(options.state.uri))
 
 
 def open_state_without_books(cfg: DictConfig, options: Any) -> State:

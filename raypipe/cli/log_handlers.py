@@ -54,6 +54,11 @@ class LogFile(logging.FileHandler):
     printed and ends the logging to the file, so a full disk does not fill the terminal with errors.
     """
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether no error has ended the logging to the file."""
+        return self.level <= logging.CRITICAL
+
     def _open(self) -> TextIOWrapper:
         first = Path(self.baseFilename)
         for number in count(2):
@@ -112,7 +117,13 @@ def _lock(stream: TextIOWrapper) -> bool:
     return True
 
 
+def find_log_file() -> LogFile | None:
+    """Return the handler of this process's log file; None if it has none."""
+    files = (each for each in logging.getLogger().handlers if isinstance(each, LogFile))
+    return next(files, None)
+
+
 def log_file() -> Path | None:
     """Return the log file of this process; None if it has none."""
-    files = (each for each in logging.getLogger().handlers if isinstance(each, LogFile))
-    return next((Path(each.baseFilename) for each in files), None)
+    handler = find_log_file()
+    return Path(handler.baseFilename) if handler is not None else None

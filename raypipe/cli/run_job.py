@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -12,25 +12,31 @@ from typing import Any
 from omegaconf import DictConfig
 
 from raypipe.cli.job_factory import build_listing_job
-from raypipe.cli.local_services import start_local_services
+from raypipe.cli.local_services import PROCESSING_PARTS, start_local_services
 from raypipe.cli.report import format_report
-from raypipe.cli.stop_signals import stop_on_signal
+from raypipe.cli.stop_signals import StopSignals
 from raypipe.config.build import read_options
 from raypipe.core.printable import to_json
 from raypipe.embedded.services import Services
 from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.writer_lock import WriterLock
+from raypipe.opensearch.index import IndexAlias
 from raypipe.run.executors.base import ListenForStop, no_stop_requests
 from raypipe.run.job import Job
+from raypipe.run.planner import check_has_books
 from raypipe.run.runner import run
+from raypipe.state.store import IDENTITY
 
 
 @contextmanager
-def open_listing_job(cfg: DictConfig) -> Iterator[tuple[Job, Any]]:
+def open_listing_job(
+    cfg: DictConfig, checked: Collection[str] = PROCESSING_PARTS
+) -> Iterator[tuple[Job, Any]]:
     """Yield the job of `run` or `plan`, and its options, while its local services run.
 
     Args:
         cfg: The config of the command; addresses of local services are filled in.
+        checked: Groups of the parts that are checked before the services start.
 
     Raises:
         SetupError: A service cannot be started.
@@ -38,7 +44,7 @@ def open_listing_job(cfg: DictConfig) -> Iterator[tuple[Job, Any]]:
     """
     options = read_options(cfg)
     with Services(Path(options.embedded.data)) as services:
-        start_local_services(cfg, services)
+        start_local_services(cfg, services, checked, needs_books=True)
         yield build_listing_job(cfg, options), options
 
 
@@ -49,9 +55,23 @@ def run_job(job: Job, listen_for_stop: ListenForStop = no_stop_requests) -> RunR
         SetupError: Nothing was started, because every book would fail or another run writes
             this state.
     """
-    job.ledger.state.check()
-    with WriterLock.acquire(job.ledger.state) as lock:
+    state = job.ledger.state
+    if "://" not in state.uri and state.get(IDENTITY) is None:
+        _check_before_first_run(job)
+    state.check()
+    with WriterLock.acquire(state) as lock:
         return run(job, lock, listen_for_stop)
+
+
+def _check_before_first_run(job: Job) -> None:
+    """Find a book and the server, before a state is made that a failed run would leave behind.
+
+    A later run finds out in its course, without these requests.
+    """
+    if job.selection.book_ids is None:
+        check_has_books(job.source)
+    if job.target.config is not None:
+        IndexAlias(job.target.config).check_server()
 
 
 def run_and_report(job: Job, output: str) -> RunRecord:
@@ -64,11 +84,12 @@ def run_and_report(job: Job, output: str) -> RunRecord:
     Raises:
         SetupError: As `run_job`.
     """
-    # Ray reports dead workers on stdout, which is only for the result of the command.
-    with redirect_stdout(sys.stderr):
-        record = run_job(job, stop_on_signal)
-    if output == "json":
-        print(to_json(dataclasses.asdict(record)))
-    else:
-        print(format_report(record, job.target.config, job.ledger.failures))
+    with StopSignals() as signals:
+        # Ray reports dead workers on stdout, which is only for the result of the command.
+        with redirect_stdout(sys.stderr):
+            record = run_job(job, signals.listen)
+        if output == "json":
+            print(to_json(dataclasses.asdict(record)))
+        else:
+            print(format_report(record, job.target.config, job.ledger.failures))
     return record

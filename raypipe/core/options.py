@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from raypipe.core.paths import expand_home
+
 MIN_OBJECT_STORE_MB = 75
 """Least shared memory with which Ray starts (`ray_constants.OBJECT_STORE_MINIMUM_MEMORY_BYTES`)."""
 
@@ -143,6 +145,8 @@ class RayOptions:
             check_at_least("num_cpus", self.num_cpus, 1)
         if self.object_store_mb is not None:
             check_at_least("object_store_mb", self.object_store_mb, MIN_OBJECT_STORE_MB)
+        if self.temp_dir is not None:
+            self.temp_dir = str(expand_home(self.temp_dir, "temp_dir"))
 
 
 @dataclass
@@ -156,9 +160,13 @@ class StateOptions:
     uri: str = "raypipe-data/state"
 
     def __post_init__(self) -> None:
-        """Check that there is a place."""
+        """Check the place."""
         if not self.uri:
             raise ValueError("uri is empty; set it to a folder or s3://bucket/prefix")
+        scheme, separator, place = self.uri.partition("://")
+        if separator and (scheme != "s3" or not place.strip("/")):
+            raise ValueError(f"uri={self.uri}: set a folder or s3://bucket/prefix")
+        expand_home(self.uri, "uri")
 
 
 @dataclass
@@ -172,9 +180,10 @@ class EmbeddedOptions:
     data: str = "raypipe-data"
 
     def __post_init__(self) -> None:
-        """Check that there is a folder."""
+        """Check the folder."""
         if not self.data:
             raise ValueError("data is empty; set it to a folder")
+        expand_home(self.data, "data")
 
 
 EXECUTORS = ("ray", "local")

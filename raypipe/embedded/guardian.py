@@ -56,7 +56,7 @@ def start_time(pid: int) -> int | None:
     The kernel reuses pids, but not a pid together with its start time.
     """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
         return None
     # The process name is in parentheses and may itself contain spaces and parentheses.

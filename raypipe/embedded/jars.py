@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from raypipe.core.paths import expand_home
 from raypipe.embedded import EmbeddedError
 from raypipe.embedded.download import download_artifacts
 from raypipe.embedded.lock_file import (
@@ -34,11 +35,13 @@ _COMPLETE = "complete.json"
 
 def cache_home() -> Path:
     """Return the cache folder: `$RAYPIPE_CACHE`, or `raypipe` in the XDG cache folder."""
-    override = os.environ.get("RAYPIPE_CACHE")
-    if override:
-        return Path(override).expanduser()
-    xdg = os.environ.get("XDG_CACHE_HOME")
-    return (Path(xdg) if xdg else Path.home() / ".cache") / "raypipe"
+    override, xdg = os.environ.get("RAYPIPE_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    try:
+        if override:
+            return expand_home(override, "RAYPIPE_CACHE")
+        return (Path(xdg) if xdg else expand_home("~/.cache", "RAYPIPE_CACHE")) / "raypipe"
+    except ValueError as error:
+        raise EmbeddedError(str(error)) from None
 
 
 def ensure_jars(lock_file: Path = LOCK_FILE) -> Path:
@@ -92,7 +95,7 @@ def _is_complete(folder: Path, lock_sha256: str) -> bool:
         return note["lock"] == lock_sha256 and all(
             (folder / name).stat().st_size == size for name, size in note["files"].items()
         )
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
 
 

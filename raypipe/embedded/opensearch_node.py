@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from raypipe.core.json_record import read_object
 from raypipe.core.net import is_loopback_literal
 from raypipe.embedded import EmbeddedError, diagnosis, guard, ports
 from raypipe.embedded.guardian import make_private, write_json, write_private
@@ -134,7 +134,14 @@ class OpenSearchNode:
         version_file = self.home / "version.json"
         if not version_file.exists():
             return
-        version = json.loads(version_file.read_text())["opensearch"]
+        try:
+            version = read_object(version_file.read_bytes())["opensearch"]
+        except (OSError, ValueError, KeyError):
+            raise EmbeddedError(
+                f"{version_file} is damaged: it holds the version of OpenSearch that wrote "
+                f"{self.home}. Move that folder away and run `raypipe run` again: the finished "
+                "documents are indexed again from the state, without any model call."
+            ) from None
         if version != self.version:
             raise EmbeddedError(
                 f"{self.home} was written by OpenSearch {version}; this raypipe uses "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -35,10 +36,12 @@ class S3Server:
             EmbeddedError: Moto is not installed.
         """
         try:
+            if importlib.util.find_spec("moto") is None:
+                raise PackageNotFoundError("moto")
             return version("moto")
         except PackageNotFoundError as error:
             raise EmbeddedError(
-                "the embedded S3 needs packages that are not installed. "
+                "the embedded S3 needs moto, which is not installed. "
                 "Run `pip install raypipe[embedded]`, or read books from a folder (storage=local) "
                 "or from an S3 bucket (storage=s3)."
             ) from error

@@ -10,8 +10,9 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -74,6 +75,29 @@ class Services:
     ) -> None:
         self.close()
 
+    def check(self, names: Collection[str]) -> None:
+        """Check that this machine can run services; nothing is started.
+
+        Args:
+            names: The services, of `NAMES`.
+
+        Raises:
+            EmbeddedError: The platform or a package is missing.
+        """
+        if sys.platform != "linux":
+            raise EmbeddedError(
+                "embedded services need Linux. On other systems use running servers: "
+                "opensearch.endpoint=..., storage=local or storage=s3 storage.endpoint_url=..."
+            )
+        if "s3" in names:
+            from raypipe.embedded.s3 import S3Server
+
+            _ = S3Server(self.data).version
+        if "opensearch" in names:
+            from raypipe.embedded.java import check_java
+
+            check_java()
+
     def start_opensearch(self) -> str:
         """Start the OpenSearch node if it does not run; return its URL.
 
@@ -107,6 +131,7 @@ class Services:
         Raises:
             EmbeddedError: A service does not start.
         """
+        self.check(NAMES)
         self._register_user()
         s3: Future[str] = Future()
         # S3 starts in a daemon thread and OpenSearch in this one, so that Ctrl-C does not wait
@@ -138,16 +163,14 @@ class Services:
 
         if (self.data / guardian.KEEP).exists():
             return
-        if not locks.wait_for(self._are_stopped_or_used, CLOSE_TIMEOUT_S):
-            log.warning("the embedded services in %s are still stopping", self.data)
+        # Ctrl-C ends the wait alone: the command is done, and the guardians stop the services.
+        with suppress(KeyboardInterrupt):
+            if not locks.wait_for(self._are_stopped_or_used, CLOSE_TIMEOUT_S):
+                log.warning("the embedded services in %s are still stopping", self.data)
 
     def _register_user(self) -> None:
         """Take the users lock, so that no guardian stops its service from now on."""
-        if sys.platform != "linux":
-            raise EmbeddedError(
-                "embedded services need Linux. On other systems use running servers: "
-                "opensearch.endpoint=..., storage=local or storage=s3 storage.endpoint_url=..."
-            )
+        self.check(())
         from raypipe.embedded import locks
 
         with self._mutex:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import os
 import signal
@@ -13,8 +12,8 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from raypipe.core.json_record import make_record, read_object
 from raypipe.embedded import EmbeddedError, guardian, locks
 from raypipe.embedded.java import java_environment
 from raypipe.embedded.service import EmbeddedService
@@ -24,7 +23,6 @@ log = logging.getLogger(__name__)
 STOP_TIMEOUT_S = 25.0
 KILL_TIMEOUT_S = 5.0
 LAUNCH_TIMEOUT_S = 45.0
-_LOG_TAIL_LINES = 12
 
 
 @dataclass(frozen=True)
@@ -60,10 +58,10 @@ class RunningService:
 def read_running(data: Path, service: str) -> RunningService | None:
     """Return the description of a service; None if there is none or its guardian has ended."""
     try:
-        value: dict[str, Any] = json.loads(guardian.state_path(data, service).read_text())
+        value = read_object(guardian.state_path(data, service).read_bytes())
         value.pop("command", None)
-        running = RunningService(**value)
-    except (OSError, ValueError, TypeError):
+        running = make_record(RunningService, value)
+    except (OSError, ValueError):
         return None
     return running if running.is_alive else None
 
@@ -143,15 +141,15 @@ def _startup_error(data: Path, service: EmbeddedService, problem: str) -> Embedd
     reason = service.explain_failure(text)
     if reason:
         return EmbeddedError(f"{service.name} {problem}: {reason} See its log: {path}.")
-    tail = "\n  ".join(text.splitlines()[-_LOG_TAIL_LINES:])
-    return EmbeddedError(f"{service.name} {problem}. Last lines of {path}:\n  {tail}")
+    last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+    return EmbeddedError(f"{service.name} {problem}: {last or 'no output'}. See its log: {path}.")
 
 
 def _save_url(data: Path, service: str, url: str) -> None:
     """Add the URL to the guardian's description, for later users."""
     path = guardian.state_path(data, service)
     with suppress(OSError, ValueError):
-        value = json.loads(path.read_text())
+        value = read_object(path.read_bytes())
         if value.get("url") != url:
             guardian.write_json(path, {**value, "url": url})
 

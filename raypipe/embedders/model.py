@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from raypipe.core.errors import BookError
 from raypipe.core.per_process import PerProcess
+from raypipe.core.setup_check import check_setup
 from raypipe.embedders.protocol import InputType
 from raypipe.models.calling.caller import ModelCaller
 from raypipe.models.calling.model_calls import embedding_call
@@ -75,6 +76,10 @@ class ModelEmbedder:
     def identity(self) -> Mapping[str, Any]:
         """Return the settings that change the vectors."""
         return {**self.model.identity(), "cut": self.model.max_chars}
+
+    def check_setup(self) -> None:
+        """Check what the model needs on this machine; see `raypipe.core.setup_check`."""
+        check_setup(self.model)
 
     def check(self) -> None:
         """Embed a word.

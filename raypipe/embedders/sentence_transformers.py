@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,16 @@ from numpy.typing import NDArray
 
 from raypipe.core.errors import SetupError
 from raypipe.core.per_process import cached_per_process
+from raypipe.core.setup_check import check_package
 from raypipe.embedders.protocol import InputType
 from raypipe.models.context import CallsNoModel
 
 _FINGERPRINT_BYTES = 2**20
 """Bytes at the start and at the end of each file that identify a model."""
+
+_NO_PACKAGE = (
+    "embedder=sentence_transformers needs the package: pip install 'raypipe[sentence-transformers]'"
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,10 @@ class SentenceTransformersEmbedder(CallsNoModel):
                 f"({error.filename}); grant read permission"
             ) from None
         return {"model": model, "dimension": self.dimension, "normalize": "l2"}
+
+    def check_setup(self) -> None:
+        """Raise `SetupError` if the package is not installed."""
+        check_package("sentence_transformers", _NO_PACKAGE)
 
     def check(self) -> None:
         """Load the model and compare its dimension.
@@ -153,11 +161,7 @@ def _fingerprint(folder: Path) -> str:
 
 @cached_per_process(max_size=2)
 def _load_model(model: str, device: str, download: bool, trust_remote_code: bool) -> Any:
-    if importlib.util.find_spec("sentence_transformers") is None:
-        raise SetupError(
-            "embedder=sentence_transformers needs the package: "
-            "pip install 'raypipe[sentence-transformers]'"
-        )
+    check_package("sentence_transformers", _NO_PACKAGE)
     if not download:  # the hub's client reads this when it is imported
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

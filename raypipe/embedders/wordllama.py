@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from raypipe.core.errors import SetupError
 from raypipe.core.per_process import cached_per_process
+from raypipe.core.setup_check import check_package
 from raypipe.embedders.protocol import InputType
 from raypipe.models.context import CallsNoModel
 
+_NO_PACKAGE = "embedder=wordllama needs the package wordllama: pip install wordllama"
 _DIMENSION = 256
 _PIECE_CHARS = 4_000
 _BATCH_CHARS = 500_000
@@ -68,6 +70,10 @@ class WordLlamaEmbedder(CallsNoModel):
     def identity(self) -> Mapping[str, Any]:
         """Return the settings that change the vectors."""
         return {"model": "wordllama/l2_supercat", "dimension": _DIMENSION, "normalize": "l2"}
+
+    def check_setup(self) -> None:
+        """Raise `SetupError` if the package is not installed."""
+        check_package("wordllama", _NO_PACKAGE)
 
     def check(self) -> None:
         """Load the model.
@@ -211,7 +217,7 @@ def _load_model() -> _Model:
     """
     spec = importlib.util.find_spec("wordllama")
     if spec is None or spec.origin is None:
-        raise SetupError("embedder=wordllama needs the package wordllama: pip install wordllama")
+        raise SetupError(_NO_PACKAGE)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     # One core per worker: the tokenizer's threads would use the cores of other workers.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

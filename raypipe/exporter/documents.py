@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raypipe.core.errors import OptionError
+from raypipe.core.paths import expand_home
 from raypipe.core.s3 import S3Connection
 from raypipe.exporter.targets import is_s3, open_target
 from raypipe.ledger.document_store import DocumentStore
@@ -131,8 +132,12 @@ def resolve_target(to: str, file_format: str | None) -> tuple[str, str]:
         is_folder = not key or key.endswith("/")
         place = to.rstrip("/")
     else:
-        is_folder = to.endswith("/") or os.path.isdir(Path(to).expanduser())  # noqa: PTH112
-        place = str(Path(to).expanduser().absolute())
+        try:
+            path = expand_home(to, "to")
+        except ValueError as error:
+            raise OptionError(str(error)) from None
+        is_folder = to.endswith("/") or os.path.isdir(path)  # noqa: PTH112
+        place = str(path.absolute())
     suffix = Path(place).suffix.lower()
     meant = [name for name, endings in FORMATS.items() if suffix in endings and not is_folder]
     chosen = file_format or (meant or ["parquet"])[0]

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from raypipe.core.errors import SetupError
+from raypipe.core.json_record import read_record
 from raypipe.state.store import State
 
 LOCK_NAME = "claim.json"
@@ -102,8 +103,8 @@ def decode_owner(data: bytes, state: State) -> LockOwner:
         SetupError: The file is damaged.
     """
     try:
-        return LockOwner(**json.loads(data))
-    except (ValueError, TypeError):
+        return read_record(LockOwner, data)
+    except ValueError:
         raise SetupError(
             f"{LOCK_NAME} in the state {state.uri} is damaged; make sure that no run uses this "
             "state, delete the file, and run again"
@@ -121,7 +122,8 @@ def _start_time(pid: int) -> str | None:
             return None
     try:
         # The name in parentheses may contain spaces. State is field 3, starttime field 22: proc(5).
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        fields = stat.rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return _START_HIDDEN if _is_hidden(pid) else None
     return None if fields[0] in "ZX" else fields[19]

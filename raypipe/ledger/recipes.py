@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raypipe.core.errors import SetupError
+from raypipe.core.json_record import make_record, read_object
 from raypipe.state.store import State
 
 FOLDER = "recipes"
@@ -112,9 +113,9 @@ class Recipes:
             return None  # deleted since it was listed
         known = {field.name for field in dataclasses.fields(RecipeDescription)}
         try:
-            cell = json.loads(data)
-            return RecipeDescription(**{key: cell[key] for key in known})
-        except (ValueError, KeyError, TypeError):
+            cell = read_object(data)
+            return make_record(RecipeDescription, {key: cell[key] for key in known})
+        except (ValueError, KeyError):
             raise SetupError(
                 f"{name} in the state {self.state.uri} is damaged; restore it from a backup, or "
                 "delete it: its documents are then compared by their names alone"

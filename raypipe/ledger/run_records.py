@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import time
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -12,12 +13,14 @@ from itertools import combinations
 from typing import Any
 
 from raypipe.core.errors import SetupError
+from raypipe.core.json_record import read_record
 from raypipe.core.redact import redact
 from raypipe.state.store import State
 
 FOLDER = "runs"
 LATEST = f"{FOLDER}/latest"
 
+_RUN_ID = re.compile(r"[0-9A-Za-z_-]+")
 _MAX_SHOWN = 5  # ids in a message
 
 
@@ -96,17 +99,28 @@ def load(state: State, run_id: str = "") -> RunRecord | None:
     Raises:
         SetupError: The record is damaged, or a newer raypipe wrote it.
     """
-    name = run_id or (state.get(LATEST) or b"").decode()
+    name = run_id or _read_latest(state)
     data = state.get(f"{FOLDER}/{name}/run.json") if name else None
     if data is None:
         return None
     try:
-        return RunRecord(**json.loads(data))
-    except (ValueError, TypeError):
+        return read_record(RunRecord, data)
+    except ValueError:
         raise SetupError(
             f"{FOLDER}/{name}/run.json in the state {state.uri} is damaged or was written by a "
             "newer raypipe; upgrade raypipe, or delete this folder (no book is lost with it)"
         ) from None
+
+
+def _read_latest(state: State) -> str:
+    """Return the id of the latest run, or '' if there is none."""
+    name = (state.get(LATEST) or b"").decode(errors="replace").strip()
+    if name and not _RUN_ID.fullmatch(name):
+        raise SetupError(
+            f"{LATEST} in the state {state.uri} is damaged; delete it (the next run writes it), or "
+            f"name a run of {FOLDER}/"
+        )
+    return name
 
 
 def save_config(state: State, run_id: str, config: Mapping[str, Any]) -> str:

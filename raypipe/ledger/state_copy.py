@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from raypipe.core.errors import SetupError
+from raypipe.core.json_record import read_object
 from raypipe.ledger import (
     answer_cache,
     checkpoint,
@@ -168,10 +169,9 @@ class StateCopy:
         if data is None:
             return None
         try:
-            marker = json.loads(data)
+            return read_object(data)
         except ValueError:
-            marker = None
-        return marker if isinstance(marker, dict) else {}
+            return {}
 
     def _mark(self, identity: bytes, owner_id: str, *, complete: bool) -> None:
         marker = {

@@ -27,6 +27,8 @@ _CONNECTIONS = 256
 """Connections that a client keeps open; more than the threads of one worker."""
 _CONNECT_S = 10
 _COUNT_HEADER = "x-amzn-bedrock-input-token-count"
+_BEARER_VARIABLE = "AWS_BEARER_TOKEN_BEDROCK"
+"""boto3 sends this token instead of a signature."""
 _COUNT = re.compile(r"[0-9]{1,18}")
 
 
@@ -144,6 +146,21 @@ class BedrockModel:
             model += f" at {self.endpoint_url}"
         return f"{model}: {explain_error(error, self.model_id, self.region)}"
 
+    def check_setup(self) -> None:
+        """Check region, profile and credentials; no request is sent to Bedrock.
+
+        Raises:
+            SetupError: One of them is missing.
+        """
+        from botocore.exceptions import BotoCoreError, NoCredentialsError
+
+        try:
+            self.client()
+            if not os.environ.get(_BEARER_VARIABLE) and not _has_credentials(self.profile):
+                raise NoCredentialsError
+        except BotoCoreError as error:
+            raise SetupError(self.explain(to_model_error(error, ()))) from None
+
     def check_with(self, call: Callable[[], object]) -> None:
         """Make a small call as the check before a run; see `preflight.check_model`.
 
@@ -151,6 +168,12 @@ class BedrockModel:
             SetupError: No call could succeed.
         """
         check_model(self.name, call, self.explain)
+
+
+def _has_credentials(profile: str | None) -> bool:
+    import boto3
+
+    return boto3.Session(profile_name=profile).get_credentials() is not None
 
 
 @cached_per_process()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from raypipe.core.certificates import find_certificates, trust
-from raypipe.core.errors import SetupError
 from raypipe.core.per_process import cached_per_process
 from raypipe.core.proxy import proxy_for
 from raypipe.core.redact import refuse_url_secret
+from raypipe.core.setup_check import check_package
 from raypipe.models.json_object import parse_json_object
 from raypipe.models.openai_errors import API_KEY_VARIABLE, explain_error, to_model_error
 from raypipe.models.preflight import check_model
@@ -133,6 +132,10 @@ class OpenAIServer:
         has_key = bool(os.environ.get(API_KEY_VARIABLE))
         return f"{self.model_id} at {host}: {explain_error(error, has_key)}"
 
+    def check_setup(self) -> None:
+        """Raise `SetupError` if the package openai is not installed."""
+        self.client()
+
     def check_with(self, call: Callable[[], object]) -> None:
         """Make a small call as the check before a run; see `preflight.check_model`.
 
@@ -144,8 +147,7 @@ class OpenAIServer:
 
 @cached_per_process()
 def _create_client(base_url: str, key: str, read_timeout_s: float) -> Any:
-    if importlib.util.find_spec("openai") is None:
-        raise SetupError("this model needs the package openai: pip install 'raypipe[openai]'")
+    check_package("openai", "this model needs the package openai: pip install 'raypipe[openai]'")
     import openai
 
     # One request per call. The client would repeat a generation that timed out but may be billed.

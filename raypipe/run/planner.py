@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +12,7 @@ from raypipe.core.fingerprint import Recipe
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.failure_log import MAX_ATTEMPTS, is_index_fault
 from raypipe.sources import BookSource
-from raypipe.sources.listing import Listing, describe_unlisted, list_all
+from raypipe.sources.listing import Listing, UnlistedFolder, describe_unlisted, list_all
 
 Version = tuple[str, str]
 """Id and ETag of a book."""
@@ -124,13 +124,27 @@ def list_source(source: BookSource, book_ids: AbstractSet[str] | None = None) ->
     listing = list_all(source)
     books = listing.books
     if not books:
-        reason = "check storage's prefix and suffixes"
-        if listing.unlisted:
-            reason = describe_unlisted(listing.unlisted)
-        raise SetupError(f"no books found: {source.selection}; {reason}")
+        raise _no_books(source, listing.unlisted)
     if book_ids is not None:
         books = [book for book in books if book.book_id in book_ids]
     return Listing(books, listing.unlisted)
+
+
+def check_has_books(source: BookSource) -> None:
+    """Find the first book of a source.
+
+    Raises:
+        SetupError: The source cannot be listed, or holds no book.
+    """
+    if next(iter(source.list_books()), None) is None:
+        raise _no_books(source)
+
+
+def _no_books(source: BookSource, unlisted: Sequence[UnlistedFolder] = ()) -> SetupError:
+    reason = "check storage's prefix and suffixes"
+    if unlisted:
+        reason = describe_unlisted(unlisted)
+    return SetupError(f"no books found: {source.selection}; {reason}")
 
 
 def read_snapshot(

@@ -111,12 +111,9 @@ def _carry_out(
     spec = index_spec(processing.description, ledger, accepted, upgrade=job.upgrade)
 
     with timer.step("index"):
-        if target.purge:
-            target.check(spec)  # an unusable server is reported before a long listing
-            index = None
-        else:
-            index = target.open(spec)
-        run_seq = _raise_run_seq(lock, record, target.current_indices(index))
+        index = target.open_existing(spec)
+        existing = [] if target.purge else target.current_indices(index)
+        run_seq = _raise_run_seq(lock, record, existing)
     with timer.step("listing"):
         listing = list_source(source, job.selection.book_ids)
         books = listing.books
@@ -128,25 +125,25 @@ def _carry_out(
             books, source, ledger, unknown, whole_source=whole, unlisted=listing.unlisted
         )
         check_deletions(deleted, job.deletion_limit, source.selection, purge=target.purge)
-    if target.purge:
-        with timer.step("index"):
-            index = target.open(spec)
     restore_returned(deleted, ledger, run_seq)
     with timer.step("planning"):
-        generation = index.ref.generation if index else None
+        generation = target.generation_to_write(index, spec)
         snapshot = read_snapshot(ledger, recipe, accepted.documents, generation, differences.lost)
         plan = plan_run(books, snapshot, job.selection)
     _log_plan(plan, deleted)
     if generation:
         _log_older(ledger.checkpoint.count_older(generation, accepted.documents, recipe.document))
+    progress = Progress()
+    required = _required_parts(plan, source, processing, ledger.state, accepted)
+    with timer.step("checks"):
+        for part in required:
+            part.check()
+    with timer.step("index"):
+        index = index or target.open(spec)
+    stack.enter_context(target.discard_if_unused(index))
     if index and not index.ref.served and len(plan.todo) >= target.options.tune_from:
         index.apply_load_settings()
-    progress = Progress()
     if plan.todo:
-        required = _required_parts(plan, source, processing, ledger.state, accepted)
-        with timer.step("checks"):
-            for part in required:
-                part.check()
         for description in (processing.description, *accepted.undescribed):
             ledger.recipes.record(description)
         work = Work(
@@ -205,6 +202,8 @@ def _required_parts(
     accepted: AcceptedRecipes,
 ) -> list[Checkable]:
     """Return the parts without which every book of the plan would fail."""
+    if not plan.todo:
+        return []
     required: list[Checkable] = [state]
     if plan.new:
         required += [source, processing.summarizer]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Set
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from raypipe.core.errors import SetupError
 from raypipe.core.options import IndexOptions
 from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.promote import Promoter, Served
@@ -103,6 +105,25 @@ class IndexTarget:
         is_kept = spec.accepts(ref.content.recipe) and ref.generation not in spec.outdated
         return ref.generation if is_kept else ""
 
+    def open_existing(self, spec: IndexSpec) -> Index | None:
+        """Return the index to write if it exists; None if `open` would create or purge it.
+
+        Errors as `open`, so that an unusable server is reported before a long listing. The index
+        is created late: a run that cannot list its books or use its model must leave no index.
+        """
+        if self.config is None:
+            return None
+        self.check(spec)
+        if self.purge:
+            return None
+        alias = IndexAlias(self.config)
+        alias.check_options(self.options)
+        alias.check_usable(spec, mode=self.options.mode, adopt=self.adopt)
+        if alias.would_create(spec, mode=self.options.mode, adopt=self.adopt):
+            alias.check_server()
+            return None
+        return self.open(spec)
+
     def open(self, spec: IndexSpec) -> Index | None:
         """Return the index to write, created or purged where the options say so.
 
@@ -127,16 +148,37 @@ class IndexTarget:
             log.info("%s is an index, not an alias: it is written in place", index.ref.physical)
         return index
 
+    @contextmanager
+    def discard_if_unused(self, index: Index | None) -> Iterator[None]:
+        """Delete an index that this run has created if the block fails before its first document.
+
+        Args:
+            index: The index that the run writes.
+        """
+        try:
+            yield
+        except BaseException:
+            if self.config is not None and index is not None and index.ref.created:
+                with suppress(SetupError):  # the first error is the one to report
+                    index.refresh()
+                    if not index.count():
+                        log.info("Deleting %s again: it holds no document", index.ref.physical)
+                        IndexAlias(self.config).delete(index.ref.physical)
+            raise
+
     def current_indices(self, written: Index | None) -> list[Index]:
-        """Return the index that a run wrote and, if it was built beside it, the served index.
+        """Return the index that a run writes and, if it is built beside it, the served index.
+
+        Args:
+            written: The index; None if it is yet to be created.
 
         Raises:
             SetupError: The server cannot be used.
         """
-        if written is None or self.config is None:
+        if self.config is None:
             return []
-        served = None if written.ref.served else IndexAlias(self.config).find()
-        return [written] if served is None else [written, served]
+        served = None if written and written.ref.served else IndexAlias(self.config).find()
+        return [index for index in (written, served) if index is not None]
 
     def serve(
         self,

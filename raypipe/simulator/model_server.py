@@ -7,15 +7,14 @@ published API shapes of Amazon Bedrock's runtime and of OpenAI; its answers are 
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, TypeVar
 
 from raypipe.core.errors import SetupError
+from raypipe.core.paths import expand_home
 from raypipe.core.private_files import open_private
 from raypipe.simulator.engine import Engine
 from raypipe.simulator.http_connection import HttpConnection
@@ -111,7 +110,7 @@ class ModelServer:
         try:
             # Line buffering, so that a server that is killed leaves complete lines.
             file = open(  # noqa: SIM115
-                os.path.expanduser(self.options.log),  # noqa: PTH111
+                expand_home(self.options.log, "log"),
                 "a",
                 buffering=1,
                 encoding="utf-8",

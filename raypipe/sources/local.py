@@ -9,6 +9,7 @@ from pathlib import Path
 
 from raypipe.core.book import Book, book_id
 from raypipe.core.errors import BookError, SetupError
+from raypipe.core.paths import expand_home
 from raypipe.core.s3 import S3Connection
 from raypipe.sources.folder import FolderWalk, explain_unreadable, key_of_name, open_file
 from raypipe.sources.listing import IncompleteListingError
@@ -37,11 +38,10 @@ class LocalBookSource:
     follow_links: bool = False
 
     def __post_init__(self) -> None:
-        """Expand `~`, which a shell leaves alone after `storage.path=`."""
+        """Replace `~` by the home folder: a shell leaves it in `storage.path=~/books`."""
         if not self.path:
             raise ValueError("path is empty; set it to the folder with the books, . for this one")
-        # An unknown user stays, and is refused as a folder that does not exist.
-        object.__setattr__(self, "path", os.path.expanduser(self.path))  # noqa: PTH111
+        object.__setattr__(self, "path", str(expand_home(self.path, "path")))
 
     @property
     def identity(self) -> str:

@@ -35,6 +35,9 @@ _FIXES = {
     errno.EROFS: "the disk is read-only; set state.uri to another folder",
     errno.ENOTDIR: "a file has the name of a folder; set state.uri to another folder",
     errno.EEXIST: "a file has the name of a folder; set state.uri to another folder",
+    errno.EISDIR: "a folder has the name of this file; move the folder away",
+    errno.EFBIG: "files may not be this large here (ulimit -f, or a quota); raise the limit",
+    errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
 }
 
 
@@ -88,9 +91,9 @@ class LocalState:
 
     def put_if_absent(self, name: str, data: bytes) -> str | None:
         """Create a name and return its tag, or None if it exists."""
-        if self._path(name).exists():
+        if self._path(name).is_file():
             return None  # saves the temporary file; the check under the lock decides
-        return self._write(name, data, lambda path: not path.exists())
+        return self._write(name, data, lambda path: path.is_dir() or not path.exists())
 
     def put_if_match(self, name: str, data: bytes, tag: str) -> str | None:
         """Replace the content if it still has this tag; return the new tag, or None."""
@@ -226,7 +229,10 @@ class LocalState:
         try:
             yield
         except OSError as error:
-            cause = _FIXES.get(error.errno or 0, error.strerror or str(error))
+            unknown = (
+                f"{error.strerror or error}; check the disk, or set state.uri to another folder"
+            )
+            cause = _FIXES.get(error.errno or 0, unknown)
             path = f"{self.root}/{name}".rstrip("/")
             raise StateError(f"cannot access the state at {path}: {cause}") from error
 

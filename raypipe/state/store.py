@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import BinaryIO, Protocol, TypeAlias
 
 from raypipe.core.errors import SetupError
+from raypipe.core.json_record import read_object
 
 STATE_VERSION = 1
 """Version of the layout; increase it if an older raypipe could not read the state."""
@@ -96,8 +97,10 @@ def state_id(state: State) -> str:
         state.put_if_absent(IDENTITY, json.dumps(new, indent=1).encode())
         data = state.get(IDENTITY) or b""  # of another process, if that was faster
     try:
-        identity = json.loads(data)
-        version, name = int(identity["version"]), str(identity["id"])
+        identity = read_object(data)
+        version, name = int(identity["version"]), identity["id"]
+        if not name or not isinstance(name, str):
+            raise ValueError("the id is no text")
     except (ValueError, KeyError, TypeError):
         raise SetupError(
             f"{IDENTITY} in the state {state.uri} is damaged; restore it from a backup, or set "

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raypipe.core.setup_check import check_setup
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.embedders.protocol import Embedder
 from raypipe.summarizers.keywords import extract_keywords
@@ -83,6 +84,10 @@ class ExtractiveSummarizer(LocalSummarizer):
             "min_sentence_words": self.min_sentence_words,
             "max_sentence_words": self.max_sentence_words,
         }
+
+    def check_setup(self) -> None:
+        """Check what the embedder needs on this machine; see `raypipe.core.setup_check`."""
+        check_setup(self.embedder)
 
     def check(self) -> None:
         """Check the embedder; raise `SetupError` if it cannot embed."""

@@ -73,7 +73,7 @@ def read_legacy_results(name: str, data: bytes) -> list[LegacyResult]:
     try:
         text = data.decode("utf-8-sig")
         content = _parse_json_lines(text) if name.endswith(".jsonl") else json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableError(f"not JSON: {error}") from None
     results = list(_parse_results(name, content))
     if not results:

@@ -70,8 +70,7 @@ class Watched:
 
     def alive(self) -> list[psutil.Process]:
         """Return the processes that bear the mark."""
-        marked = f"{MARK}={self._mark}".encode()
-        return [process for process in psutil.process_iter() if _has(process.pid, marked)]
+        return marked_processes(self._mark)
 
     def _sample(self) -> None:
         while not self._over.wait(0.5):
@@ -81,6 +80,12 @@ class Watched:
                 sizes[name] = sizes.get(name, 0) + _pss(process.pid)
             if sum(sizes.values()) > self.peak_bytes:
                 self.peak_bytes, self.peak_processes = sum(sizes.values()), sizes
+
+
+def marked_processes(mark: str) -> list[psutil.Process]:
+    """Return the processes that have this mark in their environment."""
+    marked = f"{MARK}={mark}".encode()
+    return [process for process in psutil.process_iter() if _has(process.pid, marked)]
 
 
 def _has(pid: int, marked: bytes) -> bool:

@@ -63,10 +63,7 @@ def run_command_line(
 
     def run(*args: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["raypipe", *args])
-        with pytest.raises(SystemExit) as caught:
-            app.main()
-        code = caught.value.code
-        assert isinstance(code, int)
+        code = app.run_and_explain(args)
         printed = capsys.readouterr()
         return code, printed.out, printed.err
 

@@ -11,7 +11,7 @@ from raypipe.config.build import read_options
 from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK
 from raypipe.core.printable import join_lines, to_json
-from raypipe.exporter.documents import ExportRequest, ExportResult, export_documents
+from raypipe.exporter.documents import ExportRequest, ExportResult, export_documents, resolve_target
 
 
 def main(cfg: DictConfig) -> int:
@@ -34,6 +34,7 @@ def carry_out(cfg: DictConfig) -> ExportResult:
     options = read_options(cfg)
     if not options.to:
         raise OptionError("give to=FILE, a folder or s3://bucket/key")
+    resolve_target(options.to, options.format)
     state, connection = open_recorded_state(cfg, options)
     request = ExportRequest(
         options.to,

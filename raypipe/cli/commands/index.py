@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from raypipe.cli.job_factory import (
     build_job,
     build_processing,
+    check_local_state,
     drop_unused_storage,
     open_state_without_books,
 )
@@ -44,6 +45,7 @@ def main(cfg: DictConfig) -> int:
     """
     options = read_options(cfg)
     drop_unused_storage(cfg, options)
+    check_local_state(options)
     with Services(Path(options.embedded.data)) as services:
         start_local_services(cfg, services)
         require_part(cfg, "opensearch")

@@ -32,7 +32,7 @@ def carry_out(cfg: DictConfig) -> RunEstimate:
         SetupError: The books cannot be listed, or the server cannot be used.
         OptionError: An option is out of range.
     """
-    with open_listing_job(cfg) as (job, options):
+    with open_listing_job(cfg, ["storage"]) as (job, options):
         return estimate_run(job, options.sample)
 
 

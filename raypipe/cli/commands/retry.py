@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from omegaconf import DictConfig
 
-from raypipe.cli.job_factory import build_job
-from raypipe.cli.local_services import start_local_services
+from raypipe.cli.job_factory import build_job, check_local_state
+from raypipe.cli.local_services import PROCESSING_PARTS, start_local_services
 from raypipe.cli.run_job import run_and_report
 from raypipe.config.build import read_options
 from raypipe.core.exit_codes import OK
@@ -37,8 +37,9 @@ def main(cfg: DictConfig) -> int:
         OptionError: An option is out of range.
     """
     options = read_options(cfg)
+    check_local_state(options)
     with Services(Path(options.embedded.data)) as services:
-        start_local_services(cfg, services)
+        start_local_services(cfg, services, PROCESSING_PARTS)
         # The limit on attempts is for `run`: a retry comes after the cause was fixed.
         selection = BookSelection(max_attempts=sys.maxsize, include_permanent_failures=options.all)
         job = build_job(cfg, options, selection)

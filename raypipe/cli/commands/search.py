@@ -40,7 +40,7 @@ def carry_out(cfg: DictConfig) -> list[Hit]:
     if not 1 <= options.limit <= MAX_HITS:
         raise OptionError(f"limit={options.limit} must be between 1 and {MAX_HITS}")
     with Services(Path(options.embedded.data)) as services:
-        start_local_services(cfg, services)
+        start_local_services(cfg, services, ["embedder"], needs_index=True)
         alias = IndexAlias(require_part(cfg, "opensearch"))
         embedder = require_part(cfg, "embedder")
         return search(alias, embedder, options.query, options.limit, options.search.fusion)

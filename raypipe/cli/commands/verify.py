@@ -87,7 +87,7 @@ def carry_out(cfg: DictConfig) -> Verification:
     """
     options = read_options(cfg)
     with Services(Path(options.embedded.data)) as services:
-        start_local_services(cfg, services)
+        start_local_services(cfg, services, needs_index=True)
         store = require_part(cfg, "storage")
         index = _find_index(require_part(cfg, "opensearch"))
         state = open_job_state(options, store)

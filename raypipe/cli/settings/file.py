@@ -10,12 +10,14 @@ from typing import Any
 
 import yaml
 
+from raypipe.cli.arguments import SETTINGS_FLAG
 from raypipe.cli.settings import option_names
 from raypipe.cli.settings.secrets import find_secret
 from raypipe.cli.settings.trust import check_trusted, has_parts
 from raypipe.cli.settings.yaml_text import YamlText
 from raypipe.config.group_options import list_choices
 from raypipe.core.errors import OptionError
+from raypipe.core.paths import expand_home
 
 FILE_NAME = "raypipe.yaml"
 VARIABLE = "RAYPIPE_SETTINGS"
@@ -123,7 +125,12 @@ def settings_path(named: str | None) -> Path | None:
     given = named if named is not None else os.environ.get(VARIABLE)
     if given is None:
         return Path(FILE_NAME)
-    return None if given in OFF else Path(given).expanduser()
+    if given in OFF:
+        return None
+    try:
+        return expand_home(given, SETTINGS_FLAG if named is not None else VARIABLE)
+    except ValueError as error:
+        raise OptionError(str(error)) from None
 
 
 def display_path(path: Path) -> str:
@@ -173,7 +180,7 @@ def _read_text(path: Path, name: str) -> str:
     except UnicodeDecodeError:
         raise OptionError(f"{name} is not UTF-8 text") from None
     except OSError as error:
-        raise OptionError(f"{name}: {error.strerror}") from None
+        raise OptionError(f"{name}: {error.strerror}; name another file: --settings") from None
 
 
 def _choose_profile(given: str | None, default: str | None, names: Sequence[str], name: str) -> str:
@@ -274,7 +281,11 @@ class _Reader:
             raise self._document.error(number, f"{name}: {list_choices(value, choices)}")
 
     def _existing_folder(self, path: Path, value: Any, number: int) -> Path:
-        folder = path.resolve().parent / Path(self._text(value, number)).expanduser()
+        try:
+            given = expand_home(self._text(value, number), "config_dir")
+        except ValueError as error:
+            raise self._document.error(number, str(error)) from None
+        folder = path.resolve().parent / given
         if not folder.is_dir():
             raise self._document.error(number, f"config_dir: there is no folder {folder}")
         return folder.resolve()

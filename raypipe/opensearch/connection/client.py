@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import orjson
 
 from raypipe.core.errors import SetupError
 from raypipe.core.net import is_loopback
+from raypipe.core.paths import expand_home
 from raypipe.core.redact import refuse_url_secret
 from raypipe.core.retry import attempts
 from raypipe.opensearch.connection import clients
@@ -99,7 +99,7 @@ class Connection:
         """Check the settings, and expand `~` in the names of files."""
         for name in ("token_file", "ca_certs", "client_cert", "client_key"):
             if file := getattr(self, name):
-                object.__setattr__(self, name, os.path.expanduser(file))  # noqa: PTH111
+                object.__setattr__(self, name, str(expand_home(file, f"connection.{name}")))
         refuse_url_secret(
             "endpoint",
             self.endpoint,

@@ -19,6 +19,7 @@ from raypipe.opensearch.index.rebuild import (
     describe_build,
     open_for_writing,
     switch_alias,
+    would_create,
 )
 from raypipe.opensearch.index.ref import OWN_SUFFIXES, IndexRef, IndexSpec
 
@@ -107,6 +108,10 @@ class IndexAlias:
         self.check_server()
         self._check_name()
         return self.bind(open_for_writing(self._admin, spec, mode=mode, adopt=adopt))
+
+    def would_create(self, spec: IndexSpec, *, mode: str = "auto", adopt: bool = False) -> bool:
+        """Whether `open` would create an index; changes nothing. Arguments and errors as `open`."""
+        return would_create(self._admin, spec, mode=mode, adopt=adopt)
 
     def check_usable(self, spec: IndexSpec, *, mode: str = "auto", adopt: bool = False) -> None:
         """Check that `open` could be called, without changing anything; see there.

@@ -73,7 +73,7 @@ class ClusterBackend:
         """Return fields of the documents as last written, None where missing.
 
         Raises:
-            opensearchpy.exceptions.OpenSearchException: The request failed; it is not retried.
+            SetupError: The server cannot be used.
         """
         return multi_get(self.config.connection, ref.physical, book_ids, fields)
 

@@ -178,7 +178,7 @@ class Index:
         Sees writes before a refresh, except on servers without client ids.
 
         Raises:
-            opensearchpy.exceptions.OpenSearchException: The request failed; it is not retried.
+            SetupError: The server cannot be used.
         """
         return self.backend.read(self.ref, book_ids, fields)
 

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from raypipe.core.errors import SetupError
 from raypipe.opensearch.bulk.obstacles import find_obstacle
 from raypipe.opensearch.connection.answers import parsing_or_retry, read_long
+from raypipe.opensearch.connection.errors import describe_cause
 from raypipe.opensearch.connection.requester import Requester
 
 VERSION_FIELDS = ("etag", "document_recipe", "run_seq")
@@ -39,10 +41,26 @@ def multi_get(
     Sees writes before a refresh.
 
     Raises:
-        opensearchpy.exceptions.OpenSearchException: The request failed; it is not retried.
+        SetupError: The server cannot be used, or cannot read a document.
     """
-    cells = get_cells(connection, target, doc_ids, fields)
-    return {doc_id: None if cell is None else cell["_source"] for doc_id, cell in cells.items()}
+    if not doc_ids:  # the server refuses an empty request
+        return {}
+    response = connection.ask(
+        "POST",
+        f"/{target}/_mget",
+        params={"_source_includes": ",".join(fields)},
+        body={"ids": list(doc_ids)},
+    )
+    for document in response["docs"]:
+        if cause := document.get("error"):
+            raise SetupError(
+                f"{target} at {connection.endpoint} could not be read: {describe_cause(cause)}; "
+                "check the health of the cluster, and run the command again"
+            )
+    return {
+        document["_id"]: document.get("_source", {}) if document.get("found") else None
+        for document in response["docs"]
+    }
 
 
 def get_cells(

@@ -65,18 +65,25 @@ def search(
         fusion: `scores` adds the normalized scores of both halves, `rrf` fuses their ranks.
 
     Raises:
-        SetupError: There is no such index or fusion, the index's vectors are of another embedder,
-            or the server cannot be used.
+        SetupError: There is no such index or fusion, the index holds no books, its vectors are of
+            another embedder, or the server cannot be used.
     """
     index = open_for_search(alias, embedder)
     if not query.strip():
         return []
     vector = embedder.embed([query], input_type="query")[0]
     try:
-        return search_vector(index, vector, query, limit, fusion)
+        hits = search_vector(index, vector, query, limit, fusion)
     except GoneError:
         # The alias was switched at this moment, and the index behind it deleted.
-        return search_vector(open_for_search(alias, embedder), vector, query, limit, fusion)
+        index = open_for_search(alias, embedder)
+        hits = search_vector(index, vector, query, limit, fusion)
+    if not hits and not index.count():  # every book is near to a vector, so books give hits
+        raise SetupError(
+            f"{alias.config.label} holds no books yet; `raypipe run` adds them, and `raypipe "
+            "verify` shows what is missing"
+        )
+    return hits
 
 
 def open_for_search(alias: IndexAlias, embedder: Embedder) -> Index:

@@ -25,6 +25,7 @@ from raypipe.run.executors.private_session import (
     private_session,
     session_environment,
 )
+from raypipe.run.executors.ray_init import init_ray
 from raypipe.run.executors.runtime_env import own_parts_environment
 
 log = logging.getLogger(__name__)
@@ -178,7 +179,6 @@ def _find_workers() -> list[psutil.Process]:
 
 
 def _start(options: RayOptions, session: PrivateSession) -> Any:
-    import ray
     from ray._private import ray_constants
 
     # With the switch for laptops, 127.0.0.1 is the node's address and Ray's servers listen on it
@@ -194,7 +194,7 @@ def _start(options: RayOptions, session: PrivateSession) -> Any:
             loopback_without_proxy(),
             _silence_stderr(),
         ):
-            return ray.init(**arguments, **environment)
+            return init_ray(2, **arguments, **environment)
     except Exception as error:
         # Ray raises a bare Exception if a busy machine does not start it within its 30 s.
         if type(error) is not Exception and not isinstance(error, _START_ERRORS):
@@ -215,7 +215,6 @@ def _find_reason(error: Exception) -> str:
 
 def _join(options: RayOptions) -> Any:
     """Join a running cluster, with the token from the home folder if the cluster asks for it."""
-    import ray
     from ray._private import ray_constants
     from ray._private.authentication.authentication_token_setup import (
         maybe_enable_token_auth_if_token_available,
@@ -229,7 +228,7 @@ def _join(options: RayOptions) -> Any:
     ray_constants.NUM_REDIS_GET_RETRIES = JOIN_TRIES
     try:
         with own_parts_environment(same_machine=False) as environment, _silence_stderr():
-            return ray.init(address=address, **environment, **_QUIET)
+            return init_ray(address=address, **environment, **_QUIET)
     except (ConnectionError, AuthenticationError):
         reason = "the token here is not the cluster's" if has_token else "there is no token here"
         raise SetupError(

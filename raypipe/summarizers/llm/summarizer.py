@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self, cast, get_args
 
 from raypipe.core.per_process import PerProcess
+from raypipe.core.setup_check import check_setup
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.embedders.protocol import Embedder
 from raypipe.models.calling.caller import ModelCaller
@@ -160,6 +161,11 @@ class ModelSummarizer:
             "keywords": self.keywords,
             **{name: getattr(self, name) for name in _BUDGET_SETTINGS},
         }
+
+    def check_setup(self) -> None:
+        """Check what embedder and model need on this machine; see `raypipe.core.setup_check`."""
+        check_setup(self.embedder)
+        check_setup(self.model)
 
     def check(self) -> None:
         """Check embedder and model; raise `SetupError` if no call could succeed."""

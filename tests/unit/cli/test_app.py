@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +51,18 @@ def test_a_command_ends_although_a_request_that_was_given_up_hangs() -> None:
         [sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stdout) == (4, "left\n"), done.stderr
+
+
+def test_a_current_folder_that_was_deleted_is_one_line(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+
+    def leave() -> None:
+        os.chdir(gone)
+        gone.rmdir()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "raypipe", "settings"], preexec_fn=leave, capture_output=True
+    )
+    expected = "the current folder: No such file or directory; change to a folder that exists"
+    assert (done.returncode, done.stderr.decode()) == (1, f"raypipe: {expected}\n")

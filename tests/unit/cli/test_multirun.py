@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from raypipe.cli.stop_signals import stop_on_signal
+from raypipe.cli.stop_signals import StopSignals
 from raypipe.core.errors import OptionError
 from tests.unit.command_line import RunCommandLine
 
@@ -45,7 +45,7 @@ def test_a_signal_stops_the_remaining_jobs_of_a_multirun(
     def main(cfg: DictConfig) -> int:
         embedders.append(cfg.embedder["_target_"].rpartition(".")[2])
         if len(embedders) == 2:
-            with stop_on_signal():
+            with StopSignals() as signals, signals.listen():
                 signal.raise_signal(signal.SIGINT)
             return 4
         return 0

@@ -11,7 +11,7 @@ from raypipe.core.errors import SetupError
 from raypipe.opensearch.search import search_vector
 from raypipe.opensearch.search.query_text import shorten_query
 from tests.unit.opensearch.builders import index_at
-from tests.unit.opensearch.stub import Reply, Stub
+from tests.unit.opensearch.stub import PHYSICAL, Reply, Stub, error
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,18 @@ def test_an_error_in_one_of_two_searches_fails_the_search(stub: Stub) -> None:
     stub.paths["/_msearch"] = Reply(body={"responses": [good, bad]})
     with pytest.raises(SetupError, match=r"could not be searched: x_exception: no \[field\] …"):
         search_vector(index_at(stub.url), [1.0], "q")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(body={"docs": [{"_id": "b", "error": error("no_shard_available", "none")}]}),
+        Reply(404, {"error": error("index_not_found_exception", "gone"), "status": 404}),
+    ],
+    ids=["no shard", "no index"],
+)
+def test_documents_that_cannot_be_read_are_an_error_of_the_setup(stub: Stub, reply: Reply) -> None:
+    stub.paths[f"/{PHYSICAL}/_mget"] = reply
+    with pytest.raises(SetupError, match=r"no_shard_available|index_not_found") as caught:
+        index_at(stub.url).mget(["b"])
+    assert "\n" not in str(caught.value)
