@@ -21,9 +21,9 @@ def read_value(arg: str, command: str = "run") -> Any:
     [accepted] = accept_text(command, [arg])
     override = OverridesParser.create().parse_override(accepted)
     assert not override.is_sweep_override()
-    return OmegaConf.to_container(OmegaConf.create({"value": override.value()}), resolve=True)[
-        "value"
-    ]
+    config: Any = OmegaConf.create({"value": override.value()})
+    values: Any = OmegaConf.to_container(config, resolve=True)
+    return values["value"]
 
 
 @pytest.mark.parametrize(

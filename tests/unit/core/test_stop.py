@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from raypipe.cli.stop_signals import STOP_REQUESTED, stop_on_signal
+from raypipe.cli.stop_signals import STOP_REQUESTED, StopSignals
 from raypipe.core.stop import StopRequest, describe_stop, request_stop
 
 
@@ -14,7 +14,7 @@ from raypipe.core.stop import StopRequest, describe_stop, request_stop
     ("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "SIGINT (Ctrl-C)")]
 )
 def test_a_signal_is_named_in_the_reason(number: int, name: str) -> None:
-    with stop_on_signal() as requested:
+    with StopSignals() as signals, signals.listen() as requested:
         os.kill(os.getpid(), number)
         assert requested.wait(10)
         assert describe_stop("asked to stop", requested) == f"asked to stop by {name}"
