@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -42,9 +42,9 @@ AS_ANOTHER_USER = "--as-another-user"
 class Port:
     """A port that a process of the run listens on."""
 
-    process: str
     host: str
     number: int
+    process: str = field(default="", compare=False)  # Ray renames its workers at every task
 
     @property
     def is_guessable(self) -> bool:
@@ -80,7 +80,7 @@ def probe_from_stdin() -> None:
     os.setuid(NOBODY)
     for line in sys.stdin:
         host, number = line.split()
-        print(probe_as_user(Port("", host, int(number))), flush=True)
+        print(probe_as_user(Port(host, int(number))), flush=True)
 
 
 def probe_run(folder: Path, executor: str) -> dict[Port, dict[str, str]]:
@@ -115,7 +115,7 @@ def find_ports(processes: list[psutil.Process]) -> set[Port]:
             for connection in process.net_connections("tcp"):
                 if connection.status == psutil.CONN_LISTEN:
                     host = connection.laddr.ip.removeprefix("::ffff:")
-                    ports.add(Port(process.name(), host, connection.laddr.port))
+                    ports.add(Port(host, connection.laddr.port, process.name()))
         except psutil.Error:
             continue  # it has ended
     return ports
