@@ -80,10 +80,12 @@ def _is_excluded(netloc: str, host: str, excluded: str | None) -> bool:
     if proxy_bypass(netloc.rpartition("@")[2]):
         return True
     # Python's rule knows names, addresses and domains, but no networks such as 10.0.0.0/8.
-    networks = [entry.strip() for entry in (excluded or "").split(",") if "/" in entry]
+    return any(_is_in(host, entry.strip()) for entry in (excluded or "").split(",") if "/" in entry)
+
+
+def _is_in(host: str, network: str) -> bool:
     try:
-        address = ipaddress.ip_address(host)
-        return any(address in ipaddress.ip_network(network, strict=False) for network in networks)
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
     except ValueError:
         return False
 

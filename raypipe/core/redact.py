@@ -15,8 +15,10 @@ _URL_LOGIN = re.compile(
     r"(?:[^\s/?#]{0,500}@|[^\s/?#:@]{0,200}:(?!\d*[/?#])\S{0,500}@)",
     re.IGNORECASE,
 )
-_NO_SCHEME_LOGIN = re.compile(r"^\S*?:\S*@")
-_URL_KEY = re.compile(r"(endpoint|url|proxy)$", re.IGNORECASE)
+# The value of a URL option: its password may contain spaces, or the scheme is missing.
+_OPTION_LOGIN = re.compile(r"^(\s*[a-z][a-z0-9+.-]*://)[^/?#]*@", re.IGNORECASE)
+_NO_SCHEME_LOGIN = re.compile(r"^[^@]*:.*@", re.DOTALL)
+_URL_KEY = re.compile(r"(endpoint|url|uri|proxy)$", re.IGNORECASE)
 _QUERY = re.compile(r"(?<=[?&;])(?P<key>[\w.%-]+)=(?!\(not kept\))(?P<value>[^\s&;#'\"]+)")
 _QUERY_SECRETS = ("key", "sig", "sas")
 _ASSIGNMENT = re.compile(r"(?P<key>[\w.\-]+)=(?!\(not kept\))(?P<value>[^\s&]+)")
@@ -63,7 +65,11 @@ def redact_urls(text: str, key: str = "") -> str:
     """
     if "@" in text:
         text = _URL_LOGIN.sub(rf"\g<1>{REDACTED}@", text)
-        if _URL_KEY.search(key) and "://" not in text:
+        if not _URL_KEY.search(key):
+            pass
+        elif "://" in text:
+            text = _OPTION_LOGIN.sub(rf"\g<1>{REDACTED}@", text)
+        elif not key.endswith("uri"):  # a state's URI may be a folder
             text = _NO_SCHEME_LOGIN.sub(f"{REDACTED}@", text)
     return _QUERY.sub(_redact_query, text) if "=" in text else text
 
@@ -75,7 +81,7 @@ def has_url_secret(text: str, key: str = "") -> bool:
         text: The text.
         key: As for `redact_urls`.
     """
-    return REDACTED not in text and redact_urls(text, key) != text
+    return redact_urls(text, key) != text
 
 
 def refuse_url_secret(name: str, url: str | None, fix: str) -> None:

@@ -78,10 +78,8 @@ def test_readmes_settings_file_and_lines_are_valid(
 
 
 def test_settings_without_a_file_and_without_secrets(run_command_line: RunCommandLine) -> None:
-    login = "https://me:geheim123@h:9200"
-    code, out, _ = run_command_line(
-        "settings", "opensearch=self_managed", f"opensearch.endpoint={login}"
-    )
+    endpoint, token = "opensearch.endpoint=https://h:9200", "opensearch.connection.token=geheim123"
+    code, out, _ = run_command_line("settings", "opensearch=self_managed", endpoint, token)
     assert code == 0
     assert "settings  none: there is no raypipe.yaml here" in out
     assert "geheim123" not in out

@@ -23,6 +23,7 @@ OPTIONS = [
     (["run", "opensearch=self_managed", f"opensearch.endpoint={URL}"], "OPENSEARCH_PASSWORD"),
     (["run", f"opensearch.endpoint=user:{SECRET}@host:9200"], "OPENSEARCH_PASSWORD"),
     (["run", f"opensearch.endpoint='{URL}:nonsense'"], "OPENSEARCH_PASSWORD"),
+    (["run", f"opensearch.endpoint='https://user:my {SECRET}@host'"], "OPENSEARCH_PASSWORD"),
     (["run", "storage=s3", f"storage.endpoint_url={URL}"], "AWS_SECRET_ACCESS_KEY"),
     (["run", f"state.uri=s3://key:{SECRET}@bucket/state"], "AWS_SECRET_ACCESS_KEY"),
     (["plan", "summarizer=openai", f"summarizer.model.base_url={URL}"], "OPENAI_API_KEY"),
@@ -101,7 +102,14 @@ def test_python_calls_with_a_secret_are_refused(caplog: pytest.LogCaptureFixture
 
 
 @pytest.mark.parametrize(
-    "url", [URL, f"{URL}:nonsense", f"user:{SECRET}@host", f"https://u:a/{SECRET}@h"]
+    "url",
+    [
+        URL,
+        f"{URL}:nonsense",
+        f"user:{SECRET}@host",
+        f"https://u:a/{SECRET}@h",
+        f"https://u:a {SECRET}@h",
+    ],
 )
 def test_parts_refuse_secrets_by_themselves(url: str) -> None:
     makers = (

@@ -43,7 +43,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_proxy_of_a_url(url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://secure:1")
     monkeypatch.setenv("http_proxy", "plain:2")
-    monkeypatch.setenv("NO_PROXY", "corp, 10.0.0.0/8,fd00::/8, no/network")
+    monkeypatch.setenv("NO_PROXY", "corp, no/network, 10.0.0.0/8,fd00::/8")
     assert proxy_for(url) == proxy
 
 

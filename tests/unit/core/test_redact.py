@@ -105,8 +105,18 @@ def test_secrets_in_urls_are_redacted(url: str, kept: str) -> None:
     assert has_url_secret(url)
 
 
-@pytest.mark.parametrize("url", ["me:pa55@host:9200", "//me:pa55@host", "https:/me:pa55@host"])
-def test_a_url_option_may_lack_its_scheme(url: str) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "me:pa55@host:9200",
+        "//me:pa55@host",
+        "https:/me:pa55@host",
+        "https://me:my pa55@host",
+        "https://(not kept)me:my pa55@host",
+        "me:my pa55@host",
+    ],
+)
+def test_a_url_option_may_lack_its_scheme_or_contain_spaces(url: str) -> None:
     assert has_url_secret(url, "endpoint")
     assert "pa55" not in redact({"base_url": url})["base_url"]
 
