@@ -1,4 +1,4 @@
-"""Suggest the names that a person may have meant."""
+"""Suggest the names that a typed word may mean."""
 
 from __future__ import annotations
 

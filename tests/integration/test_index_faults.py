@@ -105,6 +105,22 @@ def test_a_blocked_index_is_refused_before_a_book_is_read(books: Project) -> Non
     assert books.run()["indexed"] == BOOKS - 1
 
 
+def test_a_data_stream_of_the_name_and_its_template_are_named(books: Project) -> None:
+    client, name = books.client(), f"{books.index}-template"
+    body = {"index_patterns": [f"{books.index}*"], "data_stream": {}, "priority": 500}
+    client.indices.put_index_template(name=name, body=body)
+    try:
+        with pytest.raises(SetupError, match="GET /_index_template"):
+            books.run()
+        client.transport.perform_request("PUT", f"/_data_stream/{books.index}")
+        with pytest.raises(SetupError, match=f"DELETE /_data_stream/{books.index}"):
+            books.run()
+    finally:
+        client.transport.perform_request("DELETE", f"/_data_stream/{books.index}*")
+        client.indices.delete_index_template(name=name)
+    assert books.run()["indexed"] == BOOKS
+
+
 def test_a_book_that_a_pipeline_drops_is_tried_again_without_limit(
     pipelines: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
