@@ -112,8 +112,7 @@ def _carry_out(
 
     with timer.step("index"):
         index = target.open_existing(spec)
-        existing = [] if target.purge else target.current_indices(index)
-        run_seq = _raise_run_seq(lock, record, existing)
+        run_seq = _raise_run_seq(lock, record, target.current_indices(index))
     with timer.step("listing"):
         listing = list_source(source, job.selection.book_ids)
         books = listing.books

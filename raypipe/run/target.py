@@ -118,8 +118,7 @@ class IndexTarget:
             return None
         alias = IndexAlias(self.config)
         alias.check_options(self.options)
-        alias.check_usable(spec, mode=self.options.mode, adopt=self.adopt)
-        if alias.would_create(spec, mode=self.options.mode, adopt=self.adopt):
+        if alias.check_usable(spec, mode=self.options.mode, adopt=self.adopt):
             alias.check_server()
             return None
         return self.open(spec)
@@ -170,12 +169,12 @@ class IndexTarget:
         """Return the index that a run writes and, if it is built beside it, the served index.
 
         Args:
-            written: The index; None if it is yet to be created.
+            written: The index; None if it is yet to be created. Of a purge there is none then.
 
         Raises:
             SetupError: The server cannot be used.
         """
-        if self.config is None:
+        if self.config is None or (self.purge and written is None):
             return []
         served = None if written and written.ref.served else IndexAlias(self.config).find()
         return [index for index in (written, served) if index is not None]

@@ -30,7 +30,9 @@ Found = dict[str, str]
 """Content that is found under each key."""
 _SENTENCES = 30
 _MAX_KILLS = 1  # in a sequence: each starts a process
-_NOTHING_TO_DO = "no index is being built|no index .*to roll back to|no documents|no finished doc"
+_NOTHING_TO_DO = (
+    "no index is being built|no index .*to roll back to|no documents|no finished doc|no state at"
+)
 
 choices = st.integers(min_value=0, max_value=10_000)
 """Selects an element of a list that is known only when the rule runs."""

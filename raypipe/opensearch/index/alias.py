@@ -19,7 +19,6 @@ from raypipe.opensearch.index.rebuild import (
     describe_build,
     open_for_writing,
     switch_alias,
-    would_create,
 )
 from raypipe.opensearch.index.ref import OWN_SUFFIXES, IndexRef, IndexSpec
 
@@ -109,19 +108,18 @@ class IndexAlias:
         self._check_name()
         return self.bind(open_for_writing(self._admin, spec, mode=mode, adopt=adopt))
 
-    def would_create(self, spec: IndexSpec, *, mode: str = "auto", adopt: bool = False) -> bool:
-        """Whether `open` would create an index; changes nothing. Arguments and errors as `open`."""
-        return would_create(self._admin, spec, mode=mode, adopt=adopt)
-
-    def check_usable(self, spec: IndexSpec, *, mode: str = "auto", adopt: bool = False) -> None:
+    def check_usable(self, spec: IndexSpec, *, mode: str = "auto", adopt: bool = False) -> bool:
         """Check that `open` could be called, without changing anything; see there.
+
+        Returns:
+            Whether `open` would create an index.
 
         Raises:
             SetupError: The server or the index cannot be used.
             OptionError: The name is that of another alias of raypipe.
         """
         self._check_name()
-        check_usable(self._admin, spec, mode=mode, adopt=adopt)
+        return check_usable(self._admin, spec, mode=mode, adopt=adopt)
 
     def ensure(self, spec: IndexSpec, *, adopt: bool = False) -> Index:
         """Return the served index; create it if it does not exist.

@@ -56,33 +56,26 @@ def open_for_writing(
     return _open_build(served, spec, adopt=adopt)
 
 
-def would_create(served: IndexAdmin, spec: IndexSpec, *, mode: str, adopt: bool) -> bool:
-    """Whether `open_for_writing` would create an index; changes nothing.
-
-    Raises:
-        SetupError: The server or the index cannot be used.
-    """
-    description = served.describe()
-    if not _needs_rebuild(served, description, spec, mode, adopt=adopt):
-        return description is None
-    build = describe_build(served)
-    return build is None or not _can_hold(loading_admin(served), build, spec)
-
-
-def check_usable(served: IndexAdmin, spec: IndexSpec, *, mode: str, adopt: bool) -> None:
+def check_usable(served: IndexAdmin, spec: IndexSpec, *, mode: str, adopt: bool) -> bool:
     """Check what `open_for_writing` checks on the served index, without changing anything.
+
+    Returns:
+        Whether `open_for_writing` would create an index.
 
     Raises:
         SetupError: The index cannot be used.
     """
     description = served.describe()
-    if description is None:
-        return
-    check_open(served, description)
+    if description is not None:
+        check_open(served, description)
     if _needs_rebuild(served, description, spec, mode, adopt=adopt):
-        check_owner(served, description, spec, adopt=adopt)
-    else:
+        if description is not None:
+            check_owner(served, description, spec, adopt=adopt)
+        build = describe_build(served)
+        return build is None or not _can_hold(loading_admin(served), build, spec)
+    if description is not None:
         check_acceptable(served, description, spec, adopt=adopt)
+    return description is None
 
 
 def loading_admin(served: IndexAdmin) -> IndexAdmin:
