@@ -9,7 +9,7 @@ import orjson
 
 from raypipe.core.errors import SetupError
 from raypipe.opensearch.bulk.obstacles import find_obstacle
-from raypipe.opensearch.connection.answers import parsing_or_retry, read_long
+from raypipe.opensearch.connection.answers import parsing, parsing_or_retry, read_long
 from raypipe.opensearch.connection.errors import describe_cause
 from raypipe.opensearch.connection.requester import Requester
 
@@ -51,16 +51,20 @@ def multi_get(
         params={"_source_includes": ",".join(fields)},
         body={"ids": list(doc_ids)},
     )
-    for document in response["docs"]:
-        if cause := document.get("error"):
-            raise SetupError(
-                f"{target} at {connection.endpoint} could not be read: {describe_cause(cause)}; "
-                "check the health of the cluster, and run the command again"
-            )
-    return {
-        document["_id"]: document.get("_source", {}) if document.get("found") else None
-        for document in response["docs"]
-    }
+    with parsing(connection, f"POST /{target}/_mget"):
+        documents = {document["_id"]: document for document in response["docs"]}
+        for document in documents.values():
+            if cause := document.get("error"):
+                raise SetupError(
+                    f"{target} at {connection.endpoint} could not be read: "
+                    f"{describe_cause(cause)}; check the health of the cluster, and run the "
+                    "command again"
+                )
+        asked = {doc_id: documents[doc_id] for doc_id in doc_ids}
+        return {
+            doc_id: dict(document.get("_source", {})) if document.get("found") else None
+            for doc_id, document in asked.items()
+        }
 
 
 def get_cells(

@@ -30,7 +30,7 @@ def run(code: str, number: signal.Signals) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("number", NUMBERS)
 def test_before_its_work_a_command_ends_at_once(number: signal.Signals) -> None:
     done = run("s.end_on_signal(); signal.raise_signal(n)", number)
-    name = "Ctrl-C" if number == signal.SIGINT else number.name
+    name = "SIGINT (Ctrl-C)" if number == signal.SIGINT else number.name
     assert done.returncode == 4
     assert done.stderr == f"raypipe: stopped by {name} before any work was started\n"
 

@@ -38,5 +38,5 @@ def test_nobody_has_no_home_folder() -> None:
 
 @pytest.mark.parametrize("uri", ["", "ftp://host/state", "s3://", "file:///state"])
 def test_a_state_is_a_folder_or_on_s3(uri: str) -> None:
-    with pytest.raises(ValueError, match="set a folder or s3://bucket/prefix"):
+    with pytest.raises(ValueError, match=r"set (it to )?a folder or s3://bucket/prefix"):
         StateOptions(uri)

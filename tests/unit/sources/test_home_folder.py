@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from raypipe.core.errors import SetupError
 from raypipe.opensearch.connection.client import Connection
 from raypipe.sources.local import LocalBookSource
 
@@ -20,6 +19,6 @@ def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert Connection("http://host", ca_certs="~/ca.pem").ca_certs == f"{tmp_path}/ca.pem"
 
 
-def test_an_unknown_user_is_a_folder_that_does_not_exist() -> None:
-    with pytest.raises(SetupError, match=r"storage\.path=~nosuchuser/x is not a folder"):
-        LocalBookSource("~nosuchuser/x").check()
+def test_an_unknown_user_is_refused() -> None:
+    with pytest.raises(ValueError, match="path=~nosuchuser/x: there is no user nosuchuser"):
+        LocalBookSource("~nosuchuser/x")
