@@ -163,7 +163,7 @@ def test_books_in_a_folder_that_cannot_be_listed_stay_in_the_index(project: Proj
         record = project.run(code=3)
         assert (record["skipped"], record["removed"], record["unseen"]) == (3, 0, 3)
         # A new index without these books is not served.
-        other = project.run("text.min_words=20", code=3)
+        other = project.run("summarizer.words=7", code=3)
         assert (other["indexed"], other["lacking"], other["served"]) == (3, 3, first["served"])
         with pytest.raises(SetupError, match="purge=true deletes 3 books"):
             project.run("purge=true")
