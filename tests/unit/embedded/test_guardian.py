@@ -226,7 +226,7 @@ def test_error_of_a_failed_start_shows_the_end_of_the_log(data: Path) -> None:
     )
     with (
         use_services(data),
-        pytest.raises(EmbeddedError, match=r"fake ended.*: no such file\. See its log: .*fake\.log"),
+        pytest.raises(EmbeddedError, match=r"^fake ended.*: no such file\. See .*fake\.log\.$"),
     ):
         supervise.ensure_running(data, failing)
     assert not guardian.state_path(data, "fake").exists()
