@@ -200,10 +200,8 @@ class LocalState:
     def _lock(self, name: str, access: GroupAccess) -> Iterator[None]:
         path = Path(self.root) / _LOCKS / f"{zlib.crc32(name.encode()) % _LOCK_FILES:02d}"
         _create_folder(path.parent, access)
-        if not path.exists():  # `FileLock` does not set the group
-            with suppress(FileExistsError):
-                os.close(access.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         with FileLock(path, mode=access.file_mode, poll_interval=_LOCK_POLL_S):
+            access.set_group(path)
             yield
 
     @contextmanager
