@@ -76,6 +76,12 @@ class GroupAccess:
         finally:
             os.close(handle)
 
+    def set_group(self, path: Path) -> None:
+        """Give a file that another library created to the group."""
+        if self.bits:
+            with suppress(OSError):  # another user's file
+                os.chown(path, -1, self.gid, follow_symlinks=False)
+
     def _give_to_group(self, handle: int, mode: int) -> None:
         """Set group and mode: the umask must not take from the group what the folder gives it."""
         if not self.bits:

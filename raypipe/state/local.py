@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from filelock import FileLock, SoftFileLock
+from filelock import FileLock
 
 from raypipe.core.private_files import GroupAccess
 from raypipe.state.store import Names, StateError, check_conditional_puts, check_name
@@ -218,11 +218,8 @@ class LocalState:
     def _lock(self, name: str, access: GroupAccess) -> Iterator[None]:
         path = Path(self.root) / _LOCKS / f"{zlib.crc32(name.encode()) % _LOCK_FILES:02d}"
         _create_folder(path.parent, access)
-        # `FileLock` does not set the group. Where the file itself is the lock, it must not exist.
-        if FileLock is not SoftFileLock and not path.exists():
-            with suppress(FileExistsError):
-                os.close(access.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         with FileLock(path, mode=access.file_mode, poll_interval=_LOCK_POLL_S):
+            access.set_group(path)
             yield
 
     @contextmanager

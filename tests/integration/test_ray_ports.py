@@ -52,7 +52,7 @@ def grpc_methods() -> list[str]:
 
 def call_all(port: int) -> set[str]:
     """Return the statuses with which the methods answer calls without a token."""
-    import grpc
+    import grpc  # type: ignore[import-untyped, unused-ignore]
 
     codes = set()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -93,7 +93,8 @@ def test_no_port_answers_without_the_token(ports: dict[int, tuple[str, str]]) ->
 def test_other_users_cannot_enter_the_session(shared_ray: None) -> None:
     import ray
 
-    session = Path(ray._private.worker.global_worker.node.get_session_dir_path())
-    folder = session.parent.parent
+    node = ray._private.worker.global_worker.node
+    assert node is not None
+    folder = Path(node.get_session_dir_path()).parent.parent
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "token").stat().st_mode) == 0o600

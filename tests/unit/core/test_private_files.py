@@ -82,7 +82,9 @@ def test_new_files_belong_to_the_group_of_the_folder(tmp_path: Path) -> None:
     access = GroupAccess.in_folder(parent)
     access.create_folder(parent / "folder")
     os.close(access.open(str(parent / "file"), os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-    assert {(parent / name).stat().st_gid for name in ("folder", "file")} == {others[0]}
+    (parent / "lock").touch()
+    access.set_group(parent / "lock")
+    assert {(parent / name).stat().st_gid for name in ("folder", "file", "lock")} == {others[0]}
 
 
 def test_a_missing_folder_gives_no_access_to_a_group(tmp_path: Path) -> None:
