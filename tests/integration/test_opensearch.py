@@ -410,9 +410,10 @@ def test_searching_what_is_not_there_names_it(alias: IndexAlias) -> None:
         search(alias, StubEmbedder(), "anything")
 
 
-def test_searching_an_empty_index_finds_nothing(alias: IndexAlias) -> None:
+def test_searching_an_empty_index_tells_that_it_is_empty(alias: IndexAlias) -> None:
     alias.ensure(CONTENTS)
-    assert search(alias, StubEmbedder(), "anything at all") == []
+    with pytest.raises(SetupError, match="holds no books yet"):
+        search(alias, StubEmbedder(), "anything at all")
 
 
 def test_searching_with_another_embedder_shows_both(shelf: IndexAlias) -> None:

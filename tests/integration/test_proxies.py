@@ -96,6 +96,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in (*names, *VARIABLES, "SSL_CERT_DIR", "AWS_PROFILE", "AWS_BEARER_TOKEN_BEDROCK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(retry, "full_jitter", lambda attempt, **_: 0.0)
+    # The model server takes requests to these hosts for those of a web page.
+    monkeypatch.setattr("raypipe.simulator.router.is_sent_for_web_page", lambda *_: False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY"):
         monkeypatch.setenv(name, "test")
     caches = (_create_client, bedrock_client._create_client, openai_client._create_client)
