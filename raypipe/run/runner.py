@@ -134,9 +134,10 @@ def _carry_out(
         _log_older(ledger.checkpoint.count_older(generation, accepted.documents, recipe.document))
     progress = Progress()
     required = _required_parts(plan, source, processing, ledger.state, accepted)
-    with timer.step("checks"):
-        for part in required:
-            part.check()
+    if required:
+        with timer.step("checks"):
+            for part in required:
+                part.check()
     with timer.step("index"):
         index = index or target.open(spec)
     stack.enter_context(target.discard_if_unused(index))
