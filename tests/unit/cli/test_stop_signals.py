@@ -15,10 +15,13 @@ NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 @pytest.fixture(autouse=True)
-def _no_stop() -> Iterator[None]:
+def _signals() -> Iterator[None]:
+    """Begin without a stop, and with SIGHUP, which `nohup` ignores for the tests."""
+    previous = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     STOP_REQUESTED.clear()
     yield
     STOP_REQUESTED.clear()
+    signal.signal(signal.SIGHUP, previous)
 
 
 def run(code: str, number: signal.Signals) -> subprocess.CompletedProcess[str]:
