@@ -214,23 +214,29 @@ class OpenSearchDatasink(Datasink[TaskOutcome]):
         cause: Any = error
         while cause is not None and getattr(cause, "cause", None) is not None:
             cause = cause.cause  # Ray's error of a task holds the worker's
-        # Ray appends lines to the message of an error.
-        line = str(cause).splitlines()[0] if str(cause) else ""
         if isinstance(cause, SetupError):
-            raise SetupError(line) from None
+            raise SetupError(_first_line(str(cause))) from None
         if isinstance(cause, SinkError):
-            raise SinkError(line, cause.status) from None
+            raise SinkError(_first_line(str(cause)), cause.status) from None
 
 
 class _SetupFailure(UserCodeException, SetupError):
     """A `SetupError` that Ray logs in short, as an error of the user's code."""
+
+    def __init__(self, message: str) -> None:
+        SetupError.__init__(self, _first_line(message))
 
 
 class _WriteFailure(UserCodeException, SinkError):
     """A `SinkError` that Ray logs in short, as an error of the user's code."""
 
     def __init__(self, message: str, status: int = 0) -> None:
-        SinkError.__init__(self, message, status)
+        SinkError.__init__(self, _first_line(message), status)
+
+
+def _first_line(message: str) -> str:
+    """Return a message without the lines that Ray appends when it makes the error again."""
+    return (message.splitlines() or [""])[0]
 
 
 def _to_row(table: pa.Table) -> dict[str, Any]:

@@ -102,6 +102,7 @@ def test_a_limit_leaves_books_and_verify_reports_missing_documents(books: Projec
         "failed": [],
         "pending": [],
         "removed": [],
+        "unseen": [],
         "exit_code": 0,
     }
     book_id, *_ = books.documents()

@@ -119,6 +119,7 @@ def test_wrong_options_give_one_error_line(
     runs = {}
     for name, (options, words) in WRONG_OPTIONS.items():
         project = Project(tmp_path / name, opensearch_url)
+        (project.folder / "book.txt").write_text("A book of the current folder.")
         (project.folder / "old-state").mkdir()
         (project.folder / "old-state" / "state.json").write_text('{"id": "x", "version": 99}')
         options = [option.format(**urls) for option in options]

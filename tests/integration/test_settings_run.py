@@ -111,8 +111,9 @@ def test_a_module_in_the_working_directory_is_a_part(project: Project) -> None:
     project.command("run", *args, code=2, python=["-P"])
     line = project.stderr().splitlines()[-1]
     assert "_target_=own_parts_here.OwnSummarizer: module own_parts_here cannot be imported" in line
-    place = f"({project.folder}/own_parts_here.py, line 1); search path: "
-    assert f"ModuleNotFoundError: No module named 'not_installed' {place}" in line
+    place = f"({project.folder}/own_parts_here.py, line 1)"
+    assert f"ModuleNotFoundError: No module named 'not_installed' {place}; install it" in line
+    assert "; search path: " in line
     (project.folder / "own_parts_here.py").chmod(0o666)
     project.command("run", *args, code=2, python=["-P"])
     assert "own_parts_here.py can be changed by other users. Fix: " in project.stderr()
