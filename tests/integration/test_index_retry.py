@@ -141,7 +141,7 @@ def test_any_order_of_commands_gives_the_same_index(books: Project) -> None:
 def run_step(books: Project, step: str) -> None:
     command = {"finish": "run", "purge": "run"}.get(step, step.split()[0])
     if command != "run" and not (books.state / "documents").exists():
-        with pytest.raises(SetupError, match="there is no state at|finished"):
+        with pytest.raises(SetupError, match=r"there is no state at|finished"):
             run_in_process(command, books.run_options(*STEPS[step]))
         return
     check_balance(json.loads(run_in_process(command, books.run_options(*STEPS[step]), code=None)))
