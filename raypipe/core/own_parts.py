@@ -133,7 +133,8 @@ def import_or_explain(module: str, *, optional: bool = False) -> Any:
             return None
         path = f"search path: {', '.join(entry or '.' for entry in sys.path)}"
         if is_absent:
-            raise OptionError(f"there is no module {module}; {path}") from None
+            fix = "put it beside raypipe.yaml, or install it for the Python that runs raypipe"
+            raise OptionError(f"there is no module {module}; {fix}; {path}") from None
         reason = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
         lacks_package = isinstance(error, ModuleNotFoundError)
         fix = "install it for the Python that runs raypipe; " if lacks_package else ""

@@ -316,9 +316,20 @@ def _interrupt(
             time.sleep(0.05)
         time.sleep(0.3)
     else:
+        while process.poll() is None and not _handles(process.pid, signal.SIGTERM):
+            time.sleep(0.01)  # the interpreter still starts
         time.sleep(moment)
     if process.poll() is None:
         process.send_signal(number)
+
+
+def _handles(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler of a signal."""
+    with suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        mask = next(line for line in lines if line.startswith("SigCgt:"))
+        return bool(int(mask.split()[1], 16) >> (number - 1) & 1)
+    return False
 
 
 def _name_of(process: psutil.Process) -> str:

@@ -112,8 +112,6 @@ def with_endpoint(url: str) -> tuple[str, ...]:
 
 WORDS = [
     Case("misspelled command", ["serch", "x"], "serch", "search"),
-    Case("version as a command", ["version"], "version", "--version|choose one"),
-    Case("help as a command", ["help"], "help", "--help|choose one"),
     Case("command in capitals", ["Search", "x"], "Search", "search"),
     Case("misspelled option", ["run", "limt=3"], "limt", "limit"),
     Case("misspelled nested option", ["run", "storage.pth=books"], r"storage\.pth", "path|bucket"),
@@ -151,7 +149,11 @@ CHARACTERS = [
     Case("Chinese characters", ["run", "storage=local", "storage.path=书"], "书"),
     Case("a closed brace", ["run", "storage=local", "storage.path=a}"], r"a}|}"),
     Case("an emptied option", ["run", "~limit"], "limit"),
-    Case("an open bracket", ["run", "storage=local", "storage.suffixes=[.txt"], r"\.txt|\["),
+    Case(
+        "an open bracket",
+        ["run", "storage=local", "storage.path=.", "storage.suffixes=[.txt"],
+        r"\.txt|\[",
+    ),
 ]
 
 MISSING = [
@@ -384,12 +386,13 @@ STREAMS = [
          r"\\u4e66", env={"PYTHONIOENCODING": "ascii"}),
 ]  # fmt: skip
 
-STOPPED = "stopped by (Ctrl-C|SIGTERM|SIGHUP)"
+STOPPED = r"stopped by (SIGINT \(Ctrl-C\)|SIGTERM|SIGHUP)"
 SIGNALS = [
+    # The next run goes on with the state and the node's folder.
     Case(f"{number.name} after {seconds} s", ["run"], STOPPED, "raypipe|again|before", codes=[4],
-         interrupt=(number, seconds))
+         interrupt=(number, seconds), keeps_state=True)
     for number, seconds in (
-        (signal.SIGINT, 0.4), (signal.SIGTERM, 0.8), (signal.SIGHUP, 1.2), (signal.SIGINT, 2.0)
+        (signal.SIGTERM, 0.0), (signal.SIGINT, 0.4), (signal.SIGHUP, 1.2), (signal.SIGINT, 2.0)
     )
 ]  # fmt: skip
 

@@ -69,7 +69,9 @@ class IndexAlias:
         Raises:
             SetupError: The server is another product, too old, lacks the k-NN plugin, or cannot
                 run the k-NN engine.
+            OptionError: The name is that of another alias of raypipe.
         """
+        self._check_name()
         server = backend_for(self.config).check_server()
         server.check_engine(self.config.engine)
         log.info("%s is %s", self.config.connection.endpoint, server)

@@ -215,4 +215,4 @@ def test_a_class_that_cannot_be_loaded_is_named_with_its_cause(
     args = ["storage=samples", "opensearch=none", "summarizer._target_=no_module.Parts"]
     code, _, err = run_command_line("init", *args)
     assert (code, err.count("\n")) == (2, 1)
-    assert "summarizer._target_=no_module.Parts: there is no module no_module; search path: " in err
+    assert "summarizer._target_=no_module.Parts: there is no module no_module; put it" in err

@@ -65,7 +65,7 @@ def test_loaded_modules_are_those_of_the_folder(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("own_absent.Part", "there is no module own_absent; search path: "),
+        ("own_absent.Part", "there is no module own_absent; put it beside raypipe.yaml"),
         ("own_package.absent.Part", "own_package/__init__.py) has no absent"),
         (
             "own_needs_more.Part",
