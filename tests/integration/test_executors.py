@@ -26,7 +26,6 @@ from tests.integration.raypipe_command import (
     Project,
     compose_config,
     run_in_process,
-    wait_for,
     write_book,
 )
 from tests.integration.test_settings_run import OWN_PARTS
@@ -123,24 +122,6 @@ def test_a_breaker_stops_the_run(books: Project) -> None:
     assert record["reason"].startswith("the first 5 books all failed alike (empty)")
     assert record["failed"] >= 5
     assert record["left"] > 0
-
-
-def test_a_stop_signal_leaves_the_rest_to_the_next_run(books: Project) -> None:
-    books.journal.hold("read", 3)
-    process = books.start("run", *books.run_options())
-    wait_for(lambda: books.journal.count_waiting("read") or process.poll() is not None)
-    assert process.poll() is None, books.stderr()
-    process.send_signal(signal.SIGTERM)
-    wait_for(lambda: "stopping: asked to stop" in books.stderr())
-    books.journal.release("read")
-    books.wait_for_exit(process, 4)
-    record = json.loads(books.stdout())
-    indexed = record["indexed"]
-    assert 0 < indexed < BOOKS
-    assert record["left"] == BOOKS - indexed
-    assert "Traceback" not in books.stderr()
-    take_reads(books)
-    assert books.run()["indexed"] == BOOKS - indexed == len(take_reads(books))
 
 
 def test_finished_books_of_many_batches_share_a_bulk_request(books: Project) -> None:

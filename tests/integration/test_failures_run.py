@@ -11,9 +11,7 @@ import pytest
 
 from raypipe.core.errors import SetupError
 from tests.integration.instrumented_parts import (
-    CRASHES_AT_START,
     ENDLESS_FLAG,
-    KILLS_WORKER,
     ZERO_VECTOR,
 )
 from tests.integration.raypipe_command import PARTS, Project, wait_for, write_book
@@ -176,32 +174,3 @@ def test_a_full_disk_gives_one_error_line_and_loses_no_book(
     project.journal.take("reads")
     assert project.run()["indexed"] == 4
     assert len(project.journal.lines("reads")) < 4, "finished books are indexed and not read again"
-
-
-@pytest.fixture
-def on_ray(project: Project, shared_ray: None) -> Project:
-    project.executor = "ray"
-    return project
-
-
-def test_a_book_that_kills_its_worker_fails_alone(on_ray: Project) -> None:
-    for name in (KILLS_WORKER, *GOOD):
-        (on_ray.books / f"{name}.txt").write_bytes(f"Title: {name}\n\n".encode() + text_of(name))
-    on_ray.extra_options += ["stages.summarize.books_per_task=4"]
-    on_ray.journal.record("deadly", "yes")
-    first = on_ray.run(code=3)
-    [failure] = on_ray.failures(first["run_seq"]).values()
-    assert (failure["kind"], failure["retryable"]) == ("killed_worker", True)
-    assert f"{KILLS_WORKER}.txt" in failure["message"]
-    assert first["indexed"] == len(GOOD)
-    assert len(on_ray.journal.lines("deaths")) == 2
-    on_ray.journal.take("deadly")
-    assert on_ray.run()["indexed"] == 1
-
-
-def test_workers_that_crash_at_start_are_replaced(on_ray: Project) -> None:
-    for number in range(3):
-        write_book(on_ray.books, f"Book_{number}")
-    record = on_ray.run(f"summarizer._target_={PARTS}.CrashingAtStartSummarizer")
-    assert (record["indexed"], record["failed"]) == (3, 0)
-    assert len(on_ray.journal.lines("starts")) == CRASHES_AT_START

@@ -1,4 +1,4 @@
-"""kill -9 on Ray between the bulk response and the ledger: of the whole job, and of a writer."""
+"""Signals to a job on Ray: SIGTERM, and kill -9 between the bulk response and the ledger."""
 
 from __future__ import annotations
 
@@ -20,6 +20,25 @@ def books(project: Project) -> Project:
         write_book(project.books, f"Book_{number}")
     project.extra_options += ["stages.summarize.books_per_task=2"]
     return project
+
+
+def test_a_stop_signal_leaves_the_rest_to_the_next_run(books: Project) -> None:
+    books.journal.hold("read", 3)
+    process = books.start("run", *books.run_options())
+    wait_for(lambda: books.journal.count_waiting("read") or process.poll() is not None)
+    assert process.poll() is None, books.stderr()
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: "stopping: asked to stop" in books.stderr())
+    books.journal.release("read")
+    books.wait_for_exit(process, 4)
+    record = json.loads(books.stdout())
+    indexed = record["indexed"]
+    assert 0 < indexed < BOOKS
+    assert record["left"] == BOOKS - indexed
+    assert "Traceback" not in books.stderr()
+    books.journal.take("reads")
+    assert books.run()["indexed"] == BOOKS - indexed
+    assert len(books.journal.lines("reads")) == BOOKS - indexed
 
 
 def test_after_a_kill_between_two_steps_nothing_is_lost_or_doubled(books: Project) -> None:
