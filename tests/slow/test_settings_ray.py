@@ -104,4 +104,4 @@ def test_a_module_that_a_node_lacks_is_named(
     assert last.startswith("raypipe: imported on the driver but not on node ")
     assert any(f"({node[:8]})" in last for node in nodes.node_ids)
     assert "module own_embedder cannot be imported: ModuleNotFoundError: No module named" in last
-    assert "raypipe_own_parts/0/own_embedder.py, line 1); search path: " in last
+    assert "raypipe_own_parts/0/own_embedder.py, line 1); install it" in last
