@@ -44,7 +44,7 @@ def ask(url: str, token: str = "", body: bytes | None = None) -> tuple[int, byte
         headers["Authorization"] = f"Bearer {token}"
     try:
         request = urllib.request.Request(url, data=body, headers=headers)
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

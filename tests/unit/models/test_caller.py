@@ -108,13 +108,14 @@ def test_without_a_state_every_call_is_made(quota: FakeQuota) -> None:
 
 def test_without_a_quota_the_calls_in_flight_are_bounded(state: ListingState) -> None:
     in_flight, max_seen, lock = 0, 0, threading.Lock()
+    together = threading.Barrier(3)
 
     def count(_: str) -> None:
         nonlocal in_flight, max_seen
         with lock:
             in_flight += 1
             max_seen = max(max_seen, in_flight)
-        time.sleep(0.002)
+        together.wait(TIMEOUT_S)
         with lock:
             in_flight -= 1
 
