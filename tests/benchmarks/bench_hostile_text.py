@@ -16,7 +16,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,9 @@ MEGABYTE = 1_000_000
 REACH_SECONDS = 10.0
 REACH_RATIO = 6.0
 MIN_KINDS = 30
+SMALL: dict[str, Callable[[], bytes]] = {}
+LARGE: dict[str, Callable[[], bytes]] = {}
+"""Makers of the texts of both sizes, by kind; the processes inherit them."""
 CLEANING = (
     "decode", "repair_mojibake", "normalize_characters", "strip_boilerplate", "remove_contents",
     "unwrap_lines", "count_words", "read_metadata", "detect_language", "find_chapters",
@@ -64,28 +68,21 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="texts measured at once")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds before a text is killed")
     options = parser.parse_args()
-    small_texts = dict(hostile_texts(int(options.small * MEGABYTE)))
-    large_texts = dict(hostile_texts(int(options.large * MEGABYTE)))
-    names = options.kinds.split("|") if options.kinds else list(large_texts)
-    report, steps = Report("hostile_text"), StepSeconds()
+    for megabytes, texts in ((options.small, SMALL), (options.large, LARGE)):
+        texts.update(hostile_texts(int(megabytes * MEGABYTE)))
+    names = options.kinds.split("|") if options.kinds else list(LARGE)
+    report = Report("hostile_text")
     process_long_texts_here()
     warm_up()
     seconds: dict[str, float] = {}
     ratios: dict[str, float] = {}
-
-    def measure_both(name: str) -> None:
-        large, profile = measure(large_texts[name], options.limit, steps)
-        seconds[name] = large
-        growth = "fast"
-        if large >= 0.5:
-            small, _ = measure(small_texts[name], options.limit, steps)
-            ratios[name] = large / max(small, 1e-3)
-            growth = f"x{ratios[name]:4.1f}"
-        shares = ", ".join(f"{step} {part:.2f}" for step, part in profile.most_common(3))
-        say(f"{name:36} {large:7.2f} s, {growth}: {shares}")
-
-    with ThreadPoolExecutor(options.processes) as pool:
-        list(pool.map(measure_both, names))
+    # Processes that are forked from threads may wait for ever for a lock of another thread.
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(options.processes, context) as pool:
+        for name, large, ratio in pool.map(measure_both, names, repeat(options.limit)):
+            seconds[name] = large
+            if ratio is not None:
+                ratios[name] = ratio
     slowest = max(seconds, key=lambda name: seconds[name])
     say(f"slowest: {slowest}")
     report.at_most("slowest_s", seconds[slowest], REACH_SECONDS, f"s of CPU ({slowest})")
@@ -95,6 +92,21 @@ def main() -> None:
     report.at_least("kinds", len(seconds), min(MIN_KINDS, len(names)))
     report.note("prose_s", seconds.get("one line", 0.0))
     report.finish()
+
+
+def measure_both(name: str, limit: float) -> tuple[str, float, float | None]:
+    """Measure a kind; return its name, its CPU seconds at the large size, and their growth.
+
+    The growth is None for a text that takes less than half a second.
+    """
+    large, profile = measure(LARGE[name], limit, STEPS)
+    ratio = None
+    if large >= 0.5:
+        small, _ = measure(SMALL[name], limit, STEPS)
+        ratio = large / max(small, 1e-3)
+    shares = ", ".join(f"{step} {part:.2f}" for step, part in profile.most_common(3))
+    say(f"{name:36} {large:7.2f} s, x{ratio or 0:4.1f}: {shares}")
+    return name, large, ratio
 
 
 class StepSeconds:
@@ -118,6 +130,9 @@ class StepSeconds:
                 self.seconds[step] += time.process_time() - began
 
         return run
+
+
+STEPS = StepSeconds()
 
 
 def warm_up() -> None:
