@@ -20,7 +20,6 @@ from raypipe.core.printable import to_json
 from raypipe.embedded.services import Services
 from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.writer_lock import WriterLock
-from raypipe.opensearch.index import IndexAlias
 from raypipe.run.executors.base import ListenForStop, no_stop_requests
 from raypipe.run.job import Job
 from raypipe.run.planner import check_has_books
@@ -70,8 +69,7 @@ def _check_before_first_run(job: Job) -> None:
     """
     if job.selection.book_ids is None:
         check_has_books(job.source)
-    if job.target.config is not None:
-        IndexAlias(job.target.config).check_server()
+    job.target.check_server()
 
 
 def run_and_report(job: Job, output: str) -> RunRecord:

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from raypipe.core.errors import SetupError
 from raypipe.core.options import IndexOptions
 from raypipe.ledger.facade import Ledger
 from raypipe.lifecycle.promote import Promoter, Served
 from raypipe.lifecycle.replacement import Replacement, check_replacement, find_replacement
+from raypipe.opensearch.connection.capabilities import Server
 from raypipe.opensearch.index import Index, IndexAlias, IndexConfig, IndexSpec
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,19 @@ class IndexTarget:
     def endpoint(self) -> str:
         """Return the URL of the server, or '' for no index."""
         return self.config.connection.endpoint if self.config is not None else ""
+
+    def check_server(self) -> None:
+        """Check the server and log its version, the first time.
+
+        Raises:
+            SetupError: The server is another product, too old or lacks the k-NN plugin.
+            OptionError: The name is that of another alias of raypipe.
+        """
+        _ = self._server
+
+    @cached_property
+    def _server(self) -> Server | None:
+        return None if self.config is None else IndexAlias(self.config).check_server()
 
     def check(self, spec: IndexSpec) -> None:
         """Check that the server can be used, and that the run may replace the index.
@@ -119,9 +134,9 @@ class IndexTarget:
         alias = IndexAlias(self.config)
         alias.check_options(self.options)
         if alias.check_usable(spec, mode=self.options.mode, adopt=self.adopt):
-            alias.check_server()
+            self.check_server()
             return None
-        return self.open(spec)
+        return self._open(alias, spec)
 
     def open(self, spec: IndexSpec) -> Index | None:
         """Return the index to write, created or purged where the options say so.
@@ -138,6 +153,10 @@ class IndexTarget:
         self.check(spec)
         alias = IndexAlias(self.config)
         alias.check_options(self.options)
+        return self._open(alias, spec)
+
+    def _open(self, alias: IndexAlias, spec: IndexSpec) -> Index:
+        self.check_server()
         if self.purge:
             index = alias.purge(spec, adopt=self.adopt)
             alias.drop_build(spec.state)

@@ -130,3 +130,11 @@ def test_promote_after_a_failed_run_is_one_line(
             books.run("embedder.dimension=32", "replace=true")
     with pytest.raises(SetupError, match="no index is being built beside"):
         run_in_process("promote", served(books))
+
+
+def test_each_run_checks_the_server_once(books: Project, caplog: pytest.LogCaptureFixture) -> None:
+    for options in ((), (), ("purge=true",)):
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            books.run(*options)
+        assert caplog.text.count(" is OpenSearch ") == 1

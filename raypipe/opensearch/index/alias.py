@@ -97,6 +97,8 @@ class IndexAlias:
     def open(self, spec: IndexSpec, *, mode: str = "auto", adopt: bool = False) -> Index:
         """Return the index that a run writes to: the served one, or a build beside it.
 
+        Call `check_server` before.
+
         Args:
             spec: Content that the index must hold.
             mode: One of `raypipe.core.options.INDEX_MODES`.
@@ -106,7 +108,6 @@ class IndexAlias:
             SetupError: The server or the index cannot be used.
             OptionError: The name is that of another alias of raypipe.
         """
-        self.check_server()
         self._check_name()
         return self.bind(open_for_writing(self._admin, spec, mode=mode, adopt=adopt))
 
@@ -135,10 +136,11 @@ class IndexAlias:
     def purge(self, spec: IndexSpec, *, adopt: bool = False) -> Index:
         """Delete the served index, if there is one, and create another generation.
 
+        Call `check_server` before.
+
         Raises:
             SetupError: As `ensure`; an index of another state is not deleted without `adopt`.
         """
-        self.check_server()
         self._check_name()
         description = self._admin.describe()
         if description is not None:
