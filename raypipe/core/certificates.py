@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from raypipe.core.environment import set_variables
 from raypipe.core.errors import SetupError
 
 VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
@@ -56,11 +57,5 @@ def certificates_for_requests() -> Iterator[None]:
     """
     name = "REQUESTS_CA_BUNDLE"
     path = find_certificates()
-    if path is None or os.environ.get(name):
+    with set_variables({name: path} if path is not None and not os.environ.get(name) else {}):
         yield
-        return
-    os.environ[name] = path
-    try:
-        yield
-    finally:
-        os.environ.pop(name)

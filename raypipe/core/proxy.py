@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from raypipe.core.environment import set_variables
 from raypipe.core.errors import SetupError
 from raypipe.core.net import is_loopback
 
@@ -52,16 +53,10 @@ def loopback_without_proxy() -> Iterator[None]:
     if set(getproxies()) <= {"no"}:
         yield
         return
-    previous = {name: os.environ.get(name) for name in _NO_PROXY}
-    given = next((value for value in previous.values() if value), "")
-    os.environ.update(dict.fromkeys(_NO_PROXY, ",".join(filter(None, (given, *_LOOPBACK)))))
-    try:
+    given = next(filter(None, map(os.environ.get, _NO_PROXY)), "")
+    hosts = ",".join(filter(None, (given, *_LOOPBACK)))
+    with set_variables(dict.fromkeys(_NO_PROXY, hosts)):
         yield
-    finally:
-        for name, value in previous.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
 
 
 def _find_proxy(url: str) -> tuple[str, str]:

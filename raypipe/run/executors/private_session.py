@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raypipe.core.environment import set_variables
 from raypipe.core.errors import SetupError
 
 MODE = "RAY_AUTH_MODE"
@@ -92,17 +93,9 @@ def session_environment(variables: Mapping[str, str]) -> Iterator[None]:
     They are not left to this process: its other children would look for a token that is gone
     after the run.
     """
-    previous = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
+    with set_variables(variables):
         _reload_authentication()
         yield
-    finally:
-        for name, value in previous.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _reload_authentication() -> None:
@@ -123,7 +116,7 @@ def _create_folder(temp_dir: str | None) -> Path:
         if _excess(parent, prefix) > 0:
             parent = Path("/tmp")  # noqa: S108
     else:
-        parent, prefix = Path(temp_dir).expanduser().absolute(), "ray-"
+        parent, prefix = Path(temp_dir).absolute(), "ray-"
         if (excess := _excess(parent, prefix)) > 0:
             raise SetupError(
                 f"ray.temp_dir={temp_dir} is too long for Ray's sockets: its absolute path must be "

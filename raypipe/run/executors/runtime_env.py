@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from raypipe.core.environment import set_variables
 from raypipe.core.errors import SetupError
 from raypipe.core.own_parts import (
     OUTER_HOOK,
@@ -71,7 +72,8 @@ def own_parts_environment(*, same_machine: bool) -> Iterator[dict[str, Any]]:
                 copy_or_explain(folder, copies / str(number))
             own["py_modules"] = [str(copies)]
         arguments["runtime_env"] = merge_environments(outer, own)
-        with _overriding(outer):
+        # The merged environment replaces that of the submitted job.
+        with set_variables({_OVERRIDE: "1"} if outer else {}):
             yield arguments
 
 
@@ -109,21 +111,6 @@ def merge_environments(outer: dict[str, Any], own: dict[str, Any]) -> dict[str, 
     if "py_modules" in own:
         merged["py_modules"] = [*outer.get("py_modules", []), *own["py_modules"]]
     return merged
-
-
-@contextmanager
-def _overriding(outer: dict[str, Any]) -> Iterator[None]:
-    """Let the merged environment replace the environment of the submitted job."""
-    previous = os.environ.get(_OVERRIDE)
-    if outer:
-        os.environ[_OVERRIDE] = "1"
-    try:
-        yield
-    finally:
-        if outer:
-            os.environ.pop(_OVERRIDE, None)
-        if outer and previous is not None:
-            os.environ[_OVERRIDE] = previous
 
 
 def copy_or_explain(folder: Path, destination: Path) -> None:

@@ -58,7 +58,7 @@ def test_each_session_has_a_folder_and_a_token_that_are_deleted(no_token: Path) 
             assert (mode(session.folder), mode(file)) == (0o700, 0o600)
             tokens.add(file.read_text())
             with session_environment(session.variables):
-                # Ray keeps the token of the last session unless it is told to read again.
+                # Ray caches the token: without a reset it uses that of the last session.
                 assert authentication.AuthenticationTokenLoader.instance().get_raw_token() == (
                     file.read_text()
                 )
