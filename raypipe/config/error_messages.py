@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -17,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from raypipe.config.compose import compose_with_choices
-from raypipe.config.group_options import explain_other_choices, list_choices
+from raypipe.config.group_options import explain_other_choices, list_choices, names_below
 from raypipe.config.paths import conf_dir, conf_folders
 from raypipe.config.value_hints import hint_for
 from raypipe.core.suggest import did_you_mean
@@ -204,18 +203,11 @@ def _find_elsewhere(key: str, cfg: DictConfig) -> str:
     group, dot, rest = key.partition(".")
     names = [
         name
-        for name in _names_below(OmegaConf.to_container(cfg, resolve=False))
+        for name in names_below(OmegaConf.to_container(cfg, resolve=False))
         if name.endswith(f".{rest or key}") and (not dot or name.startswith(f"{group}."))
     ]
     more = ", ..." if len(names) > _MAX_NAMES else ""
     return f"did you mean {', '.join(names[:_MAX_NAMES])}{more}?" if names else ""
-
-
-def _names_below(node: Any, path: str = "") -> Iterator[str]:
-    if isinstance(node, dict):
-        for key, child in node.items():
-            yield f"{path}{key}"
-            yield from _names_below(child, f"{path}{key}.")
 
 
 def _compose_choices(command: str, args: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:

@@ -65,7 +65,7 @@ def _owners(group: str) -> Mapping[str, list[str]]:
     """Return the choices that have an option, by its name below the group."""
     owners: dict[str, list[str]] = {}
     for path in sorted((conf_dir() / group).glob("*.yaml")):
-        for name in _names_below("", _load(path)):
+        for name in names_below(_load(path)):
             owners.setdefault(name, []).append(path.stem)
     return owners
 
@@ -74,11 +74,16 @@ def _load(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def _names_below(prefix: str, node: Any) -> Iterator[str]:
-    """Yield the names of the options in a tree, without Hydra's own keys."""
+def names_below(node: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the full names of the options in a tree, without Hydra's own keys.
+
+    Args:
+        node: The tree, or a value in it.
+        prefix: Name of the node, with a dot at the end.
+    """
     if not isinstance(node, Mapping):
         return
     for key, value in node.items():
         if str(key).isidentifier() and not str(key).startswith("_") and key != "defaults":
             yield f"{prefix}{key}"
-            yield from _names_below(f"{prefix}{key}.", value)
+            yield from names_below(value, f"{prefix}{key}.")

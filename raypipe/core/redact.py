@@ -65,12 +65,11 @@ def redact_urls(text: str, key: str = "") -> str:
     """
     if "@" in text:
         text = _URL_LOGIN.sub(rf"\g<1>{REDACTED}@", text)
-        if not _URL_KEY.search(key):
-            pass
-        elif "://" in text:
-            text = _OPTION_LOGIN.sub(rf"\g<1>{REDACTED}@", text)
-        elif not key.endswith("uri"):  # a state's URI may be a folder
-            text = _NO_SCHEME_LOGIN.sub(f"{REDACTED}@", text)
+        if _URL_KEY.search(key):
+            if "://" in text:
+                text = _OPTION_LOGIN.sub(rf"\g<1>{REDACTED}@", text)
+            elif not key.endswith("uri"):  # a state's URI may be a folder
+                text = _NO_SCHEME_LOGIN.sub(f"{REDACTED}@", text)
     return _QUERY.sub(_redact_query, text) if "=" in text else text
 
 

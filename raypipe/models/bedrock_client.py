@@ -171,9 +171,7 @@ class BedrockModel:
 
 
 def _has_credentials(profile: str | None) -> bool:
-    import boto3
-
-    return boto3.Session(profile_name=profile).get_credentials() is not None
+    return create_session(profile).get_credentials() is not None
 
 
 @cached_per_process()

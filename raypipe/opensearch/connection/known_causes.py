@@ -75,8 +75,9 @@ def explain_cause(cause: Any) -> str:
 
 def _with_root_causes(cause: Any) -> Iterator[Mapping[str, Any]]:
     """Yield an error object and the errors that it reports as its causes."""
-    if isinstance(cause, Mapping):
+    while isinstance(cause, Mapping):
         yield cause
         roots = cause.get("root_cause")
-        yield from (root for root in roots or () if isinstance(root, Mapping))
-        yield from _with_root_causes(cause.get("caused_by"))
+        if isinstance(roots, list):
+            yield from (root for root in roots if isinstance(root, Mapping))
+        cause = cause.get("caused_by")

@@ -153,3 +153,10 @@ def test_a_data_stream_of_the_name_gets_a_way_out(stub: Stub) -> None:
     stub.paths["/books"] = Reply(body={f".ds-books-00000{number}": body for number in (1, 2)})
     with pytest.raises(SetupError, match=r"is a data stream.*DELETE /_data_stream/books"):
         IndexAdmin(IndexConfig(Connection(stub.url), index="books")).describe()
+
+
+def test_causes_of_any_shape_are_read() -> None:
+    closed = {"type": "index_closed_exception", "reason": "closed", "root_cause": 5}
+    for _ in range(5_000):
+        closed = {"type": "wrapper", "root_cause": "none", "caused_by": closed}
+    assert explain_cause(closed).startswith("the index is closed")
