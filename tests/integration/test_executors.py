@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from raypipe import embedded
 from raypipe.core import own_parts
 from raypipe.core.errors import SetupError
-from raypipe.simulator.model_server import ModelServer
-from raypipe.simulator.options import LatencyOptions, ModelOptions
 from tests.integration.instrumented_parts import ZERO_VECTOR
 from tests.integration.raypipe_command import (
     PARTS,
     Project,
     compose_config,
-    run_in_process,
     write_book,
 )
 from tests.integration.test_settings_run import OWN_PARTS
-from tests.unit.models_here import model_server
 from tests.unit.opensearch.forwarding import Answer, Forwarding, serving
 
 BOOKS = 8
-MODEL, EMBEDDER = "amazon.nova-lite-v1:0", "amazon.titan-embed-text-v2:0"
-SAMPLES = Path(embedded.__file__).parent / "samples"
 
 
 @pytest.fixture(params=["local", "ray"])
@@ -239,45 +229,3 @@ def test_an_error_that_fails_every_book_is_one_line(books: Project) -> None:
     take_reads(books)
     assert books.run()["indexed"] == BOOKS
     assert len(take_reads(books)) < BOOKS, "finished books are not read again"
-
-
-@pytest.fixture
-def models() -> Iterator[ModelServer]:
-    known = ModelOptions(known=[MODEL, EMBEDDER])
-    with model_server(latency=LatencyOptions(base_s=0.02), model=known) as server:
-        yield server
-
-
-def paid_options(project: Project, server: ModelServer, *more: str) -> list[str]:
-    return [
-        "storage=local", f"storage.path={project.books}", f"state.uri={project.state}",
-        "summarizer=openai", f"summarizer.model_id={MODEL}", "summarizer.model.structured=true",
-        f"summarizer.model.base_url={server.url}/v1", "summarizer.chunk_tokens=300",
-        "embedder=hash", "opensearch=none", f"executor={project.executor}", "output=json", *more,
-    ]  # fmt: skip
-
-
-def test_models_are_paid_once_and_a_budget_stops_the_run(
-    project: Project, executor: str, models: ModelServer
-) -> None:
-    project.executor = executor
-    for sample in sorted(SAMPLES.glob("*.txt"))[:4]:
-        shutil.copy(sample, project.books)
-    books = len(list(project.books.iterdir()))
-
-    def run(*more: str, code: int = 0) -> dict[str, Any]:
-        record: dict[str, Any] = json.loads(
-            run_in_process("run", paid_options(project, models, *more), code)
-        )
-        return record
-
-    stopped = run("budget.max_tokens=3000", code=4)
-    assert "budget" in stopped["reason"]
-    assert stopped["left"] > 0
-    whole = run("budget.max_tokens=1000000")
-    assert (whole["finished"] + whole["skipped"], whole["failed"]) == (books, 0)
-    assert whole["input_tokens"] > 0
-    answered = models.stats()["answered"]
-    assert run("budget.max_tokens=1000000")["skipped"] == books
-    assert models.stats()["answered"] == answered
-    assert models.stats()["repeated_prompts"]["tokens"] <= 6 * 2 * 40, "the checks alone"
