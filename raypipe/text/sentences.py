@@ -21,6 +21,7 @@ _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
 )
 _MAY_END = re.compile("[.!?\u2026]")
+_ENTRY_OF_CONTENTS = re.compile(r"[^.!?\u2026]*+(?: ?\.){3,}+ ?\d+")
 _MAX_RUN_CHARS = 400
 _LONG_PARAGRAPH = 5_000
 _STOPS_SHARE = 0.2
@@ -101,6 +102,8 @@ def _split_around_runs(split: _Split, text: str) -> list[str]:
     """
     if not _MAY_END.search(text):
         return [text]
+    if _ENTRY_OF_CONTENTS.fullmatch(text):
+        return [text]  # as nupunkt does, which takes ten times as long
     if len(text) > _LONG_PARAGRAPH and _STOPS_SHARE * len(text) < sum(map(text.count, ".!?\u2026")):
         return [text]  # a list of numbers or initials: nupunkt needs 5 µs for each stop
     if len(text) < _MAX_RUN_CHARS or not _LONG_RUN.search(text):

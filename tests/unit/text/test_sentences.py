@@ -60,6 +60,16 @@ def test_a_book_on_a_single_line_is_split_within_the_limits() -> None:
             assert "".join(sentences).replace(" ", "") == text.replace(" ", "")
 
 
+def test_entries_of_contents_are_split_as_nupunkt_splits_them() -> None:
+    import nupunkt
+
+    split = nupunkt.load("default").tokenize
+    for title in ("The Storm", "Mr. Fox", "I. Of Mr", "No", "'Tis U.S. Jan", "He went! (king)"):
+        for leader in (" . . . . ", "......", " .... ", "...", ". . .", " . . "):
+            entry = f"{title}{leader}17"
+            assert split_sentences(entry, "en") == [part.strip() for part in split(entry)]
+
+
 def test_the_word_cache_of_the_splitter_is_cleared() -> None:
     from nupunkt.core import tokens
 
