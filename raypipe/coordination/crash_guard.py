@@ -87,6 +87,17 @@ class CrashGuard:
         self.coordinator.finish(self.stage, ids)
         return processed
 
+    def isolate_each(self, rows: list[Row], process: Callable[[list[Row]], list[Row]]) -> list[Row]:
+        """Process the open rows of a batch on which a worker died, each alone; see `isolate`.
+
+        Args:
+            rows: The rows.
+            process: Does the stage's work on a batch.
+        """
+        return [
+            self.isolate(row, lambda row: process([row])[0]) if row.is_open else row for row in rows
+        ]
+
     def finish(self, rows: list[Row], started: float) -> None:
         """Forget the starts of a batch and report its working time.
 

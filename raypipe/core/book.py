@@ -186,6 +186,15 @@ def from_table(batches: pa.Table) -> list[Row]:
     return [_decode(cell) for data in batches["rows"] for cell in orjson.loads(data.as_py())]
 
 
+def with_valid_text(rows: list[Row]) -> list[Row]:
+    """Return rows that can be written; half a surrogate pair in a text becomes `?`."""
+    try:
+        orjson.dumps(rows)
+    except orjson.JSONEncodeError:
+        return from_table(to_table(rows))
+    return rows
+
+
 def count_books(batches: pa.Table) -> int:
     """Return the number of books in a table of `BATCH_SCHEMA`."""
     return sum(batches["books"].to_pylist())

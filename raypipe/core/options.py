@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from raypipe.core.paths import expand_home
@@ -119,6 +120,10 @@ class BudgetOptions:
             raise ValueError(f"scope={self.scope}: choose {' or '.join(BUDGET_SCOPES)}")
 
 
+DASHBOARD_BOOKS = 1_000
+"""Least number of books for which a person may look at Ray's dashboard."""
+
+
 @dataclass
 class RayOptions:
     """Where Ray runs.
@@ -127,7 +132,8 @@ class RayOptions:
         address: `local` to start Ray on this machine; `auto` or an address to join a cluster.
         num_cpus: CPU cores of a local Ray, None for all. For a cluster, the number of cores it
             can grow to, if Ray does not know it.
-        dashboard: Whether a local Ray starts its dashboard, which takes about two seconds.
+        dashboard: Whether a local Ray starts its dashboard, which takes about three seconds and
+            10 processes; `auto` if a person may look at it, see `wants_dashboard`.
         object_store_mb: Shared memory of a local Ray in MB; None for Ray's default.
         temp_dir: Folder that keeps the sessions of a local Ray with their logs; None for a
             temporary folder that is deleted after the run.
@@ -135,18 +141,32 @@ class RayOptions:
 
     address: str = "local"
     num_cpus: int | None = None
-    dashboard: bool = True
+    dashboard: bool | str = "auto"
     object_store_mb: int | None = 256
     temp_dir: str | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
+        if self.dashboard not in (True, False, "auto"):
+            raise ValueError(f"dashboard={self.dashboard}: set auto, true or false")
         if self.num_cpus is not None:
             check_at_least("num_cpus", self.num_cpus, 1)
         if self.object_store_mb is not None:
             check_at_least("object_store_mb", self.object_store_mb, MIN_OBJECT_STORE_MB)
         if self.temp_dir is not None:
             self.temp_dir = str(expand_home(self.temp_dir, "temp_dir"))
+
+    def wants_dashboard(self, books: int) -> bool:
+        """Whether a local Ray starts its dashboard for a run.
+
+        With `auto` it does if the run takes minutes and standard error is a terminal.
+
+        Args:
+            books: Number of books that the run processes.
+        """
+        if self.dashboard == "auto":
+            return books >= DASHBOARD_BOOKS and sys.stderr.isatty()
+        return bool(self.dashboard)
 
 
 @dataclass

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from raypipe.core.book import Book
@@ -15,6 +16,13 @@ MIN_CALLS = 8
 """Least number of calls that a writer takes at once."""
 MIN_BATCHES_AHEAD = 2_000
 """Least number of batches between the listing and the sink, so that no stage waits for keys."""
+MAX_TASK_BOOKS = 64
+"""Largest number of books in a task for a worker that does everything. If the worker dies, its
+tasks are repeated, and their books processed one by one."""
+MAX_TASKS_AT_ONCE = 64
+"""Most tasks that such a worker takes at once; each is a thread that waits."""
+TASKS_PER_WORKER = 4
+"""Least number of tasks of each worker, so that all workers end at about the same time."""
 MIN_FINISHED_BOOKS = 500
 """Smallest limit of a batch of finished books: such books only wait for the index."""
 
@@ -48,6 +56,59 @@ def batch_limits(stages: Stages, books: int) -> BatchLimits:
         books=max(1, min(options.books_per_task, books // (2 * at_once))),
         source_bytes=options.bytes_per_task,
         finished_books=max(MIN_FINISHED_BOOKS, finished),
+    )
+
+
+def task_limits(stages: Stages, books: int) -> BatchLimits:
+    """Return limits of a task, which a worker that does everything splits into batches.
+
+    Args:
+        stages: Sizes of the stages, with all numbers set.
+        books: Number of books in the run.
+    """
+    batches = batch_limits(stages, books)
+    share = books // (TASKS_PER_WORKER * (stages.summarize.workers or 1))
+    return BatchLimits(
+        books=max(batches.books, min(MAX_TASK_BOOKS, share), 1),
+        source_bytes=MAX_TASK_BOOKS * batches.source_bytes // max(batches.books, 1),
+        finished_books=batches.finished_books,
+    )
+
+
+def tasks_at_once(stages: Stages, tasks: BatchLimits, index: Index | None) -> int:
+    """Return how many tasks a worker that does everything has at the same time.
+
+    Their books are at work, or wait for one of two groups.
+
+    Args:
+        stages: Sizes of the stages, with all numbers set.
+        tasks: Limits of a task.
+        index: The index; None for finished documents only.
+    """
+    waiting = 2 * (index.config if index else GroupLimits()).max_docs
+    at_work = 2 * (stages.summarize.calls_per_worker or 1)
+    return min(max(math.ceil((at_work + waiting) / tasks.books), 2), MAX_TASKS_AT_ONCE)
+
+
+def group_limits_of_worker(
+    stages: Stages, index: Index | None, books_at_once: int | None = None
+) -> GroupLimits:
+    """Return when a worker that does everything commits a group of books.
+
+    Args:
+        stages: Sizes of the stages, with all numbers set.
+        index: The index; None for finished documents only.
+        books_at_once: Number of books that a worker has at the same time, so that a group never
+            waits for books that cannot come; None for no limit.
+    """
+    bounds = index.config if index else GroupLimits()
+    half = bounds.max_docs if books_at_once is None else max(books_at_once // 2, 1)
+    return GroupLimits(
+        max_docs=min(bounds.max_docs, half),
+        max_bytes=bounds.max_bytes,
+        flush_s=bounds.flush_s,
+        max_calls=sys.maxsize,
+        slots=math.ceil(stages.write.tasks / (stages.summarize.workers or 1)),
     )
 
 
@@ -85,7 +146,7 @@ def batches_ahead_of_sink(stages: Stages, groups: GroupLimits) -> int:
     return MIN_BATCHES_AHEAD + 2 * at_once
 
 
-def split_into_batches(books: Sequence[Book], limits: BatchLimits) -> Iterator[list[Book]]:
+def split_into_batches(books: Iterable[Book], limits: BatchLimits) -> Iterator[list[Book]]:
     """Yield the books in order, in batches within the limits.
 
     A batch holds either books to read or finished books, never both.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from itertools import groupby
 from operator import attrgetter
 
@@ -60,6 +61,10 @@ class BookSink:
     def write(self, books: int, decode: Callable[[], Sequence[Row]]) -> Counters:
         """Write books together with those of concurrent calls; see `GroupCommitter.write`."""
         return self._committer.get(self._create_committer).write(books, decode)
+
+    def submit(self, rows: Sequence[Row]) -> Future[Counters]:
+        """Write books in the background; see `GroupCommitter.submit`."""
+        return self._committer.get(self._create_committer).submit(rows)
 
     def _create_committer(self) -> GroupCommitter:
         return GroupCommitter(self.commit, _size_of, self.limits, self._coordinator)

@@ -8,52 +8,95 @@ import ray
 from ray.data import Dataset
 
 from raypipe.coordination.run_coordinator import Coordinator
-from raypipe.core.stage_options import EmbedOptions, Stages, SummarizeOptions
+from raypipe.core.book import Row, to_table
+from raypipe.core.stage_options import Stages
+from raypipe.run.batches import (
+    batch_limits,
+    batches_ahead_of_sink,
+    group_limits,
+    group_limits_of_worker,
+    split_into_batches,
+    task_limits,
+    tasks_at_once,
+)
 from raypipe.run.book_sink import BookSink
 from raypipe.run.datasink import write_grouped
-from raypipe.run.ray_data import actor_pool
-from raypipe.run.resources import LISTING_CPUS
+from raypipe.run.group_commit import GroupLimits
+from raypipe.run.process_books import ProcessBooks
+from raypipe.run.ray_data import actor_pool, whole_pool
+from raypipe.run.resources import LISTING_CPUS, shares_embedder, work_is_whole
 from raypipe.run.source import PendingBooksDatasource
-from raypipe.run.stages import (
-    Embed,
-    Summarize,
-    SummarizeAndEmbed,
-    embed_arguments,
-    summarize_arguments,
-)
+from raypipe.run.stages import Embed, Summarize, embed_arguments, summarize_arguments
 from raypipe.run.work import Work
 
 
-def run_graph(
-    books: PendingBooksDatasource,
-    work: Work,
-    sink: BookSink,
-    stages: Stages,
-    coordinator: Coordinator,
-) -> None:
+def run_graph(work: Work, stages: Stages, coordinator: Coordinator) -> None:
     """Process the books of a run; each ends as a record in the ledger or is left.
 
     Args:
-        books: The books, split into batches.
-        work: What processes them.
-        sink: Where documents go.
+        work: The books and what processes them.
         stages: Sizes of the graph, with numbers of workers and CPU shares.
         coordinator: The run's coordinator.
     """
+    if work_is_whole(stages):
+        _run_whole(work, stages, coordinator)
+    else:
+        _run_pools(work, stages, coordinator)
+
+
+def _run_whole(work: Work, stages: Stages, coordinator: Coordinator) -> None:
+    """Run one pool of workers, each of which takes its books through all stages.
+
+    A task of Ray is a group of books, and nothing but their keys travels between processes.
+    """
+    books = len(work.books)
+    tasks = task_limits(stages, books)
+    at_once = tasks_at_once(stages, tasks, work.index)
+    groups = group_limits_of_worker(stages, work.index, at_once * tasks.books)
+    arguments = {
+        "summarize": summarize_arguments(work, coordinator),
+        "embed": embed_arguments(work, coordinator),
+        "sink": _sink(work, coordinator, groups),
+        "limits": batch_limits(stages, books),
+        "tasks": tasks,
+        "threads": stages.summarize.calls_per_worker or 1,
+        "shares_embedder": shares_embedder(work.processing.embedder),
+    }
+    rows = [
+        to_table(Row(book) for book in task).to_pylist()[0]
+        for task in split_into_batches(work.books, tasks)
+    ]
+    # A block for each row. `from_arrow` would start a task of Ray for each.
+    dataset: Any = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        ProcessBooks, fn_constructor_kwargs=arguments, **whole_pool(stages, at_once, len(rows))
+    )
+    # Each block of the result has the number of books of a task; reading one by one frees them.
+    for _ in dataset.iter_internal_ref_bundles():
+        pass
+
+
+def _run_pools(work: Work, stages: Stages, coordinator: Coordinator) -> None:
+    """Run a pool of workers for each stage, as large as the stage needs."""
+    limits = batch_limits(stages, len(work.books))
+    groups = group_limits(stages.write, limits, work.index)
+    ahead = batches_ahead_of_sink(stages, groups)
+    books = PendingBooksDatasource(work.books, limits, coordinator, ahead)
     dataset: Dataset = ray.data.read_datasource(
         books, num_cpus=LISTING_CPUS, override_num_blocks=books.read_tasks(), concurrency=1
     )
-    summarize, embed = summarize_arguments(work, coordinator), embed_arguments(work, coordinator)
-    pools: list[tuple[Any, dict[str, Any], EmbedOptions | SummarizeOptions]]
-    if stages.embed.workers:
-        pools = [(Summarize, summarize, stages.summarize), (Embed, embed, stages.embed)]
-    else:
-        arguments = {"summarize": summarize, "embed": embed}
-        pools = [(SummarizeAndEmbed, arguments, stages.summarize)]
-    for stage, arguments, options in pools:
-        dataset = dataset.map_batches(
-            stage,
-            fn_constructor_kwargs=arguments,
-            **actor_pool(stages, options, books.batches),
-        )
-    write_grouped(dataset, sink, stages.write)
+    dataset = dataset.map_batches(
+        Summarize,
+        fn_constructor_kwargs=summarize_arguments(work, coordinator),
+        **actor_pool(stages, stages.summarize, books.batches),
+    )
+    dataset = dataset.map_batches(
+        Embed,
+        fn_constructor_kwargs=embed_arguments(work, coordinator),
+        **actor_pool(stages, stages.embed, books.batches),
+    )
+    write_grouped(dataset, _sink(work, coordinator, groups), stages.write)
+
+
+def _sink(work: Work, coordinator: Coordinator, groups: GroupLimits) -> BookSink:
+    recipe = work.processing.recipe
+    return BookSink(work.ledger, recipe, work.run_seq, coordinator, work.index, groups)

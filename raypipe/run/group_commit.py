@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -60,15 +60,16 @@ class _Group:
     calls: int = 0
     closed: threading.Event = field(default_factory=threading.Event)
     """Set when the group takes no more books."""
-    done: threading.Event = field(default_factory=threading.Event)
-    error: BaseException | None = None
+    done: Future[Counters] = field(default_factory=Future)
+    """The counters of the group's bulk requests, once its books are in the ledger."""
 
 
 class GroupCommitter:
     """Collect the books of concurrent calls in groups, and commit each group once.
 
     The first call of a group has it committed, and the other calls wait for it. While all slots
-    are in use, the next group grows up to its limits.
+    are in use, the next group grows up to its limits. `write` waits in the caller's thread;
+    `submit` returns at once, for callers with fewer threads than books.
 
     Args:
         commit: Writes a group.
@@ -104,6 +105,8 @@ class GroupCommitter:
         # Arrow keeps 9 MB for each thread that has written a parquet part (measured with
         # pyarrow 26), so the threads of hundreds of calls must not write any.
         self._threads = ThreadPoolExecutor(limits.slots, "raypipe-commit")
+        # A group waits for its books while each slot is in use.
+        self._leaders = ThreadPoolExecutor(limits.slots + 1, "raypipe-group")
 
     def write(self, books: int, decode: Callable[[], Sequence[Row]]) -> Counters:
         """Write the books of a call; return once each is in the ledger, or is left.
@@ -119,34 +122,57 @@ class GroupCommitter:
             SinkError: The index is deleted, or refuses these credentials.
             SetupError: The ledger cannot be written.
         """
-        with self._admitted(books):
-            rows = decode()
-            group, is_first = self._join(rows, sum(self._size_of(row) for row in rows))
-            if is_first:
-                return self._lead(group)
-            if any(row.failure for row in rows):
-                self._report_arrivals()  # at once, so that a run of bad books stops early
-            group.done.wait()
-            if group.error is not None:
-                raise group.error
-            return Counters()
+        self._admit(books)
+        try:
+            group, is_first = self._join(decode())
+            if not is_first:
+                group.done.result()
+                return Counters()
+            self._lead(group)
+            return group.done.result()
+        finally:
+            self._release(books)
 
-    @contextmanager
-    def _admitted(self, books: int) -> Iterator[None]:
+    def submit(self, rows: Sequence[Row]) -> Future[Counters]:
+        """Write the books of a call; return a future that ends with their group.
+
+        It waits only while there is no memory for the rows. The future has the counters of the
+        group, or the error that `write` raises.
+
+        Args:
+            rows: The books with their documents and failures.
+        """
+        self._admit(len(rows))
+        try:
+            group, is_first = self._join(rows)
+        except BaseException:
+            self._release(len(rows))
+            raise
+        group.done.add_done_callback(lambda _: self._release(len(rows)))
+        if is_first:
+            self._leaders.submit(self._lead, group)
+        return group.done
+
+    def _admit(self, books: int) -> None:
         """Wait until the rows of a call fit in memory: one group in each slot, and the next."""
         limit = self._limits.max_docs * (self._limits.slots + 1)
         with self._changed:
             self._changed.wait_for(lambda: not self._books or self._books + books <= limit)
             self._books += books
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._books -= books
-                self._changed.notify_all()
 
-    def _join(self, rows: Sequence[Row], size: int) -> tuple[_Group, bool]:
+    def _release(self, books: int) -> None:
+        with self._changed:
+            self._books -= books
+            self._changed.notify_all()
+
+    def _join(self, rows: Sequence[Row]) -> tuple[_Group, bool]:
         """Add rows to the open group; return the group, and whether this call is its first."""
+        group, is_first = self._add(rows, sum(self._size_of(row) for row in rows))
+        if not is_first and any(row.failure for row in rows):
+            self._report_arrivals()  # at once, so that a run of bad books stops early
+        return group, is_first
+
+    def _add(self, rows: Sequence[Row], size: int) -> tuple[_Group, bool]:
         limits = self._limits
         with self._changed:
             group = self._open
@@ -176,7 +202,7 @@ class GroupCommitter:
         if self._open is group:
             self._open = None
 
-    def _lead(self, group: _Group) -> Counters:
+    def _lead(self, group: _Group) -> None:
         """Wait until a group is complete, and commit it."""
         try:
             self._wait_for_books(group)
@@ -184,15 +210,19 @@ class GroupCommitter:
                 with self._changed:
                     self._close(group)
                 self._report_arrivals()  # the source waits for the books of a full group, too
-                return self._threads.submit(self._commit, group.rows, group.name, slot).result()
-        except BaseException as error:
-            group.error = error
-            raise
-        finally:
-            with self._changed:
-                self._close(group)
-            group.rows = []
-            group.done.set()
+                commit = self._threads.submit(self._commit, group.rows, group.name, slot)
+                self._end(group, commit.result())
+        except BaseException as error:  # every call of the group raises it
+            self._end(group, error)
+
+    def _end(self, group: _Group, result: Counters | BaseException) -> None:
+        with self._changed:
+            self._close(group)
+        group.rows = []
+        if isinstance(result, Counters):
+            group.done.set_result(result)
+        else:
+            group.done.set_exception(result)
 
     @contextmanager
     def _slot(self) -> Iterator[str]:

@@ -6,13 +6,14 @@ import logging
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from ray.data import ActorPoolStrategy, DataContext
 
 from raypipe.coordination.run_coordinator import MAX_WORKER_DEATHS
 from raypipe.core.stage_options import EmbedOptions, Stages, SummarizeOptions
+from raypipe.run.batches import MAX_TASK_BOOKS
 
 MAX_BATCHES_AHEAD = 64
 """Most batches that wait at an actor."""
@@ -21,22 +22,28 @@ BATCHES_AHEAD = 32
 
 
 _lock = threading.Lock()
-_restored_at_end: list[tuple[DataContext, dict[logging.Handler, int]]] = []
+_at_end = ExitStack()
 _users = 0
 
 
 @contextmanager
-def ray_data_settings() -> Iterator[None]:
+def ray_data_settings(
+    lean: AbstractContextManager[None] = nullcontext(),  # noqa: B008 - has no state
+) -> Iterator[None]:
     """Set the DataContext and the log handlers of Ray Data; restore them after the last user.
 
     The caller may have other datasets. A dataset copies the context when it is created.
+
+    Args:
+        lean: Leaves out actors of Ray Data; the first user enters it, the last leaves it.
     """
     global _users
     with _lock:
         if not _users:
             context = DataContext.get_current()
             levels = {handler: handler.level for handler in logging.getLogger("ray.data").handlers}
-            _restored_at_end.append((context, levels))
+            _at_end.callback(_restore, context, levels)
+            _at_end.enter_context(lean)
             DataContext._set_current(context.copy())
             _configure_ray_data()
         _users += 1
@@ -47,10 +54,13 @@ def ray_data_settings() -> Iterator[None]:
         with _lock:
             _users -= 1
             if not _users:
-                context, levels = _restored_at_end.pop()
-                DataContext._set_current(context)
-                for handler, level in levels.items():
-                    handler.setLevel(level)
+                _at_end.close()
+
+
+def _restore(context: DataContext, levels: dict[logging.Handler, int]) -> None:
+    DataContext._set_current(context)
+    for handler, level in levels.items():
+        handler.setLevel(level)
 
 
 def _configure_ray_data() -> None:
@@ -96,6 +106,33 @@ def batches_ahead(calls: int, workers: int, batches: int) -> int:
             many batches waiting while another has none.
     """
     return max(3, calls // 4, min(MAX_BATCHES_AHEAD, batches // (4 * workers)))
+
+
+def whole_pool(stages: Stages, at_once: int, tasks: int) -> dict[str, Any]:
+    """Return the arguments of `map_batches` for workers that take books through all stages.
+
+    Args:
+        stages: Sizes of the graph, with a number of workers and a CPU share.
+        at_once: Tasks that a worker has at the same time; each is a block with a group of books.
+        tasks: Number of tasks in the run.
+    """
+    pool = stages.summarize
+    workers = pool.workers or 1
+    # At the end of a run, a worker must not have many tasks waiting while another has none.
+    ahead = min(BATCHES_AHEAD, max(1, tasks // (4 * workers)))
+    return {
+        "compute": ActorPoolStrategy(
+            size=workers,
+            max_concurrent_calls_per_actor=at_once,
+            max_tasks_in_flight_per_actor=at_once + ahead,
+            enable_true_multi_threading=True,
+        ),
+        "num_cpus": pool.num_cpus,
+        "batch_size": None,
+        "batch_format": "pyarrow",
+        "max_restarts": MAX_TASK_BOOKS + MAX_WORKER_DEATHS,
+        "max_task_retries": -1,
+    }
 
 
 def actor_pool(

@@ -30,6 +30,9 @@ WAITING_CPUS = 0.1
 MAX_BOOKS_PER_WORKER = 64
 """Books that one worker processes at once while models work; each takes about a megabyte."""
 
+MIN_BOOKS_PER_WORKER = 8
+"""Least number of books for which another worker is started."""
+
 RAY_MB = 1_150
 """Memory of Ray 2.60 on one machine and of this process, without actors and write tasks.
 Measured: 1,150 MB of PSS on 2 cores with 40 real books of 0.5 MB."""
@@ -84,6 +87,7 @@ def check_resources(
     node = NODE_MB if is_loopback(urlsplit(endpoint).hostname or "") else 0
     free = machine.memory // MB - node - _base_memory(stages, ray, books)
     max_workers = max(free // max(stages.summarize.memory_mb, 1), 1)
+    max_workers = min(max_workers, math.ceil(books / MIN_BOOKS_PER_WORKER) or 1)
     sizes = resolve_workers(stages, cpus, max_workers)
     if sizes.check_memory:
         _check_memory(sizes, ray, books, node, machine)
@@ -124,7 +128,17 @@ def _base_memory(stages: Stages, ray: RayOptions, books: int) -> int:
     store = ray.object_store_mb or STORE_MB
     base = RAY_MB - (0 if ray.dashboard else DASHBOARD_MB) + store
     embed = (stages.embed.workers or 0) * stages.embed.memory_mb
-    return base + embed + stages.write.writers * stages.write.memory_mb + books // BOOKS_PER_MB
+    return base + embed + _writers(stages) * stages.write.memory_mb + books // BOOKS_PER_MB
+
+
+def work_is_whole(stages: Stages) -> bool:
+    """Whether each worker takes its books through all stages, because no stage needs a pool."""
+    return not stages.embed.workers
+
+
+def _writers(stages: Stages) -> int:
+    """Return the number of processes that only write."""
+    return 0 if work_is_whole(stages) else stages.write.writers
 
 
 def suggest_scale(preset: str, books: int) -> str:
@@ -156,7 +170,9 @@ def size_for_models(stages: Stages, max_in_flight: int) -> Stages:
     if not max_in_flight:
         return stages
     share = WAITING_CPUS if pool.num_cpus is None else pool.num_cpus
-    pool = dataclasses.replace(pool, books_per_task=1, num_cpus=share)
+    most = math.ceil(max_in_flight / MAX_BOOKS_PER_WORKER)
+    workers = most if pool.workers is None else pool.workers
+    pool = dataclasses.replace(pool, books_per_task=1, num_cpus=share, workers=workers)
     return dataclasses.replace(stages, summarize=pool)
 
 
@@ -169,9 +185,15 @@ def place_embedding(stages: Stages, embedder: Embedder) -> Stages:
     """
     if stages.embed.workers is not None:
         return stages
-    is_light = isinstance(embedder, LightEmbedder) and embedder.is_light
-    workers = 0 if is_light and not stages.embed.num_gpus else 1
+    workers = 0 if shares_embedder(embedder) and not stages.embed.num_gpus else 1
     return dataclasses.replace(stages, embed=dataclasses.replace(stages.embed, workers=workers))
+
+
+def shares_embedder(embedder: Embedder) -> bool:
+    """Whether the threads of a worker may embed at the same time, at little cost."""
+    if embedder.paid_model is not None:
+        return True  # it waits for a model
+    return isinstance(embedder, LightEmbedder) and embedder.is_light
 
 
 def set_calls_per_worker(stages: Stages, max_in_flight: int) -> Stages:
@@ -201,7 +223,8 @@ def resolve_workers(stages: Stages, cpus: float, max_workers: int | None = None)
         SetupError: The graph does not fit the cores; see `check_cores`.
     """
     embed, write, summarize = stages.embed, stages.write, stages.summarize
-    pools = (embed.workers or 0) * embed.num_cpus + write.writers * write.num_cpus
+    writers = _writers(stages)
+    pools = (embed.workers or 0) * embed.num_cpus + writers * write.num_cpus
     left = cpus - LISTING_CPUS - pools
     workers, share = summarize.workers, summarize.num_cpus
     if workers is None:
@@ -229,7 +252,7 @@ def check_cores(stages: Stages, cpus: float) -> None:
         "listing": LISTING_CPUS,
         "stages.summarize": (summarize.workers or 1) * (summarize.num_cpus or 0),
         "stages.embed": (embed.workers or 0) * embed.num_cpus,
-        "stages.write": stages.write.writers * stages.write.num_cpus,
+        "stages.write": _writers(stages) * stages.write.num_cpus,
     }
     total = sum(reserved.values())
     if total > cpus + _ROUNDING:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-import queue
-import threading
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import cloudpickle
 
@@ -21,14 +17,13 @@ from raypipe.coordination.local_coordinator import LocalCoordinator, coordinate_
 from raypipe.coordination.process_meter import ProcessMeter
 from raypipe.coordination.progress import STOP_GRACE_S
 from raypipe.coordination.run_coordinator import Progress, RunCoordinator
-from raypipe.core.book import Book, Row, from_table, to_table
 from raypipe.core.errors import SetupError
 from raypipe.core.stage_options import Stages
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
 from raypipe.quota.batch_client import wait_for_calls
 from raypipe.quota.in_process import connect_in_process
-from raypipe.run.batches import batch_limits, group_limits, split_into_batches
+from raypipe.run.batches import batch_limits, group_limits_of_worker
 from raypipe.run.book_sink import BookSink
 from raypipe.run.costs import check_costs, quota_run_id
 from raypipe.run.executors.base import (
@@ -39,7 +34,13 @@ from raypipe.run.executors.base import (
 )
 from raypipe.run.job import Execution, ModelLimits
 from raypipe.run.machine import this_machine
-from raypipe.run.resources import set_calls_per_worker, size_for_models, suggest_scale
+from raypipe.run.pipeline import Pipeline
+from raypipe.run.resources import (
+    set_calls_per_worker,
+    shares_embedder,
+    size_for_models,
+    suggest_scale,
+)
 from raypipe.run.stages import Embed, Summarize, embed_arguments, summarize_arguments
 from raypipe.run.timer import StepTimer
 from raypipe.run.work import Work
@@ -75,9 +76,19 @@ class LocalExecutor:
         coordinator = stack.enter_context(coordinate_in_process(run_coordinator))
         stop_requested = stack.enter_context(stop_sources.listen())
         work, costs = stack.enter_context(connect_work(work, self.limits, connect_in_process))
-        pipeline = Pipeline(work, stages, coordinator)
+        pipeline = _create_pipeline(work, stages, coordinator)
+        stack.callback(pipeline.close)
+
+        def process_books() -> None:
+            try:
+                pipeline.run(work.books)
+            except SinkError as error:
+                raise SetupError(str(error)) from None
+            # A book that is left may have further calls in flight; they are paid for.
+            wait_for_calls(quota_run_id(work.ledger.state, work.run_id), STOP_GRACE_S)
+
         return supervise(
-            BackgroundWork(pipeline.run, interrupts=False),
+            BackgroundWork(process_books, interrupts=False),
             work,
             coordinator,
             costs,
@@ -100,113 +111,23 @@ class LocalExecutor:
         return set_calls_per_worker(stages, max_in_flight)
 
 
-class Pipeline:
-    """Threads that carry batches of books through the stages.
-
-    A thread takes a batch from the listing to the sink. It waits where all workers of a stage are
-    in use, so each stage has as many batches at work as on Ray, and few batches wait in memory.
-
-    Args:
-        work: The books and what processes them.
-        stages: Sizes of the stages, with all numbers set.
-        coordinator: The run's coordinator.
-    """
-
-    def __init__(self, work: Work, stages: Stages, coordinator: LocalCoordinator) -> None:
-        calls = stages.summarize.calls_per_worker or 1
-        summarizers = [
-            Summarize(**pickled_copy(summarize_arguments(work, coordinator)))
-            for _ in range(stages.summarize.workers or 1)
-        ]
-        embedders = [
-            Embed(**pickled_copy(embed_arguments(work, coordinator)))
-            for _ in range(stages.embed.workers or 1)
-        ]
-        self._quota_run_id = quota_run_id(work.ledger.state, work.run_id)
-        self._coordinator = coordinator
-        self._summarizers = Workers(summarizers * calls)
-        self._embedders = Workers(embedders)
-        limits = batch_limits(stages, len(work.books))
-        groups = group_limits(stages.write, limits, work.index)
-        recipe = work.processing.recipe
-        self._sink = pickled_copy(
-            BookSink(work.ledger, recipe, work.run_seq, coordinator, work.index, groups)
-        )
-        self._batches = split_into_batches(work.books, limits)
-        self._lock = threading.Lock()
-        # Batches that wait for their group need a thread each, but no worker.
-        self._threads = len(summarizers) * calls + len(embedders) + groups.max_calls
-        self._error: BaseException | None = None
-
-    def run(self) -> None:
-        """Process all batches.
-
-        Raises:
-            SetupError: Every book would fail.
-        """
-        threads = [
-            threading.Thread(target=self._process_batches, name=f"raypipe-{number}", daemon=True)
-            for number in range(self._threads)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive() and self._error is None:
-                thread.join(1.0)
-        if self._error is not None:
-            self._coordinator.stop(str(self._error))
-            deadline = time.monotonic() + STOP_GRACE_S
-            for thread in threads:
-                thread.join(max(deadline - time.monotonic(), 0.0))
-            raise self._error
-        # A book that is left may have further calls in flight; they are paid for.
-        wait_for_calls(self._quota_run_id, STOP_GRACE_S)
-
-    def _process_batches(self) -> None:
-        try:
-            while self._error is None and (books := self._next_batch()):
-                self._process(books)
-        except SinkError as error:
-            self._error = self._error or SetupError(str(error))
-        except BaseException as error:  # `run` raises it
-            self._error = self._error or error
-
-    def _next_batch(self) -> list[Book] | None:
-        """Return the next batch, or None at the end or once the run stops."""
-        if self._coordinator.stop_reason():
-            return None  # the remaining books are left; the balance counts them
-        with self._lock:
-            return next(self._batches, None)
-
-    def _process(self, books: list[Book]) -> None:
-        batch = pickled_copy(to_table(Row(book) for book in books))
-        with self._summarizers.take() as summarize:
-            batch = pickled_copy(summarize(batch))
-        with self._embedders.take() as embed:
-            batch = pickled_copy(embed(batch))
-        self._sink.write(len(books), lambda: from_table(batch))
-
-
-class Workers(Generic[T]):
-    """The workers of a stage; each worker has one batch at a time.
-
-    Args:
-        workers: The workers. A worker that is listed several times has as many batches.
-    """
-
-    def __init__(self, workers: Iterable[T]) -> None:
-        self._free: queue.SimpleQueue[T] = queue.SimpleQueue()
-        for worker in workers:
-            self._free.put(worker)
-
-    @contextmanager
-    def take(self) -> Iterator[T]:
-        """Wait for a free worker, and use it in the block."""
-        worker = self._free.get()
-        try:
-            yield worker
-        finally:
-            self._free.put(worker)
+def _create_pipeline(work: Work, stages: Stages, coordinator: LocalCoordinator) -> Pipeline:
+    """Return the pipeline of a run, with copies of its parts as another process would get them."""
+    groups = group_limits_of_worker(stages, work.index)
+    recipe = work.processing.recipe
+    sink = BookSink(work.ledger, recipe, work.run_seq, coordinator, work.index, groups)
+    limits = batch_limits(stages, len(work.books))
+    return Pipeline(
+        Summarize(**pickled_copy(summarize_arguments(work, coordinator))),
+        Embed(**pickled_copy(embed_arguments(work, coordinator))),
+        pickled_copy(sink),
+        coordinator,
+        limits,
+        limits,
+        (stages.summarize.workers or 1) * (stages.summarize.calls_per_worker or 1),
+        shares_embedder=shares_embedder(work.processing.embedder),
+        grace_s=STOP_GRACE_S,
+    )
 
 
 def pickled_copy(value: T) -> T:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -18,13 +18,11 @@ from raypipe.coordination.limiter import AdaptiveLimiter
 from raypipe.coordination.process_meter import ProcessMeter
 from raypipe.coordination.run_coordinator import Progress, RunCoordinator
 from raypipe.core.errors import SetupError
-from raypipe.core.options import BreakerOptions
+from raypipe.core.options import BreakerOptions, RayOptions
 from raypipe.core.stage_options import Stages
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
 from raypipe.quota.actor import broker_for
-from raypipe.run.batches import batch_limits, batches_ahead_of_sink, group_limits
-from raypipe.run.book_sink import BookSink
 from raypipe.run.costs import check_costs
 from raypipe.run.executors.base import (
     StopSources,
@@ -33,6 +31,7 @@ from raypipe.run.executors.base import (
     supervise,
 )
 from raypipe.run.executors.cluster_checks import check_gpus, check_reachable
+from raypipe.run.executors.lean_ray import fewer_actors
 from raypipe.run.executors.ray_session import ray_session
 from raypipe.run.executors.worker_imports import importable_parts
 from raypipe.run.graph import run_graph
@@ -45,7 +44,6 @@ from raypipe.run.resources import (
     set_calls_per_worker,
     size_for_models,
 )
-from raypipe.run.source import PendingBooksDatasource
 from raypipe.run.timer import StepTimer
 from raypipe.run.work import Checkable, Work
 
@@ -70,17 +68,20 @@ class RayExecutor:
         """Process the books of a run; see `raypipe.run.executors.base.Executor`."""
         check_costs(work.processing, self.limits)
         with timer.step("ray_start"):
-            stages = self._start_ray(work, stack)
+            stages, is_private = self._start_ray(work, stack)
             # After Ray's start, which installs a signal handler.
             stop_requested = stack.enter_context(stop_sources.listen())
             actor = _start_coordinator(self.execution.breaker, stages, len(work.books))
             # Otherwise the actor survives in a multirun, or after an exception that keeps frames.
             stack.callback(ray.kill, actor)
             coordinator = RemoteCoordinator(actor)
-            _check_on_worker(work.required)
+            if not is_private:  # else the driver has checked the parts on this machine
+                _check_on_worker(work.required)
             work, costs = stack.enter_context(connect_work(work, self.limits, broker_for))
+        dashboard = bool(self._ray_options(work).dashboard)
+        lean = fewer_actors(dashboard=dashboard) if is_private else nullcontext()
         return supervise(
-            BackgroundWork(lambda: _run_graph(work, stages, coordinator), interrupts=True),
+            BackgroundWork(lambda: _run_graph(work, stages, coordinator, lean), interrupts=True),
             work,
             coordinator,
             costs,
@@ -90,9 +91,19 @@ class RayExecutor:
             ProcessMeter(),
         )
 
-    def _start_ray(self, work: Work, stack: ExitStack) -> Stages:
-        """Start or join Ray; return the sizes of the graph with all numbers set."""
+    def _ray_options(self, work: Work) -> RayOptions:
+        """Return the options of Ray with the dashboard decided."""
         options = self.execution.ray
+        return replace(options, dashboard=options.wants_dashboard(len(work.books)))
+
+    def _start_ray(self, work: Work, stack: ExitStack) -> tuple[Stages, bool]:
+        """Start or join Ray.
+
+        Returns:
+            The sizes of the graph with all numbers set, and whether the run has started Ray on
+            this machine for itself.
+        """
+        options = self._ray_options(work)
         max_in_flight = max_calls_in_flight(work, self.limits)
         endpoint = work.index.ref.endpoint if work.index is not None else ""
         stages = size_for_models(self.execution.stages, max_in_flight)
@@ -107,20 +118,18 @@ class RayExecutor:
         processing = work.processing
         parts = [work.source, processing.cleaner, processing.summarizer, processing.embedder]
         stack.enter_context(importable_parts(parts, is_shared=session.is_shared))
-        return stages
+        return stages, options.address == "local" and not session.is_shared
 
 
-def _run_graph(work: Work, stages: Stages, coordinator: RemoteCoordinator) -> None:
-    recipe = work.processing.recipe
-    limits = batch_limits(stages, len(work.books))
-    groups = group_limits(stages.write, limits, work.index)
-    sink = BookSink(work.ledger, recipe, work.run_seq, coordinator, work.index, groups)
-    books = PendingBooksDatasource(
-        work.books, limits, coordinator, batches_ahead_of_sink(stages, groups)
-    )
+def _run_graph(
+    work: Work,
+    stages: Stages,
+    coordinator: RemoteCoordinator,
+    lean: AbstractContextManager[None],
+) -> None:
     try:
-        with ray_data_settings():
-            run_graph(books, work, sink, stages, coordinator)
+        with ray_data_settings(lean):
+            run_graph(work, stages, coordinator)
     except (RayError, RuntimeError) as error:
         raise _explain(error) from error
 

@@ -20,6 +20,7 @@ from raypipe.core.errors import SetupError
 from raypipe.core.options import RayOptions
 from raypipe.core.proxy import loopback_without_proxy
 from raypipe.run.executors.cluster_checks import available_cpus
+from raypipe.run.executors.lean_ray import SYSTEM_CONFIG, fewer_processes
 from raypipe.run.executors.private_session import (
     PrivateSession,
     private_session,
@@ -192,6 +193,7 @@ def _start(options: RayOptions, session: PrivateSession) -> Any:
             session_environment(variables),
             own_parts_environment(same_machine=True) as environment,
             loopback_without_proxy(),
+            fewer_processes(dashboard=bool(options.dashboard)),
             _silence_stderr(),
         ):
             return init_ray(2, **arguments, **environment)
@@ -292,9 +294,9 @@ def _init_arguments(options: RayOptions, temp_dir: str) -> dict[str, Any]:
     return {
         "address": "local",
         "num_cpus": options.num_cpus,
-        "include_dashboard": options.dashboard,
+        "include_dashboard": bool(options.dashboard),
         "object_store_memory": store * 1024 * 1024 if store else None,
         "_temp_dir": temp_dir,
-        "_system_config": {"num_workers_soft_limit": IDLE_WORKERS},
+        "_system_config": {"num_workers_soft_limit": IDLE_WORKERS, **SYSTEM_CONFIG},
         **_QUIET,
     }

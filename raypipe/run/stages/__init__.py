@@ -6,14 +6,12 @@ book.
 """
 
 from raypipe.run.stages.arguments import embed_arguments, summarize_arguments
-from raypipe.run.stages.combined import SummarizeAndEmbed
 from raypipe.run.stages.embed import Embed
 from raypipe.run.stages.summarize import Summarize
 
 __all__ = [
     "Embed",
     "Summarize",
-    "SummarizeAndEmbed",
     "embed_arguments",
     "summarize_arguments",
 ]

@@ -53,8 +53,15 @@ class Embed:
         else:
             embedded = self._embed_together(to_embed)
         self._guard.finish(to_embed, started)
-        by_id = {row.book.book_id: row for row in embedded}
-        return to_table(by_id.get(row.book.book_id, row) for row in rows)
+        return to_table(_replaced(rows, embedded))
+
+    def process(self, rows: list[Row]) -> list[Row]:
+        """Return the rows with a vector of shape (dimension,) in each document.
+
+        It records no starts: the caller has.
+        """
+        to_embed = [row for row in rows if row.is_open and self._lacks_vector(row)]
+        return _replaced(rows, self._embed_together(to_embed)) if to_embed else rows
 
     def _lacks_vector(self, row: Row) -> bool:
         document = row.document
@@ -68,7 +75,7 @@ class Embed:
         except SetupError:
             raise  # every book would fail
         except Exception:
-            return self._embed_one_by_one(rows)  # to find the book that caused it
+            return [self._embed(row) for row in rows]  # to find the book that caused it
 
     def _embed_one_by_one(self, rows: list[Row]) -> list[Row]:
         return [self._guard.isolate(row, self._embed, even_if_stopped=True) for row in rows]
@@ -94,6 +101,11 @@ class Embed:
             summary_vector=tuple(vector),
         )
         return replace(row, document=document, book=replace(row.book, part=""))
+
+
+def _replaced(rows: list[Row], embedded: list[Row]) -> list[Row]:
+    by_id = {row.book.book_id: row for row in embedded}
+    return [by_id.get(row.book.book_id, row) for row in rows]
 
 
 def _text_to_embed(row: Row) -> str:

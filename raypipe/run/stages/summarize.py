@@ -55,10 +55,20 @@ class Summarize:
         """Return the batch with a document or a failure for each book that was not left."""
         started = time.monotonic()
         rows, one_by_one = self._guard.start(from_table(batches))
-        rows = self._load_finished(rows)
-        processed = [self._process(row, isolate=one_by_one) for row in rows]
+        if one_by_one:
+            processed = self._guard.isolate_each(rows, self.process)
+        else:
+            processed = self.process(rows)
         self._guard.finish(processed, started)
         return to_table(processed)
+
+    def process(self, rows: list[Row]) -> list[Row]:
+        """Return the rows with a document or a failure for each book that was not left.
+
+        Args:
+            rows: Books whose start is recorded.
+        """
+        return [self._process(row) for row in self._load_finished(rows)]
 
     def _load_finished(self, rows: list[Row]) -> list[Row]:
         """Fill in the documents that an earlier run finished or summarized."""
@@ -76,11 +86,9 @@ class Summarize:
             for row in rows
         ]
 
-    def _process(self, row: Row, *, isolate: bool) -> Row:
+    def _process(self, row: Row) -> Row:
         if not row.is_open or row.document is not None:
             return row
-        if isolate:
-            return self._guard.isolate(row, self._read_and_summarize)
         reason = self._guard.stop_reason()
         return replace(row, left=reason) if reason else self._read_and_summarize(row)
 

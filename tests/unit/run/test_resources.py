@@ -180,7 +180,7 @@ def test_a_million_keys_need_memory_too() -> None:
 
 def test_null_workers_are_bounded_by_memory() -> None:
     wide = Machine(16.0, 6 * GIB, 6 * GIB)
-    sizes = check_resources(stages(None), RayOptions(), 50, NODE, wide)
+    sizes = check_resources(stages(None), RayOptions(), 500, NODE, wide)
     assert sizes.summarize.workers == 11  # (6,442 - 3,046) / 300 MB
     assert sizes.summarize.num_cpus is None  # decided by Ray's own count of cores
 
