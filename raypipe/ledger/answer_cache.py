@@ -156,7 +156,8 @@ class AnswerGroup:
         """
         usage = self._log(usage)  # first: a kill may lose the answer, but never the bill
         name, entry = self._name_of(key), _encode_entry(key, usage, answer)
-        if self._state.put_if_absent(name, entry) is None:
+        # Without a sync: a power failure may cost the answers of the last seconds.
+        if self._state.put_if_absent(name, entry, durable=False) is None:
             existing = self._state.get_tagged(name)
             first = self._parse_entry(name, existing[0], parse) if existing else None
             if first is not None:

@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import threading
+import time
 import uuid
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,9 @@ VERSION = 1
 _SUFFIX = ".json"
 _INVALID_LOG_ERRORS = (ValueError, LookupError, TypeError, RecursionError)
 _THREADS = 16
+_SYNC_INTERVAL_S = 1.0
+"""A power failure may cost the counts of this many seconds; a sync for each call costs the calls
+as much time as a fast model."""
 _MAX_TRIES = 20  # of a write, or of closing a log that its process writes to
 
 
@@ -83,7 +87,7 @@ class TokenSums:
 
 
 def record_call(state: State, model: str, input_tokens: int, output_tokens: int) -> str:
-    """Record the tokens of a paid call in the log of this process, durably.
+    """Record the tokens of a paid call in the log of this process, so that a kill loses nothing.
 
     Args:
         state: Where the log is kept.
@@ -134,6 +138,7 @@ class _UsageLog:
         self._writing = threading.Lock()
         self._recorded = self._written = 0  # calls
         self._id, self._tag = uuid.uuid4().hex, ""
+        self._synced_at = float("-inf")
         self._sums = TokenSums()
         self._written_sums = TokenSums()
 
@@ -152,11 +157,13 @@ class _UsageLog:
             with self._lock:
                 sums, number = TokenSums(dict(self._sums.models)), self._recorded
             name, data = _name(self._id), _encode(sums, is_closed=False)
+            durable = time.monotonic() - self._synced_at >= _SYNC_INTERVAL_S
             if self._tag:
-                tag = self._state.put_if_match(name, data, self._tag)
+                tag = self._state.put_if_match(name, data, self._tag, durable=durable)
             else:
-                tag = self._state.put_if_absent(name, data)
+                tag = self._state.put_if_absent(name, data, durable=durable)
             if tag is not None:
+                self._synced_at = time.monotonic() if durable else self._synced_at
                 self._tag, self._written, self._written_sums = tag, number, sums
                 return
             self._catch_up()

@@ -27,8 +27,12 @@ COMPUTING_CPUS = 0.6
 WAITING_CPUS = 0.1
 """Default share of a core for an actor that waits for a model."""
 
-MAX_BOOKS_PER_WORKER = 64
-"""Books that one worker processes at once while models work; each takes about a megabyte."""
+MAX_CALLS_PER_WORKER = 64
+"""Model calls that one worker has in flight."""
+
+SPARE_BOOKS = 16
+"""Most books of a worker, beside those with a call in flight, that are read or checked meanwhile;
+each takes about a megabyte."""
 
 MIN_BOOKS_PER_WORKER = 8
 """Least number of books for which another worker is started."""
@@ -170,7 +174,7 @@ def size_for_models(stages: Stages, max_in_flight: int) -> Stages:
     if not max_in_flight:
         return stages
     share = WAITING_CPUS if pool.num_cpus is None else pool.num_cpus
-    most = math.ceil(max_in_flight / MAX_BOOKS_PER_WORKER)
+    most = math.ceil(max_in_flight / MAX_CALLS_PER_WORKER)
     workers = most if pool.workers is None else pool.workers
     pool = dataclasses.replace(pool, books_per_task=1, num_cpus=share, workers=workers)
     return dataclasses.replace(stages, summarize=pool)
@@ -205,7 +209,8 @@ def set_calls_per_worker(stages: Stages, max_in_flight: int) -> Stages:
             flight even if all books are short.
     """
     pool = stages.summarize
-    calls = min(math.ceil(max_in_flight / (pool.workers or 1)), MAX_BOOKS_PER_WORKER)
+    calls = min(math.ceil(max_in_flight / (pool.workers or 1)), MAX_CALLS_PER_WORKER)
+    calls += min(calls, SPARE_BOOKS)
     pool = dataclasses.replace(pool, calls_per_worker=pool.calls_per_worker or max(calls, 1))
     return dataclasses.replace(stages, summarize=pool)
 

@@ -85,20 +85,20 @@ class LocalState:
             except _ABSENT:
                 return None
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes, *, durable: bool = True) -> None:
         """Write a name, replacing its content."""
-        self._write(name, data, lambda _: True)
+        self._write(name, data, lambda _: True, durable)
 
-    def put_if_absent(self, name: str, data: bytes) -> str | None:
+    def put_if_absent(self, name: str, data: bytes, *, durable: bool = True) -> str | None:
         """Create a name and return its tag, or None if it exists."""
         if self._path(name).is_file():
             return None  # saves the temporary file; the check under the lock decides
-        return self._write(name, data, lambda path: path.is_dir() or not path.exists())
+        return self._write(name, data, lambda path: path.is_dir() or not path.exists(), durable)
 
-    def put_if_match(self, name: str, data: bytes, tag: str) -> str | None:
+    def put_if_match(self, name: str, data: bytes, tag: str, *, durable: bool = True) -> str | None:
         """Replace the content if it still has this tag; return the new tag, or None."""
         return self._write(
-            name, data, lambda path: path.exists() and _tag(path.read_bytes()) == tag
+            name, data, lambda path: path.exists() and _tag(path.read_bytes()) == tag, durable
         )
 
     def delete(self, names: Iterable[str]) -> None:
@@ -185,12 +185,14 @@ class LocalState:
     def _path(self, name: str) -> Path:
         return Path(self.root) / check_name(name)
 
-    def _write(self, name: str, data: bytes, is_allowed: Callable[[Path], bool]) -> str | None:
+    def _write(
+        self, name: str, data: bytes, is_allowed: Callable[[Path], bool], durable: bool
+    ) -> str | None:
         target = self._path(name)
         with self._translate_errors(name):
             access = GroupAccess.in_folder(Path(self.root))
-            _create_folder(target.parent, access)
-            temporary = self._write_temporary(data, access)
+            _create_folder(target.parent, access, durable)
+            temporary = self._write_temporary(data, access, durable)
             try:
                 with self._lock(name, access):
                     if not is_allowed(target):
@@ -198,17 +200,19 @@ class LocalState:
                     temporary.replace(target)
             finally:
                 temporary.unlink(missing_ok=True)
-            _sync_folder(target.parent)
+            if durable:
+                _sync_folder(target.parent)
         return _tag(data)
 
-    def _write_temporary(self, data: bytes, access: GroupAccess) -> Path:
+    def _write_temporary(self, data: bytes, access: GroupAccess, durable: bool) -> Path:
         path = Path(self.root) / _TEMPORARY / uuid.uuid4().hex
         _create_folder(path.parent, access)
         try:
             with open(path, "xb", opener=access.open) as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
         except OSError:
             path.unlink(missing_ok=True)  # give the space back to a full disk
             raise
@@ -239,14 +243,15 @@ def _tag(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _create_folder(folder: Path, access: GroupAccess) -> None:
+def _create_folder(folder: Path, access: GroupAccess, durable: bool = True) -> None:
     """Create a folder and sync its parent, so that it survives a power failure."""
     if folder.is_dir():
         return
     if folder.parent != folder:
-        _create_folder(folder.parent, access)
+        _create_folder(folder.parent, access, durable)
     access.create_folder(folder)
-    _sync_folder(folder.parent)
+    if durable:
+        _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:

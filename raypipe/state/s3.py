@@ -80,15 +80,15 @@ class S3State:
             return None
         return cast(BinaryIO, RangeReader(partial(self._read_range, name), *tail))
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes, *, durable: bool = True) -> None:
         """Write a name, replacing its content."""
         self._retry(name, lambda: self._put(name, data))
 
-    def put_if_absent(self, name: str, data: bytes) -> str | None:
+    def put_if_absent(self, name: str, data: bytes, *, durable: bool = True) -> str | None:
         """Create a name and return its ETag, or None if it exists."""
         return self._put_if(name, data, IfNoneMatch="*")
 
-    def put_if_match(self, name: str, data: bytes, tag: str) -> str | None:
+    def put_if_match(self, name: str, data: bytes, tag: str, *, durable: bool = True) -> str | None:
         """Replace the content if it still has this ETag; return the new ETag, or None."""
         return self._put_if(name, data, IfMatch=tag)
 

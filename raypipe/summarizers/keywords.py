@@ -7,9 +7,10 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from heapq import nsmallest
 from importlib.resources import files
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from raypipe.core.per_process import cached_per_process
 
@@ -58,6 +59,9 @@ def _may_be_keyword(word: str) -> bool:
 
 def _split_words(text: str) -> list[str]:
     words = []
+    if text.isascii():
+        found = _WORD.findall(text.lower())
+        return [word if word.isalpha() else _POSSESSIVE.sub("", word) for word in found]
     for word in _WORD.findall(text.lower()):
         if _UNSPACED.search(word):  # scripts without spaces: pairs of characters
             words += [word[start : start + 2] for start in range(len(word) - 1)]
@@ -67,14 +71,13 @@ def _split_words(text: str) -> list[str]:
 
 
 def _score_against_english(counts: Mapping[str, int]) -> dict[str, float]:
-    rates = _load_english_rates()
-    stop_words = set(list(rates)[:_STOP_WORDS])
-    unlisted = min(rates.values()) / 2
+    english = _load_english_rates()
+    rates, unlisted = english.rates, english.unlisted
     total = sum(counts.values())
     return {
         word: math.sqrt(count) * math.log(count / total / rates.get(word, unlisted))
         for word, count in counts.items()
-        if word not in stop_words and not _CONTRACTION.search(word)
+        if word not in english.stop_words and (word.isalpha() or not _CONTRACTION.search(word))
     }
 
 
@@ -93,9 +96,25 @@ def _score_by_blocks(words: list[str], counts: Mapping[str, int]) -> dict[str, f
     }
 
 
+@dataclass(frozen=True)
+class _EnglishRates:
+    """How often English words are used.
+
+    Attributes:
+        rates: Each common word's share of all words.
+        stop_words: The most frequent words.
+        unlisted: The share of a word that is not listed.
+    """
+
+    rates: Mapping[str, float]
+    stop_words: frozenset[str]
+    unlisted: float
+
+
 @cached_per_process(max_size=1)
-def _load_english_rates() -> dict[str, float]:
-    """Load each common word's share of all English words, most frequent first."""
+def _load_english_rates() -> _EnglishRates:
     lines = files(__package__).joinpath("common_english.txt").read_text("utf-8").splitlines()
     pairs = (line.split() for line in lines if not line.startswith("#"))
-    return {word: float(per_million) / 1e6 for word, per_million in pairs}
+    rates = {word: float(per_million) / 1e6 for word, per_million in pairs}  # most frequent first
+    stop_words = frozenset(islice(rates, _STOP_WORDS))
+    return _EnglishRates(rates, stop_words, min(rates.values()) / 2)

@@ -52,12 +52,20 @@ def strip_boilerplate(text: str) -> StrippedText:
     Args:
         text: The whole text with LF line ends.
     """
-    header, body = _split_at_start(text)
-    body, has_end = _cut_at_end(body)
+    header, body, has_end = "", text, False
+    if _has_marker(text):
+        header, body = _split_at_start(text)
+        body, has_end = _cut_at_end(body)
     body = remove_notes(body)
     if header or has_end:
         body = _remove_credits(body)
     return StrippedText(header, body)
+
+
+def _has_marker(text: str) -> bool:
+    """Whether one of the markers may be in the text; much faster than to look for each."""
+    lowered = text.lower()
+    return any(words in lowered for words in ("gutenberg", "small print", "full license"))
 
 
 def _split_at_start(text: str) -> tuple[str, str]:

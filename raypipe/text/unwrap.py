@@ -63,8 +63,11 @@ def unwrap_lines(text: str) -> str:
 
 
 def _remove_markup(text: str) -> str:
-    text = _ILLUSTRATION.sub(lambda match: match[1] or "", text)
-    return _BOLD.sub(r"\1", _ITALICS.sub(r"\1", text))
+    if "[" in text:
+        text = _ILLUSTRATION.sub(lambda match: match[1] or "", text)
+    if "_" in text:
+        text = _ITALICS.sub(r"\1", text)
+    return _BOLD.sub(r"\1", text) if "=" in text else text
 
 
 def _split_lines(block: str) -> list[str]:

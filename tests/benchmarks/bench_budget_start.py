@@ -64,15 +64,15 @@ class CountingState(LocalState):
         self.requests["get"] += 1
         return super().open(name)
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes, *, durable: bool = True) -> None:
         """Count a PUT."""
         self.requests["put"] += 1
-        super().put(name, data)
+        super().put(name, data, durable=durable)
 
-    def put_if_match(self, name: str, data: bytes, tag: str) -> str | None:
+    def put_if_match(self, name: str, data: bytes, tag: str, *, durable: bool = True) -> str | None:
         """Count a PUT."""
         self.requests["put"] += 1
-        return super().put_if_match(name, data, tag)
+        return super().put_if_match(name, data, tag, durable=durable)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from itertools import pairwise
 
 from raypipe.models.protocol import StopReason
@@ -144,7 +144,9 @@ class AnswerChecks:
 
     def _find_repetition(self, text: str) -> Iterator[str]:
         words = _WORD.findall(text.lower())
-        if _TAGS.search(text) or not self._instruction_grams.isdisjoint(_grams(words, _ECHO_GRAM)):
+        if _TAGS.search(text) or not _instruction_grams(self.instructions).isdisjoint(
+            _grams(words, _ECHO_GRAM)
+        ):
             yield "echo"
         triples = list(_grams(words, 3))
         if len(triples) >= _MIN_WORDS_TO_JUDGE and len(set(triples)) < _MIN_DISTINCT_SHARE * len(
@@ -155,14 +157,13 @@ class AnswerChecks:
         if len(set(longer)) < len(longer):
             yield "repeats"
 
-    @cached_property
-    def _instruction_grams(self) -> frozenset[tuple[str, ...]]:
-        paragraphs = self.instructions.lower().split("\n\n")
-        return frozenset(
-            gram
-            for paragraph in paragraphs
-            for gram in _grams(_WORD.findall(paragraph), _ECHO_GRAM)
-        )
+
+@lru_cache(maxsize=8)  # the same for all books
+def _instruction_grams(instructions: str) -> frozenset[tuple[str, ...]]:
+    paragraphs = instructions.lower().split("\n\n")
+    return frozenset(
+        gram for paragraph in paragraphs for gram in _grams(_WORD.findall(paragraph), _ECHO_GRAM)
+    )
 
 
 def remove_preamble(text: str) -> str:

@@ -341,7 +341,7 @@ class FaultyState(LocalState):
     lost_response: StateError | None = None
     delay = 0.0
 
-    def put_if_match(self, name: str, data: bytes, tag: str) -> str | None:
+    def put_if_match(self, name: str, data: bytes, tag: str, *, durable: bool = True) -> str | None:
         time.sleep(FaultyState.delay)
         if FaultyState.fault:
             raise FaultyState.fault

@@ -145,11 +145,11 @@ class UnconditionalState:
         self._state = state
         self.uri = state.uri
 
-    def put_if_absent(self, name: str, data: bytes) -> str | None:
+    def put_if_absent(self, name: str, data: bytes, *, durable: bool = True) -> str | None:
         self._state.put(name, data)
         return "tag"
 
-    def put_if_match(self, name: str, data: bytes, tag: str) -> str | None:
+    def put_if_match(self, name: str, data: bytes, tag: str, *, durable: bool = True) -> str | None:
         self._state.put(name, data)
         return "tag"
 
