@@ -121,7 +121,7 @@ class BudgetOptions:
 
 
 DASHBOARD_BOOKS = 1_000
-"""Least number of books for which a person may look at Ray's dashboard."""
+"""Least number of books for which Ray's dashboard is worth its start."""
 
 
 @dataclass
@@ -133,7 +133,7 @@ class RayOptions:
         num_cpus: CPU cores of a local Ray, None for all. For a cluster, the number of cores it
             can grow to, if Ray does not know it.
         dashboard: Whether a local Ray starts its dashboard, which takes about three seconds and
-            10 processes; `auto` if a person may look at it, see `wants_dashboard`.
+            10 processes; `auto` for a large run on a terminal, see `wants_dashboard`.
         object_store_mb: Shared memory of a local Ray in MB; None for Ray's default.
         temp_dir: Folder that keeps the sessions of a local Ray with their logs; None for a
             temporary folder that is deleted after the run.

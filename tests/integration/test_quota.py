@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 import ray
 
+from raypipe.coordination.coordinator_handle import RemoteCoordinator
+from raypipe.coordination.limiter import AdaptiveLimiter
 from raypipe.core.errors import BookLeftError
-from raypipe.core.options import BudgetOptions, QuotaOptions
+from raypipe.core.options import BreakerOptions, BudgetOptions, QuotaOptions
 from raypipe.quota import batch_client
 from raypipe.quota.actor import RemoteQuotaClient, RunRegistration, broker_for
 from raypipe.quota.prices import Price
 from raypipe.quota.protocol import NAMESPACE, CallOutcome, CallRequest
+from raypipe.quota.service_client import QuotaServiceClient
+from raypipe.run.executors.run_services import MAX_CONCURRENCY, RunServices, connect_quota_of
 from tests.integration.raypipe_command import wait_for
 
 pytestmark = pytest.mark.usefixtures("shared_ray")
@@ -28,7 +32,7 @@ REQUEST = CallRequest(100, 50)
 class Worker:
     """A process that makes calls of a given duration."""
 
-    def __init__(self, client: RemoteQuotaClient) -> None:
+    def __init__(self, client: QuotaServiceClient) -> None:
         self.client = client
 
     def work(self, calls: int, at_once: int, seconds: float) -> list[tuple[float, float]]:
@@ -58,7 +62,7 @@ class Worker:
         return "a lease"
 
 
-def start_worker(client: RemoteQuotaClient) -> Any:
+def start_worker(client: QuotaServiceClient) -> Any:
     remote: Any = ray.remote  # its overloads do not accept a plain class with options
     return remote(num_cpus=0.1, max_concurrency=4)(Worker).remote(client)
 
@@ -85,6 +89,27 @@ def max_in_flight(spans: list[tuple[float, float]]) -> int:
         current += step
         highest = max(highest, current)
     return highest
+
+
+def test_the_actor_of_a_run_keeps_its_quota_and_coordinates_it() -> None:
+    remote: Any = ray.remote
+    actor = remote(num_cpus=0, max_concurrency=MAX_CONCURRENCY)(RunServices).remote(
+        BreakerOptions(), AdaptiveLimiter(1), 10
+    )
+    coordinator = RemoteCoordinator(actor)
+    options = QuotaOptions(managed=False, max_in_flight=3)
+    connect = connect_quota_of(actor)
+    mine = connect("own", options, RunRegistration("run", Price(1.0, 10.0), BudgetOptions()))
+    worker = start_worker(mine)
+    work = worker.work.remote(12, 8, 0.05)
+    assert coordinator.start("summarize", ["a", "b"]).worker_deaths == (0, 0)
+    assert coordinator.arrive(4, []), "more books may come"
+    assert max_in_flight(ray.get(work)) == 3
+    wait_for(lambda: mine.totals().calls == 12, 10)
+    mine.stop("Ctrl-C")
+    with pytest.raises(BookLeftError, match="Ctrl-C"):
+        mine.acquire(REQUEST)
+    ray.kill(actor)
 
 
 def test_two_workers_share_the_calls_in_flight_and_leases_of_a_dead_worker_return() -> None:

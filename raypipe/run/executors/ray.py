@@ -16,7 +16,7 @@ from raypipe.coordination.background_work import BackgroundWork
 from raypipe.coordination.coordinator_handle import RemoteCoordinator
 from raypipe.coordination.limiter import AdaptiveLimiter
 from raypipe.coordination.process_meter import ProcessMeter
-from raypipe.coordination.run_coordinator import Progress, RunCoordinator
+from raypipe.coordination.run_coordinator import Progress
 from raypipe.core.errors import SetupError
 from raypipe.core.options import BreakerOptions, RayOptions
 from raypipe.core.stage_options import Stages
@@ -33,6 +33,11 @@ from raypipe.run.executors.base import (
 from raypipe.run.executors.cluster_checks import check_gpus, check_reachable
 from raypipe.run.executors.lean_ray import fewer_actors
 from raypipe.run.executors.ray_session import ray_session
+from raypipe.run.executors.run_services import (
+    MAX_CONCURRENCY,
+    RunServices,
+    connect_quota_of,
+)
 from raypipe.run.executors.worker_imports import importable_parts
 from raypipe.run.graph import run_graph
 from raypipe.run.job import Execution, ModelLimits
@@ -71,13 +76,14 @@ class RayExecutor:
             stages, is_private = self._start_ray(work, stack)
             # After Ray's start, which installs a signal handler.
             stop_requested = stack.enter_context(stop_sources.listen())
-            actor = _start_coordinator(self.execution.breaker, stages, len(work.books))
+            actor = _start_services(self.execution.breaker, stages, len(work.books))
             # Otherwise the actor survives in a multirun, or after an exception that keeps frames.
             stack.callback(ray.kill, actor)
             coordinator = RemoteCoordinator(actor)
             if not is_private:  # else the driver has checked the parts on this machine
                 _check_on_worker(work.required)
-            work, costs = stack.enter_context(connect_work(work, self.limits, broker_for))
+            connect_quota = connect_quota_of(actor) if is_private else broker_for
+            work, costs = stack.enter_context(connect_work(work, self.limits, connect_quota))
         dashboard = bool(self._ray_options(work).dashboard)
         lean = fewer_actors(dashboard=dashboard) if is_private else nullcontext()
         return supervise(
@@ -134,12 +140,17 @@ def _run_graph(
         raise _explain(error) from error
 
 
-def _start_coordinator(breaker: BreakerOptions, stages: Stages, books: int) -> Any:
-    """Start the coordinator's actor on the driver's node: worker nodes may leave."""
+def _start_services(breaker: BreakerOptions, stages: Stages, books: int) -> Any:
+    """Start the actor of the run on the driver's node: worker nodes may leave."""
     node_id = ray.get_runtime_context().get_node_id()
     driver_node = NodeAffinitySchedulingStrategy(node_id, soft=False)
     remote: Any = ray.remote  # its overloads know neither this strategy nor plain classes
-    actor = remote(num_cpus=0, max_restarts=0, scheduling_strategy=driver_node)(RunCoordinator)
+    actor = remote(
+        num_cpus=0,
+        max_restarts=0,
+        max_concurrency=MAX_CONCURRENCY,
+        scheduling_strategy=driver_node,
+    )(RunServices)
     return actor.remote(breaker, AdaptiveLimiter(stages.write.tasks * WRITERS), books)
 
 

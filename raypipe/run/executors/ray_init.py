@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -64,3 +66,18 @@ def _own_signal_handler() -> Iterator[None]:
         yield
     finally:
         utils.set_sigterm_handler = install
+
+
+@contextmanager
+def silence_stderr() -> Iterator[None]:
+    """Discard what Ray's C++ code writes while it starts; errors arrive as exceptions."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(sink)
+        os.close(saved)

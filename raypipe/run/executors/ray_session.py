@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -26,7 +25,7 @@ from raypipe.run.executors.private_session import (
     private_session,
     session_environment,
 )
-from raypipe.run.executors.ray_init import init_ray
+from raypipe.run.executors.ray_init import init_ray, silence_stderr
 from raypipe.run.executors.runtime_env import own_parts_environment
 
 log = logging.getLogger(__name__)
@@ -143,7 +142,7 @@ def _connect(options: RayOptions) -> None:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
 
-    # The warnings concern future releases of Ray; the version is pinned.
+    # They concern future releases of Ray; the version is pinned.
     warnings.filterwarnings("ignore", category=ray.util.annotations.RayDeprecationWarning)
     token = ""
     if options.address == "local":
@@ -194,7 +193,7 @@ def _start(options: RayOptions, session: PrivateSession) -> Any:
             own_parts_environment(same_machine=True) as environment,
             loopback_without_proxy(),
             fewer_processes(dashboard=bool(options.dashboard)),
-            _silence_stderr(),
+            silence_stderr(),
         ):
             return init_ray(2, **arguments, **environment)
     except Exception as error:
@@ -229,7 +228,7 @@ def _join(options: RayOptions) -> Any:
     has_token = maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     ray_constants.NUM_REDIS_GET_RETRIES = JOIN_TRIES
     try:
-        with own_parts_environment(same_machine=False) as environment, _silence_stderr():
+        with own_parts_environment(same_machine=False) as environment, silence_stderr():
             return init_ray(address=address, **environment, **_QUIET)
     except (ConnectionError, AuthenticationError):
         reason = "the token here is not the cluster's" if has_token else "there is no token here"
@@ -272,21 +271,6 @@ def _no_cluster(address: str) -> SetupError:
         f"no Ray cluster answers at ray.address={address}; run this command on a node of the "
         "cluster, give host:port of its head (port 6379 unless changed), or use ray=local"
     )
-
-
-@contextmanager
-def _silence_stderr() -> Iterator[None]:
-    """Discard what Ray's C++ code writes while it starts; errors arrive as exceptions."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(sink)
-        os.close(saved)
 
 
 def _init_arguments(options: RayOptions, temp_dir: str) -> dict[str, Any]:

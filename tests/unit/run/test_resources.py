@@ -242,7 +242,7 @@ class HeavyEmbedder(HashEmbedder):
 def test_a_waiting_summarizer_takes_a_tenth_of_a_core_and_one_book_per_task() -> None:
     sizes = set_calls_per_worker(resolve_workers(size_for_models(stages(2), 64), 2.0), 64)
     pool = sizes.summarize
-    assert (pool.num_cpus, pool.books_per_task, pool.calls_per_worker) == (0.1, 1, 32)
+    assert (pool.num_cpus, pool.books_per_task, pool.calls_per_worker) == (0.1, 1, 48)
 
 
 def test_a_computing_summarizer_keeps_its_sizes() -> None:
@@ -258,5 +258,5 @@ def test_given_sizes_stay() -> None:
 
 
 def test_a_worker_holds_no_more_books_than_its_memory_allows() -> None:
-    assert set_calls_per_worker(stages(1), 1_000).summarize.calls_per_worker == 64
-    assert set_calls_per_worker(stages(4), 2).summarize.calls_per_worker == 1
+    assert set_calls_per_worker(stages(1), 1_000).summarize.calls_per_worker == 64 + 16
+    assert set_calls_per_worker(stages(4), 2).summarize.calls_per_worker == 2
