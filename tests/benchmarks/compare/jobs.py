@@ -21,7 +21,7 @@ from tests.benchmarks.compare.servers import IN_FLIGHT, INDEX, Servers
 FEW = 32
 """Books of a warm-up."""
 TIMEOUT_S = 300.0
-OUTPUT_SHOWN = 600
+OUTPUT_SHOWN = 300
 RAN_WITH_FAILURES = (0, 1, 3)
 """Exit codes of a program that went through books of which some fail."""
 
@@ -165,7 +165,7 @@ class _Turn:
             **summarize_calls(self._calls()[calls_before:], usage.began_at, usage.wall_s),
         )
         if kill_at is None and usage.exit_code not in exit_codes:
-            run.problem = f"exit code {usage.exit_code}: {self._tail(output)}"
+            run.problem = f"exit code {usage.exit_code}: {self._last_line(output)}"
         elif books is not None and run.documents != books:
             run.problem = f"{run.documents} documents for {books} books"
         return run
@@ -173,6 +173,7 @@ class _Turn:
     def _calls(self) -> list[dict[str, Any]]:
         return self._servers.read_calls()
 
-    def _tail(self, output: Path) -> str:
-        text = " ".join(output.read_text(encoding="utf-8", errors="replace").split())
-        return text.replace(str(self._folder), "...").replace(str(ROOT), "...")[-OUTPUT_SHOWN:]
+    def _last_line(self, output: Path) -> str:
+        lines = output.read_text(encoding="utf-8", errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+        return last.replace(str(self._folder), "...").replace(str(ROOT), "...")[-OUTPUT_SHOWN:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import subprocess
 import tempfile
 import time
@@ -33,6 +34,8 @@ def compare(
         rounds: Rounds of the jobs with times.
         books: Number of books with a model, number of small books without.
     """
+    # End as Ctrl-C does: the command that is measured and the servers end, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     comparison = Comparison(describe(rounds, books), {})
     with (
         # Ray's sockets are below this folder; their paths have 107 characters at most.

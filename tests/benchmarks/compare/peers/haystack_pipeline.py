@@ -85,7 +85,8 @@ def main() -> None:
         summarize, threads = take_first_words, 1
     else:
         summarize, threads = make_generator(options.models), options.in_flight
-    pipeline = Pipeline()
+    # The misses of the cache are a list without a type of its elements.
+    pipeline = Pipeline(connection_type_validation=False)
     pipeline.add_component("cache", CacheChecker(store, cache_field="file_path"))
     pipeline.add_component("read", TextFileToDocument(store_full_path=True))
     pipeline.add_component("summarize", Summarizer(summarize, threads, options.handle_errors))
