@@ -66,6 +66,9 @@ class Bench:
             ended = turn.run(self.sizes[0])
             ended.paid_twice = count_paid_twice(self.servers.read_calls())
             ended.lost = self.sizes[0] - len(self.servers.find_books())
+            say(
+                f"{contender.name}: {ended.paid_twice} calls paid twice, {ended.lost} books missing"
+            )
             return {"killed": killed, "kill": ended}
 
     def run_bad(self, contender: Contender) -> dict[str, Run]:
@@ -89,6 +92,7 @@ class Bench:
         with _Turn(self, contender, books, handles_errors=handles_errors) as turn:
             run = turn.run(None, exit_codes=RAN_WITH_FAILURES)
             run.lost = len(good - self.servers.find_books())
+            say(f"{contender.name}: {run.lost} good books lost")
             return run
 
     def _model_books(self) -> Path:

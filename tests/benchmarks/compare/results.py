@@ -48,6 +48,11 @@ class Run:
     lost: int | None = None
     problem: str = ""
 
+    @classmethod
+    def failed(cls, problem: str) -> Run:
+        """Return a run without figures."""
+        return cls(0.0, 0.0, -1, 0.0, 0.0, 0, 0, 0, 0, 0, problem=problem)
+
 
 @dataclass
 class Entry:

@@ -56,7 +56,10 @@ def compare(
         for job in jobs:
             for turn in range(rounds if job in ROUNDS_MATTER else 1):
                 for contender in able if turn % 2 == 0 else reversed(able):
-                    runs = JOBS[job](bench, contender)
+                    try:
+                        runs = JOBS[job](bench, contender)
+                    except RuntimeError as error:  # the others still take their turns
+                        runs = {job: Run.failed(str(error))}
                     comparison.entries[contender.name].add(runs)
                     for name, run in runs.items():
                         report_run(contender, name, run)

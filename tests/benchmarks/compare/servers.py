@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from report import say
 from simulated import Server, log_of, of_books, server
 
 from raypipe.embedded.services import Services
@@ -18,6 +21,8 @@ from tests.benchmarks.compare.books import MARKER, find_numbers
 CALL_S = 0.2
 IN_FLIGHT = 16
 INDEX = "compare"
+ATTEMPTS = 6
+BUSY = (429, 503)
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -79,10 +84,24 @@ class Servers:
         self._ask("DELETE", f"/{INDEX}*")
 
     def _ask(self, method: str, path: str) -> dict[str, Any]:
+        """Return the answer of the node, which may be busy after a program was killed.
+
+        Raises:
+            RuntimeError: It answers with an error, also after `ATTEMPTS`.
+        """
         request = urllib.request.Request(self.opensearch + path, method=method)
-        with _opener.open(request, timeout=120) as answer:
-            found: dict[str, Any] = json.load(answer)
-        return found
+        for attempt in range(ATTEMPTS):
+            try:
+                with _opener.open(request, timeout=120) as answer:
+                    found: dict[str, Any] = json.load(answer)
+                return found
+            except urllib.error.HTTPError as error:
+                problem = f"{method} {path}: {error.code} {error.read(500)!r}"
+                if error.code not in BUSY:
+                    break
+                say(problem)
+                time.sleep(attempt + 1)
+        raise RuntimeError(problem)
 
 
 @contextmanager
