@@ -131,14 +131,13 @@ def write_page(comparison: Comparison) -> str:
         [
             "# The same job by other tools",
             "",
-            "`make compare` measures raypipe beside a plain script and five frameworks. It writes",
-            "this page and [the runs](../benchmarks/results/compare.json). Do not edit it by hand.",
+            "`make compare` measures raypipe beside a plain script and five frameworks. Its option",
+            "`--write` replaces this page and [the runs](../benchmarks/results/compare.json).",
             "",
-            f"Measured on {made['date']} at commit {made['commit']}, on {machine['cores']} cores",
-            f"with {machine['memory_gb']} GB of memory and Python {machine['python']}. Times are",
-            f"medians of {made['rounds']} rounds in which the contenders take turns, first in one",
-            "order, then in the other; smallest and largest value in parentheses. The best value",
-            f"of a row is **bold**. {MISSING} means that there is no valid value.",
+            f"Measured on {made['date']} at commit {made['commit']}: {machine['cores']} cores,",
+            f"{machine['memory_gb']} GB of memory, Python {machine['python']}.",
+            _describe_rounds(made["rounds"]),
+            f"The best value of a row is **bold**. {MISSING} means that there is no valid value.",
             "",
             write_table(comparison),
             "",
@@ -185,6 +184,15 @@ and the model server. Memory that processes share is counted once.
   plain script always catch them.
 
 ## Who is compared"""
+
+
+def _describe_rounds(rounds: int) -> str:
+    if rounds == 1:
+        return "Every contender did each job once."
+    return (
+        f"Times are medians of {rounds} rounds, in which the contenders take turns in one order\n"
+        "and then in the other; the smallest and the largest value are in parentheses."
+    )
 
 
 def _is_measured(figure: Figure, entries: Sequence[Entry]) -> bool:
