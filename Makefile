@@ -32,6 +32,9 @@ mutations: $(VENV)/dev  ## Break each rule in tests/mutation_list, and check tha
 bench: $(VENV)/dev  ## Run all benchmarks; each prints one JSON line
 	@set -e; for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
 
+compare: $(VENV)/dev  ## Do the same job with raypipe, a script and five frameworks (ARGS="--peers raypipe_local plain_script")
+	@$(BIN)/python -m tests.benchmarks.compare $(ARGS)
+
 # Targets and variables of the scripts that raypipe replaces; README maps each flag to an option.
 BUCKET ?=
 PROFILE ?=
@@ -111,4 +114,4 @@ define compile
 	pandas pyarrow ray requests tqdm urllib3 wcwidth yaml)
 endef
 
-.PHONY: help run generate-summaries bulk-index-summaries test-processing test test-slow test-unit chaos mutations bench lint format typecheck docs install build clean
+.PHONY: help run generate-summaries bulk-index-summaries test-processing test test-slow test-unit chaos mutations bench compare lint format typecheck docs install build clean
