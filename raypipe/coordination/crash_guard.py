@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from raypipe.coordination.run_coordinator import MAX_WORKER_DEATHS, Coordinator
@@ -57,6 +58,22 @@ class CrashGuard:
         if not self._stop_reason and now - self._checked_at >= STOP_CHECK_INTERVAL_S:
             self._checked_at, self._stop_reason = now, self.coordinator.stop_reason()
         return self._stop_reason
+
+    @contextmanager
+    def stop_at_error(self) -> Iterator[None]:
+        """Stop the run with the message of an error that would fail every book.
+
+        Ray Data replaces the exception of a function by another, without its cause.
+        """
+        try:
+            yield
+        except Exception as error:
+            self.coordinator.stop(str(error))
+            raise
+
+    def check_soon(self) -> None:
+        """Let the next `stop_reason` ask the coordinator: a book failed, and the run may stop."""
+        self._checked_at = float("-inf")
 
     def isolate(
         self, row: Row, process: Callable[[Row], Row], *, even_if_stopped: bool = False

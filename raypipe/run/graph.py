@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import ray
 from ray.data import Dataset
 
 from raypipe.coordination.run_coordinator import Coordinator
-from raypipe.core.book import Row, to_table
+from raypipe.core.book import Book, Row, to_table
 from raypipe.core.stage_options import Stages
 from raypipe.run.batches import (
+    BatchLimits,
     batch_limits,
     batches_ahead_of_sink,
     group_limits,
@@ -28,6 +30,9 @@ from raypipe.run.resources import LISTING_CPUS, shares_embedder, work_is_whole
 from raypipe.run.source import PendingBooksDatasource
 from raypipe.run.stages import Embed, Summarize, embed_arguments, summarize_arguments
 from raypipe.run.work import Work
+
+MAX_LISTED_NOW = 100_000
+"""Most books whose keys are put into Ray's object store at the start; they take 20 MB."""
 
 
 def run_graph(work: Work, stages: Stages, coordinator: Coordinator) -> None:
@@ -62,13 +67,15 @@ def _run_whole(work: Work, stages: Stages, coordinator: Coordinator) -> None:
         "threads": stages.summarize.calls_per_worker or 1,
         "shares_embedder": shares_embedder(work.processing.embedder),
     }
-    rows = [
-        to_table(Row(book) for book in task).to_pylist()[0]
-        for task in split_into_batches(work.books, tasks)
-    ]
-    # A block for each row. `from_arrow` would start a task of Ray for each.
-    dataset: Any = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        ProcessBooks, fn_constructor_kwargs=arguments, **whole_pool(stages, at_once, len(rows))
+    number = -(-books // tasks.books)
+    ahead = 2 * at_once * (stages.summarize.workers or 1)
+    dataset: Any = (
+        _list_now(work.books, tasks)
+        if books <= MAX_LISTED_NOW
+        else _list_lazily(PendingBooksDatasource(work.books, tasks, coordinator, ahead))
+    )
+    dataset = dataset.map_batches(
+        ProcessBooks, fn_constructor_kwargs=arguments, **whole_pool(stages, at_once, number)
     )
     # Each block of the result has the number of books of a task; reading one by one frees them.
     for _ in dataset.iter_internal_ref_bundles():
@@ -81,10 +88,7 @@ def _run_pools(work: Work, stages: Stages, coordinator: Coordinator) -> None:
     groups = group_limits(stages.write, limits, work.index)
     ahead = batches_ahead_of_sink(stages, groups)
     books = PendingBooksDatasource(work.books, limits, coordinator, ahead)
-    dataset: Dataset = ray.data.read_datasource(
-        books, num_cpus=LISTING_CPUS, override_num_blocks=books.read_tasks(), concurrency=1
-    )
-    dataset = dataset.map_batches(
+    dataset = _list_lazily(books).map_batches(
         Summarize,
         fn_constructor_kwargs=summarize_arguments(work, coordinator),
         **actor_pool(stages, stages.summarize, books.batches),
@@ -95,6 +99,24 @@ def _run_pools(work: Work, stages: Stages, coordinator: Coordinator) -> None:
         **actor_pool(stages, stages.embed, books.batches),
     )
     write_grouped(dataset, _sink(work, coordinator, groups), stages.write)
+
+
+def _list_now(books: Sequence[Book], limits: BatchLimits) -> Dataset:
+    """Return a dataset with a block for each batch, without a process that lists them."""
+    rows = [
+        to_table(Row(book) for book in batch).to_pylist()[0]
+        for batch in split_into_batches(books, limits)
+    ]
+    # `from_arrow` would start a task of Ray for each block.
+    return ray.data.from_items(rows, override_num_blocks=len(rows))
+
+
+def _list_lazily(books: PendingBooksDatasource) -> Dataset:
+    """Return a dataset of batches that are listed when the sink is ready for them."""
+    dataset: Dataset = ray.data.read_datasource(
+        books, num_cpus=LISTING_CPUS, override_num_blocks=books.read_tasks(), concurrency=1
+    )
+    return dataset
 
 
 def _sink(work: Work, coordinator: Coordinator, groups: GroupLimits) -> BookSink:

@@ -11,7 +11,6 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-from raypipe.coordination.crash_guard import CrashGuard
 from raypipe.coordination.run_coordinator import Coordinator
 from raypipe.core.book import Book, Row, with_valid_text
 from raypipe.run.batches import BatchLimits, split_into_batches
@@ -58,7 +57,7 @@ class Pipeline:
         self._coordinator = coordinator
         self._limits = limits
         self._starts = starts
-        self._guard = CrashGuard(coordinator, "summarize")
+        self._guard = summarize.guard
         self._embedding: Any = nullcontext() if shares_embedder else threading.Lock()
         self._grace_s = grace_s
         self._embed_seconds = 0.0
@@ -107,6 +106,8 @@ class Pipeline:
             rows = self._guard.isolate_each(rows, self._process) if isolate else self._process(rows)
             self._guard.finish(rows, started)
             written.follow(self._sink.submit(with_valid_text(rows)))
+            if any(row.failure for row in rows):
+                self._guard.check_soon()
         except BaseException as error:  # `run` raises it
             written.end(error)
 

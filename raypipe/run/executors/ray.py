@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -137,6 +137,8 @@ def _run_graph(
         with ray_data_settings(lean):
             run_graph(work, stages, coordinator)
     except (RayError, RuntimeError) as error:
+        with suppress(RayError):
+            raise _explain(error, coordinator.stop_reason()) from error
         raise _explain(error) from error
 
 
@@ -168,8 +170,13 @@ def _check_parts(parts: Sequence[Checkable]) -> None:
         part.check()
 
 
-def _explain(error: BaseException) -> Exception:
-    """Return the one-line error that caused a failure of Ray, or a short summary of it."""
+def _explain(error: BaseException, stop_reason: str = "") -> Exception:
+    """Return the one-line error that caused a failure of Ray, or a short summary of it.
+
+    Args:
+        error: The failure.
+        stop_reason: Why the run stopped: the message of a stage's error, which Ray Data hides.
+    """
     cause: BaseException | None = error
     while cause is not None:
         wrapped = getattr(cause, "cause", None)
@@ -179,6 +186,8 @@ def _explain(error: BaseException) -> Exception:
         if isinstance(cause, (SetupError, SinkError)):
             return SetupError(str(cause).strip().splitlines()[-1])
         cause = cause.__cause__
+    if stop_reason:
+        return SetupError(stop_reason.strip().splitlines()[-1])
     log.error("Ray stopped the run; processing.log has the traceback", exc_info=error)
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return SetupError(f"Ray stopped the run: {type(error).__name__}: {lines[-1] if lines else ''}")

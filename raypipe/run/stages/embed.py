@@ -48,10 +48,11 @@ class Embed:
             return to_table(rows)
         # A paid summary is embedded even if the run stops, so only worker deaths matter here.
         decision = self.coordinator.start("embed", [row.book.book_id for row in to_embed])
-        if any(decision.worker_deaths):
-            embedded = self._embed_one_by_one(to_embed)
-        else:
-            embedded = self._embed_together(to_embed)
+        with self._guard.stop_at_error():
+            if any(decision.worker_deaths):
+                embedded = self._embed_one_by_one(to_embed)
+            else:
+                embedded = self._embed_together(to_embed)
         self._guard.finish(to_embed, started)
         return to_table(_replaced(rows, embedded))
 

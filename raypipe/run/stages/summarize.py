@@ -45,21 +45,22 @@ class Summarize:
     summaries: Set[str]
     run_seq: int
     coordinator: Coordinator
-    _guard: CrashGuard = field(init=False)
+    guard: CrashGuard = field(init=False)
 
     def __post_init__(self) -> None:
         """Create the crash guard of this stage."""
-        self._guard = CrashGuard(self.coordinator, "summarize")
+        self.guard = CrashGuard(self.coordinator, "summarize")
 
     def __call__(self, batches: pa.Table) -> pa.Table:
         """Return the batch with a document or a failure for each book that was not left."""
         started = time.monotonic()
-        rows, one_by_one = self._guard.start(from_table(batches))
-        if one_by_one:
-            processed = self._guard.isolate_each(rows, self.process)
-        else:
-            processed = self.process(rows)
-        self._guard.finish(processed, started)
+        rows, one_by_one = self.guard.start(from_table(batches))
+        with self.guard.stop_at_error():
+            if one_by_one:
+                processed = self.guard.isolate_each(rows, self.process)
+            else:
+                processed = self.process(rows)
+        self.guard.finish(processed, started)
         return to_table(processed)
 
     def process(self, rows: list[Row]) -> list[Row]:
@@ -89,7 +90,7 @@ class Summarize:
     def _process(self, row: Row) -> Row:
         if not row.is_open or row.document is not None:
             return row
-        reason = self._guard.stop_reason()
+        reason = self.guard.stop_reason()
         return replace(row, left=reason) if reason else self._read_and_summarize(row)
 
     def _read_and_summarize(self, row: Row) -> Row:
@@ -159,7 +160,7 @@ class Summarize:
         return title, author
 
     def _summarize(self, book: Book, text: CleanText) -> Document:
-        summary = self.summarizer.summarize(text, self._guard.stop_reason)
+        summary = self.summarizer.summarize(text, self.guard.stop_reason)
         return Document(
             **self._provenance(book),
             **{name: getattr(summary, name) for name in MODEL_FIELDS},

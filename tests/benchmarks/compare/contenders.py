@@ -118,7 +118,7 @@ def _model_options(task: Task) -> list[str]:
     return [
         "summarizer=openai", "summarizer.model_id=simulated",
         f"summarizer.model.base_url={task.models}/v1", f"summarizer.chunk_tokens={CHUNK_TOKENS}",
-        f"quota.max_in_flight={task.in_flight}", "scale=medium",
+        "quota=none", f"quota.max_in_flight={task.in_flight}", "scale=medium",
     ]  # fmt: skip
 
 
