@@ -91,10 +91,11 @@ class S3BookSource:
             SetupError: The bucket cannot be listed.
         """
         try:
+            source = self.identity
             for entry in list_objects(self._list_page, self.bucket, self.prefix):
                 key = entry["Key"]
                 if self.selects(key):
-                    yield self._book(key, entry)
+                    yield _book(source, key, entry)
         except S3ResponseError as error:
             raise SetupError(
                 f"the listing of {self.selection} is incomplete: {error}; run again, or check "
@@ -145,18 +146,19 @@ class S3BookSource:
         )
         return page
 
-    def _book(self, key: str, entry: Mapping[str, Any]) -> Book:
-        try:
-            etag, size = entry["ETag"].strip('"'), entry["Size"]
-            modified = entry["LastModified"].timestamp()
-        except (KeyError, AttributeError):
-            etag, size, modified = "", 0, 0.0
-        if not etag or size < 0:
-            raise S3ResponseError("an entry lacks its ETag, Size or LastModified")
-        return Book(book_id(self.identity, key), key, etag, size, modified)
-
     def _setup_error(self, error: Exception) -> SetupError:
         return SetupError(explain(error, f"storage.bucket={self.bucket}", self.connection))
+
+
+def _book(source: str, key: str, entry: Mapping[str, Any]) -> Book:
+    try:
+        etag, size = entry["ETag"].strip('"'), entry["Size"]
+        modified = entry["LastModified"].timestamp()
+    except (KeyError, AttributeError):
+        etag, size, modified = "", 0, 0.0
+    if not etag or size < 0:
+        raise S3ResponseError("an entry lacks its ETag, Size or LastModified")
+    return Book(book_id(source, key), key, etag, size, modified)
 
 
 _BOOK_ERRORS = {
