@@ -119,7 +119,7 @@ def parse_timestamp(value: Any) -> datetime:
     botocore guesses the format of every value, which takes half of the time of a listing. The
     format of S3, e.g. 2026-11-07T08:05:11.000Z, is parsed directly; botocore parses the others.
     """
-    if isinstance(value, str) and value[10:11] == "T" and value.endswith("Z"):
+    if isinstance(value, str) and value[10:11] == "T" and value[-1] == "Z":
         try:
             return datetime.fromisoformat(value)
         except ValueError:

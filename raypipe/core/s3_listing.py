@@ -23,8 +23,11 @@ _FLAT_PAGE = re.compile(
     r"(?:\s*<([\w.-]+)\s*(?:/>|>[^<]*</\1\s*>))*\s*</ListBucketResult\s*>\s*"
 )
 _PAGE_FIELD = re.compile(r"<([\w.-]+)\s*(?:/>|>([^<]*)</)")
-_ENTRY_FIELD = re.compile(r"<(Key|LastModified|ETag|Size)>([^<]*)</")
-_ENTRY_FIELDS = 4
+_FIELDS = ("Key", "LastModified", "ETag", "Size")
+_ENTRY_FIELD = re.compile(f"<({'|'.join(_FIELDS)})>([^<]*)</")
+_ENTRY = re.compile(
+    "<Contents>" + "".join(f".*?<{name}>([^<]*)</" for name in _FIELDS) + ".*?</Contents>", re.S
+)
 _REFERENCE = re.compile(r"&(?:#x([0-9a-fA-F]+)|#([0-9]+)|(\w+));")
 _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
@@ -102,32 +105,46 @@ def _leave_to_botocore(*_: Any) -> None:
 
 
 def _parse_plain(text: str, parse_timestamp: Callable[[str], Any]) -> dict[str, Any]:
-    head, *parts = text.split("<Contents>")
-    # More of them are in a key, or have attributes. A parser turns \r into \n.
-    if text.count("Contents") != 2 * len(parts) or "\r" in text:
-        raise _UnusualPageError
-    entries: list[dict[str, Any]] = []
-    around = [head]
-    for part in parts:
-        fields, _, rest = part.partition("</Contents>")
-        found = _ENTRY_FIELD.findall(fields)
-        entry = dict(found)
-        if not len(found) == len(entry) == _ENTRY_FIELDS:
-            raise _UnusualPageError
-        entry["Size"] = int(entry["Size"])
-        entry["LastModified"] = parse_timestamp(entry["LastModified"])
-        entry["ETag"] = _resolve(entry["ETag"].replace("&quot;", '"'))
-        entries.append(entry)
-        around.append(rest)
-    page = _parse_page_fields("".join(around))
-    keys = [_resolve(entry["Key"]) for entry in entries]
+    rows, around = _find_entries(text)
+    page = _parse_page_fields(around)
+    keys = [_resolve(row[0]) for row in rows]
     if page.pop("EncodingType", "") == "url":
         keys = _decode(keys)
         if "Prefix" in page:
             page["Prefix"] = unquote_plus(page["Prefix"])
-    for entry, key in zip(entries, keys, strict=True):
-        entry["Key"] = key
+    entries = [
+        {
+            "Key": key,
+            "LastModified": parse_timestamp(modified),
+            "ETag": _resolve(etag.replace("&quot;", '"')),
+            "Size": int(size),
+        }
+        for key, (_, modified, etag, size) in zip(keys, rows, strict=True)
+    ]
     return {**page, "Contents": entries} if entries else page
+
+
+def _find_entries(text: str) -> tuple[Sequence[Sequence[str]], str]:
+    """Return the fields of each entry in the order of `_FIELDS`, and the text without entries."""
+    head, *parts = text.split("<Contents>")
+    # More of them are in a key, or have attributes. A parser turns \r into \n.
+    if text.count("Contents") != 2 * len(parts) or "\r" in text:
+        raise _UnusualPageError
+    is_compact = text.count("</Contents><Contents>") == len(parts) - 1
+    if is_compact and all(text.count(f"<{name}>") == len(parts) for name in _FIELDS):
+        rows = _ENTRY.findall(text)
+        if len(rows) == len(parts):  # fields are in the usual order
+            return rows, head + parts[-1].partition("</Contents>")[2]
+    rows, around = [], [head]
+    for part in parts:
+        fields, _, rest = part.partition("</Contents>")
+        found = _ENTRY_FIELD.findall(fields)
+        entry = dict(found)
+        if not len(found) == len(entry) == len(_FIELDS):
+            raise _UnusualPageError
+        rows.append([entry[name] for name in _FIELDS])
+        around.append(rest)
+    return rows, "".join(around)
 
 
 def _parse_page_fields(text: str) -> dict[str, Any]:
