@@ -19,6 +19,8 @@ from raypipe.core.s3_responses import (
 )
 from raypipe.sources.protocol import describe_suffixes
 
+_MAX_SIZE = 1 << 63
+
 
 @dataclass(frozen=True)
 class S3BookSource:
@@ -106,10 +108,10 @@ class S3BookSource:
 
     def selects(self, key: str) -> bool:
         """Whether the listing would include an existing book with this key."""
-        suffixes = tuple(self.suffixes)
         # A key that ends in "/" is the placeholder that consoles create for an empty folder.
-        is_book = not key.endswith("/") and (not suffixes or key.endswith(suffixes))
-        return is_book and key.startswith(self.prefix)
+        if key[-1:] == "/" or not key.startswith(self.prefix):
+            return False
+        return not self.suffixes or key.endswith(tuple(self.suffixes))
 
     def read(self, book: Book) -> bytes:
         """Return the bytes of a book, in the version that was listed.
@@ -156,7 +158,7 @@ def _book(source: str, key: str, entry: Mapping[str, Any]) -> Book:
         modified = entry["LastModified"].timestamp()
     except (KeyError, AttributeError):
         etag, size, modified = "", 0, 0.0
-    if not etag or size < 0:
+    if not etag or not 0 <= size < _MAX_SIZE:
         raise S3ResponseError("an entry lacks its ETag, Size or LastModified")
     return Book(book_id(source, key), key, etag, size, modified)
 
