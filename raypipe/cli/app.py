@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from raypipe import __version__
+from raypipe.cli.arrow import prepare_arrow
 from raypipe.cli.help_text.program import COMMANDS, format_program_help
 from raypipe.cli.stop_signals import STOP_REQUESTED, end_on_signal, interrupt_on_signal
 from raypipe.cli.streams import StandardStreams
@@ -223,6 +224,8 @@ def _call_command(merged: MergedArguments, notes: _Notes, cfg: Any) -> int:
             check_values(cfg, merged)
             notes.log()
             module = import_module(f"raypipe.cli.commands.{merged.command}")
+            if "pyarrow" in sys.modules:
+                prepare_arrow()
             with interrupt_on_signal():
                 code: int = module.main(cfg)
     except OptionError as error:

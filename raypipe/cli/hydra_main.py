@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import hydra
+from hydra._internal.hydra import Hydra
 
 from raypipe.cli.arguments import move_flags_last, temporary_sweep_folder
 from raypipe.cli.settings.merge import MergedArguments
@@ -38,6 +40,24 @@ def run_hydra(merged: MergedArguments, task: Callable[[Any], None]) -> None:
     try:
         with temporary_sweep_folder(args) as hydra_args:
             sys.argv = [f"raypipe {command}", *move_flags_last(hydra_args)]
-            hydra_main(command)(task)()
+            with _composed_once(sys.argv[1:]):
+                hydra_main(command)(task)()
     except CONFIG_ERRORS as error:
         raise OptionError(merged.locate(explain(error, command, args))) from None
+
+
+@contextmanager
+def _composed_once(args: Sequence[str]) -> Iterator[None]:
+    """Keep Hydra from composing the config a second time, only to read `hydra.mode`.
+
+    An override, a flag or a folder of option files can set the mode; raypipe's own files do not.
+    """
+    if any(arg.startswith("-") or "hydra" in arg for arg in args):
+        yield
+        return
+    read_mode: Any = Hydra.get_mode
+    Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Hydra.get_mode = read_mode  # type: ignore[method-assign]

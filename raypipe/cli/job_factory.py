@@ -13,7 +13,7 @@ from raypipe.core.s3 import S3Connection
 from raypipe.ledger.checkpoint import CheckpointSettings
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.newest_documents import check_exists
-from raypipe.lifecycle.deletions import DeletionLimit
+from raypipe.lifecycle.deleted_books import DeletionLimit
 from raypipe.opensearch.index import IndexConfig
 from raypipe.run.job import Execution, Job, ModelLimits
 from raypipe.run.planner import BookSelection

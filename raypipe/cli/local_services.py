@@ -13,8 +13,8 @@ from raypipe.core.setup_check import check_setup
 from raypipe.embedded.services import Services
 from raypipe.embedders.protocol import Embedder
 from raypipe.run.executors.cluster_checks import check_shared_options
-from raypipe.run.planner import check_has_books
 from raypipe.sources import BookSource
+from raypipe.sources.listing import check_has_books
 from raypipe.summarizers.protocol import Summarizer
 
 EMBEDDED = "embedded"

@@ -22,8 +22,8 @@ from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.writer_lock import WriterLock
 from raypipe.run.executors.base import ListenForStop, no_stop_requests
 from raypipe.run.job import Job
-from raypipe.run.planner import check_has_books
 from raypipe.run.runner import run
+from raypipe.sources.listing import check_has_books
 from raypipe.state.store import IDENTITY
 
 

@@ -12,6 +12,7 @@ from raypipe.core.aws import create_client, create_session
 from raypipe.core.aws_clock import CLOCK_HINT, is_clock_wrong
 from raypipe.core.per_process import cached_per_process
 from raypipe.core.redact import refuse_url_secret
+from raypipe.core.s3_listing import read_page
 from raypipe.core.s3_responses import S3ResponseError, check_response
 
 
@@ -81,7 +82,15 @@ def _create_client(connection: S3Connection, attempts: int, timeout: float) -> A
     session = create_session(profile, region, core)
     client = create_client(session, "s3", connection.endpoint_url, config)
     client.meta.events.register_last("before-parse.s3", _check_response)
+    # botocore calls the handlers of this pattern before its own, which parses the page, too.
+    client.meta.events.register_first("before-parse.*.ListObjectsV2", _read_page)
     return client
+
+
+def _read_page(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
+) -> None:
+    read_page(response_dict, customized_response_dict, parse_timestamp)
 
 
 def _check_response(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
@@ -110,7 +119,7 @@ def parse_timestamp(value: Any) -> datetime:
     botocore guesses the format of every value, which takes half of the time of a listing. The
     format of S3, e.g. 2026-11-07T08:05:11.000Z, is parsed directly; botocore parses the others.
     """
-    if isinstance(value, str) and value[10:11] == "T" and value.endswith("Z"):
+    if isinstance(value, str) and value[10:11] == "T" and value[-1] == "Z":
         try:
             return datetime.fromisoformat(value)
         except ValueError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from raypipe.state.parquet_table import ParquetTable
 from raypipe.state.store import State
-from raypipe.state.table_schema import TableSchema
+from raypipe.state.table_schema import TableSchema, filter_rows
 from raypipe.state.version_index import VersionSet
 
 PROCESSED_SCHEMA = pa.schema(
@@ -87,7 +87,7 @@ class Checkpoint:
         """
         table = self.read_generation(generation)
         is_wanted = pc.is_in(table["recipe"], pa.array(sorted(recipes), pa.string()))
-        return table.filter(is_wanted).drop_columns("recipe")
+        return filter_rows(table, is_wanted).drop_columns("recipe")
 
     def processed_versions(self, generation: str, recipes: Collection[str]) -> VersionSet:
         """Return `read_processed` as a set of (book id, ETag)."""
@@ -129,13 +129,16 @@ class Checkpoint:
         """
         return _exclude_deleted(self._table().read_latest(where={"run_seq": run_seq}))
 
-    def read_latest(self) -> pa.Table:
+    def read_latest(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the last row of each book, of any generation and recipe: `PROCESSED_SCHEMA`.
+
+        Args:
+            columns: Columns to return; None for all.
 
         Raises:
             SetupError: The state cannot be read.
         """
-        return self._table(keys=("book_id",)).read_latest()
+        return self._table(keys=("book_id",)).read_latest(columns)
 
     def compact(self, threshold: int = 500) -> int:
         """Merge parts if there are at least `threshold`; see `ParquetTable.compact`."""
@@ -162,4 +165,4 @@ class CheckpointSettings:
 
 
 def _exclude_deleted(table: pa.Table) -> pa.Table:
-    return table.filter(pc.not_equal(table["recipe"], ""))
+    return filter_rows(table, pc.not_equal(table["recipe"], ""))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from raypipe.state.latest_rows import latest_rows
 from raypipe.state.parquet_table import ParquetTable
-from raypipe.state.version_index import Version
+from raypipe.state.table_schema import filter_rows
 
 ORDER = ("run_seq", "finished_at")
 """Columns that decide which of two documents of a book is newer."""
@@ -23,12 +23,7 @@ def is_degraded(table: pa.Table) -> Any:
 
 def exclude_degraded(table: pa.Table) -> pa.Table:
     """Leave out fallback summaries: the model may succeed the next time."""
-    return table.filter(pc.invert(is_degraded(table)))
-
-
-def iterate_versions(table: pa.Table) -> Iterator[Version]:
-    """Yield (book id, ETag) of each row."""
-    return zip(table["book_id"].to_pylist(), table["etag"].to_pylist(), strict=True)
+    return filter_rows(table, pc.invert(is_degraded(table)))
 
 
 def latest_versions(table: pa.Table) -> pa.Table:

@@ -17,7 +17,6 @@ from raypipe.ledger.document_rows import (
     ORDER,
     exclude_degraded,
     is_degraded,
-    iterate_versions,
     latest_versions,
     read_from_compacted,
 )
@@ -26,7 +25,7 @@ from raypipe.state.latest_rows import latest_rows
 from raypipe.state.parquet_table import ParquetTable
 from raypipe.state.store import State
 from raypipe.state.table_schema import TableSchema
-from raypipe.state.version_index import TextIndex, Version, VersionIndex
+from raypipe.state.version_index import TextIndex, VersionIndex
 
 FOLDER = "documents"
 # Workers read few documents of a large part; small row groups keep them from reading all of it.
@@ -130,12 +129,9 @@ class DocumentStore:
         table = exclude_degraded(self._read_index(sorted(recipes)))
         return TextIndex(latest_rows(table, ["text_sha256"], ORDER))
 
-    def all_versions(self) -> set[Version]:
-        """Return (book id, ETag) of all finished documents, of any recipe."""
-        tables = [
-            self.table(recipe).read(["book_id", "etag"]) for recipe in self._parts_by_recipe()
-        ]
-        return {version for table in tables for version in iterate_versions(table)}
+    def all_versions(self) -> pa.Table:
+        """Return columns `book_id` and `etag` of all finished documents, of any recipe."""
+        return self._read_all(["book_id", "etag"])
 
     def read_newest_books(self, document_recipes: Iterable[str]) -> pa.Table:
         """Return the newest finished version of each book, of any of these recipes.
@@ -167,8 +163,12 @@ class DocumentStore:
             that finished the book; each book once.
         """
         rows = self._read_all(["book_id", "key", "etag", "size", *ORDER], {"source": source})
+        newest = latest_rows(rows, ["book_id"], ORDER)
+        columns = ["book_id", "key", "etag", "size"]
+        if len(newest) == len(rows):  # each book was finished once
+            return newest.select([*columns, "run_seq"]).rename_columns([*columns, "first_run"])
         first_runs = rows.group_by("book_id").aggregate([("run_seq", "min")])
-        newest = latest_rows(rows, ["book_id"], ORDER).select(["book_id", "key", "etag", "size"])
+        newest = newest.select(columns)
         positions = pc.index_in(newest["book_id"], value_set=first_runs["book_id"])
         return newest.append_column("first_run", first_runs["run_seq_min"].take(positions))
 

@@ -64,7 +64,10 @@ class Ledger:
         Raises:
             SetupError: The state cannot be read.
         """
-        return unresolved(self.failures.read_latest(), self.checkpoint.read_latest())
+        failures = self.failures.read_latest()
+        if not len(failures):
+            return failures
+        return unresolved(failures, self.checkpoint.read_latest(["book_id", "run_seq"]))
 
     def read_back(self, run_seq: int, finished_recipes: Collection[str] = ()) -> RunResults:
         """Return what a run recorded, from its own parts alone.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -131,7 +131,7 @@ def _is_deletable(book_id: str, renames: Mapping[str, str], present: Container[s
     return True
 
 
-def exclude_books(table: pa.Table, book_ids: set[str]) -> pa.Table:
+def exclude_books(table: pa.Table, book_ids: Collection[str]) -> pa.Table:
     """Return a table without the rows of these books."""
     if not book_ids:
         return table

@@ -6,86 +6,30 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from raypipe.core.book import Book
+from raypipe.core.book_table import BookTable, is_one_of
 from raypipe.core.errors import SetupError
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.ledger.facade import Ledger
-from raypipe.ledger.tombstones import deletable_books
+from raypipe.ledger.tombstones import deletable_books, exclude_books
+from raypipe.lifecycle.deleted_books import DeletedBooks, DeletionLimit, Deletions
 from raypipe.opensearch.index import Index
 from raypipe.sources import BookSource
 from raypipe.sources.listing import UnlistedFolder, select_below
+from raypipe.state.text_positions import index_in
 
 log = logging.getLogger(__name__)
 
 _KEYS_SHOWN = 3
 
 
-@dataclass(frozen=True)
-class DeletionLimit:
-    """How many books may disappear from the source before a run asks.
-
-    Args:
-        max_fraction: Maximum share of the finished books to delete.
-        allow_all: Delete any number of books.
-    """
-
-    max_fraction: float = 0.05
-    allow_all: bool = False
-
-
-@dataclass(frozen=True)
-class DeletedBooks:
-    """How a listing differs from the books that were finished before.
-
-    Args:
-        keys: Keys, by book id, of finished books that the listing should contain but does not.
-        renames: Ids of listed books that seem to be books of `keys` under a new key, by the old
-            id. Each listed book is the new name of one book at most.
-        returned: Ids of books with a tombstone that are listed again.
-        known: Number of finished books that the listing should contain.
-        unseen: Ids of finished books in folders that could not be listed. They are kept.
-    """
-
-    keys: Mapping[str, str] = field(default_factory=dict)
-    renames: Mapping[str, str] = field(default_factory=dict)
-    returned: Sequence[str] = ()
-    known: int = 0
-    unseen: Set[str] = frozenset()
-
-    @property
-    def removed(self) -> int:
-        """Return the number of books that are deleted and not renamed."""
-        return len(self.keys) - len(self.renames)
-
-    @property
-    def removed_fraction(self) -> float:
-        """Return the share of the known books that is removed."""
-        return self.removed / max(self.known, 1)
-
-    def exceeds(self, limit: DeletionLimit) -> bool:
-        """Whether more books are removed than the limit allows."""
-        return not limit.allow_all and self.removed_fraction > limit.max_fraction
-
-
-@dataclass(frozen=True)
-class Deletions:
-    """What a run deleted.
-
-    Args:
-        deleted: Number of books deleted because their keys are gone from the source.
-        waiting: Number of renamed books that keep the document under the old key, because the
-            book is not indexed under the new key yet.
-    """
-
-    deleted: int = 0
-    waiting: int = 0
-
-
 def find_deleted(
-    books: Sequence[Book],
+    books: Iterable[Book],
     source: BookSource,
     ledger: Ledger,
     unknown: Iterable[Mapping[str, Any]] = (),
@@ -109,38 +53,71 @@ def find_deleted(
     if not whole_source:
         return DeletedBooks()
     tombstones = ledger.tombstones.renames()
-    listed = {book.book_id: book for book in books}
-    in_index = (
-        {**row, "first_run": row["run_seq"]} for row in unknown if row["source"] == source.identity
-    )
-    finished = {
-        row["book_id"]: row
-        for row in (
-            *in_index,
-            *ledger.documents.read_books_of_source(source.identity).to_pylist(),
-        )
-        if source.selects(row["key"])
-    }
-    known = finished.keys() - tombstones.keys()
-    absent = known - listed.keys()
-    unseen = select_below(((book_id, finished[book_id]["key"]) for book_id in absent), unlisted)
-    missing = [finished[book_id] for book_id in absent - unseen]
-    taken = set(tombstones.values())
-    candidates = [book for book in books if book.book_id not in taken]
-    # A book that was gone and came back appeared when it came back; with a tombstone, it does now.
-    appeared = {book_id: finished[book_id]["first_run"] for book_id in known}
-    appeared |= {
-        book_id: run_seq
-        for book_id, run_seq in ledger.tombstones.returned().items()
-        if book_id in known
-    }
+    listed = BookTable.of(books)
+    known = exclude_books(_find_finished(source, ledger, unknown), tombstones)
+    is_absent = index_in(known["book_id"], listed.book_ids) < 0
+    absent = known.filter(pa.array(is_absent))
+    keys = zip(absent["book_id"].to_pylist(), absent["key"].to_pylist(), strict=True)
+    unseen = select_below(keys, unlisted)
+    missing = exclude_books(absent, unseen)
+    rows, renames = missing.to_pylist(), {}
+    if rows:
+        candidates = _select_candidates(listed, missing, tombstones.values())
+        appeared = _find_appearances(known, ledger.tombstones.returned(), rows, candidates)
+        renames = match_renames(rows, candidates, appeared)
+    returned = listed.book_ids.filter(is_one_of(listed.book_ids, tombstones)).unique()
     return DeletedBooks(
-        keys={row["book_id"]: row["key"] for row in missing},
-        renames=match_renames(missing, candidates, appeared),
-        returned=[book_id for book_id in listed if book_id in tombstones],
+        keys={row["book_id"]: row["key"] for row in rows},
+        renames=renames,
+        returned=returned.to_pylist(),
         known=len(known),
         unseen=unseen,
     )
+
+
+def _find_finished(
+    source: BookSource, ledger: Ledger, unknown: Iterable[Mapping[str, Any]]
+) -> pa.Table:
+    """Return the books that were finished before and that a listing of the source contains.
+
+    Returns:
+        Columns `book_id`, `key`, `etag`, `size`, `first_run`; each book once.
+    """
+    finished = ledger.documents.read_books_of_source(source.identity)
+    rows = [
+        {**row, "first_run": row["run_seq"]} for row in unknown if row["source"] == source.identity
+    ]
+    in_index = pa.Table.from_pylist(rows, schema=finished.schema)
+    is_known = pc.is_in(in_index["book_id"], value_set=finished["book_id"])
+    books = pa.concat_tables([finished, in_index.filter(pc.invert(is_known))])
+    is_selected = [
+        source.selects(key) for chunk in books["key"].chunks for key in chunk.to_pylist()
+    ]
+    return books if all(is_selected) else books.filter(pa.array(is_selected, pa.bool_()))
+
+
+def _select_candidates(listed: BookTable, missing: pa.Table, taken: Collection[str]) -> BookTable:
+    """Return the listed books that may be new names of missing books: with an ETag or a size."""
+    has_sign = pc.or_(
+        pc.is_in(listed.table["etag"], value_set=missing["etag"]),
+        pc.is_in(listed.table["size"], value_set=missing["size"]),
+    )
+    return listed.filter(pc.and_not(has_sign, is_one_of(listed.book_ids, taken)))
+
+
+def _find_appearances(
+    known: pa.Table,
+    returned: Mapping[str, int],
+    missing: Iterable[Mapping[str, Any]],
+    candidates: BookTable,
+) -> dict[str, int]:
+    """Return the number of the run in which books appeared at the source, by id.
+
+    A book that was gone and came back appeared when it came back.
+    """
+    book_ids = [*(row["book_id"] for row in missing), *candidates.book_ids.to_pylist()]
+    rows = known.filter(is_one_of(known["book_id"], book_ids)).to_pylist()
+    return {row["book_id"]: returned.get(row["book_id"], row["first_run"]) for row in rows}
 
 
 def match_renames(
@@ -188,6 +165,11 @@ def _signs(etag: str, key: str, size: int) -> list[tuple[str, object]]:
     return [("etag and name", (etag, name)), ("etag", etag), ("name and size", (name, size))]
 
 
+def exceeds_limit(deleted: DeletedBooks, limit: DeletionLimit) -> bool:
+    """Whether more books are removed than the limit allows."""
+    return not limit.allow_all and deleted.removed_fraction > limit.max_fraction
+
+
 def check_deletions(
     deleted: DeletedBooks, limit: DeletionLimit, selection: str, *, purge: bool = False
 ) -> None:
@@ -207,7 +189,7 @@ def check_deletions(
             f"purge=true deletes {len(deleted.unseen):,} books in folders that cannot be listed. "
             "Fix: make the folders readable, run without purge=true, or add allow_deletes=true"
         )
-    if not deleted.exceeds(limit):
+    if not exceeds_limit(deleted, limit):
         return
     keys = sorted(key for book_id, key in deleted.keys.items() if book_id not in deleted.renames)
     raise SetupError(
@@ -255,7 +237,7 @@ def apply_deletions(
     if not deleted.keys and not tombstones:
         return Deletions()
     renames = {**tombstones, **dict.fromkeys(deleted.keys, ""), **deleted.renames}
-    present = [_present_books(index, ledger.checkpoint) for index in indices]
+    present = [_present_books(index, ledger.checkpoint, renames) for index in indices]
     for index, book_ids in zip(indices, present, strict=True):
         deletable = deletable_books(renames, book_ids)
         # A book with a tombstone is in the index if its new key was not, at an earlier run.
@@ -295,6 +277,8 @@ def delete_from_index(
     checkpoint.append(rows, run_seq, "removed", 0)
 
 
-def _present_books(index: Index, checkpoint: Checkpoint) -> set[str]:
-    """Return the ids of the books that an index has acknowledged."""
-    return set(checkpoint.read_generation(index.ref.generation)["book_id"].to_pylist())
+def _present_books(index: Index, checkpoint: Checkpoint, renames: Mapping[str, str]) -> set[str]:
+    """Return the ids of deleted books and their new names that an index has acknowledged."""
+    book_ids = checkpoint.read_generation(index.ref.generation)["book_id"]
+    wanted = {*renames, *renames.values()}
+    return set(book_ids.filter(is_one_of(book_ids, wanted)).to_pylist())

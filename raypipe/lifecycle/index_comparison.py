@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raypipe.ledger.facade import Ledger
 from raypipe.opensearch.index import Index
@@ -71,7 +71,8 @@ def compare_with_ledger(index: Index, ledger: Ledger) -> IndexDifferences:
 
 
 def _count_by_run(recorded: pa.Table) -> dict[int, int]:
-    return dict(Counter(recorded["run_seq"].to_pylist()))
+    counts = pc.value_counts(recorded["run_seq"]).to_pylist()
+    return {count["values"]: count["counts"] for count in counts}
 
 
 def _versions_by_id(recorded: pa.Table) -> dict[str, tuple[str, str]]:

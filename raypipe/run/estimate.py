@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from raypipe.core.book import Book
 from raypipe.core.options import QuotaOptions
 from raypipe.ledger.facade import Ledger
-from raypipe.lifecycle.deletions import DeletedBooks, find_deleted
+from raypipe.lifecycle.deleted_books import DeletedBooks
+from raypipe.lifecycle.deletions import exceeds_limit, find_deleted
 from raypipe.lifecycle.index_comparison import IndexDifferences, compare_with_ledger
 from raypipe.lifecycle.replacement import Replacement
 from raypipe.quota.prices import Price
 from raypipe.run.call_estimate import CallTotals, estimate_calls
 from raypipe.run.job import Job, ModelLimits
-from raypipe.run.planner import RunPlan, list_source, plan_run, read_snapshot
+from raypipe.run.planner import RunPlan, plan_run, read_snapshot
 from raypipe.run.processing import Processing, index_spec, own_recipes, read_accepted
 from raypipe.run.request_estimate import RequestEstimate, estimate_job_requests
 from raypipe.sources import BookSource
+from raypipe.sources.listing import list_source
+from raypipe.state.version_index import find_versions
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,7 @@ def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
     plan = plan_run(books, snapshot, job.selection)
     estimate = _count_books(plan, deleted, ledger)
     estimate.unlisted_folders, estimate.unseen = len(listing.unlisted), len(deleted.unseen)
-    estimate.too_many = deleted.exceeds(job.deletion_limit)
+    estimate.too_many = exceeds_limit(deleted, job.deletion_limit)
     estimate.summarizer = processing.summarizer.name
     estimate.replaces = replaces
     estimate.may_replace = job.target.replace
@@ -174,18 +180,21 @@ def _add_calls(
 
 def _count_books(plan: RunPlan, deleted: DeletedBooks, ledger: Ledger) -> RunEstimate:
     """Return the numbers of books by what the run would do with them."""
-    history = ledger.checkpoint.read_latest()
-    seen = ledger.documents.all_versions() | set(
-        zip(history["book_id"].to_pylist(), history["etag"].to_pylist(), strict=True)
-    )
-    seen_ids = {book_id for book_id, _ in seen}
-    seen_books = [book for book in plan.new if book.book_id in seen_ids]
-    unchanged = sum((book.book_id, book.etag) in seen for book in seen_books)
-    failed_before = sum(book.attempts > 0 and book.book_id not in seen_ids for book in plan.new)
-    changed, again = len(seen_books) - unchanged, unchanged + failed_before
+    changed = again = 0
+    if plan.new:
+        versions = ["book_id", "etag"]
+        seen = pa.concat_tables(
+            [ledger.documents.all_versions(), ledger.checkpoint.read_latest(versions)]
+        )
+        is_seen = pc.is_in(plan.new.book_ids, value_set=seen["book_id"])
+        seen_books = plan.new.table.filter(is_seen)
+        unchanged = int((find_versions(seen, seen_books) >= 0).sum())
+        never_seen = plan.new.table.filter(pc.invert(is_seen))
+        failed_before = len(never_seen.filter(pc.greater(never_seen["attempts"], 0)))
+        changed, again = len(seen_books) - unchanged, unchanged + failed_before
     renamed = min(len(deleted.renames), len(plan.new) - changed - again)
     return RunEstimate(
-        listed=len(plan.listed),
+        listed=plan.listed,
         new=len(plan.new) - changed - again - renamed,
         renamed=renamed,
         changed=changed,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from raypipe.core.options import BreakerOptions, BudgetOptions, QuotaOptions, RayOptions
 from raypipe.core.stage_options import Stages
 from raypipe.ledger.facade import Ledger
-from raypipe.lifecycle.deletions import DeletionLimit
+from raypipe.lifecycle.deleted_books import DeletionLimit
 from raypipe.quota.prices import Prices
 from raypipe.run.planner import BookSelection
 from raypipe.run.processing import Processing

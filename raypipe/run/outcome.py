@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from raypipe.coordination.run_coordinator import Progress
 from raypipe.core import exit_codes
+from raypipe.core.book_table import is_one_of
 from raypipe.ledger.facade import RunResults
 from raypipe.ledger.run_records import RunRecord, find_imbalances
-from raypipe.lifecycle.deletions import Deletions
+from raypipe.lifecycle.deleted_books import Deletions
 from raypipe.lifecycle.promote import Served
 from raypipe.opensearch.index import Index
 from raypipe.run.planner import RunPlan
@@ -38,19 +44,31 @@ class Outcome:
     unlisted_folders: int = 0
     unseen: int = 0
 
+    @cached_property
+    def stopped(self) -> frozenset[str]:
+        """Return the ids of the books that the run left because it was stopped."""
+        if not self.progress.stop_reason:
+            return frozenset()
+        todo = self.plan.todo.book_ids.to_pylist()
+        return frozenset(todo) - self.results.done - self.results.failed
+
     @property
-    def left(self) -> set[str]:
-        """Return the ids of the books that the run left because of its limit or a stop."""
-        left = set(self.plan.over_limit)
-        if self.progress.stop_reason:
-            todo = {book.book_id for book in self.plan.todo}
-            left |= todo - self.results.done - self.results.failed
-        return left
+    def left(self) -> int:
+        """Return the number of books that the run left because of its limit or a stop."""
+        if not self.stopped:
+            return _count(self.plan.over_limit)
+        return len(self.stopped.union(self.plan.over_limit.to_pylist()))
 
     def find_imbalances(self) -> list[str]:
         """Return what is wrong with the run's books, one line each; see `find_imbalances`."""
         plan, results = self.plan, self.results
-        return find_imbalances(plan.listed, plan.skipped, results.done, results.failed, self.left)
+        # The plan alone decides about the other skipped books: a million of them are no set.
+        touched = results.done | results.failed | self.stopped | plan.repeated_ids
+        skipped = _select(plan.skipped, touched)
+        over_limit = _select(plan.over_limit, touched)
+        listed = skipped | over_limit | set(plan.todo.book_ids.to_pylist())
+        left = self.stopped | over_limit
+        return find_imbalances(listed, skipped, results.done, results.failed, left)
 
     def write_to(self, record: RunRecord) -> None:
         """Set the numbers of a run's record."""
@@ -59,11 +77,11 @@ class Outcome:
             ("stopped" if progress.stop_reason else "done"),
             progress.stop_reason,
         )
-        record.listed, record.skipped = len(plan.listed), len(plan.skipped)
+        record.listed, record.skipped = plan.listed, _count(plan.skipped)
         record.known_failures = len(plan.known_failures)
         done = len(results.done)
         record.indexed, record.finished = (0, done) if self.index is None else (done, 0)
-        record.failed, record.left = len(results.failed), len(self.left)
+        record.failed, record.left = len(results.failed), self.left
         record.degraded, record.removed = results.degraded, self.deletions.deleted
         record.renames_waiting = self.deletions.waiting
         record.unlisted_folders, record.unseen = self.unlisted_folders, self.unseen
@@ -86,3 +104,12 @@ class Outcome:
         if record.lacking and not record.left:
             return exit_codes.FAILED_BOOKS  # known failures keep the new index from being served
         return exit_codes.OK
+
+
+def _count(book_ids: pa.ChunkedArray) -> int:
+    return int(pc.count_distinct(book_ids).as_py())
+
+
+def _select(book_ids: pa.ChunkedArray, wanted: Set[str]) -> set[str]:
+    """Return the ids that are wanted."""
+    return set(book_ids.filter(is_one_of(book_ids, wanted)).to_pylist())

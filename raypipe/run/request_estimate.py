@@ -21,12 +21,12 @@ CALL_S = 5.0
 
 _PAGE_KEYS = 1000
 _BYTES_OF_DOCUMENT = 3_000
-_START_LISTS, _WORK_LISTS = 14, 10
+_START_LISTS, _WORK_LISTS = 11, 12
 """Listings of the state: by every run, and by a run with books to do besides."""
 _START_PUTS, _WORK_PUTS = 8, 6
 _START_GETS = 3
-_PROCESSED_READS, _DOCUMENTS_READS = 3, 2
-"""How often a run reads each part that was there before."""
+_PROCESSED_READS, _DOCUMENTS_READS = 2, 1
+"""How often every run reads each part that was there before."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def estimate_job_requests(
     """
     embedder, index = job.processing.embedder, job.target.config
     factors = RequestFactors(
-        listed=len(plan.listed),
+        listed=plan.listed,
         to_read=len(plan.new),
         ready=len(plan.ready),
         calls=calls,
@@ -195,6 +195,7 @@ def _state_requests(factors: RequestFactors, ledger: Ledger) -> tuple[int, int, 
     if todo:
         puts += _WORK_PUTS
         lists += _WORK_LISTS
+        gets += documents  # finished documents of the books to do are looked up
         # The results are read back; a compaction reads what it merges.
         gets += new_processed + (new_documents if documents else 0)
         gets += (new_documents + new_processed) if compactions else 0

@@ -13,15 +13,13 @@ from importlib.metadata import PackageNotFoundError, version
 from raypipe import __version__
 from raypipe.coordination.run_coordinator import Progress
 from raypipe.core import exit_codes
-from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
 from raypipe.ledger import run_records
 from raypipe.ledger.facade import RunResults
 from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.writer_lock import WriterLock
+from raypipe.lifecycle.deleted_books import DeletedBooks, Deletions
 from raypipe.lifecycle.deletions import (
-    DeletedBooks,
-    Deletions,
     apply_deletions,
     check_deletions,
     find_deleted,
@@ -33,7 +31,7 @@ from raypipe.run.executors import create_executor
 from raypipe.run.executors.base import ListenForStop, StopSources, no_stop_requests
 from raypipe.run.job import Job
 from raypipe.run.outcome import Outcome
-from raypipe.run.planner import RunPlan, list_source, plan_run, read_snapshot
+from raypipe.run.planner import RunPlan, plan_run, read_snapshot
 from raypipe.run.processing import (
     AcceptedRecipes,
     Processing,
@@ -43,6 +41,7 @@ from raypipe.run.processing import (
 from raypipe.run.timer import StepTimer
 from raypipe.run.work import Checkable, Work
 from raypipe.sources import BookSource
+from raypipe.sources.listing import list_source
 from raypipe.state.store import State
 
 log = logging.getLogger(__name__)
@@ -161,15 +160,18 @@ def _carry_out(
         deletions = Deletions()
         if not stopped:
             indices = target.current_indices(index)
-            finished = results.done | set(plan.processed)
+            finished = results.done
+            if not indices:
+                finished = finished.union(plan.processed.to_pylist())
             deletions = apply_deletions(deleted, ledger, indices, run_seq, finished)
         served = None
         if index is not None:
             index.finalize(results.done, run_seq, stopped=stopped)
-            # A renamed book is still at the source, and an unseen book may be: their documents
-            # must not get lost either.
-            at_source = plan.listed | deleted.renames.keys() | deleted.unseen
-            listed = at_source if whole and source.lists_whole_source else None
+            listed = None
+            if not index.ref.served and whole and source.lists_whole_source:
+                # A renamed book is still at the source, and an unseen book may be: their documents
+                # must not get lost either.
+                listed = {*plan.listed_ids.to_pylist(), *deleted.renames, *deleted.unseen}
             served = target.serve(index, ledger, run_seq, listed=listed, stopped=stopped)
     unlisted, unseen = len(listing.unlisted), len(deleted.unseen)
     return Outcome(plan, results, progress, index, served, deletions, unlisted, unseen)
@@ -207,13 +209,10 @@ def _required_parts(
     required: list[Checkable] = [state]
     if plan.new:
         required += [source, processing.summarizer]
-    if not all(_is_finished(book, accepted) for book in plan.todo):
+    recipes = {part.partition("/")[0] for part in plan.todo.table["part"].unique().to_pylist()}
+    if not recipes <= accepted.documents:
         required.append(processing.embedder)
     return required
-
-
-def _is_finished(book: Book, accepted: AcceptedRecipes) -> bool:
-    return book.part.partition("/")[0] in accepted.documents
 
 
 def _log_older(older: int) -> None:
@@ -233,7 +232,7 @@ def _log_plan(plan: RunPlan, deleted: DeletedBooks) -> None:
     gone = f" · deleted from the source {len(deleted.keys):,}" if deleted.keys else ""
     log.info(
         "listed %s · done before %s · known failures %s · finished, to index %s · to read %s%s%s%s",
-        f"{len(plan.listed):,}",
+        f"{plan.listed:,}",
         f"{len(plan.processed):,}",
         f"{len(plan.known_failures):,}",
         f"{len(plan.ready):,}",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from raypipe.core.book import Book
+from raypipe.core.book_table import BookTable, is_one_of
 from raypipe.core.errors import BookError
 from raypipe.core.s3 import S3Connection
 from raypipe.ledger.document_store import DocumentStore
@@ -63,10 +64,10 @@ class FinishedDocumentSource:
             SetupError: The state cannot be read.
         """
         books = self.documents.read_newest_books(self.accepted)
-        present = set(books["book_id"].to_pylist())
-        deleted = deletable_books(Tombstones(self.documents.state).renames(), present)
-        for cell in exclude_books(books, deleted).to_pylist():
-            yield Book(**cell)
+        renames = Tombstones(self.documents.state).renames()
+        present = books["book_id"].filter(is_one_of(books["book_id"], renames.values()))
+        deleted = deletable_books(renames, set(present.to_pylist()))
+        yield from BookTable(exclude_books(books, deleted))
 
     def selects(self, key: str) -> bool:
         """Return False: a key that is missing here was not deleted from its source."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 from raypipe.core.book import Book
+from raypipe.core.book_table import BookTable, is_one_of
 from raypipe.core.errors import SetupError
 from raypipe.sources.protocol import BookSource
 
@@ -58,7 +60,7 @@ class Listing:
         unlisted: Folders that could not be listed. Books below them may exist at the source.
     """
 
-    books: list[Book]
+    books: BookTable
     unlisted: tuple[UnlistedFolder, ...] = ()
 
 
@@ -68,14 +70,56 @@ def list_all(source: BookSource) -> Listing:
     Raises:
         SetupError: The source cannot be listed.
     """
-    books: list[Book] = []
-    try:
-        for book in source.list_books():
-            books.append(book)
-    except IncompleteListingError as error:
-        log.warning("%s. Nothing below is deleted", describe_unlisted(error.folders))
-        return Listing(books, error.folders)
-    return Listing(books)
+    unlisted: tuple[UnlistedFolder, ...] = ()
+
+    def list_books() -> Iterator[Book]:
+        nonlocal unlisted
+        try:
+            yield from source.list_books()
+        except IncompleteListingError as error:
+            log.warning("%s. Nothing below is deleted", describe_unlisted(error.folders))
+            unlisted = error.folders
+
+    books = BookTable.of(list_books())
+    return Listing(books, unlisted)
+
+
+def list_source(source: BookSource, book_ids: AbstractSet[str] | None = None) -> Listing:
+    """Return the books of a source, and which of its folders could not be listed.
+
+    Args:
+        source: The source.
+        book_ids: Return these books only; None for all.
+
+    Raises:
+        SetupError: The source cannot be listed, or holds no book.
+    """
+    if book_ids is not None and not book_ids:
+        return Listing(BookTable.of(()))
+    listing = list_all(source)
+    books = listing.books
+    if not books:
+        raise _no_books(source, listing.unlisted)
+    if book_ids is not None:
+        books = books.filter(is_one_of(books.book_ids, book_ids))
+    return Listing(books, listing.unlisted)
+
+
+def check_has_books(source: BookSource) -> None:
+    """Find the first book of a source.
+
+    Raises:
+        SetupError: The source cannot be listed, or holds no book.
+    """
+    if next(iter(source.list_books()), None) is None:
+        raise _no_books(source)
+
+
+def _no_books(source: BookSource, unlisted: Sequence[UnlistedFolder] = ()) -> SetupError:
+    reason = "check storage's prefix and suffixes"
+    if unlisted:
+        reason = describe_unlisted(unlisted)
+    return SetupError(f"no books found: {source.selection}; {reason}")
 
 
 def describe_unlisted(folders: Sequence[UnlistedFolder]) -> str:

@@ -19,6 +19,8 @@ from raypipe.core.s3_responses import (
 )
 from raypipe.sources.protocol import describe_suffixes
 
+_MAX_SIZE = 1 << 63
+
 
 @dataclass(frozen=True)
 class S3BookSource:
@@ -91,10 +93,11 @@ class S3BookSource:
             SetupError: The bucket cannot be listed.
         """
         try:
+            source = self.identity
             for entry in list_objects(self._list_page, self.bucket, self.prefix):
                 key = entry["Key"]
                 if self.selects(key):
-                    yield self._book(key, entry)
+                    yield _book(source, key, entry)
         except S3ResponseError as error:
             raise SetupError(
                 f"the listing of {self.selection} is incomplete: {error}; run again, or check "
@@ -105,10 +108,10 @@ class S3BookSource:
 
     def selects(self, key: str) -> bool:
         """Whether the listing would include an existing book with this key."""
-        suffixes = tuple(self.suffixes)
         # A key that ends in "/" is the placeholder that consoles create for an empty folder.
-        is_book = not key.endswith("/") and (not suffixes or key.endswith(suffixes))
-        return is_book and key.startswith(self.prefix)
+        if key[-1:] == "/" or not key.startswith(self.prefix):
+            return False
+        return not self.suffixes or key.endswith(tuple(self.suffixes))
 
     def read(self, book: Book) -> bytes:
         """Return the bytes of a book, in the version that was listed.
@@ -145,18 +148,19 @@ class S3BookSource:
         )
         return page
 
-    def _book(self, key: str, entry: Mapping[str, Any]) -> Book:
-        try:
-            etag, size = entry["ETag"].strip('"'), entry["Size"]
-            modified = entry["LastModified"].timestamp()
-        except (KeyError, AttributeError):
-            etag, size, modified = "", 0, 0.0
-        if not etag or size < 0:
-            raise S3ResponseError("an entry lacks its ETag, Size or LastModified")
-        return Book(book_id(self.identity, key), key, etag, size, modified)
-
     def _setup_error(self, error: Exception) -> SetupError:
         return SetupError(explain(error, f"storage.bucket={self.bucket}", self.connection))
+
+
+def _book(source: str, key: str, entry: Mapping[str, Any]) -> Book:
+    try:
+        etag, size = entry["ETag"].strip('"'), entry["Size"]
+        modified = entry["LastModified"].timestamp()
+    except (KeyError, AttributeError):
+        etag, size, modified = "", 0, 0.0
+    if not etag or not 0 <= size < _MAX_SIZE:
+        raise S3ResponseError("an entry lacks its ETag, Size or LastModified")
+    return Book(book_id(source, key), key, etag, size, modified)
 
 
 _BOOK_ERRORS = {

@@ -216,7 +216,11 @@ class TableSchema:
 
 def filter_equal(table: pa.Table, column: str, value: Any) -> pa.Table:
     """Return the rows with a value in a column; the same table if all rows have it."""
-    mask = pc.equal(table[column], value)
+    return filter_rows(table, pc.equal(table[column], value))
+
+
+def filter_rows(table: pa.Table, mask: Any) -> pa.Table:
+    """Return the rows for which a mask is true; the same table, and no copy, if all are."""
     return table if pc.all(mask, skip_nulls=False).as_py() else table.filter(mask)
 
 

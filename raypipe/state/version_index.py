@@ -1,63 +1,123 @@
-"""Lookups of a million book versions that fit into the memory of the driver and of a worker."""
+"""Lookups of a million book versions in Arrow columns, for the driver and for workers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from raypipe.state.text_positions import index_in
 
 Version: TypeAlias = tuple[str, str]
 """The id and the ETag of a book."""
 
 _SEPARATOR = "\0"  # occurs in neither an id nor an ETag
+_KEYS = ["book_id", "etag"]
 
 
 class VersionSet(Set[Version]):
-    """A set of (book id, ETag). An element takes about 220 bytes; as a tuple it takes 350.
+    """A set of (book id, ETag). A single lookup reads all rows; `find` looks up many at once.
 
     Args:
         table: Rows with `book_id` and `etag`.
     """
 
     def __init__(self, table: pa.Table) -> None:
-        self._keys = set(_join_columns(table))
+        self._table = table.select(_KEYS)
+
+    @classmethod
+    def of(cls, versions: Set[Version]) -> VersionSet:
+        """Return a set as a `VersionSet`."""
+        return cls(_to_table(list(versions)))
+
+    def find(self, books: pa.Table) -> pa.Array:
+        """Return whether the set has the version of each book.
+
+        Args:
+            books: Rows with `book_id` and `etag`.
+        """
+        return pa.array(find_versions(self._table, books) >= 0)
 
     def __contains__(self, version: object) -> bool:
-        return isinstance(version, tuple) and _SEPARATOR.join(version) in self._keys
+        return isinstance(version, tuple) and bool(self.find(_to_table([version]))[0].as_py())
 
     def __iter__(self) -> Iterator[Version]:
-        return (_split_key(key) for key in self._keys)
+        return _iterate(self._table)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._table)
 
 
 class VersionIndex(Mapping[Version, str]):
     """A mapping of (book id, ETag) to the part of the documents that holds this version.
+
+    A single lookup reads all rows; `find` looks up many at once.
 
     Args:
         table: Rows with `book_id`, `etag` and `part`; each version occurs once.
     """
 
     def __init__(self, table: pa.Table) -> None:
-        # to_pylist of the column would create a string per row; dictionary values are shared.
-        parts = pc.dictionary_encode(table["part"].combine_chunks())
-        names = parts.dictionary.to_pylist() if len(table) else []
-        codes = parts.indices.to_numpy() if len(table) else ()
-        self._parts = dict(zip(_join_columns(table), (names[code] for code in codes), strict=True))
+        self._table = table.select(_KEYS)
+        # A million names of parts would take 60 MB; there are few different names.
+        self._parts = pc.dictionary_encode(table["part"].combine_chunks())
+
+    @classmethod
+    def of(cls, parts: Mapping[Version, str]) -> VersionIndex:
+        """Return a mapping as a `VersionIndex`."""
+        column = pa.array(list(parts.values()), pa.string())
+        return cls(_to_table(list(parts)).append_column("part", column))
+
+    @property
+    def versions(self) -> VersionSet:
+        """Return the versions alone."""
+        return VersionSet(self._table)
+
+    def find(self, books: pa.Table) -> pa.Array:
+        """Return the part that holds the version of each book, null for a version without a part.
+
+        Args:
+            books: Rows with `book_id` and `etag`.
+        """
+        positions = find_versions(self._table, books)
+        found = self._parts.take(pa.array(positions, mask=positions < 0))
+        return found.cast(pa.string())
 
     def __getitem__(self, version: Version) -> str:
-        part: str = self._parts[_SEPARATOR.join(version)]
+        part: str | None = self.find(_to_table([version]))[0].as_py()
+        if part is None:
+            raise KeyError(version)
         return part
 
     def __iter__(self) -> Iterator[Version]:
-        return (_split_key(key) for key in self._parts)
+        return _iterate(self._table)
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self._table)
+
+
+def find_versions(recorded: pa.Table, books: pa.Table) -> NDArray[np.int64]:
+    """Return the position at which the version of each book is recorded, -1 for none.
+
+    Args:
+        recorded: Rows with `book_id` and `etag`; a book may have several versions.
+        books: Rows with `book_id` and `etag`.
+    """
+    positions = index_in(books["book_id"], recorded["book_id"])
+    etags = recorded["etag"].take(pa.array(positions, mask=positions < 0))
+    is_same = _to_numpy(pc.fill_null(pc.equal(etags, books["etag"]), False))
+    rest = np.flatnonzero((positions >= 0) & ~is_same)
+    positions[rest] = -1
+    if len(rest):  # the first recorded version is another; look at all versions of these books
+        others = books.select(_KEYS).take(pa.array(rest))
+        candidates = np.flatnonzero(index_in(recorded["book_id"], others["book_id"]) >= 0)
+        found = index_in(_join(others), _join(recorded.take(pa.array(candidates))))
+        positions[rest] = np.where(found >= 0, np.append(candidates, -1)[found], -1)
+    return positions
 
 
 class TextIndex(Mapping[str, tuple[str, str]]):
@@ -87,13 +147,20 @@ class TextIndex(Mapping[str, tuple[str, str]]):
         return len(self._texts)
 
 
-def _join_columns(table: pa.Table) -> list[str]:
-    """Return the id and the ETag of each row as a single string."""
-    keys = pc.binary_join_element_wise(table["book_id"], table["etag"], _SEPARATOR)
-    joined: list[str] = keys.to_pylist()
-    return joined
+def _join(table: pa.Table) -> pa.ChunkedArray:
+    """Return the id and the ETag of each row as a single text."""
+    return pc.binary_join_element_wise(table["book_id"], table["etag"], _SEPARATOR)
 
 
-def _split_key(key: str) -> Version:
-    book_id, _, etag = key.partition(_SEPARATOR)
-    return book_id, etag
+def _to_numpy(column: Any) -> NDArray[Any]:
+    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return values
+
+
+def _to_table(versions: list[Version]) -> pa.Table:
+    ids, etags = [book_id for book_id, _ in versions], [etag for _, etag in versions]
+    return pa.table({"book_id": pa.array(ids, pa.string()), "etag": pa.array(etags, pa.string())})
+
+
+def _iterate(table: pa.Table) -> Iterator[Version]:
+    return zip(table["book_id"].to_pylist(), table["etag"].to_pylist(), strict=True)

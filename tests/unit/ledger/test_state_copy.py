@@ -74,7 +74,7 @@ def claim_of(state: LocalState) -> LockOwner:
 def lacking_documents(state: LocalState) -> set[str]:
     """Return the books that the ledger claims and the documents lack."""
     claimed = Checkpoint(state).read_latest()["book_id"].to_pylist()
-    return set(claimed) - {book_id for book_id, _ in DocumentStore(state).all_versions()}
+    return set(claimed) - set(DocumentStore(state).all_versions()["book_id"].to_pylist())
 
 
 def test_a_copy_is_the_same_state_with_a_released_lock(

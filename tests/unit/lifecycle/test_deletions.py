@@ -10,12 +10,11 @@ from raypipe.core.book import Book
 from raypipe.core.errors import SetupError
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.tombstones import deletable_books
+from raypipe.lifecycle.deleted_books import DeletedBooks, DeletionLimit, Deletions
 from raypipe.lifecycle.deletions import (
-    DeletedBooks,
-    DeletionLimit,
-    Deletions,
     apply_deletions,
     check_deletions,
+    exceeds_limit,
     find_deleted,
     restore_returned,
 )
@@ -62,7 +61,7 @@ def test_a_renamed_book_is_deleted_and_does_not_count_as_removed(ledger: Ledger)
     books = [*listed("a", "b", "c"), *listed("renamed", etag="etag-d")]
     deleted = find_deleted(books, SOURCE, ledger)
     assert (set(deleted.keys), deleted.renames, deleted.removed) == ({"d"}, {"d": "renamed"}, 0)
-    assert not deleted.exceeds(DeletionLimit(0.0))
+    assert not exceeds_limit(deleted, DeletionLimit(0.0))
 
 
 def test_a_deleted_book_is_deleted_once_and_restored_if_it_returns(ledger: Ledger) -> None:

@@ -14,7 +14,7 @@ from raypipe.cli.commands.plan import _format_estimate
 from raypipe.cli.report import format_report
 from raypipe.core.book import Book
 from raypipe.ledger.run_records import RunRecord
-from raypipe.lifecycle.deletions import DeletionLimit
+from raypipe.lifecycle.deleted_books import DeletionLimit
 from raypipe.run.estimate import estimate_run
 from raypipe.run.job import Job
 from raypipe.sources.local import LocalBookSource
