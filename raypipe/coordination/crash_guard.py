@@ -33,21 +33,22 @@ class CrashGuard:
     _checked_at: float = 0.0
     _stop_reason: str = ""  # kept: a run that stops does not continue
 
-    def start(self, rows: list[Row]) -> tuple[list[Row], bool]:
+    def start(self, rows: list[Row]) -> tuple[list[Row], frozenset[str]]:
         """Record the start of the open rows; if the run stops, return them as left.
 
         Returns:
-            The rows, and whether to process them one by one with `isolate`, because a worker
-            died on this batch.
+            The rows, and the ids of the books on which a worker may have died. If there are any,
+            no start is recorded, and these books must be processed with `isolate`.
         """
         ids = [row.book.book_id for row in rows if row.is_open]
         if not ids:
-            return rows, False
+            return rows, frozenset()
         self._checked_at = time.monotonic()
         decision = self.coordinator.start(self.stage, ids)
         if reason := decision.stop_reason:
-            return [replace(row, left=reason) if row.is_open else row for row in rows], False
-        return rows, any(decision.worker_deaths)
+            return [replace(row, left=reason) if row.is_open else row for row in rows], frozenset()
+        deaths = zip(ids, decision.worker_deaths, strict=True)
+        return rows, frozenset(book_id for book_id, died in deaths if died)
 
     def stop_reason(self) -> str:
         """Return why no further book of the batch may start, or '' to continue.

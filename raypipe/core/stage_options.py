@@ -59,7 +59,7 @@ class SummarizeOptions:
 
     workers: int | None = None
     num_cpus: float | None = None
-    memory_mb: int = 300
+    memory_mb: int = 420
     calls_per_worker: int | None = None
     books_per_task: int = 64
     bytes_per_task: int = 4_000_000

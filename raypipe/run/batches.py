@@ -75,7 +75,7 @@ def task_limits(stages: Stages, books: int) -> BatchLimits:
     )
 
 
-def tasks_at_once(stages: Stages, tasks: BatchLimits, index: Index | None) -> int:
+def tasks_at_once(stages: Stages, tasks: BatchLimits, index: Index | None, books: int) -> int:
     """Return how many tasks a worker that does everything has at the same time.
 
     Their books are at work, or wait for one of two groups.
@@ -84,10 +84,14 @@ def tasks_at_once(stages: Stages, tasks: BatchLimits, index: Index | None) -> in
         stages: Sizes of the stages, with all numbers set.
         tasks: Limits of a task.
         index: The index; None for finished documents only.
+        books: Number of books in the run.
     """
     waiting = 2 * (index.config if index else GroupLimits()).max_docs
     at_work = 2 * (stages.summarize.calls_per_worker or 1)
-    return min(max(math.ceil((at_work + waiting) / tasks.books), 2), MAX_TASKS_AT_ONCE)
+    needed = math.ceil((at_work + waiting) / tasks.books)
+    # The first worker that is ready must not take the tasks of the others.
+    share = math.ceil(math.ceil(books / tasks.books) / (2 * (stages.summarize.workers or 1)))
+    return max(min(needed, share, MAX_TASKS_AT_ONCE), 2)
 
 
 def group_limits_of_worker(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import ray
@@ -56,7 +57,7 @@ def _run_whole(work: Work, stages: Stages, coordinator: Coordinator) -> None:
     """
     books = len(work.books)
     tasks = task_limits(stages, books)
-    at_once = tasks_at_once(stages, tasks, work.index)
+    at_once = tasks_at_once(stages, tasks, work.index, books)
     groups = group_limits_of_worker(stages, work.index, at_once * tasks.books)
     arguments = {
         "summarize": summarize_arguments(work, coordinator),
@@ -66,6 +67,11 @@ def _run_whole(work: Work, stages: Stages, coordinator: Coordinator) -> None:
         "tasks": tasks,
         "threads": stages.summarize.calls_per_worker or 1,
         "shares_embedder": shares_embedder(work.processing.embedder),
+        "read_back": partial(
+            work.ledger.read_back,
+            work.run_seq,
+            () if work.index else work.accepted.documents,
+        ),
     }
     number = -(-books // tasks.books)
     ahead = 2 * at_once * (stages.summarize.workers or 1)

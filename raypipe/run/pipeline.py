@@ -90,12 +90,13 @@ class Pipeline:
     def _started(self, books: Iterable[Book], written: Written) -> Iterator[tuple[list[Row], bool]]:
         """Yield batches of books whose start is recorded, and whether to isolate their books."""
         for together in split_into_batches(books, self._starts):
-            rows, isolate = self._guard.start([Row(book) for book in together])
-            if written.has_failed or rows[0].left:
+            rows, suspects = self._guard.start([Row(book) for book in together])
+            if suspects:
+                yield [row for row in rows if row.book.book_id in suspects], True
+                together = [book for book in together if book.book_id not in suspects]
+                rows, _ = self._guard.start([Row(book) for book in together])
+            if written.has_failed or any(row.left for row in rows):
                 return  # the remaining books are left; the balance counts them
-            if isolate:
-                yield rows, True
-                continue
             for batch in split_into_batches(together, self._limits):
                 yield [Row(book) for book in batch], False
 

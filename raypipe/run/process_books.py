@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
 
 from raypipe.core.book import from_table
+from raypipe.ledger.facade import RunResults
 from raypipe.run.batches import BatchLimits
 from raypipe.run.book_sink import BookSink
 from raypipe.run.pipeline import Pipeline
@@ -26,6 +27,7 @@ class ProcessBooks:
         tasks: Limits of a task.
         threads: Batches that are processed at the same time.
         shares_embedder: Whether threads may embed at the same time.
+        read_back: Returns what the run has recorded so far.
     """
 
     def __init__(
@@ -38,7 +40,14 @@ class ProcessBooks:
         threads: int,
         *,
         shares_embedder: bool,
+        read_back: Callable[[], RunResults],
     ) -> None:
+        import ray
+
+        # The tasks of a worker that died are repeated, and what it recorded stays.
+        restarted = bool(ray.get_runtime_context().was_current_actor_reconstructed)
+        results = read_back() if restarted else RunResults()
+        self._recorded = results.done | results.failed
         coordinator = summarize["coordinator"]
         self._pipeline = Pipeline(
             Summarize(**summarize),
@@ -59,5 +68,5 @@ class ProcessBooks:
             SinkError: The index is deleted, or refuses these credentials.
         """
         books = [row.book for row in from_table(tasks)]
-        self._pipeline.run(books)
+        self._pipeline.run(book for book in books if book.book_id not in self._recorded)
         return pa.table({"books": [len(books)]})

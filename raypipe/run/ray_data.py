@@ -119,7 +119,7 @@ def whole_pool(stages: Stages, at_once: int, tasks: int) -> dict[str, Any]:
     pool = stages.summarize
     workers = pool.workers or 1
     # At the end of a run, a worker must not have many tasks waiting while another has none.
-    ahead = min(BATCHES_AHEAD, max(1, tasks // (4 * workers)))
+    ahead = min(BATCHES_AHEAD, tasks // (8 * workers))
     return {
         "compute": ActorPoolStrategy(
             size=workers,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 
 import pytest
 
+from raypipe.coordination.crash_guard import STOP_CHECK_INTERVAL_S
 from tests.integration.raypipe_command import Project, wait_for, write_book
 
 BOOKS = 8
@@ -29,6 +31,7 @@ def test_a_stop_signal_leaves_the_rest_to_the_next_run(books: Project) -> None:
     assert process.poll() is None, books.stderr()
     process.send_signal(signal.SIGTERM)
     wait_for(lambda: "stopping: asked to stop" in books.stderr())
+    time.sleep(STOP_CHECK_INTERVAL_S)  # a worker that has just asked starts further books
     books.journal.release("read")
     books.wait_for_exit(process, 4)
     record = json.loads(books.stdout())
@@ -53,20 +56,18 @@ def test_after_a_kill_between_two_steps_nothing_is_lost_or_doubled(books: Projec
     check_whole(books)
 
 
-def test_a_writer_that_dies_between_two_steps_is_started_again(books: Project) -> None:
-    """Its group is in the index and not in the ledger; the calls that waited are repeated."""
+def test_a_worker_that_dies_between_two_steps_is_started_again(books: Project) -> None:
+    """Its group is in the index and not in the ledger; its tasks are repeated."""
     books.extra_options += ["opensearch.max_docs=4"]
     books.journal.hold("ledger", 1)
     process = books.start("run", *books.run_options(*books.held_checkpoint()))
     wait_for(lambda: books.journal.count_waiting("ledger") or process.poll() is not None)
-    [writer] = {int(pid) for pid in books.journal.lines("wait-ledger")}
-    os.kill(writer, signal.SIGKILL)
+    os.kill(int(books.journal.lines("wait-ledger")[0]), signal.SIGKILL)
     books.journal.release("ledger")
     books.wait_for_exit(process, 0)
     record = json.loads(books.stdout())
     assert (record["indexed"], record["failed"], record["left"]) == (BOOKS, 0, 0)
     check_whole(books)
-    assert len(books.journal.lines("reads")) == BOOKS, "no book is read again"
 
 
 def check_whole(books: Project) -> None:

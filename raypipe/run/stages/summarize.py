@@ -54,9 +54,9 @@ class Summarize:
     def __call__(self, batches: pa.Table) -> pa.Table:
         """Return the batch with a document or a failure for each book that was not left."""
         started = time.monotonic()
-        rows, one_by_one = self.guard.start(from_table(batches))
+        rows, suspects = self.guard.start(from_table(batches))
         with self.guard.stop_at_error():
-            if one_by_one:
+            if suspects:
                 processed = self.guard.isolate_each(rows, self.process)
             else:
                 processed = self.process(rows)

@@ -45,10 +45,13 @@ def crash(row: Row) -> Row:
 
 def test_a_batch_is_processed_one_by_one_after_its_worker_died(guard: CrashGuard) -> None:
     rows = [row_of("a"), row_of("b")]
-    assert guard.start(rows) == (rows, False)  # the worker dies before `finish`
-    assert guard.start(rows) == (rows, True)
+    assert guard.start(rows) == (rows, frozenset())  # the worker dies before `finish`
+    ids = {row.book.book_id for row in rows}
+    assert guard.start(rows) == (rows, ids)
+    guard.finish(rows[:1], started=0.0)
+    assert guard.start(rows) == (rows, ids - {rows[0].book.book_id})
     guard.finish(rows, started=0.0)
-    assert guard.start(rows) == (rows, False)
+    assert guard.start(rows) == (rows, frozenset())
 
 
 def test_a_book_that_kills_two_workers_fails_without_being_processed(guard: CrashGuard) -> None:
@@ -69,8 +72,8 @@ def test_an_isolated_book_that_finishes_is_forgotten(guard: CrashGuard) -> None:
 
 def test_after_a_stop_rows_are_left(guard: CrashGuard, coordinator: LocalCoordinator) -> None:
     coordinator.stop("Ctrl-C")
-    rows, must_isolate = guard.start([row_of("a")])
-    assert ([row.left for row in rows], must_isolate) == (["Ctrl-C"], False)
+    rows, suspects = guard.start([row_of("a")])
+    assert ([row.left for row in rows], suspects) == (["Ctrl-C"], frozenset())
     assert guard.isolate(row_of("a"), process).left == "Ctrl-C"
     processed = guard.isolate(row_of("a"), process, even_if_stopped=True)
     assert (processed.left, processed.book.part) == ("", "processed")

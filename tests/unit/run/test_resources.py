@@ -135,10 +135,10 @@ def test_a_run_that_does_not_fit_memory_is_refused_with_numbers_and_fixes() -> N
     with pytest.raises(SetupError) as caught:
         check_resources(stages(9), RayOptions(), 50, NODE, SMALL)
     message = str(caught.value)
-    # 1,150 for Ray, 256 its store, 180 an embedder, 330 a writer, 9 x 300, 1,100 the node.
-    assert "needs 5,716 MB" in message
+    # 1,000 for Ray, 256 its store, 180 an embedder, 330 a writer, 9 x 420, 1,100 the node.
+    assert "needs 6,646 MB" in message
     assert f"has {4 * GIB // MB:,} MB" in message
-    assert "9 x 300 for stages.summarize.workers=9" in message
+    assert "9 x 420 for stages.summarize.workers=9" in message
     assert "1,100 for the local OpenSearch" in message
     assert "fewer stages.summarize.workers" in message
     assert "stages.check_memory=false" in message
@@ -155,7 +155,7 @@ def test_too_little_free_memory_is_a_warning(caplog: pytest.LogCaptureFixture) -
         check_resources(stages(2), RayOptions(), 50, NODE, busy)
     # The node is already running: its memory is not counted again.
     assert len(caplog.messages) == 1
-    assert "needs 2,516 MB" in caplog.messages[0]
+    assert "needs 2,606 MB" in caplog.messages[0]
     assert "only 1,073 MB of 4,294 MB are free" in caplog.messages[0]
 
 
@@ -172,16 +172,16 @@ def test_a_remote_opensearch_takes_no_memory_here() -> None:
 
 
 def test_a_million_keys_need_memory_too() -> None:
-    with pytest.raises(SetupError, match="needs 3,116 MB"):
+    with pytest.raises(SetupError, match="needs 2,836 MB"):
         check_resources(
-            stages(1), RayOptions(dashboard=False), 1_050_000, "", replace(SMALL, memory=3 * 10**9)
+            stages(1), RayOptions(dashboard=False), 1_050_000, "", replace(SMALL, memory=28 * 10**8)
         )
 
 
 def test_null_workers_are_bounded_by_memory() -> None:
     wide = Machine(16.0, 6 * GIB, 6 * GIB)
     sizes = check_resources(stages(None), RayOptions(), 500, NODE, wide)
-    assert sizes.summarize.workers == 11  # (6,442 - 3,046) / 300 MB
+    assert sizes.summarize.workers == 8  # (6,442 - 2,866) / 420 MB
     assert sizes.summarize.num_cpus is None  # decided by Ray's own count of cores
 
 
