@@ -6,6 +6,7 @@ On a shared cluster, the quota of a pool is an actor that all runs find by its n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,6 @@ from raypipe.quota.actor import ActorHandle
 from raypipe.quota.messages import RunRegistration
 from raypipe.quota.service import QuotaService
 from raypipe.quota.service_client import QuotaServiceClient
-from raypipe.run.costs import ConnectQuota
 
 MAX_CONCURRENCY = 10_000
 """Calls that the actor has at the same time; all of them run on one event loop."""
@@ -97,7 +97,7 @@ class RunQuotaClient(QuotaServiceClient):
         return PoolHandle(self)
 
 
-def connect_quota_of(actor: Any) -> ConnectQuota:
+def connect_quota_of(actor: Any) -> Callable[[str, QuotaOptions, RunRegistration], RunQuotaClient]:
     """Return the function that connects a run to the quotas in its actor.
 
     Args:

@@ -23,6 +23,7 @@ from report import say  # noqa: E402
 
 from tests.benchmarks.compare.contenders import CONTENDERS  # noqa: E402
 from tests.benchmarks.compare.jobs import JOBS  # noqa: E402
+from tests.benchmarks.compare.results import Comparison  # noqa: E402
 from tests.benchmarks.compare.rounds import compare  # noqa: E402
 from tests.benchmarks.compare.table import write_page, write_table  # noqa: E402
 
@@ -44,7 +45,8 @@ def main() -> None:
     text = json.dumps(comparison.to_json(), indent=1, ensure_ascii=False) + "\n"
     results.write_text(text, encoding="utf-8")
     if options.write:
-        PAGE.write_text(write_page(comparison), encoding="utf-8")
+        # From the rounded values of the file, so that anyone can write the same page again.
+        PAGE.write_text(write_page(Comparison.from_json(json.loads(text))), encoding="utf-8")
     say(f"the runs are in {results}")
 
 
