@@ -89,8 +89,9 @@ def tasks_at_once(stages: Stages, tasks: BatchLimits, index: Index | None, books
     waiting = 2 * (index.config if index else GroupLimits()).max_docs
     at_work = 2 * (stages.summarize.calls_per_worker or 1)
     needed = math.ceil((at_work + waiting) / tasks.books)
-    # The first worker that is ready must not take the tasks of the others.
-    share = math.ceil(math.ceil(books / tasks.books) / (2 * (stages.summarize.workers or 1)))
+    share, workers = math.ceil(books / tasks.books), stages.summarize.workers or 1
+    if workers > 1:  # the first worker that is ready must not take the tasks of the others
+        share = math.ceil(share / (2 * workers))
     return max(min(needed, share, MAX_TASKS_AT_ONCE), 2)
 
 

@@ -58,7 +58,9 @@ def _run_whole(work: Work, stages: Stages, coordinator: Coordinator) -> None:
     books = len(work.books)
     tasks = task_limits(stages, books)
     at_once = tasks_at_once(stages, tasks, work.index, books)
-    groups = group_limits_of_worker(stages, work.index, at_once * tasks.books)
+    books_at_once = at_once * tasks.books
+    has_all = stages.summarize.workers == 1 and books_at_once >= books
+    groups = group_limits_of_worker(stages, work.index, None if has_all else books_at_once)
     arguments = {
         "summarize": summarize_arguments(work, coordinator),
         "embed": embed_arguments(work, coordinator),
