@@ -73,9 +73,15 @@ class Pipeline:
             SinkError: The index is deleted, or refuses these credentials.
         """
         written = Written()
-        for batch, isolate in self._started(books, written):
+        batches = self._started(books, written)
+        while True:
+            self._threads.reserve()  # first: a batch that waits would miss a stop
+            started = next(batches, None)
+            if started is None:
+                self._threads.release()
+                break
             written.begin()
-            self._threads.submit(partial(self._carry, batch, isolate, written))
+            self._threads.submit(partial(self._carry, *started, written))
         if error := written.wait():
             self._coordinator.stop(str(error))
             written.wait_for_rest(self._grace_s)
@@ -163,7 +169,7 @@ class Written:
 
 
 class Threads:
-    """Daemon threads that run functions; `submit` waits while all of them are busy.
+    """Daemon threads that run functions; `reserve` waits while all of them are busy.
 
     Unlike those of `ThreadPoolExecutor`, they do not keep the interpreter from ending when a book
     hangs.
@@ -179,9 +185,16 @@ class Threads:
         for index in range(number):
             threading.Thread(target=self._run, name=f"raypipe-{index}", daemon=True).start()
 
-    def submit(self, function: Callable[[], None]) -> None:
-        """Run a function in a thread; wait until one is free."""
+    def reserve(self) -> None:
+        """Wait for a free thread, and keep it for the next `submit` or `release`."""
         self._room.acquire()
+
+    def release(self) -> None:
+        """Give back a thread that was reserved."""
+        self._room.release()
+
+    def submit(self, function: Callable[[], None]) -> None:
+        """Run a function in a thread that was reserved."""
         self._work.put(function)
 
     def close(self) -> None:
