@@ -19,6 +19,7 @@ from raypipe.ledger.failure_log import DEGRADED, FailedBook
 from raypipe.opensearch.bulk.results import LEFT, Counters, Rejected
 from raypipe.opensearch.index import Index
 from raypipe.run.group_commit import GroupCommitter, GroupLimits
+from raypipe.run.work import Work
 
 _MAX_MESSAGE_CHARS = 500
 
@@ -176,6 +177,12 @@ class BookSink:
             self._run_seq,
             time.time(),
         )
+
+
+def sink_of(work: Work, coordinator: Coordinator, limits: GroupLimits) -> BookSink:
+    """Return the sink of a run; an executor pickles it to its workers."""
+    recipe = work.processing.recipe
+    return BookSink(work.ledger, recipe, work.run_seq, coordinator, work.index, limits)
 
 
 def _failure(book: Book, stage: str, kind: str, message: str, retryable: bool) -> Failure:

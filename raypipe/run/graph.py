@@ -22,9 +22,8 @@ from raypipe.run.batches import (
     task_limits,
     tasks_at_once,
 )
-from raypipe.run.book_sink import BookSink
+from raypipe.run.book_sink import sink_of
 from raypipe.run.datasink import write_grouped
-from raypipe.run.group_commit import GroupLimits
 from raypipe.run.process_books import ProcessBooks
 from raypipe.run.ray_data import actor_pool, whole_pool
 from raypipe.run.resources import LISTING_CPUS, shares_embedder, work_is_whole
@@ -64,7 +63,7 @@ def _run_whole(work: Work, stages: Stages, coordinator: Coordinator) -> None:
     arguments = {
         "summarize": summarize_arguments(work, coordinator),
         "embed": embed_arguments(work, coordinator),
-        "sink": _sink(work, coordinator, groups),
+        "sink": sink_of(work, coordinator, groups),
         "limits": batch_limits(stages, books),
         "tasks": tasks,
         "threads": stages.summarize.calls_per_worker or 1,
@@ -106,7 +105,7 @@ def _run_pools(work: Work, stages: Stages, coordinator: Coordinator) -> None:
         fn_constructor_kwargs=embed_arguments(work, coordinator),
         **actor_pool(stages, stages.embed, books.batches),
     )
-    write_grouped(dataset, _sink(work, coordinator, groups), stages.write)
+    write_grouped(dataset, sink_of(work, coordinator, groups), stages.write)
 
 
 def _list_now(books: Sequence[Book], limits: BatchLimits) -> Dataset:
@@ -125,8 +124,3 @@ def _list_lazily(books: PendingBooksDatasource) -> Dataset:
         books, num_cpus=LISTING_CPUS, override_num_blocks=books.read_tasks(), concurrency=1
     )
     return dataset
-
-
-def _sink(work: Work, coordinator: Coordinator, groups: GroupLimits) -> BookSink:
-    recipe = work.processing.recipe
-    return BookSink(work.ledger, recipe, work.run_seq, coordinator, work.index, groups)

@@ -125,11 +125,10 @@ class GroupCommitter:
         self._admit(books)
         try:
             group, is_first = self._join(decode())
-            if not is_first:
-                group.done.result()
-                return Counters()
-            self._lead(group)
-            return group.done.result()
+            if is_first:
+                self._lead(group)
+            counters = group.done.result()
+            return counters if is_first else Counters()
         finally:
             self._release(books)
 
@@ -167,13 +166,13 @@ class GroupCommitter:
 
     def _join(self, rows: Sequence[Row]) -> tuple[_Group, bool]:
         """Add rows to the open group; return the group, and whether this call is its first."""
-        group, is_first = self._add(rows, sum(self._size_of(row) for row in rows))
+        group, is_first = self._add(rows)
         if not is_first and any(row.failure for row in rows):
             self._report_arrivals()  # at once, so that a run of bad books stops early
         return group, is_first
 
-    def _add(self, rows: Sequence[Row], size: int) -> tuple[_Group, bool]:
-        limits = self._limits
+    def _add(self, rows: Sequence[Row]) -> tuple[_Group, bool]:
+        limits, size = self._limits, sum(map(self._size_of, rows))
         with self._changed:
             group = self._open
             if group and (

@@ -11,7 +11,6 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
-from raypipe.coordination.run_coordinator import Coordinator
 from raypipe.core.book import Book, Row, with_valid_text
 from raypipe.run.batches import BatchLimits, split_into_batches
 from raypipe.run.book_sink import BookSink
@@ -29,7 +28,6 @@ class Pipeline:
         summarize: Reads and summarizes.
         embed: Embeds.
         sink: Writes.
-        coordinator: The run's coordinator.
         limits: Limits of a batch, which a thread processes as a whole.
         starts: Limits of the books whose start is recorded by one call to the coordinator. After
             a worker's death, as many books are processed one by one.
@@ -43,7 +41,6 @@ class Pipeline:
         summarize: Summarize,
         embed: Embed,
         sink: BookSink,
-        coordinator: Coordinator,
         limits: BatchLimits,
         starts: BatchLimits,
         threads: int,
@@ -54,7 +51,7 @@ class Pipeline:
         self._summarize = summarize
         self._embed = embed
         self._sink = sink
-        self._coordinator = coordinator
+        self._coordinator = summarize.coordinator
         self._limits = limits
         self._starts = starts
         self._guard = summarize.guard

@@ -48,12 +48,10 @@ class ProcessBooks:
         restarted = bool(ray.get_runtime_context().was_current_actor_reconstructed)
         results = read_back() if restarted else RunResults()
         self._recorded = results.done | results.failed
-        coordinator = summarize["coordinator"]
         self._pipeline = Pipeline(
             Summarize(**summarize),
             Embed(**embed),
             sink,
-            coordinator,
             limits,
             tasks,
             threads,

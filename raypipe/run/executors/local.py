@@ -24,7 +24,7 @@ from raypipe.opensearch.bulk.parallel import WRITERS
 from raypipe.quota.batch_client import wait_for_calls
 from raypipe.quota.in_process import connect_in_process
 from raypipe.run.batches import batch_limits, group_limits_of_worker
-from raypipe.run.book_sink import BookSink
+from raypipe.run.book_sink import sink_of
 from raypipe.run.costs import check_costs, quota_run_id
 from raypipe.run.executors.base import (
     StopSources,
@@ -54,8 +54,8 @@ T = TypeVar("T")
 class LocalExecutor:
     """Runs the stages of a run in threads, without Ray.
 
-    Parts, batches and rows are pickled from stage to stage as on Ray, so what works here works
-    there. A book that crashes its worker crashes this process; the next run continues.
+    Parts are pickled as on Ray, so what works here works there. A book that crashes its worker
+    crashes this process; the next run continues.
 
     Args:
         execution: How large the stages are.
@@ -114,14 +114,11 @@ class LocalExecutor:
 def _create_pipeline(work: Work, stages: Stages, coordinator: LocalCoordinator) -> Pipeline:
     """Return the pipeline of a run, with copies of its parts as another process would get them."""
     groups = group_limits_of_worker(stages, work.index)
-    recipe = work.processing.recipe
-    sink = BookSink(work.ledger, recipe, work.run_seq, coordinator, work.index, groups)
     limits = batch_limits(stages, len(work.books))
     return Pipeline(
         Summarize(**pickled_copy(summarize_arguments(work, coordinator))),
         Embed(**pickled_copy(embed_arguments(work, coordinator))),
-        pickled_copy(sink),
-        coordinator,
+        pickled_copy(sink_of(work, coordinator, groups)),
         limits,
         limits,
         (stages.summarize.workers or 1) * (stages.summarize.calls_per_worker or 1),

@@ -73,7 +73,10 @@ class RayExecutor:
         """Process the books of a run; see `raypipe.run.executors.base.Executor`."""
         check_costs(work.processing, self.limits)
         with timer.step("ray_start"):
-            stages, is_private = self._start_ray(work, stack)
+            options = self.execution.ray
+            wants_dashboard = options.wants_dashboard(len(work.books))
+            options = replace(options, dashboard=wants_dashboard)
+            stages, is_private = self._start_ray(work, options, stack)
             # After Ray's start, which installs a signal handler.
             stop_requested = stack.enter_context(stop_sources.listen())
             actor = _start_services(self.execution.breaker, stages, len(work.books))
@@ -84,8 +87,7 @@ class RayExecutor:
                 _check_on_worker(work.required)
             connect_quota = connect_quota_of(actor) if is_private else broker_for
             work, costs = stack.enter_context(connect_work(work, self.limits, connect_quota))
-        dashboard = bool(self._ray_options(work).dashboard)
-        lean = fewer_actors(dashboard=dashboard) if is_private else nullcontext()
+        lean = fewer_actors(dashboard=wants_dashboard) if is_private else nullcontext()
         return supervise(
             BackgroundWork(lambda: _run_graph(work, stages, coordinator, lean), interrupts=True),
             work,
@@ -97,19 +99,13 @@ class RayExecutor:
             ProcessMeter(),
         )
 
-    def _ray_options(self, work: Work) -> RayOptions:
-        """Return the options of Ray with the dashboard decided."""
-        options = self.execution.ray
-        return replace(options, dashboard=options.wants_dashboard(len(work.books)))
-
-    def _start_ray(self, work: Work, stack: ExitStack) -> tuple[Stages, bool]:
+    def _start_ray(self, work: Work, options: RayOptions, stack: ExitStack) -> tuple[Stages, bool]:
         """Start or join Ray.
 
         Returns:
             The sizes of the graph with all numbers set, and whether the run has started Ray on
             this machine for itself.
         """
-        options = self._ray_options(work)
         max_in_flight = max_calls_in_flight(work, self.limits)
         endpoint = work.index.ref.endpoint if work.index is not None else ""
         stages = size_for_models(self.execution.stages, max_in_flight)

@@ -91,9 +91,7 @@ class Run:
         groups = GroupLimits(max_docs=100, flush_s=0.05, slots=1)
         sink = BookSink(self.ledger, RECIPE, RUN, self.coordinator, None, groups)
         limits, starts = BatchLimits(batch, 10**9), BatchLimits(8, 10**9)
-        return Pipeline(
-            summarize, embed, sink, self.coordinator, limits, starts, threads, shares_embedder=False
-        )
+        return Pipeline(summarize, embed, sink, limits, starts, threads, shares_embedder=False)
 
     def results(self) -> RunResults:
         return self.ledger.read_back(RUN, ("d",))
