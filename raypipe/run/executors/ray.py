@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError, UserCodeException
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raypipe.coordination.background_work import BackgroundWork
@@ -133,9 +133,7 @@ def _run_graph(
         with ray_data_settings(lean):
             run_graph(work, stages, coordinator)
     except (RayError, RuntimeError) as error:
-        with suppress(RayError):
-            raise _explain(error, coordinator.stop_reason()) from error
-        raise _explain(error) from error
+        raise _explain(error, coordinator) from error
 
 
 def _start_services(breaker: BreakerOptions, stages: Stages, books: int) -> Any:
@@ -166,12 +164,12 @@ def _check_parts(parts: Sequence[Checkable]) -> None:
         part.check()
 
 
-def _explain(error: BaseException, stop_reason: str = "") -> Exception:
+def _explain(error: BaseException, coordinator: RemoteCoordinator | None = None) -> Exception:
     """Return the one-line error that caused a failure of Ray, or a short summary of it.
 
     Args:
         error: The failure.
-        stop_reason: Why the run stopped: the message of a stage's error, which Ray Data hides.
+        coordinator: Knows the message of a stage's error, which Ray Data hides.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -182,8 +180,10 @@ def _explain(error: BaseException, stop_reason: str = "") -> Exception:
         if isinstance(cause, (SetupError, SinkError)):
             return SetupError(str(cause).strip().splitlines()[-1])
         cause = cause.__cause__
-    if stop_reason:
-        return SetupError(stop_reason.strip().splitlines()[-1])
+    if coordinator is not None and isinstance(getattr(error, "cause", None), UserCodeException):
+        with suppress(RayError):
+            if reason := coordinator.stop_reason().strip():
+                return SetupError(reason.splitlines()[-1])
     log.error("Ray stopped the run; processing.log has the traceback", exc_info=error)
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return SetupError(f"Ray stopped the run: {type(error).__name__}: {lines[-1] if lines else ''}")
