@@ -29,21 +29,24 @@ REACH = 1.05
 WARM_UPS = 4
 WRITERS = 2
 NODE = """
+import sys
 from pathlib import Path
 from raypipe.embedded.services import Services
 with Services(Path(sys.argv[1])) as services:
-    print(services.start_opensearch(), flush=True)
+    print(services.{start}(), flush=True)
     sys.stdin.read()
 """
+START, START_BEFORE = "start_opensearch", "opensearch"
 
 
 @contextmanager
-def node(checkout: Checkout) -> Iterator[IndexAlias]:
-    """Start the node of a checkout, and stop it afterwards."""
+def node(checkout: Checkout, start: str) -> Iterator[IndexAlias]:
+    """Start the node of a checkout by this method, and stop it afterwards."""
     with tempfile.TemporaryDirectory(prefix="raypipe-bench-") as folder:
         process = subprocess.Popen(
-            [str(checkout.python), "-c", NODE, folder],
+            [str(checkout.python), "-c", NODE.format(start=start), folder],
             env=checkout.environment(),
+            cwd=folder,  # Python would import raypipe from here first
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -76,8 +79,8 @@ def main() -> None:
     seconds: dict[str, list[float]] = {"open": [], "closed": []}
     with ExitStack() as stack:
         nodes = {
-            "open": stack.enter_context(node(check_out())),
-            "closed": stack.enter_context(node(PRESENT)),
+            "open": stack.enter_context(node(check_out(), START_BEFORE)),
+            "closed": stack.enter_context(node(PRESENT, START)),
         }
         say("warming both up")
         for alias in nodes.values():
