@@ -30,13 +30,17 @@ NAMED_LEVEL = -1
 """Level of headings such as `PREFACE`, which have no number."""
 
 _TITLE = r"(?:(?:[ ]*[.:)\]—–]|[ ]*--+|[ ]-)+[ ]*|[ ]+)?(?P<title>.*)"
-_WORDED = tuple(
-    re.compile(
-        rf"(?:the )?(?:(?:{words})[ ]+(?:the )?(?P<number>{NUMBER})"
-        rf"|(?P<first>{NUMBER})[ ]+(?:{words}))(?![^\W_]|['’]){_TITLE}",
-        re.I,
-    )
-    for words in _LEVEL_WORDS
+
+
+def _level_groups(name: str) -> str:
+    return "|".join(f"(?P<{name}{level}>{words})" for level, words in enumerate(_LEVEL_WORDS))
+
+
+# One expression with a group for each level: an expression for each level takes much longer.
+_WORDED = re.compile(
+    rf"(?:the )?(?:(?:{_level_groups('before')})[ ]+(?:the )?(?P<number>{NUMBER})"
+    rf"|(?P<first>{NUMBER})[ ]+(?:{_level_groups('after')}))(?![^\W_]|['’]){_TITLE}",
+    re.I,
 )
 _NUMBERED_START = re.compile(
     r"[ \t_*=\[\]]*+(?:the[ \n])?"
@@ -118,11 +122,13 @@ def _parse_numbered(block: str) -> tuple[int, int, str] | None:
     """Return level, number and title of a numbered heading, None if it is none."""
     line = block.strip(" \t_*=[]")
     one_line = line.replace("\n", " ")
-    forms = enumerate(form.fullmatch(one_line) for form in (*_WORDED, _NUMERAL))
-    level, match = next(((level, match) for level, match in forms if match), (0, None))
+    match = _WORDED.fullmatch(one_line) or _NUMERAL.fullmatch(one_line)
     if match is None:
         return None
     groups = match.groupdict()
+    levels = range(NUMERAL_LEVEL)
+    named = (i for i in levels if groups.get(f"before{i}") or groups.get(f"after{i}"))
+    level = next(named, NUMERAL_LEVEL)
     number = parse_number(groups["number"] or groups["first"])
     is_heading = number and _is_heading_title(match["title"], match.start("title"), line)
     return (level, number, " ".join(line.split())) if is_heading else None
