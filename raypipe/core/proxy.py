@@ -10,7 +10,8 @@ import ipaddress
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from raypipe.core.environment import set_variables
@@ -39,6 +40,21 @@ def proxy_for(url: str) -> str | None:
             "to NO_PROXY"
         )
     return proxy or None
+
+
+def proxy_manager(proxy: str, **options: Any) -> Any:
+    """Return a `urllib3.ProxyManager`.
+
+    Args:
+        proxy: From `proxy_for`.
+        options: Of `urllib3.PoolManager`.
+    """
+    import urllib3
+
+    parts = urlsplit(proxy)
+    login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    headers = urllib3.make_headers(proxy_basic_auth=login) if login != ":" else None
+    return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
 
 
 def describe_route(url: str) -> str:

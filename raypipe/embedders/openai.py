@@ -71,7 +71,7 @@ class OpenAIEmbedding(OpenAIServer):
         """Embed a word.
 
         Raises:
-            SetupError: No call can succeed: missing package, wrong server, key or model.
+            SetupError: No call can succeed: wrong server, key or model.
         """
         self.check_with(lambda: self.call(["ready"], "document"))
 

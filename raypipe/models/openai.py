@@ -59,7 +59,7 @@ class OpenAIChat(OpenAIServer):
         """Make a call of a few tokens.
 
         Raises:
-            SetupError: No call could succeed: missing package, wrong server, key or model.
+            SetupError: No call could succeed: wrong server, key or model.
         """
         self.check_with(lambda: self.call(PROBE))
 
@@ -83,7 +83,7 @@ class OpenAIChat(OpenAIServer):
             ModelError: There is no usable answer.
         """
         texts = (question.system, question.prompt)
-        response = self.post("chat.completions", self.body(question), texts)
+        response = self.post("chat/completions", self.body(question), texts)
         usage = read_usage(response.get("usage"), self.name, "prompt_tokens", "completion_tokens")
         return _parse_answer(response, usage)
 

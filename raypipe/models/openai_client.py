@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from raypipe import __version__
 from raypipe.core.certificates import find_certificates, trust
 from raypipe.core.per_process import cached_per_process
-from raypipe.core.proxy import proxy_for
+from raypipe.core.proxy import proxy_for, proxy_manager
 from raypipe.core.redact import refuse_url_secret
-from raypipe.core.setup_check import check_package
 from raypipe.models.json_object import parse_json_object
-from raypipe.models.openai_errors import API_KEY_VARIABLE, explain_error, to_model_error
+from raypipe.models.openai_errors import (
+    API_KEY_VARIABLE,
+    connection_error,
+    explain_error,
+    status_error,
+)
 from raypipe.models.preflight import check_model
 from raypipe.models.protocol import ModelError
 
 _OPENAI = "https://api.openai.com/v1"
 _CONNECT_S = 10.0
 _NO_KEY = "none"
-"""Sent if there is no key: self-hosted servers often need none, but the client requires one."""
+"""Sent if there is no key: self-hosted servers need none, but some require the header."""
+_MAX_CONNECTIONS = 512
+"""Connections that stay open; more calls are in flight in no process."""
+_HEADERS = (("OpenAI-Organization", "OPENAI_ORG_ID"), ("OpenAI-Project", "OPENAI_PROJECT_ID"))
+"""Headers of OpenAI's own clients, and the environment variables with their values."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +86,6 @@ class OpenAIServer:
         """
         return f"openai/{urlsplit(self.base_url or '').netloc or 'default'}/{self.model_id}"
 
-    def client(self) -> Any:
-        """Return the openai client of these settings: one per process, thread-safe.
-
-        Raises:
-            SetupError: The package openai is not installed, or the proxy or the certificates of the
-                environment cannot be used.
-        """
-        key = os.environ.get(API_KEY_VARIABLE) or _NO_KEY
-        return _create_client(self._url, key, self.read_timeout_s)
-
     @property
     def _url(self) -> str:
         return self.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI
@@ -96,35 +96,31 @@ class OpenAIServer:
         """Make one HTTP request; return the JSON object of the response.
 
         Args:
-            resource: `chat.completions` or `embeddings`.
+            resource: `chat/completions` or `embeddings`.
             body: The request body, without the model.
             texts: Texts of the body; error messages must not quote them.
 
         Raises:
             ModelError: There is no answer, or it is not a JSON object.
-            SetupError: The package openai is not installed.
+            SetupError: The proxy or the certificates of the environment cannot be used.
         """
-        endpoint = self.client()
-        import openai
+        from urllib3.exceptions import HTTPError
 
-        for name in resource.split("."):
-            endpoint = getattr(endpoint, name)
-        typed = {
-            name: body[name] for name in ("messages", "input", "encoding_format") & body.keys()
-        }
-        extra_body = {name: value for name, value in body.items() if name not in typed}
+        key = os.environ.get(API_KEY_VARIABLE, "")
+        client = _create_client(self._url, key, self.read_timeout_s)
         try:
-            raw = endpoint.with_raw_response.create(
-                model=self.model_id, **typed, extra_body=extra_body
+            response = client.urlopen(
+                "POST",
+                f"{self._url.rstrip('/')}/{resource}",
+                body=_encode({"model": self.model_id, **body}),
+                retries=False,  # a call that fails may be billed
+                redirect=False,
             )
-            content = raw.content
-        except openai.OpenAIError as error:
-            # Not chained: the openai package's exceptions hold the request.
-            raise to_model_error(error, texts, os.environ.get(API_KEY_VARIABLE)) from None
-        except Exception as error:  # of its parsers, for an answer of another shape
-            message = f"the answer is unreadable ({type(error).__name__})"
-            raise ModelError.bad_response(message) from None
-        return parse_json_object(content)
+        except HTTPError as error:
+            raise connection_error(error) from None
+        if response.status >= 300:
+            raise status_error(response.status, response.headers, response.data, texts, key)
+        return parse_json_object(response.data)
 
     def explain(self, error: ModelError) -> str:
         """Return one line: model, server, error, and the way out."""
@@ -133,8 +129,8 @@ class OpenAIServer:
         return f"{self.model_id} at {host}: {explain_error(error, has_key)}"
 
     def check_setup(self) -> None:
-        """Raise `SetupError` if the package openai is not installed."""
-        self.client()
+        """Raise `SetupError` if the environment's proxy or certificates cannot be used."""
+        _create_client(self._url, os.environ.get(API_KEY_VARIABLE, ""), self.read_timeout_s)
 
     def check_with(self, call: Callable[[], object]) -> None:
         """Make a small call as the check before a run; see `preflight.check_model`.
@@ -146,19 +142,25 @@ class OpenAIServer:
 
 
 @cached_per_process()
-def _create_client(base_url: str, key: str, read_timeout_s: float) -> Any:
-    check_package("openai", "this model needs the package openai: pip install 'raypipe[openai]'")
-    import openai
+def _create_client(url: str, key: str, read_timeout_s: float) -> Any:
+    """Return the connections to a server: a `urllib3.PoolManager`, thread-safe."""
+    import certifi
+    import urllib3
 
-    # One request per call. The client would repeat a generation that timed out but may be billed.
-    timeout = openai.Timeout(read_timeout_s, connect=_CONNECT_S)
-    proxy, certificates = proxy_for(base_url), find_certificates()
-    http_client = openai.DefaultHttpxClient(
-        proxy=proxy,
-        trust_env=False,  # it would send requests for this machine to the proxy, too
-        verify=trust(certificates) if certificates else True,
-        timeout=timeout,
-    )
-    return openai.OpenAI(
-        base_url=base_url, api_key=key, max_retries=0, timeout=timeout, http_client=http_client
-    )
+    headers = {name: value for name, variable in _HEADERS if (value := os.environ.get(variable))}
+    headers |= {"Content-Type": "application/json", "User-Agent": f"raypipe/{__version__}"}
+    headers["Authorization"] = f"Bearer {key or _NO_KEY}"
+    options: dict[str, Any] = {
+        "headers": headers,
+        "maxsize": _MAX_CONNECTIONS,
+        "num_pools": 1,
+        "ssl_context": trust(find_certificates() or certifi.where()),
+        "timeout": urllib3.Timeout(connect=_CONNECT_S, read=read_timeout_s),
+    }
+    proxy = proxy_for(url)
+    return proxy_manager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+
+
+def _encode(body: Mapping[str, Any]) -> bytes:
+    # Half a surrogate pair becomes a question mark, since it has no UTF-8.
+    return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")

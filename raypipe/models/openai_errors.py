@@ -1,7 +1,8 @@
-"""Convert the openai package's exceptions to `ModelError`, and explain them with the way out."""
+"""Convert errors of OpenAI-compatible servers to `ModelError`, and explain each with a way out."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,9 @@ from raypipe.models.protocol import ModelError
 from raypipe.models.redaction import redact_message
 
 if TYPE_CHECKING:
-    import openai
+    from urllib3.exceptions import HTTPError
 
 API_KEY_VARIABLE = "OPENAI_API_KEY"
-_NEVER_SENT = ("ConnectError", "ConnectTimeout", "ProxyError", "PoolTimeout", "UnsupportedProtocol")
-"""Exceptions of httpx after which the server has not seen the request."""
 _FIREWALL = {"message": "Forbidden"}
 """Answer of AWS WAF to a request that it blocks."""
 _UNREACHABLE = "no server answers there; check base_url and the network"
@@ -30,53 +29,75 @@ _SETTINGS_BY_WORD = {
 """Words in the message of a rejected request, and the setting that helps."""
 
 
-def to_model_error(
-    error: openai.OpenAIError, texts: Sequence[str] = (), key: str | None = None
+def connection_error(error: HTTPError) -> ModelError:
+    """Convert an exception of urllib3, which brought no response, to a `ModelError`."""
+    from urllib3 import exceptions
+
+    cause = type(error).__name__
+    if isinstance(error, exceptions.ReadTimeoutError):
+        return ModelError("ReadTimeout", "no answer in time", maybe_paid=True)
+    if isinstance(error, exceptions.ConnectTimeoutError) and cause == "ConnectTimeoutError":
+        return ModelError("ConnectTimeout", "no connection in time")
+    sent = not isinstance(error, _never_sent())
+    if isinstance(error, exceptions.SSLError):
+        # A connection that ends early is an error of TLS as well; the request may have arrived.
+        sent = isinstance(error.args[0], (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+        cause = type(error.args[0]).__name__
+    message = "the connection was lost" if sent else "no connection"
+    return ModelError("ConnectionError", f"{message} ({cause})", maybe_paid=sent)
+
+
+def _never_sent() -> tuple[type[Exception], ...]:
+    """Return the exceptions of urllib3 after which the server has not seen the request."""
+    from urllib3 import exceptions
+
+    return (
+        exceptions.NewConnectionError,
+        exceptions.ConnectTimeoutError,
+        exceptions.ProxyError,
+        exceptions.LocationValueError,
+    )
+
+
+def status_error(
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    texts: Sequence[str] = (),
+    key: str = "",
 ) -> ModelError:
-    """Convert an exception of the openai package to a `ModelError` that quotes no request.
+    """Convert a response that is not a success to a `ModelError` that quotes no request.
 
     Args:
-        error: Any exception of the package.
+        status: HTTP status, 300 or more.
+        headers: Headers of the response; a case-insensitive mapping.
+        content: Body of the response.
         texts: Texts of the request.
         key: The API key, which the message must not contain either.
     """
-    import openai
-
-    if isinstance(error, openai.APIStatusError):
-        if _is_foreign(error.response):
-            return ModelError.foreign(error.status_code, retry_after_s(error.response.headers))
-        return ModelError(
-            str(error.code or error.type or type(error).__name__),
-            redact_message(_message_of(error), texts, [key or ""]),
-            status=error.status_code,
-            retry_after_s=retry_after_s(error.response.headers, "retry-after-ms"),
-        )
-    cause = type(error.__cause__).__name__
-    sent = cause not in _NEVER_SENT
-    if isinstance(error, openai.APITimeoutError):
-        if sent:
-            return ModelError("ReadTimeout", "no answer in time", maybe_paid=True)
-        return ModelError("ConnectTimeout", "no connection in time")
-    if isinstance(error, openai.APIConnectionError):
-        message = "the connection was lost" if sent else "no connection"
-        return ModelError("ConnectionError", f"{message} ({cause})", maybe_paid=sent)
-    return ModelError.bad_response(f"the answer is unreadable ({cause})")
-
-
-def _is_foreign(response: Any) -> bool:
-    """Return whether an error has no JSON object: servers of this API always send one."""
-    try:
-        body = orjson.loads(response.content)
-    except Exception:  # of the parser, or of a body that was not read
-        return True
-    return not isinstance(body, dict) or body in ({}, _FIREWALL)
-
-
-def _message_of(error: openai.APIStatusError) -> str:
-    body = error.body
-    message = body.get("message") if isinstance(body, Mapping) else None
+    body = _parse_error(content)
+    if body is None:
+        return ModelError.foreign(status, retry_after_s(headers))
+    detail = body.get("error") or body
+    fields = detail if isinstance(detail, Mapping) else {"message": detail}
+    message = fields.get("message")
     # A body of another shape, such as a proxy's error page, may contain anything.
-    return message if isinstance(message, str) else f"HTTP status {error.status_code}"
+    message = message if isinstance(message, str) else f"HTTP status {status}"
+    return ModelError(
+        str(fields.get("code") or fields.get("type") or f"HTTP {status}"),
+        redact_message(message, texts, [key]),
+        status=status,
+        retry_after_s=retry_after_s(headers, "retry-after-ms"),
+    )
+
+
+def _parse_error(content: bytes) -> dict[str, Any] | None:
+    """Return the JSON object of an error; None if a server of this API did not send it."""
+    try:
+        body = orjson.loads(content)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) and body not in ({}, _FIREWALL) else None
 
 
 def explain_error(error: ModelError, has_key: bool) -> str:

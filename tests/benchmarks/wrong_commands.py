@@ -213,7 +213,6 @@ MISSING = [
         "credentials",
         env=REGION,
     ),
-    Case("missing package openai", OPENAI, "openai", "pip install", missing=["openai"]),
     Case(
         "missing package of an embedder",
         [*OPENAI[:3], "embedder=sentence_transformers"],

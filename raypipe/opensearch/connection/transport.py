@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import orjson
 
-from raypipe.core.proxy import proxy_for
+from raypipe.core.proxy import proxy_for, proxy_manager
 from raypipe.core.retry import retry_after_s
 
 
@@ -69,20 +68,10 @@ class _ProxiedPool:
     """
 
     def __init__(self, pool: Any, proxy: str, server: str) -> None:
-        import urllib3
-
         names = ("cert_reqs", "ca_certs", "ca_cert_dir", "cert_file", "key_file", "assert_hostname")
         tls = {name: getattr(pool, name) for name in names if hasattr(pool, name)}
-        parts = urlsplit(proxy)
-        login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
         self._server = server
-        self._manager = urllib3.ProxyManager(
-            proxy,
-            proxy_headers=urllib3.make_headers(proxy_basic_auth=login) if login != ":" else None,
-            maxsize=pool.pool.maxsize,
-            timeout=pool.timeout,
-            **tls,
-        )
+        self._manager = proxy_manager(proxy, maxsize=pool.pool.maxsize, timeout=pool.timeout, **tls)
 
     def urlopen(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
         """Send a request; opensearch-py passes the path."""

@@ -106,7 +106,7 @@ def _raypipe(executor: str, label: str, how: str) -> Contender:
         ]  # fmt: skip
 
     def get_versions() -> dict[str, str]:
-        packages = ["openai", "opensearch-py", *(["ray"] if executor == "ray" else [])]
+        packages = ["opensearch-py", "urllib3", *(["ray"] if executor == "ray" else [])]
         return {"raypipe": __version__, **{name: version(name) for name in packages}}
 
     name = f"raypipe_{executor}"

@@ -64,8 +64,6 @@ def test_nothing_is_started_or_made(
     ("package", "options", "expected"),
     [
         ("wordllama", (), "pip install wordllama"),
-        ("openai", ("summarizer=openai",), "pip install 'raypipe[openai]'"),
-        ("openai", ("embedder=openai",), "pip install 'raypipe[openai]'"),
         ("sentence_transformers", ("embedder=sentence_transformers",), "pip install"),
         ("moto", (), "pip install"),
     ],

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from typing import Any
 
 import pytest
 
-from raypipe.core.errors import SetupError
 from raypipe.models.bedrock import BedrockChat
 from raypipe.models.openai import OpenAIChat, _parse_answer
 from raypipe.models.protocol import Question, TokenUsage
-from tests.unit.models_here import clear_environment
 
 SCHEMA = {"type": "object", "properties": {"z": {"type": "string"}, "a": {"type": "string"}}}
 PLAIN_QUESTION = Question("Be brief.", "What is it about?", max_tokens=90, temperature=0.5)
@@ -110,13 +107,6 @@ def test_wrong_settings_of_openai_are_refused(settings: dict[str, Any], message:
 def test_an_unknown_service_tier_is_refused() -> None:
     with pytest.raises(ValueError, match="service_tier=fast: choose one of default, flex"):
         BedrockChat("m.m", service_tier="fast")
-
-
-def test_without_the_package_openai(monkeypatch: pytest.MonkeyPatch) -> None:
-    clear_environment(monkeypatch)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(SetupError, match=r"pip install 'raypipe\[openai\]'"):
-        OpenAIChat("m", read_timeout_s=17).check()
 
 
 def response(**message: Any) -> dict[str, Any]:
