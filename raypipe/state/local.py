@@ -1,4 +1,4 @@
-"""A state in a folder: each write is a temporary file, an fsync and a rename under a lock."""
+"""A state in a folder: each write is a temporary file, an fsync, and a link or a rename."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from filelock import FileLock
 
@@ -26,6 +26,11 @@ _LOCK_POLL_S = 0.002
 """Seconds between two tries to take a lock; it is held for a check and a rename."""
 _LEFTOVER_AGE_S = 86_400.0
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+_NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EMLINK)
+"""Errors of file systems without links, such as FAT, and of some shared folders."""
+_Move: TypeAlias = Callable[[Path, Path, GroupAccess], bool]
+"""Gives a temporary file its name; returns False if the target does not allow it."""
 
 _FIXES = {
     errno.ENOSPC: "the disk is full; free some space, or set state.uri to another folder",
@@ -87,19 +92,20 @@ class LocalState:
 
     def put(self, name: str, data: bytes, *, durable: bool = True) -> None:
         """Write a name, replacing its content."""
-        self._write(name, data, lambda _: True, durable)
+        self._write(name, data, durable, self._replace_if(name, lambda _: True))
 
     def put_if_absent(self, name: str, data: bytes, *, durable: bool = True) -> str | None:
         """Create a name and return its tag, or None if it exists."""
         if self._path(name).is_file():
-            return None  # saves the temporary file; the check under the lock decides
-        return self._write(name, data, lambda path: path.is_dir() or not path.exists(), durable)
+            return None  # saves the temporary file; the link decides
+        return self._write(name, data, durable, self._link)
 
     def put_if_match(self, name: str, data: bytes, tag: str, *, durable: bool = True) -> str | None:
         """Replace the content if it still has this tag; return the new tag, or None."""
-        return self._write(
-            name, data, lambda path: path.exists() and _tag(path.read_bytes()) == tag, durable
+        replace = self._replace_if(
+            name, lambda path: path.exists() and _tag(path.read_bytes()) == tag
         )
+        return self._write(name, data, durable, replace)
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete names; a name that does not exist is not an error."""
@@ -185,19 +191,15 @@ class LocalState:
     def _path(self, name: str) -> Path:
         return Path(self.root) / check_name(name)
 
-    def _write(
-        self, name: str, data: bytes, is_allowed: Callable[[Path], bool], durable: bool
-    ) -> str | None:
+    def _write(self, name: str, data: bytes, durable: bool, move: _Move) -> str | None:
         target = self._path(name)
         with self._translate_errors(name):
             access = GroupAccess.in_folder(Path(self.root))
             _create_folder(target.parent, access, durable)
             temporary = self._write_temporary(data, access, durable)
             try:
-                with self._lock(name, access):
-                    if not is_allowed(target):
-                        return None
-                    temporary.replace(target)
+                if not move(temporary, target, access):
+                    return None
             finally:
                 temporary.unlink(missing_ok=True)
             if durable:
@@ -217,6 +219,34 @@ class LocalState:
             path.unlink(missing_ok=True)  # give the space back to a full disk
             raise
         return path
+
+    def _replace_if(self, name: str, is_allowed: Callable[[Path], bool]) -> _Move:
+        """Return a move that replaces the target under its lock, if the target allows it."""
+
+        def replace(temporary: Path, target: Path, access: GroupAccess) -> bool:
+            with self._lock(name, access):
+                if not is_allowed(target):
+                    return False
+                temporary.replace(target)
+                return True
+
+        return replace
+
+    def _link(self, temporary: Path, target: Path, access: GroupAccess) -> bool:
+        """Give a file its name unless the name exists: with a link, which needs no lock."""
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            name = target.relative_to(self.root).as_posix()
+            move = self._replace_if(name, lambda path: path.is_dir() or not path.exists())
+            return move(temporary, target, access)
+        return True
 
     @contextmanager
     def _lock(self, name: str, access: GroupAccess) -> Iterator[None]:

@@ -208,7 +208,7 @@ class KilledState(LocalState):
         return tag
 
     def delete(self, names: Any) -> None:
-        self._write("usage/none", b"", lambda _: False, True)
+        self._write("usage/none", b"", True, lambda *_: False)
         super().delete(names)
 
 

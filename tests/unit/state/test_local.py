@@ -28,6 +28,15 @@ class TestLocalState(StateContract):
     pass
 
 
+class TestWithoutLinks(StateContract):
+    @pytest.fixture(autouse=True)
+    def refuse_links(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refuse)
+
+
 def test_ignored_conditions_are_detected(state: LocalState) -> None:
     assert_ignored_conditions_are_detected(state)
 
