@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from heapq import nsmallest
 from importlib.resources import files
 from itertools import islice, pairwise
 
@@ -17,6 +16,7 @@ from raypipe.core.per_process import cached_per_process
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _POSSESSIVE = re.compile(r"['’]s?$")
 _CONTRACTION = re.compile(r"(?:n['’]t|['’](?:ll|re|ve|d|m|em))$")
+_TO_SPACES = {code: " " for code in range(128) if not (chr(code).isalpha() or chr(code) == "'")}
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 _MIN_WORD_CHARS = 3
@@ -45,24 +45,45 @@ def extract_keywords(text: str, language: str, limit: int) -> tuple[str, ...]:
         language: ISO 639-1 code.
         limit: Maximum number of keywords.
     """
-    words = _split_words(text)
-    counts = {word: count for word, count in Counter(words).items() if _may_be_keyword(word)}
-    scores = _score_against_english(counts) if language == "en" else _score_by_blocks(words, counts)
-    keywords = (word for word, score in scores.items() if score > 0)
-    return tuple(nsmallest(limit, keywords, key=lambda word: (-scores[word], word)))
+    text = text.lower()
+    if language == "en":
+        scores = _score_against_english(_keep_keywords(_count_words(text)))
+    else:
+        words = _split_words(text)
+        scores = _score_by_blocks(words, _keep_keywords(Counter(words)))
+    best = sorted((score for score in scores.values() if score > 0), reverse=True)[:limit]
+    if not best:
+        return ()
+    # Words of equal scores are many; only those that may be among the best are sorted.
+    chosen = [(-score, word) for word, score in scores.items() if score >= best[-1]]
+    return tuple(word for _, word in sorted(chosen)[:limit])
 
 
-def _may_be_keyword(word: str) -> bool:
-    is_long = len(word) >= _MIN_WORD_CHARS and word not in _BOOK_WORDS
-    return is_long or bool(_UNSPACED.match(word))
+def _keep_keywords(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return the counts of the words that may be keywords."""
+    return {
+        word: count
+        for word, count in counts.items()
+        if (len(word) >= _MIN_WORD_CHARS and word not in _BOOK_WORDS) or _UNSPACED.match(word)
+    }
+
+
+def _count_words(text: str) -> Counter[str]:
+    """Return the number of each word of `_split_words`; many times as fast for ASCII."""
+    if not text.isascii():
+        return Counter(_split_words(text))
+    counts = Counter(text.translate(_TO_SPACES).split())
+    for token in [token for token in counts if not token.isalpha()]:  # with apostrophes
+        count = counts.pop(token)
+        for word in _split_words(token):
+            counts[word] += count
+    return counts
 
 
 def _split_words(text: str) -> list[str]:
-    words = []
-    if text.isascii():
-        found = _WORD.findall(text.lower())
-        return [word if word.isalpha() else _POSSESSIVE.sub("", word) for word in found]
-    for word in _WORD.findall(text.lower()):
+    """Return the words of a text in lower case, in reading order."""
+    words: list[str] = []
+    for word in _WORD.findall(text):
         if _UNSPACED.search(word):  # scripts without spaces: pairs of characters
             words += [word[start : start + 2] for start in range(len(word) - 1)]
         else:
@@ -74,8 +95,13 @@ def _score_against_english(counts: Mapping[str, int]) -> dict[str, float]:
     english = _load_english_rates()
     rates, unlisted = english.rates, english.unlisted
     total = sum(counts.values())
+
+    def score(count: int, rate: float) -> float:
+        return math.sqrt(count) * math.log(count / total / rate)
+
+    of_unlisted = {count: score(count, unlisted) for count in set(counts.values())}
     return {
-        word: math.sqrt(count) * math.log(count / total / rates.get(word, unlisted))
+        word: score(count, rates[word]) if word in rates else of_unlisted[count]
         for word, count in counts.items()
         if word not in english.stop_words and (word.isalpha() or not _CONTRACTION.search(word))
     }
