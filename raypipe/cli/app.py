@@ -8,17 +8,19 @@ does the work and returns the exit code. The text of `--help` is made in
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from raypipe import __version__
-from raypipe.cli.arrow import prepare_arrow
 from raypipe.cli.help_text.program import COMMANDS, format_program_help
+from raypipe.cli.lean_imports import prepare_arrow, prepare_opensearch
 from raypipe.cli.stop_signals import STOP_REQUESTED, end_on_signal, interrupt_on_signal
 from raypipe.cli.streams import StandardStreams
 from raypipe.cli.unexpected import explain_unexpected, install_thread_hooks
@@ -53,8 +55,7 @@ def main() -> None:
             ERROR,
         )
     end_on_signal(code)
-    _exit_if_work_was_given_up(code)
-    raise SystemExit(code)
+    _exit(code)
 
 
 def run_and_explain(args: Sequence[str]) -> int:
@@ -71,14 +72,17 @@ def run_and_explain(args: Sequence[str]) -> int:
         return _print_error(explain_unexpected(error), ERROR)
 
 
-def _exit_if_work_was_given_up(code: int) -> None:
-    """End the process if a thread still hangs in a request: the interpreter would wait for it."""
-    work = sys.modules.get("raypipe.coordination.background_work")
-    if work is not None and work.has_given_up_work():
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+def _exit(code: int) -> NoReturn:
+    """End the process without the interpreter's own end.
+
+    The interpreter would wait for a thread that hangs in a request, and would delete each object,
+    which takes up to half a second.
+    """
+    atexit._run_exitfuncs()  # of Ray, logging and temporary folders
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # `find_lost_output` has reported it, or it is closed
+            stream.flush()
+    os._exit(code)
 
 
 def run_command_line(args: Sequence[str]) -> int:
@@ -223,6 +227,7 @@ def _call_command(merged: MergedArguments, notes: _Notes, cfg: Any) -> int:
         with explain_option_errors(merged):
             check_values(cfg, merged)
             notes.log()
+            prepare_opensearch()
             module = import_module(f"raypipe.cli.commands.{merged.command}")
             if "pyarrow" in sys.modules:
                 prepare_arrow()

@@ -13,7 +13,6 @@ _WAIT_S = 0.5
 """Longest wait without a look at the flags; some systems cannot interrupt a longer wait."""
 UNWIND_S = 10.0
 """Seconds that interrupted work has to clean up before the caller goes on without it."""
-_given_up: list[threading.Thread] = []
 
 
 class StopTimeout(KeyboardInterrupt):
@@ -60,11 +59,9 @@ class BackgroundWork:
                 self._ended.wait(_WAIT_S)
             except KeyboardInterrupt:
                 if stop_requested.is_set():
-                    _given_up.append(self._thread)
                     raise
                 request_stop(stop_requested, "Ctrl-C")
             if time.monotonic() > self._deadline and not self._ended.is_set():
-                _given_up.append(self._thread)
                 raise StopTimeout
         if self._error is not None:
             raise self._error
@@ -88,8 +85,3 @@ class BackgroundWork:
             self._error = error
         finally:
             self._ended.set()
-
-
-def has_given_up_work() -> bool:
-    """Whether work that was given up still runs; the interpreter might wait for its threads."""
-    return any(thread.is_alive() for thread in _given_up)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, runtime_checkable
 
 from raypipe.core.errors import SetupError
@@ -24,6 +26,20 @@ def check_setup(part: object) -> None:
     """Check the setup of a part, if the part can tell; errors as `ChecksSetup.check_setup`."""
     if isinstance(part, ChecksSetup):
         part.check_setup()
+
+
+def check_together(*checks: Callable[[], None]) -> None:
+    """Make checks at the same time: some load a model, others wait for a server.
+
+    Raises:
+        SetupError: A check fails; the first of the arguments that does.
+    """
+    threads = ThreadPoolExecutor(max(len(checks), 1), "check")
+    try:
+        for result in [threads.submit(check) for check in checks]:
+            result.result()
+    finally:
+        threads.shutdown(wait=False)  # a stop, or an error, does not wait for a slow server
 
 
 def check_package(name: str, message: str) -> None:

@@ -135,7 +135,9 @@ def save_config(state: State, run_id: str, config: Mapping[str, Any]) -> str:
     import yaml
 
     name = f"{FOLDER}/{run_id}/config.yaml"
-    text = yaml.safe_dump(redact(config), sort_keys=False, allow_unicode=True)
+    # The fast dumper is missing where PyYAML was built without libyaml.
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text = yaml.dump(redact(config), Dumper=dumper, sort_keys=False, allow_unicode=True)
     state.put(name, text.encode())
     return name
 

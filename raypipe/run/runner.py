@@ -14,6 +14,7 @@ from raypipe import __version__
 from raypipe.coordination.run_coordinator import Progress
 from raypipe.core import exit_codes
 from raypipe.core.errors import SetupError
+from raypipe.core.setup_check import check_together
 from raypipe.ledger import run_records
 from raypipe.ledger.facade import RunResults
 from raypipe.ledger.run_records import RunRecord
@@ -135,8 +136,7 @@ def _carry_out(
     required = _required_parts(plan, source, processing, ledger.state, accepted)
     if required:
         with timer.step("checks"):
-            for part in required:
-                part.check()
+            check_together(*(part.check for part in required))
     with timer.step("index"):
         index = index or target.open(spec)
     stack.enter_context(target.discard_if_unused(index))

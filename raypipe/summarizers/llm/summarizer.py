@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self, cast, get_args
 
 from raypipe.core.per_process import PerProcess
-from raypipe.core.setup_check import check_setup
+from raypipe.core.setup_check import check_setup, check_together
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.embedders.protocol import Embedder
 from raypipe.models.calling.caller import ModelCaller
@@ -169,8 +169,7 @@ class ModelSummarizer:
 
     def check(self) -> None:
         """Check embedder and model; raise `SetupError` if no call could succeed."""
-        self.embedder.check()
-        self.model.check()
+        check_together(self.model.check, self.embedder.check)
 
     def plan_calls(self, book: CleanText) -> list[PlannedCall]:
         """Return the calls that a book will take; no model is asked.

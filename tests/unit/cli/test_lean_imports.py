@@ -10,7 +10,7 @@ pytest.importorskip("pandas")
 
 SCRIPT = """
 import json, sys
-from raypipe.cli.arrow import prepare_arrow
+from raypipe.cli.lean_imports import prepare_arrow
 prepare_arrow()
 import pyarrow as pa
 table = pa.table({"a": [1.0, None]})
@@ -24,3 +24,19 @@ def test_pandas_is_imported_only_by_what_needs_it() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, check=True)
     before, rows, nulls = json.loads(done.stdout)
     assert (before, rows, nulls) == (False, 2, 1)
+
+
+OPENSEARCH = """
+import json, sys
+from raypipe.cli.lean_imports import prepare_opensearch
+prepare_opensearch()
+from opensearchpy import OpenSearch
+hidden = "aiohttp" not in sys.modules
+import aiohttp
+print(json.dumps([hidden, hasattr(aiohttp, "ClientSession")]))
+"""
+
+
+def test_aiohttp_is_hidden_from_opensearch_alone() -> None:
+    done = subprocess.run([sys.executable, "-c", OPENSEARCH], capture_output=True, check=True)
+    assert json.loads(done.stdout) == [True, True]
