@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from functools import lru_cache, update_wrapper
+from collections.abc import Callable, Hashable
+from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -17,18 +17,29 @@ class CachedFactory(Generic[P, T]):
     def __init__(self, create: Callable[P, T], max_size: int) -> None:
         update_wrapper(self, create)
         self._lock = threading.Lock()
-        self._cached: Any = lru_cache(maxsize=max_size)(create)
+        self._create = create
+        self._max_size = max_size
+        self._results: dict[Hashable, T] = {}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the cached result for these arguments; call the factory if there is none."""
+        key = (args, *sorted(kwargs.items())) if kwargs else args
+        try:
+            return self._results[key]  # without the lock, on which hundreds of threads would wait
+        except KeyError:
+            pass
         with self._lock:
-            result: T = self._cached(*args, **kwargs)
-        return result
+            if key not in self._results:
+                result = self._create(*args, **kwargs)
+                if len(self._results) >= self._max_size:
+                    del self._results[next(iter(self._results))]
+                self._results[key] = result
+            return self._results[key]
 
     def cache_clear(self) -> None:
         """Forget all results, as tests do that change the environment."""
         with self._lock:
-            self._cached.cache_clear()
+            self._results.clear()
 
 
 def cached_per_process(max_size: int = 8) -> Callable[[Callable[P, T]], CachedFactory[P, T]]:
@@ -38,7 +49,7 @@ def cached_per_process(max_size: int = 8) -> Callable[[Callable[P, T]], CachedFa
     Use it for clients and models that depend on settings alone, such as boto3 clients.
 
     Args:
-        max_size: Number of results to keep; the least recently used one is dropped.
+        max_size: Number of results to keep; the oldest is dropped.
     """
 
     def decorate(create: Callable[P, T]) -> CachedFactory[P, T]:

@@ -15,7 +15,7 @@ from typing import Protocol
 from raypipe.core.book import Row
 from raypipe.opensearch.bulk.results import Counters
 
-CHECK_INTERVAL_S = 0.25
+CHECK_INTERVAL_S = 0.1
 """Seconds between two checks whether more books may come; each check asks the coordinator."""
 
 Commit = Callable[[Sequence[Row], str, str], Counters]

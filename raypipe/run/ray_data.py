@@ -80,6 +80,8 @@ def _configure_ray_data() -> None:
     context.enable_progress_bars = False
     context.issue_detectors_config.detectors = []
     context.print_on_execution_start = False
+    # Each task would have a thread that measures the memory of its worker once a second.
+    context.memory_usage_poll_interval_s = None
 
 
 def silence_ray_data() -> None:

@@ -105,8 +105,7 @@ def connect_quota_of(actor: Any) -> Callable[[str, QuotaOptions, RunRegistration
     """
 
     def connect(pool: str, options: QuotaOptions, registration: RunRegistration) -> RunQuotaClient:
-        client = RunQuotaClient(pool, options, registration, actor=actor)
-        client.configure()
-        return client
+        # Not configured: the service is new, and the driver need not wait for the actor's start.
+        return RunQuotaClient(pool, options, registration, actor=actor)
 
     return connect
