@@ -13,6 +13,7 @@ from raypipe.core.per_process import cached_per_process
 from raypipe.core.proxy import proxy_for
 from raypipe.core.redact import refuse_url_secret
 from raypipe.core.setup_check import check_package
+from raypipe.models.context import Billing
 from raypipe.models.json_object import parse_json_object
 from raypipe.models.openai_errors import API_KEY_VARIABLE, explain_error, to_model_error
 from raypipe.models.preflight import check_model
@@ -67,6 +68,16 @@ class OpenAIServer:
     def base_model(self) -> str:
         """Return the model id; these servers have no regions."""
         return self.model_id
+
+    @property
+    def tier(self) -> str:
+        """Return the service tier that its calls request."""
+        return "default"
+
+    @property
+    def billing(self) -> Billing:
+        """Return how its calls are billed."""
+        return Billing(self.base_model, self.tier)
 
     @property
     def pool(self) -> str:

@@ -46,6 +46,7 @@ class CleanText:
         sha256: Hex SHA-256 of `text` in UTF-8. It identifies the content, whatever the key.
         chapters: Spans that cover `text` from start to end; empty if the book has no chapters.
         deadline_s: Seconds that a further step on the text may take.
+        key: The object's key; empty if unknown.
     """
 
     text: str
@@ -58,6 +59,7 @@ class CleanText:
     sha256: str
     chapters: tuple[Chapter, ...] = ()
     deadline_s: float = DEADLINE_S
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ class TextCleaner:
             sha256=hashlib.sha256(text.encode()).hexdigest(),
             chapters=find_chapters(text, contents.titles),
             deadline_s=self.deadline_s,
+            key=key,
         )
 
     def _check_bytes(self, data: bytes) -> None:

@@ -24,7 +24,7 @@ from raypipe.models.calling.model_calls import EMBED
 from raypipe.models.calling.retrying import RetryingCall, Sleep
 from raypipe.models.calling.single_flight import PendingCall, SingleFlight
 from raypipe.models.calling.token_estimate import TokenEstimate
-from raypipe.models.context import ModelContext
+from raypipe.models.context import Billing, ModelContext
 from raypipe.models.protocol import ModelCall, TokenUsage
 from raypipe.quota.local import LocalQuotaClient
 
@@ -215,12 +215,16 @@ class ModelCaller:
 
 
 def _call_usage(pending: PendingCall[Any], usage: TokenUsage) -> CallUsage:
-    key = pending.call.key
+    key, billing = pending.call.key, pending.call.billing
+    model = str(key.get("model", ""))
+    billing = billing or Billing(model)
     return CallUsage(
         str(key.get("operation", "")),
-        str(key.get("model", "")),
+        model,
         usage.input_tokens,
         usage.output_tokens,
+        profile=billing.model if billing.model != model else "",
+        tier=usage.tier or billing.tier,
     )
 
 

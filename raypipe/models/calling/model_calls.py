@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from raypipe.models.calling.token_estimate import TokenEstimate
+from raypipe.models.context import billing_of
 from raypipe.models.protocol import (
     Answer,
     ChatModel,
@@ -60,6 +61,7 @@ def chat_call(
         is_cacheable=is_cacheable,
         to_json=_answer_to_json,
         from_json=_answer_from_json,
+        billing=billing_of(model),
     )
 
 
@@ -99,6 +101,7 @@ def embedding_call(
         is_cacheable=lambda answer: _has_shape(answer, count, dimension),
         to_json=lambda answer: {"vectors": answer.vectors, **_usage_to_json(answer.usage)},
         from_json=_vectors_from_json,
+        billing=billing_of(model),
     )
 
 
@@ -115,7 +118,11 @@ def _has_shape(answer: Vectors, count: int, dimension: int) -> bool:
 
 def _read_usage(usage: TokenUsage) -> TokenUsage:
     """Return the usage with 0 for counts that are none; a client of a user may send anything."""
-    return TokenUsage(read_count(usage.input_tokens), read_count(usage.output_tokens))
+    return replace(
+        usage,
+        input_tokens=read_count(usage.input_tokens),
+        output_tokens=read_count(usage.output_tokens),
+    )
 
 
 def _fill_usage(
@@ -131,15 +138,17 @@ def _fill_usage(
     """
     input_tokens = usage.input_tokens or estimate.tokens(size)
     output_tokens = usage.output_tokens or (estimate.tokens(answer_size) if answer_size else 0)
-    return TokenUsage(input_tokens, output_tokens)
+    return replace(usage, input_tokens=input_tokens, output_tokens=output_tokens)
 
 
-def _usage_to_json(usage: TokenUsage) -> dict[str, int]:
-    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+def _usage_to_json(usage: TokenUsage) -> dict[str, Any]:
+    tier = {"tier": usage.tier} if usage.tier else {}
+    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, **tier}
 
 
 def _usage_from_json(cached: Mapping[str, Any]) -> TokenUsage:
-    return TokenUsage(int(cached["input_tokens"]), int(cached["output_tokens"]))
+    tokens = int(cached["input_tokens"]), int(cached["output_tokens"])
+    return TokenUsage(*tokens, tier=str(cached.get("tier", "")))
 
 
 def _answer_to_json(answer: Answer) -> Mapping[str, Any]:
