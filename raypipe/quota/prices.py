@@ -9,7 +9,6 @@ from typing import Any
 from raypipe.core.errors import SetupError
 from raypipe.core.model_ids import base_model_id
 
-
 TIERS = ("default", "flex", "priority", "reserved")
 """Service tiers, as Bedrock's `ServiceTier` names them; OpenAI has the first three."""
 

@@ -23,6 +23,7 @@ class SimulatedCall:
         tool: Name of the tool that the answer calls; '' for none.
         texts: Texts to embed; empty for chat calls.
         detail: What the provider's API needs to build its response.
+        tier: Service tier that the client requested; '' for none.
     """
 
     operation: str
@@ -35,6 +36,7 @@ class SimulatedCall:
     tool: str = ""
     texts: tuple[str, ...] = ()
     detail: Any = None
+    tier: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ COMMANDS = {
     "gc": "list old indices and documents that nothing uses; apply=true removes them",
     "state": "copy the state for a backup: raypipe state copy FROM TO",
     "export": "write the newest document of each book to a file: parquet or JSON lines",
+    "costs": "sum up what the state paid for models, by day, model and service tier",
     "up": "start the embedded OpenSearch and S3 and leave them running",
     "down": "stop the embedded OpenSearch and S3",
     "simulate": "start a model server for tests: Bedrock and OpenAI, quotas, faults",
