@@ -56,14 +56,31 @@ def test_costs_are_summed_by_day_model_and_tier(
     code, out, err = run_command_line("costs", f"state.uri={state.root}")
     assert (code, err) == (0, "")
     assert [line.split() for line in out.splitlines()] == [
-        "day model service tier calls tokens in tokens out cost".split(),
+        ["day", "model", "service", "tier", "calls", "tokens", "in", "tokens", "out", "cost"],
         f"2026-11-26 {NOVA} default 1 1,000,000 100,000 $1.12".split(),
         f"2026-11-26 {NOVA} flex 1 1,000,000 100,000 $0.56".split(),
         f"2026-11-27 {NOVA} default 2 2,000,000 200,000 $2.24".split(),
         f"2026-11-27 eu.{NOVA} default 1 1,000,000 100,000 $1.47".split(),
-        "2026-11-27 own-model default 1 1,000,000 100,000 unknown".split(),
-        "total 6 6,000,000 600,000 $5.39".split(),
-        "prices of 2026-11-23; 1 of 5 rows have no price and are not in the total".split(),
+        ["2026-11-27", "own-model", "default", "1", "1,000,000", "100,000", "unknown"],
+        ["total", "6", "6,000,000", "600,000", "$5.39"],
+        [
+            "prices",
+            "of",
+            "2026-11-23;",
+            "1",
+            "of",
+            "5",
+            "rows",
+            "have",
+            "no",
+            "price",
+            "and",
+            "are",
+            "not",
+            "in",
+            "the",
+            "total",
+        ],
     ]
     assert sorted(state.list()) == before, "nothing is written"
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from raypipe.config.paths import conf_dir
-from raypipe.core.model_ids import base_model_id
 from raypipe.core.errors import SetupError
+from raypipe.core.model_ids import base_model_id
 from raypipe.core.options import BudgetOptions
 from raypipe.quota.budget import BudgetGuard, Cost
 from raypipe.quota.prices import TIERS, Price, Prices
