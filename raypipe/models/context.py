@@ -59,6 +59,21 @@ def billing_of(model: PaidModel) -> Billing:
     return model.billing if isinstance(model, NamesBilling) else Billing(model.base_model)
 
 
+@runtime_checkable
+class NamesServer(Protocol):
+    """A model whose id does not tell which model answers: it depends on the server."""
+
+    @property
+    def cache_server(self) -> str:
+        """Return the name of the server in the answer cache; '' if the model id is enough."""
+
+
+def server_key(model: PaidModel) -> Mapping[str, str]:
+    """Return the part of a cache key that tells servers apart; empty if the model id is enough."""
+    server = model.cache_server if isinstance(model, NamesServer) else ""
+    return {"server": server} if server else {}
+
+
 @dataclass(frozen=True)
 class ModelContext:
     """The answer cache and the quota of a run. It is pickled to the workers with each part.

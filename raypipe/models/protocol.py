@@ -245,6 +245,7 @@ class ModelCall(Generic[T]):
         is_cacheable: Whether a cached answer may be used; other answers are paid for again.
         to_json: Converts an answer to plain JSON values.
         from_json: Converts plain JSON values back to an answer.
+        old_keys: Keys under which an older raypipe may have cached the answer.
         billing: How the call is billed; None for the model of the key at the default tier.
     """
 
@@ -255,4 +256,5 @@ class ModelCall(Generic[T]):
     is_cacheable: Callable[[T], bool]
     to_json: Callable[[T], Mapping[str, Any]]
     from_json: Callable[[Mapping[str, Any]], T]
+    old_keys: Sequence[Mapping[str, Any]] = ()
     billing: Billing | None = None

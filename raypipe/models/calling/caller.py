@@ -112,7 +112,10 @@ class ModelCaller:
         key = cache_key(call.key)
         direct = call.key.get("operation") == EMBED
         cache_group = embeddings_group(key) if direct else group
-        pending = PendingCall(group, cache_group, key, call, stop_check, name)
+        old_keys = (
+            tuple(cache_key(old) for old in call.old_keys) if self._groups is not None else ()
+        )
+        pending = PendingCall(group, cache_group, key, call, stop_check, name, old_keys)
         if self._groups is not None:
             self._groups.enter(cache_group, direct=direct)
             pending.future.add_done_callback(lambda _: self._leave(cache_group))
@@ -156,8 +159,13 @@ class ModelCaller:
         assert self._groups is not None
         if pending.future.cancelled():
             return  # its group may be closed already
+        answers, parse = self._groups[pending.cache_group], _parser(pending.call)
         try:
-            cached = self._groups[pending.cache_group].get(pending.key, _parser(pending.call))
+            cached = answers.get(pending.key, parse)
+            for key in pending.old_keys if cached is None else ():
+                if pending.cache_group != pending.group:  # embeddings are grouped by their key
+                    answers = self._groups.open(embeddings_group(key), direct=True)
+                cached = answers.get(key, parse) if cached is None else cached
         except Exception as error:
             pending.fail(error)
             return

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from raypipe.models.calling.token_estimate import TokenEstimate
-from raypipe.models.context import billing_of
+from raypipe.models.context import billing_of, server_key
 from raypipe.models.protocol import (
     Answer,
     ChatModel,
@@ -53,8 +53,10 @@ def chat_call(
         answer_size = _size_in_bytes([answer.text])
         return replace(answer, usage=_fill_usage(usage, estimate, size, answer_size))
 
+    old_key = {"operation": CHAT, "model": model.base_model, "body": model.body(question)}
+    key = {**old_key, **server_key(model)}
     return ModelCall(
-        key={"operation": CHAT, "model": model.base_model, "body": model.body(question)},
+        key=key,
         request=CallRequest(estimate.tokens(size), question.max_tokens),
         send=send,
         usage_of=lambda answer: answer.usage,
@@ -62,6 +64,7 @@ def chat_call(
         to_json=_answer_to_json,
         from_json=_answer_from_json,
         billing=billing_of(model),
+        old_keys=[old_key] if old_key != key else [],  # of a raypipe that named no server
     )
 
 
@@ -93,8 +96,10 @@ def embedding_call(
         estimate.learn(size, usage.input_tokens)
         return replace(answer, usage=_fill_usage(usage, estimate, size, 0))
 
+    old_key = {"operation": EMBED, "model": model.base_model, "body": model.body(sent, input_type)}
+    key = {**old_key, **server_key(model)}
     return ModelCall(
-        key={"operation": EMBED, "model": model.base_model, "body": model.body(sent, input_type)},
+        key=key,
         request=CallRequest(estimate.tokens(size), 0),
         send=send,
         usage_of=lambda answer: answer.usage,
@@ -102,6 +107,7 @@ def embedding_call(
         to_json=lambda answer: {"vectors": answer.vectors, **_usage_to_json(answer.usage)},
         from_json=_vectors_from_json,
         billing=billing_of(model),
+        old_keys=[old_key] if old_key != key else [],
     )
 
 
