@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def format_report(record: RunRecord, index: IndexConfig | None, failures: Failur
             f"models  {record.input_tokens:,} tokens in, {record.output_tokens:,} out, "
             f"{format_usd(record.usd)}; {record.cached_calls:,} answers came from the cache"
         )
-        lines += _format_models(record)
+        lines += _format_models(record.models)
     if record.removed:
         lines.append(f"removed {record.removed:,} books that were deleted from the source")
     if record.unlisted_folders:
@@ -67,9 +68,9 @@ def _counts(record: RunRecord, *, has_index: bool) -> str:
     )
 
 
-def _format_models(record: RunRecord) -> list[str]:
+def _format_models(models: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line for each model, unless a single model was called at the default tier."""
-    called = [used for used in record.models if used["calls"] or used["cached_calls"]]
+    called = [used for used in models if used["calls"] or used["cached_calls"]]
     if len(called) == 1 and called[0]["service_tier"] == "default":
         return []
     return [

@@ -1,4 +1,4 @@
-"""Texts of durations, dollars and tables for people."""
+"""Format durations, dollars and tables for the terminal."""
 
 from __future__ import annotations
 

@@ -65,6 +65,6 @@ def tier_way_out(error: ModelError, tier: str) -> str:
     if tier == "default" or not is_about_tier:
         return ""
     return (
-        f"; service_tier={tier} cannot be had for this model here: set service_tier=null, or "
+        f"; service_tier={tier} is not available for this model here: set service_tier=null, or "
         "choose another model_id or region"
     )

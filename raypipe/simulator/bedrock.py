@@ -89,7 +89,7 @@ class BedrockApi:
             whole_number("maxTokens", limits.get("maxTokens", self.model.max_output_tokens)),
             schema=schema,
             tool=tool,
-            tier=self._parse_tier(body),
+            detail=self._parse_tier(body),
         )
 
     def _parse_tier(self, body: Body) -> str:

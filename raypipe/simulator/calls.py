@@ -23,7 +23,6 @@ class SimulatedCall:
         tool: Name of the tool that the answer calls; '' for none.
         texts: Texts to embed; empty for chat calls.
         detail: What the provider's API needs to build its response.
-        tier: Service tier that the client requested; '' for none.
     """
 
     operation: str
@@ -36,7 +35,11 @@ class SimulatedCall:
     tool: str = ""
     texts: tuple[str, ...] = ()
     detail: Any = None
-    tier: str = ""
+
+    @property
+    def tier(self) -> str:
+        """Return the service tier that a chat call requests; '' for none."""
+        return self.detail if isinstance(self.detail, str) else ""
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ class OpenAIApi:
             sum(self._count(text) for text in texts),
             whole_number("max_tokens", self.model.max_output_tokens if limit is None else limit),
             schema=_requested_schema(body),
-            tier=self._parse_tier(body),
+            detail=self._parse_tier(body),
         )
 
     def _parse_tier(self, body: Body) -> str:

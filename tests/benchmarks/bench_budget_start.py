@@ -27,7 +27,8 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from report import Report, say  # noqa: E402
 
-from raypipe.ledger.answer_cache import AnswerCache, CallUsage, cache_key  # noqa: E402
+from raypipe.ledger.answer_cache import AnswerCache, cache_key  # noqa: E402
+from raypipe.ledger.call_usage import CallUsage  # noqa: E402
 from raypipe.ledger.usage import mark_run, usage_by_model  # noqa: E402
 from raypipe.ledger.usage_log import _UsageLog  # noqa: E402
 from raypipe.state.local import LocalState  # noqa: E402

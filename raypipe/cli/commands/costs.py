@@ -77,7 +77,9 @@ def _price_sums(sums: TokenSums, prices: Prices) -> list[CostRow]:
 def _format_rows(rows: Sequence[CostRow], date: str) -> str:
     if not rows:
         return "no model call was paid for in this state"
-    cells = [("day", "model", "service tier", "calls", "tokens in", "tokens out", "cost")]
+    cells: list[Sequence[str]] = [
+        ("day", "model", "service tier", "calls", "tokens in", "tokens out", "cost")
+    ]
     totals = [0, 0, 0]
     for row in rows:
         counts = (row.calls, row.input_tokens, row.output_tokens)

@@ -82,7 +82,7 @@ def _format_jobs(jobs: Sequence[_PlannedJob]) -> str:
     ]
     texts = [_format_work(job.estimate) for job in jobs]
     lines = [line for line in texts[0] if all(line in text for text in texts)]
-    rows = [("options", "calls", "tokens in", "tokens out", "cost", "time")]
+    rows: list[Sequence[str]] = [("options", "calls", "tokens in", "tokens out", "cost", "time")]
     for job, label in zip(jobs, labels, strict=True):
         estimate = job.estimate
         counts = (estimate.calls, estimate.input_tokens, estimate.output_tokens)
@@ -132,7 +132,8 @@ def _format_estimate(estimate: RunEstimate, quota: QuotaOptions) -> str:
         lines.append(f"models  no model calls: summarizer={estimate.summarizer} runs locally")
         return join_lines(lines)
     lines.append(
-        f"models  {_name_model(estimate)}: about {estimate.calls:,} calls, "
+        f"models  {name_price(estimate.model, estimate.service_tier)}: about "
+        f"{estimate.calls:,} calls, "
         f"{estimate.input_tokens:,} tokens in, {estimate.output_tokens:,} out (estimated from "
         f"{estimate.sampled:,} books)"
     )
@@ -178,7 +179,8 @@ def _format_changes(estimate: RunEstimate) -> list[str]:
 
 def _format_cost(estimate: RunEstimate) -> str:
     if estimate.usd is None:
-        return f"unknown: conf/prices of {estimate.prices} has no price of {_name_model(estimate)}"
+        name = name_price(estimate.model, estimate.service_tier)
+        return f"unknown: conf/prices of {estimate.prices} has no price of {name}"
     usd = format_usd(estimate.usd)
     return f"{usd} at the prices of {estimate.prices}; cached answers cost nothing"
 
@@ -188,7 +190,3 @@ def _format_time(estimate: RunEstimate, quota: QuotaOptions) -> str:
         reason = "give quota.tokens_per_minute" if quota.managed else "there is no quota"
         return f"unknown: {reason}; at most {quota.max_in_flight} calls in flight"
     return f"{format_duration(estimate.hours * 3600)} at the quota"
-
-
-def _name_model(estimate: RunEstimate) -> str:
-    return name_price(estimate.model, estimate.service_tier)

@@ -36,7 +36,6 @@ def format_program_help() -> str:
             "raypipe turns a bucket of books into a search index.",
             "",
             "Usage: raypipe [COMMAND] [option=value ...]",
-            "",
             *lines,
             "",
             "raypipe COMMAND --help lists the options of a command; --cfg job prints their values.",

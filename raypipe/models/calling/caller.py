@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.ledger.answer_cache import (
     AnswerCache,
-    CallUsage,
     ParseAnswer,
     RejectedAnswerError,
     cache_key,
     embeddings_group,
 )
+from raypipe.ledger.call_usage import CallUsage
 from raypipe.models.calling.answer_groups import AnswerGroups
 from raypipe.models.calling.fair_pool import FairThreadPool
 from raypipe.models.calling.model_calls import EMBED

@@ -203,7 +203,7 @@ class ModelSummarizer:
         """
         questions = self._questions(book)
         quotes = Quotes(book, self.embedder)
-        spending = Spending(self.model, self.context, book.key or book.title)
+        spending = Spending(self.model, self.context, book.origin.key or book.title)
         runner = TaskRunner(
             questions,
             self._ask(book, stop_check, spending),

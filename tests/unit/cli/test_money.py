@@ -10,7 +10,8 @@ import pytest
 
 from raypipe.cli.report import format_report
 from raypipe.cli.units import format_duration, format_usd
-from raypipe.ledger.answer_cache import AnswerCache, CallUsage, cache_key
+from raypipe.ledger.answer_cache import AnswerCache, cache_key
+from raypipe.ledger.call_usage import CallUsage
 from raypipe.ledger.failure_log import FailureLog
 from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.usage import mark_run, usage_by_model

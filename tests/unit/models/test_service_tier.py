@@ -56,7 +56,8 @@ def test_the_check_refuses_a_tier_that_the_model_lacks(
         chat(kind, server, tier).check()
     message = str(caught.value)
     assert (
-        f"service_tier={tier} cannot be had for this model here: set service_tier=null" in message
+        f"service_tier={tier} is not available for this model here: set service_tier=null"
+        in message
     )
     assert "\n" not in message
 
