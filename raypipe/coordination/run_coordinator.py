@@ -249,6 +249,7 @@ class RunCoordinator:
         """Return the counts so far."""
         return Progress(
             **self._counts,
+            models=(),
             stage_seconds=tuple(self._stage_seconds.items()),
             stop_reason=self._stop_reason,
         )
