@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from raypipe.core.exit_codes import OK
 from raypipe.lifecycle.replacement import Replacement
@@ -48,6 +49,8 @@ class RunResult:
         renames_waiting: Documents that keep their old key until the new key is indexed.
         unlisted_folders: Folders of the source that could not be listed.
         unseen: Finished books in these folders; they stay in the index.
+        models: What each model used: model, service_tier, calls, cached_calls, input_tokens,
+            output_tokens and usd.
         state: The state of the run: a folder or `s3://bucket/prefix`.
     """
 
@@ -81,6 +84,7 @@ class RunResult:
     renames_waiting: int
     unlisted_folders: int
     unseen: int
+    models: Sequence[Mapping[str, Any]]
     state: str
 
     @property
@@ -106,13 +110,13 @@ class PlanResult:
         removed: Books that are gone from the source and would be deleted from the index.
         too_many: Whether these are so many that the run would stop.
         summarizer: Name of the summarizer.
-        model: Id of the model; '' if no model is called.
+        model: Model id or inference profile id; '' if no model is called.
         sampled: Number of books that were read for the estimate.
         unfit: Number of these that would fail.
         calls: Model calls.
         input_tokens: Tokens of the requests.
         output_tokens: Tokens of the answers.
-        usd: Dollars; None if the price table lacks the model.
+        usd: Dollars; None if the price table lacks the model or its service tier.
         hours: Hours at the quota; None if no quota is given.
         prices: Date of the price table.
         replaces: The index of other parts that the run would replace; None for none.
@@ -121,6 +125,7 @@ class PlanResult:
         requests: Requests to S3 and their dollars; None if neither books nor state are on S3.
         unlisted_folders: Folders of the source that could not be listed.
         unseen: Finished books in these folders; the run keeps them.
+        service_tier: Service tier of the model calls; '' if no model is called.
     """
 
     listed: int
@@ -150,6 +155,7 @@ class PlanResult:
     requests: RequestEstimate | None
     unlisted_folders: int
     unseen: int
+    service_tier: str
 
 
 @dataclass(frozen=True)

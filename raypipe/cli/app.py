@@ -182,6 +182,8 @@ def run_command(command: str, args: Sequence[str], settings_file: str | None = N
         return _print_error(_explain_interrupt(interrupt), STOPPED)
     finally:
         notes.print()
+        if command == "plan" and codes:
+            import_module("raypipe.cli.commands.plan").finish_multirun()
     return max(codes, default=OK)
 
 

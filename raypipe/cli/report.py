@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from raypipe.cli.log_handlers import log_file
+from raypipe.cli.units import format_duration, format_usd
 from raypipe.core.printable import join_lines
 from raypipe.ledger.failure_log import FailureLog, explain
 from raypipe.ledger.run_records import RunRecord
 from raypipe.opensearch.index.config import IndexConfig
+from raypipe.quota.prices import name_price
 
 LOG_FILE = "processing.log"
 """Named in conf/hydra/job_logging/run.yaml, too."""
@@ -27,8 +30,9 @@ def format_report(record: RunRecord, index: IndexConfig | None, failures: Failur
     if record.model_calls + record.cached_calls and record.input_tokens + record.output_tokens:
         lines.append(
             f"models  {record.input_tokens:,} tokens in, {record.output_tokens:,} out, "
-            f"${record.usd:,.2f}; {record.cached_calls:,} answers came from the cache"
+            f"{format_usd(record.usd)}; {record.cached_calls:,} answers came from the cache"
         )
+        lines += _format_models(record.models)
     if record.removed:
         lines.append(f"removed {record.removed:,} books that were deleted from the source")
     if record.unlisted_folders:
@@ -60,8 +64,21 @@ def _counts(record: RunRecord, *, has_index: bool) -> str:
     return (
         f"listed {record.listed:,} = skipped {record.skipped:,} + indexed {record.indexed:,}"
         f"{finished} + failed {record.failed:,} + left {record.left:,}"
-        f"   in {record.seconds:.1f} s, {record.model_calls:,} model calls"
+        f"   in {format_duration(record.seconds)}, {record.model_calls:,} model calls"
     )
+
+
+def _format_models(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each model, unless a single model was called at the default tier."""
+    called = [used for used in models if used["calls"] or used["cached_calls"]]
+    if len(called) == 1 and called[0]["service_tier"] == "default":
+        return []
+    return [
+        f"        {name_price(used['model'], used['service_tier'])}: {used['calls']:,} calls, "
+        f"{used['input_tokens']:,} tokens in, {used['output_tokens']:,} out, "
+        f"{format_usd(used['usd'])}"
+        for used in called
+    ]
 
 
 def _why_not_served(record: RunRecord) -> str:

@@ -217,6 +217,20 @@ class ExportSchema:
 
 
 @dataclass
+class CostsSchema:
+    """Options of `costs`."""
+
+    output: str = "text"
+    storage: Any = None
+    prices: Any = None
+    state: StateOptions = field(default_factory=StateOptions)
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_output(self.output)
+
+
+@dataclass
 class PromoteSchema(RollbackSchema):
     """Options of `promote`."""
 
@@ -267,6 +281,7 @@ SCHEMAS: Mapping[str, type] = {
     "gc": GcSchema,
     "state": StateSchema,
     "export": ExportSchema,
+    "costs": CostsSchema,
     "up": ServicesSchema,
     "down": ServicesSchema,
     "simulate": ServerOptions,

@@ -71,7 +71,7 @@ class Document:
     embedder: str
     summary: str
     keywords: tuple[str, ...]
-    model_calls: int
+    model_calls: int  # paid for this book, by the run or earlier ones; chat and embedding
     input_tokens: int
     output_tokens: int
     run_seq: int
@@ -87,6 +87,7 @@ class Document:
     characters: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()  # a summary of each part of the book, after its heading
     degraded: str = ""  # why the summary comes from the fallback and not from the model
+    usd: float = 0.0  # of model_calls; not in the index
 
     def estimate_bytes(self) -> int:
         """Return about how many bytes the document has in a bulk request, without encoding it."""
@@ -149,6 +150,7 @@ DOCUMENT_SCHEMA = pa.schema(
         ("model_calls", pa.int32()),
         ("input_tokens", pa.int64()),
         ("output_tokens", pa.int64()),
+        ("usd", pa.float64()),
         ("run_seq", pa.int64()),
         ("finished_at", pa.float64()),
         ("node_id", pa.string()),
@@ -215,7 +217,7 @@ def document_from(cells: dict[str, Any]) -> Document:
     """
     lists = {name: tuple(cells[name] or ()) for name in _LIST_COLUMNS}
     texts = {name: cells[name] or "" for name in _TEXT_COLUMNS}
-    return Document(**{**cells, **lists, **texts})
+    return Document(**{**cells, **lists, **texts, "usd": cells["usd"] or 0.0})
 
 
 def _encode(batch: list[Row]) -> bytes:

@@ -17,6 +17,13 @@ def base_model_id(model_id: str) -> str:
     Args:
         model_id: Model id, inference profile id or ARN.
     """
-    if model_id.startswith("arn:"):
-        model_id = model_id.rpartition("/")[2]
-    return _REGION_PREFIX.sub("", model_id)
+    return _REGION_PREFIX.sub("", profile_id(model_id))
+
+
+def profile_id(model_id: str) -> str:
+    """Return a Bedrock model id or inference profile id without the ARN around it.
+
+    Args:
+        model_id: Model id, inference profile id or ARN.
+    """
+    return model_id.rpartition("/")[2] if model_id.startswith("arn:") else model_id

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 from raypipe.core.errors import BookError
 from raypipe.core.per_process import PerProcess
 from raypipe.core.setup_check import check_setup
-from raypipe.embedders.protocol import InputType
+from raypipe.embedders.protocol import EmbeddingCost, InputType
 from raypipe.models.calling.caller import ModelCaller
 from raypipe.models.calling.model_calls import embedding_call
+from raypipe.models.calling.spending import Spending
 from raypipe.models.context import ModelContext, PaidModel
 from raypipe.models.protocol import EmbeddingModel, TooLongError, Vectors
 
@@ -106,6 +108,27 @@ class ModelEmbedder:
             BookLeftError: The run stops, or the budget does not cover the call.
             SetupError: No call can succeed.
         """
+        return self._embed(texts, input_type, [None] * len(texts))
+
+    def embed_counted(
+        self, texts: Sequence[str], owners: Sequence[str]
+    ) -> tuple[NDArray[np.float32], list[EmbeddingCost]]:
+        """Return the vector of each document, and what it cost; see `embed`.
+
+        Args:
+            texts: Texts of any length; truncated to the model's `max_chars`.
+            owners: Key of the book of each text.
+        """
+        spendings = [Spending(self.model, self.context, owner) for owner in owners]
+        vectors = self._embed(texts, "document", spendings)
+        return vectors, [
+            EmbeddingCost(spending.calls, spending.tokens.input_tokens, spending.usd)
+            for spending in spendings
+        ]
+
+    def _embed(
+        self, texts: Sequence[str], input_type: InputType, spendings: Sequence[Spending | None]
+    ) -> NDArray[np.float32]:
         vectors = np.full((len(texts), self.dimension), self.dimension**-0.5, dtype=np.float32)
         max_chars = self.model.max_chars
         prepared = {
@@ -116,10 +139,12 @@ class ModelEmbedder:
         batches = [
             (rows, [prepared[row] for row in rows]) for rows in self._split_into_batches(prepared)
         ]
-        futures = [self._submit(batch, input_type) for _, batch in batches]
+        # A batch of several texts counts for the first of them.
+        submits = [partial(self._submit, input_type, spendings[rows[0]]) for rows, _ in batches]
+        futures = [submit(batch) for submit, (_, batch) in zip(submits, batches, strict=True)]
         try:
-            for (rows, batch), future in zip(batches, futures, strict=True):
-                vectors[rows] = self._result(future, batch, input_type)
+            for (rows, batch), future, submit in zip(batches, futures, submits, strict=True):
+                vectors[rows] = self._result(future, batch, submit)
         finally:
             for future in futures:
                 future.cancel()  # after an error the remaining calls are not needed
@@ -144,9 +169,13 @@ class ModelEmbedder:
         if rows:
             yield rows
 
-    def _submit(self, texts: Sequence[str], input_type: InputType) -> Future[Vectors]:
+    def _submit(
+        self, input_type: InputType, spending: Spending | None, texts: Sequence[str]
+    ) -> Future[Vectors]:
         caller = self._caller.get(self._create_caller)
         call = embedding_call(self.model, texts, input_type, caller.token_estimate)
+        if spending is not None:
+            call = spending.track(call, hash(tuple(texts)))
         return caller.submit(_CALL_GROUP, call)
 
     def _create_caller(self) -> ModelCaller:
@@ -154,7 +183,10 @@ class ModelEmbedder:
         return ModelCaller(context, self.model.pool, max_in_flight=self.calls)
 
     def _result(
-        self, future: Future[Vectors], texts: list[str], input_type: InputType
+        self,
+        future: Future[Vectors],
+        texts: list[str],
+        submit: Callable[[Sequence[str]], Future[Vectors]],
     ) -> NDArray[np.float32]:
         """Return the unit vectors of a call; split the call in halves if it was too long."""
         try:
@@ -164,9 +196,7 @@ class ModelEmbedder:
                 raise BookError("too_long", str(error)) from error
         middle = len(texts) // 2
         halves = [texts[:middle], texts[middle:]] if middle else [[_first_half(texts[0])]]
-        vectors = [
-            self._result(self._submit(half, input_type), half, input_type) for half in halves
-        ]
+        vectors = [self._result(submit(half), half, submit) for half in halves]
         return np.concatenate(vectors)
 
     def _normalize(self, rows: Sequence[Sequence[float]], count: int) -> NDArray[np.float32]:

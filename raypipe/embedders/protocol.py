@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from raypipe.models.context import ModelContext, PaidModel
 from raypipe.models.protocol import InputType
 
-__all__ = ["Embedder", "InputType", "LightEmbedder"]
+__all__ = ["CountsCosts", "Embedder", "EmbeddingCost", "InputType", "LightEmbedder"]
 
 
 class Embedder(Protocol):
@@ -53,6 +54,30 @@ class Embedder(Protocol):
         Args:
             texts: Texts of any length.
             input_type: Whether the texts are indexed or searched with.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingCost:
+    """Calls, tokens and dollars that the vector of a text cost, in this run or earlier."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    usd: float = 0.0
+
+
+@runtime_checkable
+class CountsCosts(Protocol):
+    """An embedder that says what each vector cost."""
+
+    def embed_counted(
+        self, texts: Sequence[str], owners: Sequence[str]
+    ) -> tuple[NDArray[np.float32], list[EmbeddingCost]]:
+        """Return one L2-normalized vector per document, and what it cost.
+
+        Args:
+            texts: Texts of any length.
+            owners: Key of the book of each text.
         """
 
 

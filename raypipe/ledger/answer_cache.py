@@ -14,15 +14,15 @@ import json
 import logging
 import re
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
+from raypipe.ledger.call_usage import CallUsage
 from raypipe.ledger.usage_log import record_call
 from raypipe.state.store import State, check_name
 
@@ -33,7 +33,6 @@ VERSION = 1
 """Version of an entry. An entry of another version is ignored, and its answer is paid for again."""
 
 _THREADS = 16
-_MAX_TOKENS = 10**12  # of an entry; sums must fit into 64 bits
 _READ_BATCH = 1_024  # entries that are requested before the first of them is returned
 _ENTRY_NAME = re.compile(rf"{FOLDER}/[^/]+/([0-9a-f]{{64}})(\.spent-[0-9a-f]{{8}})?\.json")
 
@@ -46,25 +45,6 @@ _INVALID_ENTRY_ERRORS = (ValueError, LookupError, TypeError, AttributeError, Rec
 
 class RejectedAnswerError(ValueError):
     """A cached answer is intact, but does not pass the checks; it is paid for again."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallUsage:
-    """Tokens of a model call.
-
-    Args:
-        operation: Kind of the call, as in the cache key: `chat`, `embed`.
-        model: Model id without region prefix, as in the price table.
-        input_tokens: Input tokens as counted by the server.
-        output_tokens: Output tokens as counted by the server.
-        log_id: Id of the log that counts the call; '' for none.
-    """
-
-    operation: str
-    model: str
-    input_tokens: int
-    output_tokens: int
-    log_id: str = field(default="", compare=False)
 
 
 def canonical(value: Any) -> bytes:
@@ -180,16 +160,17 @@ class AnswerGroup:
 
     def _log(self, usage: CallUsage) -> CallUsage:
         tokens = usage.input_tokens, usage.output_tokens
-        return replace(usage, log_id=record_call(self._state, usage.model, *tokens))
+        log_id = record_call(self._state, usage.kind.model, *tokens, tier=usage.tier)
+        return replace(usage, log_id=log_id)
 
     def _put_spent(self, key: str, usage: CallUsage) -> None:
         name = f"{self._folder}{key}.spent-{uuid.uuid4().hex[:8]}.json"
-        self._state.put(name, canonical(_entry_header(key, usage)))
+        self._state.put(name, canonical(_header(key, usage)))
 
     def _record_replaced(self, key: str, data: bytes) -> None:
         """Record the usage of an entry that is replaced: its answer was paid for as well."""
         try:
-            usage = _usage_of(json.loads(data))
+            usage = CallUsage.from_entry(json.loads(data))
         except _INVALID_ENTRY_ERRORS:
             return
         self._put_spent(key, usage)
@@ -243,7 +224,7 @@ def read_usage(state: State, names: Iterable[str]) -> Iterator[tuple[str, CallUs
 def _read_entry_usage(state: State, name: str) -> CallUsage | None:
     data = state.get(name)
     try:
-        return None if data is None else _usage_of(_decode_entry(name, data))
+        return None if data is None else CallUsage.from_entry(_decode_entry(name, data))
     except _INVALID_ENTRY_ERRORS as error:
         _log_invalid(name, error)
         return None
@@ -259,19 +240,10 @@ def _decode_entry(name: str, data: bytes) -> dict[str, Any]:
     match = _ENTRY_NAME.fullmatch(name)
     if entry["version"] != VERSION or match is None or entry["key"] != match[1]:
         raise ValueError("the version or the key differs")
-    _usage_of(entry)
+    CallUsage.from_entry(entry)
     if not match[2] and entry["sha256"] != _digest(entry["answer"]):
         raise ValueError("the hash of the answer differs")
     return entry
-
-
-def _usage_of(entry: Mapping[str, Any]) -> CallUsage:
-    usage = entry["usage"]
-    tokens = usage["input_tokens"], usage["output_tokens"]
-    if not all(isinstance(count, int) and 0 <= count <= _MAX_TOKENS for count in tokens):
-        raise ValueError("a count of tokens is invalid")
-    log_id = str(entry.get("log", ""))
-    return CallUsage(str(entry["operation"]), str(entry["model"]), *tokens, log_id)
 
 
 def _log_invalid(name: str, error: Exception) -> None:
@@ -279,20 +251,12 @@ def _log_invalid(name: str, error: Exception) -> None:
     log.warning("ignored the cache entry %s: damaged or foreign (%s)", name, type(error).__name__)
 
 
-def _entry_header(key: str, usage: CallUsage) -> dict[str, Any]:
-    return {
-        **({"log": usage.log_id} if usage.log_id else {}),
-        "version": VERSION,
-        "key": key,
-        "operation": usage.operation,
-        "model": usage.model,
-        "usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens},
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-
-
 def _encode_entry(key: str, usage: CallUsage, answer: Mapping[str, Any]) -> bytes:
-    return canonical({**_entry_header(key, usage), "sha256": _digest(answer), "answer": answer})
+    return canonical({**_header(key, usage), "sha256": _digest(answer), "answer": answer})
+
+
+def _header(key: str, usage: CallUsage) -> dict[str, Any]:
+    return {"version": VERSION, "key": key, **usage.to_entry()}
 
 
 def _digest(answer: Any) -> str:

@@ -29,7 +29,7 @@ from raypipe.state.version_index import TextIndex, VersionIndex
 
 FOLDER = "documents"
 # Workers read few documents of a large part; small row groups keep them from reading all of it.
-_SCHEMA = TableSchema(DOCUMENT_SCHEMA, kind=FOLDER, version=2, row_group_size=1_000)
+_SCHEMA = TableSchema(DOCUMENT_SCHEMA, kind=FOLDER, version=3, row_group_size=1_000)
 _MAX_ROWS = 50_000
 _INDEX_COLUMNS = ("book_id", "etag", "text_sha256", "degraded", "run_seq", "finished_at")
 

@@ -62,6 +62,7 @@ class RunRecord:
     renames_waiting: int = 0  # documents kept under old keys, not yet indexed under the new keys
     unlisted_folders: int = 0  # folders of the source that could not be listed
     unseen: int = 0  # finished books in these folders; kept, and not among the listed
+    models: list[dict[str, Any]] = field(default_factory=list)  # calls and cost of each model
 
     def save(self, state: State) -> str:
         """Write run.json, and point `runs/latest` at this run.

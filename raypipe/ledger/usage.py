@@ -12,7 +12,7 @@ import logging
 import re
 import string
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,8 @@ import pyarrow as pa
 
 from raypipe.ledger import run_records, usage_log
 from raypipe.ledger.answer_cache import list_entries, read_usage
-from raypipe.ledger.usage_log import FOLDER, TokenSums
+from raypipe.ledger.token_sums import CallKind, TokenSums
+from raypipe.ledger.usage_log import FOLDER
 from raypipe.state.parquet_table import ParquetTable
 from raypipe.state.store import State, StateError
 from raypipe.state.table_schema import TableSchema
@@ -46,17 +47,19 @@ _RUN_NAME = re.compile(rf"{_RUN}(\d+)")
 _RECORD_NAME = re.compile(rf"{run_records.FOLDER}/([^/]*-(\d+))/run\.json")
 _MAX_FOLDED = 10_000
 """Ids of added logs that are remembered: a copy of a state may still have such logs."""
+_MAX_TRIES = 20  # of reading the sums while a run replaces them
 _INITIALS = string.digits + string.ascii_letters
 """First characters of the groups of the cache, which is listed in slices: it may have millions."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelUsage:
-    """Tokens of all calls of a model."""
+    """Tokens of all calls of a model at a service tier; the model id is as in the price table."""
 
     model: str
     input_tokens: int
     output_tokens: int
+    tier: str = "default"
 
 
 @dataclass
@@ -77,6 +80,12 @@ class _KeptSums:
     logged: TokenSums = field(default_factory=TokenSums)
     folded: list[str] = field(default_factory=list)
 
+    def total(self) -> TokenSums:
+        """Return the sums of all calls."""
+        total = TokenSums(dict(self.unlogged.counts))
+        total.merge(self.logged)
+        return total
+
 
 def mark_run(state: State, run_seq: int) -> None:
     """Note that all calls of a run are logged; called before its first call.
@@ -88,7 +97,7 @@ def mark_run(state: State, run_seq: int) -> None:
 
 
 def usage_by_model(state: State, run_seq: int) -> list[ModelUsage]:
-    """Return the tokens of all calls the state ever paid for, by model.
+    """Return the tokens of all calls the state ever paid for, by model and service tier.
 
     Args:
         state: The state; the caller holds its writer lock.
@@ -98,8 +107,52 @@ def usage_by_model(state: State, run_seq: int) -> list[ModelUsage]:
         SetupError: The state cannot be read or written.
     """
     kept = _read_kept(state)
-    marked = {int(match[1]) for name in state.list(_RUN) if (match := _RUN_NAME.fullmatch(name))}
     logs = usage_log.close_logs(state, frozenset(kept.folded if kept else ()))
+    marked = _list_marked(state)
+    kept = _add_up(state, run_seq, kept, marked, logs)
+    state.put(SUMS, _encode(kept))
+    # A crash up to here leaves the logs closed, and the next run reads them again.
+    usage_log.delete_logs(state, set(usage_log.list_logs(state)).intersection(kept.folded))
+    state.delete([f"{_RUN}{seq:08d}" for seq in marked if seq < run_seq])
+    groups = kept.total().group_by(lambda kind: (kind.model, kind.tier))
+    return [
+        ModelUsage(model, inputs, outputs, tier)
+        for (model, tier), (_, inputs, outputs) in groups.items()
+    ]
+
+
+def read_sums(state: State) -> TokenSums:
+    """Return the sums of all calls the state ever paid for, also while a run is paying.
+
+    Nothing is written, and no lock is needed.
+
+    Raises:
+        SetupError: The state cannot be read, or a run replaced the sums each time.
+    """
+    for _ in range(_MAX_TRIES):
+        before, kept = state.get(SUMS), _read_kept(state)
+        logs = usage_log.read_logs(state, frozenset(kept.folded if kept else ()))
+        marked = _list_marked(state)
+        records = map(_RECORD_NAME.fullmatch, state.list(f"{run_records.FOLDER}/"))
+        recorded = {int(match[2]) for match in records if match}
+        sums = _add_up(state, max({0, *marked, *recorded}) + 1, kept, marked, logs).total()
+        if state.get(SUMS) == before:  # else a run may have deleted logs that are in its sums
+            return sums
+    raise StateError(f"{SUMS} in the state {state.uri} changes all the time; try again")
+
+
+def _list_marked(state: State) -> set[int]:
+    return {int(match[1]) for name in state.list(_RUN) if (match := _RUN_NAME.fullmatch(name))}
+
+
+def _add_up(
+    state: State,
+    run_seq: int,
+    kept: _KeptSums | None,
+    marked: Collection[int],
+    logs: Mapping[str, TokenSums],
+) -> _KeptSums:
+    """Return the sums with all logs and, where calls were not logged, with the answers."""
     if kept is None:
         kept = _KeptSums(run_seq, min(marked, default=run_seq))
         if run_seq == 1 or not _is_logged_from_start(state, run_seq, marked):
@@ -110,16 +163,7 @@ def usage_by_model(state: State, run_seq: int) -> list[ModelUsage]:
         kept.logged.merge(sums)
     kept.folded = [*kept.folded, *logs][-_MAX_FOLDED:]
     kept.run_seq = max(run_seq, kept.run_seq)
-    state.put(SUMS, _encode(kept))
-    # A crash up to here leaves the logs closed, and the next run reads them again.
-    usage_log.delete_logs(state, set(usage_log.list_logs(state)).intersection(kept.folded))
-    state.delete([f"{_RUN}{seq:08d}" for seq in marked if seq < run_seq])
-    total = TokenSums(dict(kept.unlogged.models))
-    total.merge(kept.logged)
-    return [
-        ModelUsage(model, inputs, outputs)
-        for model, (_, inputs, outputs) in sorted(total.models.items())
-    ]
+    return kept
 
 
 def _read_kept(state: State) -> _KeptSums | None:
@@ -130,7 +174,7 @@ def _read_kept(state: State) -> _KeptSums | None:
         value = json.loads(data)
         version = int(value["version"])
         if version <= VERSION:
-            unlogged, logged = (TokenSums.from_json(value[name]) for name in ("unlogged", "logged"))
+            unlogged, logged = (TokenSums.from_json(value, name) for name in ("unlogged", "logged"))
             folded = [str(log_id) for log_id in value["folded"]]
             return _KeptSums(
                 int(value["run_seq"]), int(value["first_run"]), unlogged, logged, folded
@@ -149,8 +193,8 @@ def _encode(kept: _KeptSums) -> bytes:
         "version": VERSION,
         "run_seq": kept.run_seq,
         "first_run": kept.first_run,
-        "unlogged": kept.unlogged.to_json(),
-        "logged": kept.logged.to_json(),
+        **kept.unlogged.to_json("unlogged"),
+        **kept.logged.to_json("logged"),
         "folded": kept.folded,
     }
     return json.dumps(value).encode()
@@ -200,12 +244,13 @@ def _sum_unlogged(state: State, first_run: int, logs: Collection[str] | None) ->
         for group, size in sizes.items():
             for row in rows[group]:
                 if row["entries"] == size:
-                    sums.add(row["model"], (0, row["input_tokens"], row["output_tokens"]))
+                    tokens = row["input_tokens"], row["output_tokens"]
+                    sums.add(CallKind("", row["model"]), (0, *tokens))
                     summed.add(group)
         outdated = (name for name in names if _group_of(name) not in summed)
         for _, usage in read_usage(state, outdated):
             counts = by_log[usage.log_id] if usage.log_id else sums
-            counts.add(usage.model, (1, usage.input_tokens, usage.output_tokens))
+            counts.add(usage.kind, (1, usage.input_tokens, usage.output_tokens))
     if logs is not None:
         existing = {*logs, *usage_log.list_logs(state)}
         for log_id, lost in by_log.items():

@@ -17,12 +17,12 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 
 from raypipe.core.per_process import cached_per_process
+from raypipe.ledger.token_sums import CallKind, TokenSums
 from raypipe.state.store import State, StateError
 
 log = logging.getLogger(__name__)
@@ -40,60 +40,17 @@ as much time as a fast model."""
 _MAX_TRIES = 20  # of a write, or of closing a log that its process writes to
 
 
-@dataclass
-class TokenSums:
-    """Numbers of calls and tokens by model.
-
-    Args:
-        models: Calls, input tokens and output tokens by model id without region prefix.
-    """
-
-    models: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-
-    def add(self, model: str, counts: tuple[int, int, int], sign: int = 1) -> None:
-        """Add the counts of a model; subtract them if `sign` is -1."""
-        calls, inputs, outputs = self.models.get(model, (0, 0, 0))
-        self.models[model] = (
-            calls + sign * counts[0],
-            inputs + sign * counts[1],
-            outputs + sign * counts[2],
-        )
-
-    def merge(self, other: TokenSums, sign: int = 1) -> None:
-        """Add all counts of other sums; subtract them if `sign` is -1."""
-        for model, counts in other.models.items():
-            self.add(model, counts, sign)
-
-    def to_json(self) -> dict[str, list[int]]:
-        """Return the sums as plain JSON values."""
-        return {model: list(counts) for model, counts in sorted(self.models.items())}
-
-    @staticmethod
-    def from_json(value: Mapping[str, list[int]]) -> TokenSums:
-        """Return sums from plain JSON values.
-
-        Raises:
-            ValueError: They are not sums.
-        """
-        sums = TokenSums()
-        if not isinstance(value, dict):
-            raise ValueError("the sums are no object")
-        for model, counts in value.items():
-            calls, inputs, outputs = counts
-            if not all(type(count) is int and count >= 0 for count in counts):
-                raise ValueError("a sum is no count")
-            sums.models[str(model)] = calls, inputs, outputs
-        return sums
-
-
-def record_call(state: State, model: str, input_tokens: int, output_tokens: int) -> str:
+def record_call(
+    state: State, model: str, input_tokens: int, output_tokens: int, tier: str = "default"
+) -> str:
     """Record the tokens of a paid call in the log of this process, so that a kill loses nothing.
 
     Args:
         state: Where the log is kept.
-        model: Model id without region prefix.
+        model: Model id or inference profile id.
         input_tokens: Input tokens.
         output_tokens: Output tokens.
+        tier: Service tier.
 
     Returns:
         The id of the log that has the call.
@@ -101,7 +58,8 @@ def record_call(state: State, model: str, input_tokens: int, output_tokens: int)
     Raises:
         StateError: The state cannot be written.
     """
-    return _log_of(state, os.getpid()).record(model, input_tokens, output_tokens)
+    kind = CallKind(time.strftime("%Y-%m-%d", time.gmtime()), model, tier)
+    return _log_of(state, os.getpid()).record(kind, input_tokens, output_tokens)
 
 
 def close_logs(state: State, folded: Collection[str]) -> dict[str, TokenSums]:
@@ -116,6 +74,22 @@ def close_logs(state: State, folded: Collection[str]) -> dict[str, TokenSums]:
     with ThreadPoolExecutor(_THREADS, "usage") as pool:
         sums = pool.map(partial(_close, state), ids)
         return {log_id: found for log_id, found in zip(ids, sums, strict=True) if found}
+
+
+def read_logs(state: State, folded: Collection[str]) -> dict[str, TokenSums]:
+    """Return the sums of all logs by log id, without the logs in `folded`; nothing is written.
+
+    A damaged log is logged and left out.
+
+    Raises:
+        StateError: The state cannot be read.
+    """
+    logs = {}
+    for log_id in list_logs(state):
+        tagged = None if log_id in folded else state.get_tagged(_name(log_id))
+        if tagged is not None and (found := _try_decode(log_id, tagged[0])) is not None:
+            logs[log_id] = found[0]
+    return logs
 
 
 def list_logs(state: State) -> list[str]:
@@ -142,9 +116,9 @@ class _UsageLog:
         self._sums = TokenSums()
         self._written_sums = TokenSums()
 
-    def record(self, model: str, input_tokens: int, output_tokens: int) -> str:
+    def record(self, kind: CallKind, input_tokens: int, output_tokens: int) -> str:
         with self._lock:
-            self._sums.add(model, (1, input_tokens, output_tokens))
+            self._sums.add(kind, (1, input_tokens, output_tokens))
             self._recorded += 1
             number = self._recorded
         with self._writing:  # the thread that gets here first writes the calls of all
@@ -155,7 +129,7 @@ class _UsageLog:
     def _write(self) -> None:
         for _ in range(_MAX_TRIES):
             with self._lock:
-                sums, number = TokenSums(dict(self._sums.models)), self._recorded
+                sums, number = TokenSums(dict(self._sums.counts)), self._recorded
             name, data = _name(self._id), _encode(sums, is_closed=False)
             durable = time.monotonic() - self._synced_at >= _SYNC_INTERVAL_S
             if self._tag:
@@ -200,11 +174,10 @@ def _close(state: State, log_id: str) -> TokenSums | None:
         tagged = state.get_tagged(name)
         if tagged is None:
             return None
-        try:
-            sums, is_closed = _decode(tagged[0])
-        except _INVALID_LOG_ERRORS as error:
-            log.warning("ignored %s: damaged or foreign (%s)", name, type(error).__name__)
+        found = _try_decode(log_id, tagged[0])
+        if found is None:
             return None
+        sums, is_closed = found
         closed = _encode(sums, is_closed=True)
         if is_closed or state.put_if_match(name, closed, tagged[1]) is not None:
             return sums
@@ -219,7 +192,15 @@ def _name(log_id: str) -> str:
 
 
 def _encode(sums: TokenSums, *, is_closed: bool) -> bytes:
-    return json.dumps({"version": VERSION, "closed": is_closed, "models": sums.to_json()}).encode()
+    return json.dumps({"version": VERSION, "closed": is_closed, **sums.to_json()}).encode()
+
+
+def _try_decode(log_id: str, data: bytes) -> tuple[TokenSums, bool] | None:
+    try:
+        return _decode(data)
+    except _INVALID_LOG_ERRORS as error:
+        log.warning("ignored %s: damaged or foreign (%s)", _name(log_id), type(error).__name__)
+        return None
 
 
 def _decode(data: bytes) -> tuple[TokenSums, bool]:
@@ -231,4 +212,4 @@ def _decode(data: bytes) -> tuple[TokenSums, bool]:
     value = json.loads(data)
     if value["version"] != VERSION:
         raise ValueError("another version")
-    return TokenSums.from_json(value["models"]), bool(value["closed"])
+    return TokenSums.from_json(value), bool(value["closed"])

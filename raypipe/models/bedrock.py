@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from raypipe.models.bedrock_client import BedrockModel
 from raypipe.models.preflight import PROBE
 from raypipe.models.protocol import Answer, ModelError, Question, StopReason, TokenUsage
+from raypipe.models.service_tier import (
+    check_tier,
+    read_tier,
+    refuse_other_tier,
+    tier_way_out,
+)
 from raypipe.models.token_counts import read_count, read_usage
 
 log = logging.getLogger(__name__)
 
 _MAX_REASON_CHARS = 50  # of a server's unknown stop reason, in messages
-TIERS = ("default", "flex", "priority", "reserved")
 _STOP_REASONS: Mapping[str, StopReason] = {
     "end_turn": "end",
     "stop_sequence": "end",
@@ -63,8 +68,12 @@ class BedrockChat(BedrockModel):
     def __post_init__(self) -> None:
         """Check the settings."""
         super().__post_init__()
-        if self.service_tier is not None and self.service_tier not in TIERS:
-            raise ValueError(f"service_tier={self.service_tier}: choose one of {', '.join(TIERS)}")
+        check_tier(self.service_tier)
+
+    @property
+    def tier(self) -> str:
+        """Return the service tier that its calls request."""
+        return self.service_tier or "default"
 
     @property
     def takes_schema(self) -> bool:
@@ -86,7 +95,11 @@ class BedrockChat(BedrockModel):
         Raises:
             SetupError: No call could succeed: wrong credentials, region, access or model.
         """
-        self.check_with(lambda: self.call(PROBE))
+        self.check_with(lambda: refuse_other_tier(self.tier, self.call(PROBE).usage))
+
+    def explain(self, error: ModelError) -> str:
+        """Return one line: model, region or endpoint, error, and the way out."""
+        return super().explain(error) + tier_way_out(error, self.tier)
 
     def body(self, question: Question) -> Mapping[str, Any]:
         """Return the request body as plain JSON values, without model and service tier."""
@@ -119,7 +132,7 @@ class BedrockChat(BedrockModel):
         tier = {"serviceTier": {"type": self.service_tier}} if self.service_tier else {}
         response = self.send("converse", _texts_of(question), **self.body(question), **tier)
         usage = read_usage(response.get("usage"), self.name, "inputTokens", "outputTokens")
-        return _parse_answer(response, usage)
+        return _parse_answer(response, replace(usage, tier=read_tier(response.get("serviceTier"))))
 
     def count_tokens(self, question: Question) -> int | None:
         """Return Bedrock's free count of the input tokens, or None if the model has no count."""

@@ -13,10 +13,11 @@ import orjson
 
 from raypipe.core.aws import create_client, create_session
 from raypipe.core.errors import SetupError
-from raypipe.core.model_ids import base_model_id
+from raypipe.core.model_ids import base_model_id, profile_id
 from raypipe.core.per_process import cached_per_process
 from raypipe.core.redact import refuse_url_secret
 from raypipe.models.bedrock_errors import explain_error, to_model_error
+from raypipe.models.context import Billing
 from raypipe.models.converse_body import repair_body
 from raypipe.models.json_object import parse_json_object
 from raypipe.models.preflight import check_model
@@ -72,6 +73,16 @@ class BedrockModel:
     def base_model(self) -> str:
         """Return the model id without region prefix."""
         return base_model_id(self.model_id)
+
+    @property
+    def billing(self) -> Billing:
+        """Return how its calls are billed: geographic profiles have their own prices."""
+        return Billing(profile_id(self.model_id), self.tier)
+
+    @property
+    def tier(self) -> str:
+        """Return the service tier that its calls request."""
+        return "default"
 
     @property
     def pool(self) -> str:

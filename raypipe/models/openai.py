@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from raypipe.models.openai_client import OpenAIServer
 from raypipe.models.preflight import PROBE
 from raypipe.models.protocol import Answer, ModelError, Question, StopReason, TokenUsage
+from raypipe.models.service_tier import (
+    check_tier,
+    read_tier,
+    refuse_other_tier,
+    tier_way_out,
+)
 from raypipe.models.token_counts import read_usage
 
 _STOP_REASONS: Mapping[str, StopReason] = {
@@ -30,6 +36,8 @@ class OpenAIChat(OpenAIServer):
         send_temperature: Whether to send the temperature; OpenAI's reasoning models refuse it.
         max_tokens_field: Name of the field with the maximum tokens: max_tokens, or
             max_completion_tokens for OpenAI's reasoning models.
+        service_tier: default, flex (half the price, slower) or priority; None for the server's
+            default. A tier changes no answer, so it is not part of `identity` and `body`.
         extra: More fields of the request body, e.g. vLLM's `chat_template_kwargs`.
 
     Raises:
@@ -39,6 +47,7 @@ class OpenAIChat(OpenAIServer):
     structured: bool = True
     send_temperature: bool = True
     max_tokens_field: str = "max_tokens"
+    service_tier: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -47,6 +56,12 @@ class OpenAIChat(OpenAIServer):
         if self.max_tokens_field not in _MAX_TOKENS_FIELDS:
             choices = " or ".join(_MAX_TOKENS_FIELDS)
             raise ValueError(f"max_tokens_field={self.max_tokens_field}: choose {choices}")
+        check_tier(self.service_tier)
+
+    @property
+    def tier(self) -> str:
+        """Return the service tier that its calls request."""
+        return self.service_tier or read_tier(self.extra.get("service_tier")) or "default"
 
     def identity(self) -> Mapping[str, Any]:
         """Return the settings that change its answers."""
@@ -61,7 +76,11 @@ class OpenAIChat(OpenAIServer):
         Raises:
             SetupError: No call could succeed: wrong server, key or model.
         """
-        self.check_with(lambda: self.call(PROBE))
+        self.check_with(lambda: refuse_other_tier(self.tier, self.call(PROBE).usage))
+
+    def explain(self, error: ModelError) -> str:
+        """Return one line: model, server, error, and the way out."""
+        return super().explain(error) + tier_way_out(error, self.tier)
 
     def body(self, question: Question) -> Mapping[str, Any]:
         """Return the request body as plain JSON values, without the model."""
@@ -83,9 +102,10 @@ class OpenAIChat(OpenAIServer):
             ModelError: There is no usable answer.
         """
         texts = (question.system, question.prompt)
-        response = self.post("chat/completions", self.body(question), texts)
+        tier = {"service_tier": self.service_tier} if self.service_tier else {}
+        response = self.post("chat/completions", {**self.body(question), **tier}, texts)
         usage = read_usage(response.get("usage"), self.name, "prompt_tokens", "completion_tokens")
-        return _parse_answer(response, usage)
+        return _parse_answer(response, replace(usage, tier=read_tier(response.get("service_tier"))))
 
     def count_tokens(self, question: Question) -> int | None:
         """Return None: these servers do not count tokens in advance."""

@@ -14,6 +14,7 @@ from raypipe.core.certificates import find_certificates, trust
 from raypipe.core.per_process import cached_per_process
 from raypipe.core.proxy import proxy_for, proxy_manager
 from raypipe.core.redact import refuse_url_secret
+from raypipe.models.context import Billing
 from raypipe.models.json_object import parse_json_object
 from raypipe.models.openai_errors import (
     API_KEY_VARIABLE,
@@ -26,6 +27,8 @@ from raypipe.models.protocol import ModelError
 
 _OPENAI = "https://api.openai.com/v1"
 _CONNECT_S = 10.0
+_LOOPBACK = ("127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - names of this machine
+_PORTS = {"http": 80, "https": 443}
 _NO_KEY = "none"
 """Sent if there is no key: self-hosted servers need none, but some require the header."""
 _MAX_CONNECTIONS = 512
@@ -45,6 +48,10 @@ class OpenAIServer:
         base_url: URL of the server, ending with /v1; None for OPENAI_BASE_URL, else OpenAI.
         read_timeout_s: Seconds to wait for an answer. Long, because a call that is given up may
             be billed nevertheless.
+        cache_name: Name of the server in the answer cache. Servers with the same name share their
+            answers; '' shares with all. None for host, port and path of the URL: two servers may
+            run different models under one id, such as two quantizations. It changes neither
+            `identity` nor `body`.
 
     Raises:
         ValueError: A setting is out of its range.
@@ -53,6 +60,7 @@ class OpenAIServer:
     model_id: str
     base_url: str | None = None
     read_timeout_s: float = 300.0
+    cache_name: str | None = None
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -79,12 +87,27 @@ class OpenAIServer:
         return self.model_id
 
     @property
+    def tier(self) -> str:
+        """Return the service tier that its calls request."""
+        return "default"
+
+    @property
+    def billing(self) -> Billing:
+        """Return how its calls are billed."""
+        return Billing(self.base_model, self.tier)
+
+    @property
     def pool(self) -> str:
         """Return the name of the quota: one for each server and model.
 
         Built from the settings alone, so that driver and workers use the same name.
         """
         return f"openai/{urlsplit(self.base_url or '').netloc or 'default'}/{self.model_id}"
+
+    @property
+    def cache_server(self) -> str:
+        """Return the name of the server in the answer cache; '' for OpenAI itself."""
+        return _name_server(self._url) if self.cache_name is None else self.cache_name
 
     @property
     def _url(self) -> str:
@@ -139,6 +162,17 @@ class OpenAIServer:
             SetupError: No call could succeed.
         """
         check_model(self.name, call, self.explain)
+
+
+def _name_server(url: str) -> str:
+    """Return host, port and path of a server, without /v1; '' for OpenAI's."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    if host == urlsplit(_OPENAI).hostname:
+        return ""
+    host = "localhost" if host in _LOOPBACK else host
+    port = f":{parts.port}" if parts.port not in (None, _PORTS.get(parts.scheme)) else ""
+    return f"{host}{port}{parts.path.rstrip('/').removesuffix('/v1')}"
 
 
 @cached_per_process()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 from raypipe.core.retry import bound_wait
+from raypipe.models.context import Billing
 from raypipe.quota.protocol import CallRequest
 
 InputType = Literal["document", "query"]
@@ -21,10 +22,18 @@ StopReason = Literal["end", "max_tokens", "filtered", "context"]
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """Tokens of one or more calls, as counted by the server; 0 if it sent no valid count."""
+    """Tokens of one or more calls, as counted by the server; 0 if it sent no valid count.
+
+    Args:
+        input_tokens: Tokens of the request.
+        output_tokens: Tokens of the answer.
+        tier: Service tier that the server billed, one of `raypipe.quota.prices.TIERS`; '' if it
+            named none, and in sums.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
+    tier: str = ""
 
     def __add__(self, other: TokenUsage) -> TokenUsage:
         """Return the sum of both."""
@@ -236,6 +245,8 @@ class ModelCall(Generic[T]):
         is_cacheable: Whether a cached answer may be used; other answers are paid for again.
         to_json: Converts an answer to plain JSON values.
         from_json: Converts plain JSON values back to an answer.
+        old_keys: Keys under which an older raypipe may have cached the answer.
+        billing: How the call is billed; None for the model of the key at the default tier.
     """
 
     key: Mapping[str, Any]
@@ -245,3 +256,5 @@ class ModelCall(Generic[T]):
     is_cacheable: Callable[[T], bool]
     to_json: Callable[[T], Mapping[str, Any]]
     from_json: Callable[[Mapping[str, Any]], T]
+    old_keys: Sequence[Mapping[str, Any]] = ()
+    billing: Billing | None = None

@@ -54,6 +54,7 @@ class CallOutcome:
         unknown: Whether the request was sent and its result is unknown; its reservation counts
             as spent.
         seconds: Duration of the call.
+        tier: Service tier that the server billed; '' if it named none.
     """
 
     input_tokens: int = 0
@@ -63,6 +64,7 @@ class CallOutcome:
     daily: bool = False
     unknown: bool = False
     seconds: float = 0.0
+    tier: str = ""
 
     def __post_init__(self) -> None:
         """Bound what a server says: the broker of all runs calculates with it."""

@@ -91,7 +91,8 @@ def cost_of(price: Price, request: CallRequest, outcome: CallOutcome) -> Cost:
     input_tokens, output_tokens = outcome.input_tokens, outcome.output_tokens
     if outcome.unknown:
         input_tokens, output_tokens = request.input_tokens, request.max_tokens
-    return Cost(price.usd(input_tokens, output_tokens), input_tokens + output_tokens)
+    usd = price.usd(input_tokens, output_tokens, outcome.tier)
+    return Cost(usd, input_tokens + output_tokens)
 
 
 @dataclass(slots=True)

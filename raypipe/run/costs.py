@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from raypipe.coordination.progress import ProgressSource
-from raypipe.coordination.run_coordinator import Progress
+from raypipe.coordination.run_coordinator import ModelUsage, Progress
 from raypipe.core.options import BudgetOptions, QuotaOptions
 from raypipe.ledger.usage import mark_run, usage_by_model
-from raypipe.models.context import ModelContext, PaidModel
+from raypipe.models.context import Billing, ModelContext, PaidModel, billing_of
 from raypipe.quota.budget import Cost
 from raypipe.quota.call_size import check_call_fits
 from raypipe.quota.messages import RunRegistration
@@ -38,6 +38,7 @@ class CostTracker:
 
     Args:
         quotas: The quota client of each pool that the run calls.
+        billings: How the calls of each pool are billed, in the order of `quotas`.
         budget: The run's budget.
         spent_before: What earlier runs spent of the budget.
     """
@@ -45,14 +46,33 @@ class CostTracker:
     quotas: Sequence[RunQuota] = ()
     budget: BudgetOptions = field(default_factory=BudgetOptions)
     spent_before: Cost = field(default_factory=Cost)
+    billings: Sequence[Billing] = ()
 
     def totals(self) -> Totals:
         """Return the numbers of all pools together."""
-        pools = [quota.totals() for quota in self.quotas]
+        return self.add_up([quota.totals() for quota in self.quotas])
+
+    def add_up(self, pools: Sequence[Totals]) -> Totals:
+        """Return the sum of the numbers of each pool."""
         sums = {name: sum(getattr(pool, name) for pool in pools) for name in _SUMMED}
         rates = [pool.tokens_per_minute for pool in pools if pool.tokens_per_minute is not None]
         paused = next((pool.paused for pool in pools if pool.paused), "")
         return Totals(**sums, tokens_per_minute=rates[0] if rates else None, paused=paused)
+
+    def by_model(self, pools: Sequence[Totals]) -> tuple[ModelUsage, ...]:
+        """Return what the calls of each model used, from the numbers of each pool."""
+        return tuple(
+            ModelUsage(
+                billing.model,
+                billing.tier,
+                pool.calls,
+                pool.cached_calls,
+                pool.input_tokens,
+                pool.output_tokens,
+                round(pool.usd, 6),
+            )
+            for billing, pool in zip(self.billings, pools, strict=True)
+        )
 
     def budget_stop_reason(self, totals: Totals) -> str:
         """Return why the run stops if the pools together exceed the budget, or ''.
@@ -93,7 +113,8 @@ class CostAwareCoordinator:
         progress = self.coordinator.progress()
         if not self.costs.quotas:
             return progress
-        totals = self.costs.totals()
+        pools = [quota.totals() for quota in self.costs.quotas]
+        totals = self.costs.add_up(pools)
         if not progress.stop_reason and (reason := self.costs.budget_stop_reason(totals)):
             self.coordinator.stop(reason)
         if progress.stop_reason and not self._calls_stopped:
@@ -109,6 +130,7 @@ class CostAwareCoordinator:
             input_tokens=totals.input_tokens,
             output_tokens=totals.output_tokens,
             usd=totals.usd,
+            models=self.costs.by_model(pools),
         )
 
     def stop(self, reason: str) -> None:
@@ -128,7 +150,8 @@ def check_costs(processing: Processing, limits: ModelLimits) -> None:
         check_call_fits(limits.quota, estimator.typical_call())
     if limits.budget.max_usd is not None:
         for model in _paid_models(processing):
-            limits.prices.require(model.base_model)
+            billing = billing_of(model)
+            limits.prices.require(billing.model, billing.tier)
 
 
 @contextmanager
@@ -172,13 +195,17 @@ def connect_models(
         )
         pool, quota = _pool_quota(model, limits.quota, is_limiting=is_limiting)
         quotas[model.pool] = connect_quota(pool, quota, registration)
-    context = ModelContext(state, quotas, limits.quota.max_in_flight)
+    context = ModelContext(state, quotas, limits.quota.max_in_flight, limits.prices)
     connected = replace(
         processing,
         summarizer=processing.summarizer.with_context(context),
         embedder=processing.embedder.with_context(context),
     )
-    yield connected, CostTracker(list(quotas.values()), limits.budget, spent_before)
+    billings = {model.pool: billing_of(model) for model in models}
+    yield (
+        connected,
+        CostTracker(list(quotas.values()), limits.budget, spent_before, list(billings.values())),
+    )
 
 
 def quota_run_id(state: State, run_id: str) -> str:
@@ -195,19 +222,23 @@ def _read_spent_before(budget: BudgetOptions, prices: Prices, state: State, run_
         return Cost()
     total = Cost()
     for usage in usage_by_model(state, run_seq):
-        price = prices.find(usage.model) if budget.max_usd is None else prices.require(usage.model)
+        find = prices.find if budget.max_usd is None else prices.require
+        price = find(usage.model, usage.tier)
         usd = price.usd(usage.input_tokens, usage.output_tokens) if price else 0.0
         total += Cost(usd, usage.input_tokens + usage.output_tokens)
     return total
 
 
 def _price(model: PaidModel, limits: ModelLimits) -> Price:
+    billing = billing_of(model)
     if limits.budget.max_usd is not None:
-        return limits.prices.require(model.base_model)
-    price = limits.prices.find(model.base_model)
+        return limits.prices.require(billing.model, billing.tier)
+    price = limits.prices.find(billing.model, billing.tier)
     if price is None:
-        log.warning("conf/prices has no price of %s: its dollars are not counted", model.base_model)
-    return price or Price()
+        log.warning("conf/prices has no price of %s: its dollars are not counted", billing)
+    # A tier without a price has the burndown of the model, too.
+    burndown = (limits.prices.find(billing.model) or Price()).burndown
+    return price or Price(burndown=burndown)
 
 
 def _pool_quota(

@@ -15,6 +15,7 @@ from raypipe.lifecycle.deleted_books import DeletedBooks
 from raypipe.lifecycle.deletions import exceeds_limit, find_deleted
 from raypipe.lifecycle.index_comparison import IndexDifferences, compare_with_ledger
 from raypipe.lifecycle.replacement import Replacement
+from raypipe.models.context import billing_of
 from raypipe.quota.prices import Price
 from raypipe.run.call_estimate import CallTotals, estimate_calls
 from raypipe.run.job import Job, ModelLimits
@@ -62,13 +63,13 @@ class RunEstimate:
         removed: Finished books that are gone from the source and would be deleted.
         too_many: Whether `removed` exceeds `max_delete_fraction`: the run would stop.
         summarizer: Name of the summarizer.
-        model: Model id in the price table; '' if no model is called.
+        model: Model id or inference profile id; '' if no model is called.
         sampled: Number of books read for the estimate.
         unfit: Number of sampled books that would fail.
         calls: Number of model calls.
         input_tokens: Tokens of the requests.
         output_tokens: Tokens of the answers.
-        usd: Dollars; None if the price table lacks the model.
+        usd: Dollars; None if the price table lacks the model or its service tier.
         hours: Hours at the quota; None if no quota is given.
         prices: Date of the price table.
         replaces: The index that another summarizer or embedder made, and that this run would
@@ -78,6 +79,7 @@ class RunEstimate:
         requests: Requests to S3; None if neither source nor state are on S3.
         unlisted_folders: Number of folders that could not be listed.
         unseen: Finished books in these folders; the run keeps them.
+        service_tier: Service tier of the model calls; '' if no model is called.
     """
 
     listed: int = 0
@@ -107,6 +109,7 @@ class RunEstimate:
     requests: RequestEstimate | None = None
     unlisted_folders: int = 0
     unseen: int = 0
+    service_tier: str = ""
 
 
 def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
@@ -172,7 +175,8 @@ def _add_calls(
     model, estimator = processing.summarizer.paid_model, processing.summarizer.call_estimator
     if model is None or estimator is None:
         return
-    estimate.model = model.base_model
+    billing = billing_of(model)
+    estimate.model, estimate.service_tier = billing.model, billing.tier
     totals = estimate_calls(books, source, processing.cleaner, estimator, sample)
     estimate.sampled, estimate.unfit = totals.sampled, totals.unfit
     _add_costs(estimate, totals, limits)
@@ -212,12 +216,14 @@ def _add_costs(estimate: RunEstimate, totals: CallTotals, limits: ModelLimits) -
     estimate.calls = round(totals.calls)
     estimate.input_tokens = round(totals.input_tokens)
     estimate.output_tokens = round(totals.output_tokens)
-    price = limits.prices.find(estimate.model)
+    price = limits.prices.find(estimate.model, estimate.service_tier)
     if price is None:
         estimate.usd = None
     else:
         estimate.usd = round(price.usd(totals.input_tokens, totals.output_tokens), 4)
-    estimate.hours = _hours(limits.quota, estimate, price or Price())
+    # A tier without a price has the burndown of the model, too.
+    quota_price = price or limits.prices.find(estimate.model) or Price()
+    estimate.hours = _hours(limits.quota, estimate, quota_price)
 
 
 def _hours(quota: QuotaOptions, estimate: RunEstimate, price: Price) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 import pyarrow as pa
@@ -88,6 +88,7 @@ class Outcome:
         record.model_calls, record.cached_calls = progress.model_calls, progress.cached_calls
         record.input_tokens, record.output_tokens = progress.input_tokens, progress.output_tokens
         record.usd = round(progress.usd, 6)
+        record.models = [asdict(usage) for usage in progress.models]
         if self.index is not None:
             ref = self.index.ref
             record.index, record.generation = ref.physical, ref.generation

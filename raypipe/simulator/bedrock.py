@@ -89,7 +89,16 @@ class BedrockApi:
             whole_number("maxTokens", limits.get("maxTokens", self.model.max_output_tokens)),
             schema=schema,
             tool=tool,
+            detail=self._parse_tier(body),
         )
+
+    def _parse_tier(self, body: Body) -> str:
+        tier = str(as_mapping(body.get("serviceTier")).get("type") or "")
+        if tier == "reserved" and tier not in self.model.tiers:
+            raise CallRefused("invalid", "Reservation not found.")
+        if tier and tier not in self.model.tiers:
+            raise CallRefused("invalid", "The service tier provided is invalid.")
+        return tier
 
     def _count_converse(self, body: Body) -> int:
         return sum(self._count(text) for text in _converse_texts(body))
@@ -132,12 +141,14 @@ class BedrockApi:
             }
             return HttpResponse(200, bedrock_embeddings.build_body(call.detail, answer), headers)
         tokens = {"inputTokens": answer.input_tokens, "outputTokens": answer.output_tokens}
-        body = {
+        body: Body = {
             "metrics": {"latencyMs": round(answer.latency_s * 1000)},
             "output": {"message": {"role": "assistant", "content": _build_content(call, answer)}},
             "stopReason": answer.stop_reason,
             "usage": {**tokens, "totalTokens": sum(tokens.values())},
         }
+        if call.tier:
+            body["serviceTier"] = {"type": call.tier}
         return HttpResponse(200, orjson.dumps(body))
 
     def build_error(self, error: CallRefused) -> HttpResponse:

@@ -58,6 +58,7 @@ class CallLog:
             "prompt": received.prompt.hex(),
             "operation": call.operation if call else "",
             "model": call.requested_model if call else "",
+            "tier": call.tier if call else "",
             "sent_at": round(received.sent_at, 4),
             "answered_at": round(time.time(), 4),
             "status": status,

@@ -36,6 +36,11 @@ class SimulatedCall:
     texts: tuple[str, ...] = ()
     detail: Any = None
 
+    @property
+    def tier(self) -> str:
+        """Return the service tier that a chat call requests; '' for none."""
+        return self.detail if isinstance(self.detail, str) else ""
+
 
 @dataclass(frozen=True)
 class SimulatedAnswer:

@@ -125,7 +125,14 @@ class OpenAIApi:
             sum(self._count(text) for text in texts),
             whole_number("max_tokens", self.model.max_output_tokens if limit is None else limit),
             schema=_requested_schema(body),
+            detail=self._parse_tier(body),
         )
+
+    def _parse_tier(self, body: Body) -> str:
+        tier = str(body.get("service_tier") or "")
+        if tier not in ("", "auto", *self.model.tiers):
+            raise CallRefused("invalid", f"Invalid service_tier argument: {tier}")
+        return "" if tier == "auto" else tier
 
     def _parse_embeddings(self, body: Body) -> SimulatedCall:
         value = body.get("input")
@@ -192,6 +199,7 @@ def _build_completion(call: SimulatedCall, answer: SimulatedAnswer) -> Body:
         "model": call.requested_model,
         "choices": [{**choice, "logprobs": None}],
         "usage": {**_build_usage(answer), "completion_tokens": answer.output_tokens},
+        "service_tier": call.tier or "default",
     }
 
 

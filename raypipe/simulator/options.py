@@ -177,6 +177,7 @@ class ModelOptions:
         max_output_tokens: Maximum tokens of an answer if the call sets none.
         answer_tokens: Approximate tokens of an answer if the prompt requests no number of words.
         bytes_per_token: A text has its UTF-8 bytes over this number of tokens, rounded up.
+        tiers: Service tiers that the models have; other tiers are refused.
     """
 
     known: list[str] = field(default_factory=list)
@@ -184,6 +185,7 @@ class ModelOptions:
     max_output_tokens: int = 8_192
     answer_tokens: int = 200
     bytes_per_token: float = 4.0
+    tiers: list[str] = field(default_factory=lambda: ["default", "flex", "priority"])
 
     def __post_init__(self) -> None:
         """Check the values."""

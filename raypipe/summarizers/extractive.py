@@ -95,7 +95,7 @@ class ExtractiveSummarizer(LocalSummarizer):
 
     def summarize(self, book: CleanText, stop_check: StopCheck = never_stopped) -> Summary:
         """Return a book's summary, in reading order; never empty for a book with words."""
-        sentences = split_sentences(book.text, book.language, book.deadline_s)
+        sentences = split_sentences(book.text, book.language, book.origin.deadline_s)
         word_counts = np.array([count_words(sentence) for sentence in sentences], dtype=np.int64)
         candidates = self._find_candidates(sentences, word_counts)
         if len(candidates) > _MAX_CANDIDATES:

@@ -19,7 +19,7 @@ class Summary:
     Args:
         text: The summary, never empty.
         keywords: Keywords, best first.
-        model_calls: Model calls that were made and may be billed.
+        model_calls: Model calls that were paid for this book, by this run or an earlier one.
         input_tokens: Input tokens of those calls, as counted by the server.
         output_tokens: Output tokens of those calls, as counted by the server.
         flags: Properties worth a look, e.g. `trimmed`.
@@ -33,7 +33,8 @@ class Summary:
         characters: `Name: who they are`, each a single string, since users search that way.
         sections: `heading: summary` of each part of the book, in reading order.
         degraded: Why a simpler summary replaces the model's answer; empty if none does.
-        cached_calls: Model calls that an earlier run paid for.
+        cached_calls: Answers of models that came from the cache.
+        usd: Dollars of `model_calls`.
     """
 
     text: str
@@ -53,6 +54,7 @@ class Summary:
     sections: tuple[str, ...] = ()
     degraded: str = ""
     cached_calls: int = 0
+    usd: float = 0.0
 
 
 class EstimatedCall(Protocol):

@@ -30,6 +30,19 @@ _MAX_DEADLINE_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
+class TextOrigin:
+    """Where a clean text comes from.
+
+    Args:
+        key: The object's key; empty if unknown.
+        deadline_s: Seconds that a further step on the text may take.
+    """
+
+    key: str = ""
+    deadline_s: float = DEADLINE_S
+
+
+@dataclass(frozen=True, slots=True)
 class CleanText:
     """The clean text of a book, as summarizers read it.
 
@@ -45,7 +58,7 @@ class CleanText:
             (license, notes and contents were more than 30 % of the file).
         sha256: Hex SHA-256 of `text` in UTF-8. It identifies the content, whatever the key.
         chapters: Spans that cover `text` from start to end; empty if the book has no chapters.
-        deadline_s: Seconds that a further step on the text may take.
+        origin: Where the text comes from.
     """
 
     text: str
@@ -57,7 +70,7 @@ class CleanText:
     flags: tuple[str, ...]
     sha256: str
     chapters: tuple[Chapter, ...] = ()
-    deadline_s: float = DEADLINE_S
+    origin: TextOrigin = TextOrigin()
 
 
 @dataclass(frozen=True)
@@ -122,6 +135,7 @@ class TextCleaner:
             raise BookError(**answer["failure"])
         book = answer["book"]
         book["chapters"] = tuple(Chapter(**chapter) for chapter in book["chapters"])
+        book["origin"] = TextOrigin(**book["origin"])
         return CleanText(text=text.decode(), **{**book, "flags": tuple(book["flags"])})
 
     def clean_here(self, data: bytes, key: str) -> CleanText:
@@ -151,7 +165,7 @@ class TextCleaner:
             flags=(*decoded.flags, *(flag for flag, is_set in flags.items() if is_set)),
             sha256=hashlib.sha256(text.encode()).hexdigest(),
             chapters=find_chapters(text, contents.titles),
-            deadline_s=self.deadline_s,
+            origin=TextOrigin(key, self.deadline_s),
         )
 
     def _check_bytes(self, data: bytes) -> None:

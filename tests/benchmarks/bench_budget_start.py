@@ -27,7 +27,9 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from report import Report, say  # noqa: E402
 
-from raypipe.ledger.answer_cache import AnswerCache, CallUsage, cache_key  # noqa: E402
+from raypipe.ledger.answer_cache import AnswerCache, cache_key  # noqa: E402
+from raypipe.ledger.call_usage import CallUsage  # noqa: E402
+from raypipe.ledger.token_sums import CallKind  # noqa: E402
 from raypipe.ledger.usage import mark_run, usage_by_model  # noqa: E402
 from raypipe.ledger.usage_log import _UsageLog  # noqa: E402
 from raypipe.state.local import LocalState  # noqa: E402
@@ -127,7 +129,7 @@ def write_logs(state: LocalState, answers: int) -> None:
         log = _UsageLog(state)
         calls = answers // PROCESSES + (process < answers % PROCESSES)
         log._sums.models["model"] = calls - 1, TOKENS[0] * (calls - 1), TOKENS[1] * (calls - 1)
-        log.record("model", *TOKENS)
+        log.record(CallKind("2026-11-28", "model"), *TOKENS)
 
 
 def start(folder: str, run_seq: int) -> dict[str, Any]:

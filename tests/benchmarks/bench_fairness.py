@@ -33,7 +33,7 @@ from raypipe.state.table_schema import TableSchema  # noqa: E402
 LONG, CHUNK_BYTES, OTHER_CHUNKS = 400, 1_000, 8
 HANG_S = 300
 REACH = 1.05
-_FORM = TableSchema(DOCUMENT_SCHEMA, kind="documents", version=2)
+_FORM = TableSchema(DOCUMENT_SCHEMA, kind="documents", version=3)
 
 
 def main() -> None:

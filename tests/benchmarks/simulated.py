@@ -176,7 +176,7 @@ def answered_twice(log: Path) -> set[str]:
 def documents(state: Path) -> dict[str, dict[str, Any]]:
     """Return each finished document by its key, without what tells when and where it was made."""
     apart = ("run_seq", "finished_at", "node_id", "model_calls", "input_tokens", "output_tokens")
-    kept, form = LocalState(str(state)), TableSchema(DOCUMENT_SCHEMA, kind="documents", version=2)
+    kept, form = LocalState(str(state)), TableSchema(DOCUMENT_SCHEMA, kind="documents", version=3)
     found: dict[str, dict[str, Any]] = {}
     for name in kept.list("documents/"):
         file = kept.open(name)

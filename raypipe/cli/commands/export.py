@@ -7,6 +7,7 @@ import dataclasses
 from omegaconf import DictConfig
 
 from raypipe.cli.open_state import open_recorded_state
+from raypipe.cli.units import format_duration
 from raypipe.config.build import read_options
 from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK
@@ -50,7 +51,7 @@ def carry_out(cfg: DictConfig) -> ExportResult:
 def _format_result(result: ExportResult) -> str:
     lines = [
         f"wrote   {result.documents:,} documents, {result.bytes / 1e6:,.1f} MB, in "
-        f"{result.seconds:.1f} s",
+        f"{format_duration(result.seconds)}",
         f"file    {result.to} ({result.format})",
         f"state   {result.state}",
     ]

@@ -7,6 +7,7 @@ import dataclasses
 from omegaconf import DictConfig
 
 from raypipe.cli.job_factory import find_connection
+from raypipe.cli.units import format_duration
 from raypipe.config.build import read_options
 from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK
@@ -51,7 +52,8 @@ def _format_result(result: CopyResult, source: str, target: str, output: str) ->
         return to_json({**dataclasses.asdict(result), "source": source, "target": target})
     lines = [
         f"copied  {result.copied:,} objects, {result.bytes / 1e6:,.1f} MB, in "
-        f"{result.seconds:.1f} s; {result.present:,} were there, {result.removed:,} removed",
+        f"{format_duration(result.seconds)}; {result.present:,} were there, {result.removed:,} "
+        "removed",
         f"copy    {target}, up to run {result.run_seq}; `state.uri={target}` uses it",
     ]
     return join_lines(lines)

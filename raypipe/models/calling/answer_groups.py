@@ -30,6 +30,10 @@ class AnswerGroups:
             answers, calls = self._open.get(group) or (self._cache.group(group, direct=direct), 0)
             self._open[group] = answers, calls + 1
 
+    def open(self, group: str, *, direct: bool) -> AnswerGroup:
+        """Return the answers of any group; see `enter` for the arguments."""
+        return self._cache.group(group, direct=direct)
+
     def leave(self, group: str) -> None:
         """Count a pending call as done."""
         with self._lock:

@@ -12,19 +12,19 @@ from typing import Any, TypeVar
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.ledger.answer_cache import (
     AnswerCache,
-    CallUsage,
     ParseAnswer,
     RejectedAnswerError,
     cache_key,
     embeddings_group,
 )
+from raypipe.ledger.call_usage import CallUsage
 from raypipe.models.calling.answer_groups import AnswerGroups
 from raypipe.models.calling.fair_pool import FairThreadPool
 from raypipe.models.calling.model_calls import EMBED
 from raypipe.models.calling.retrying import RetryingCall, Sleep
 from raypipe.models.calling.single_flight import PendingCall, SingleFlight
 from raypipe.models.calling.token_estimate import TokenEstimate
-from raypipe.models.context import ModelContext
+from raypipe.models.context import Billing, ModelContext
 from raypipe.models.protocol import ModelCall, TokenUsage
 from raypipe.quota.local import LocalQuotaClient
 
@@ -112,7 +112,10 @@ class ModelCaller:
         key = cache_key(call.key)
         direct = call.key.get("operation") == EMBED
         cache_group = embeddings_group(key) if direct else group
-        pending = PendingCall(group, cache_group, key, call, stop_check, name)
+        old_keys = (
+            tuple(cache_key(old) for old in call.old_keys) if self._groups is not None else ()
+        )
+        pending = PendingCall(group, cache_group, key, call, stop_check, name, old_keys)
         if self._groups is not None:
             self._groups.enter(cache_group, direct=direct)
             pending.future.add_done_callback(lambda _: self._leave(cache_group))
@@ -156,8 +159,13 @@ class ModelCaller:
         assert self._groups is not None
         if pending.future.cancelled():
             return  # its group may be closed already
+        answers, parse = self._groups[pending.cache_group], _parser(pending.call)
         try:
-            cached = self._groups[pending.cache_group].get(pending.key, _parser(pending.call))
+            cached = answers.get(pending.key, parse)
+            for key in pending.old_keys if cached is None else ():
+                if pending.cache_group != pending.group:  # embeddings are grouped by their key
+                    answers = self._groups.open(embeddings_group(key), direct=True)
+                cached = answers.get(key, parse) if cached is None else cached
         except Exception as error:
             pending.fail(error)
             return
@@ -215,12 +223,16 @@ class ModelCaller:
 
 
 def _call_usage(pending: PendingCall[Any], usage: TokenUsage) -> CallUsage:
-    key = pending.call.key
+    key, billing = pending.call.key, pending.call.billing
+    model = str(key.get("model", ""))
+    billing = billing or Billing(model)
     return CallUsage(
         str(key.get("operation", "")),
-        str(key.get("model", "")),
+        model,
         usage.input_tokens,
         usage.output_tokens,
+        profile=billing.model if billing.model != model else "",
+        tier=usage.tier or billing.tier,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from raypipe.models.calling.token_estimate import TokenEstimate
+from raypipe.models.context import billing_of, server_key
 from raypipe.models.protocol import (
     Answer,
     ChatModel,
@@ -52,14 +53,18 @@ def chat_call(
         answer_size = _size_in_bytes([answer.text])
         return replace(answer, usage=_fill_usage(usage, estimate, size, answer_size))
 
+    old_key = {"operation": CHAT, "model": model.base_model, "body": model.body(question)}
+    key = {**old_key, **server_key(model)}
     return ModelCall(
-        key={"operation": CHAT, "model": model.base_model, "body": model.body(question)},
+        key=key,
         request=CallRequest(estimate.tokens(size), question.max_tokens),
         send=send,
         usage_of=lambda answer: answer.usage,
         is_cacheable=is_cacheable,
         to_json=_answer_to_json,
         from_json=_answer_from_json,
+        billing=billing_of(model),
+        old_keys=[old_key] if old_key != key else [],  # of a raypipe that named no server
     )
 
 
@@ -91,14 +96,18 @@ def embedding_call(
         estimate.learn(size, usage.input_tokens)
         return replace(answer, usage=_fill_usage(usage, estimate, size, 0))
 
+    old_key = {"operation": EMBED, "model": model.base_model, "body": model.body(sent, input_type)}
+    key = {**old_key, **server_key(model)}
     return ModelCall(
-        key={"operation": EMBED, "model": model.base_model, "body": model.body(sent, input_type)},
+        key=key,
         request=CallRequest(estimate.tokens(size), 0),
         send=send,
         usage_of=lambda answer: answer.usage,
         is_cacheable=lambda answer: _has_shape(answer, count, dimension),
         to_json=lambda answer: {"vectors": answer.vectors, **_usage_to_json(answer.usage)},
         from_json=_vectors_from_json,
+        billing=billing_of(model),
+        old_keys=[old_key] if old_key != key else [],
     )
 
 
@@ -115,7 +124,11 @@ def _has_shape(answer: Vectors, count: int, dimension: int) -> bool:
 
 def _read_usage(usage: TokenUsage) -> TokenUsage:
     """Return the usage with 0 for counts that are none; a client of a user may send anything."""
-    return TokenUsage(read_count(usage.input_tokens), read_count(usage.output_tokens))
+    return replace(
+        usage,
+        input_tokens=read_count(usage.input_tokens),
+        output_tokens=read_count(usage.output_tokens),
+    )
 
 
 def _fill_usage(
@@ -131,15 +144,17 @@ def _fill_usage(
     """
     input_tokens = usage.input_tokens or estimate.tokens(size)
     output_tokens = usage.output_tokens or (estimate.tokens(answer_size) if answer_size else 0)
-    return TokenUsage(input_tokens, output_tokens)
+    return replace(usage, input_tokens=input_tokens, output_tokens=output_tokens)
 
 
-def _usage_to_json(usage: TokenUsage) -> dict[str, int]:
-    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+def _usage_to_json(usage: TokenUsage) -> dict[str, Any]:
+    tier = {"tier": usage.tier} if usage.tier else {}
+    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, **tier}
 
 
 def _usage_from_json(cached: Mapping[str, Any]) -> TokenUsage:
-    return TokenUsage(int(cached["input_tokens"]), int(cached["output_tokens"]))
+    tokens = int(cached["input_tokens"]), int(cached["output_tokens"])
+    return TokenUsage(*tokens, tier=str(cached.get("tier", "")))
 
 
 def _answer_to_json(answer: Answer) -> Mapping[str, Any]:

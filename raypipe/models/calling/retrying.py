@@ -88,7 +88,7 @@ class RetryingCall(Generic[T]):
             outcome = CallOutcome(unknown=True)  # until the result is known
             answer = self.call.send()
             usage = self._usage_of(answer)
-            outcome = CallOutcome(usage.input_tokens, usage.output_tokens)
+            outcome = CallOutcome(usage.input_tokens, usage.output_tokens, tier=usage.tier)
         except ModelError as error:
             outcome = _outcome_of(error)
             raise
@@ -176,7 +176,8 @@ def _outcome_of(error: ModelError) -> CallOutcome:
     rule = rule_for(error)
     throttled = rule.action == "throttled"
     if error.usage is not None and error.usage.input_tokens:
-        return CallOutcome(error.usage.input_tokens, error.usage.output_tokens)
+        usage = error.usage
+        return CallOutcome(usage.input_tokens, usage.output_tokens, tier=usage.tier)
     return CallOutcome(
         throttled=throttled,
         retry_after_s=error.retry_after_s if throttled else None,

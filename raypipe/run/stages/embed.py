@@ -15,6 +15,7 @@ from raypipe.core.book import Row, from_table, to_table
 from raypipe.core.errors import BookError, SetupError
 from raypipe.core.fingerprint import Recipe
 from raypipe.embedders import Embedder
+from raypipe.embedders.protocol import CountsCosts, EmbeddingCost
 from raypipe.run.stages.failures import unexpected_failure
 
 
@@ -70,9 +71,7 @@ class Embed:
 
     def _embed_together(self, rows: list[Row]) -> list[Row]:
         try:
-            vectors = self.embedder.embed([_text_to_embed(row) for row in rows])
-            pairs = zip(rows, vectors, strict=True)
-            return [self._with_vector(row, vector.tolist()) for row, vector in pairs]
+            return self._embed_rows(rows)
         except SetupError:
             raise  # every book would fail
         except Exception:
@@ -83,7 +82,7 @@ class Embed:
 
     def _embed(self, row: Row) -> Row:
         try:
-            return self._with_vector(row, self.embedder.embed([_text_to_embed(row)])[0].tolist())
+            return self._embed_rows([row])[0]
         except BookError as error:
             return failed_row(row, "embed", error)
         except SetupError:
@@ -91,7 +90,18 @@ class Embed:
         except Exception as error:
             return failed_row(row, "embed", unexpected_failure(row.book, error))
 
-    def _with_vector(self, row: Row, vector: list[float]) -> Row:
+    def _embed_rows(self, rows: list[Row]) -> list[Row]:
+        texts = [_text_to_embed(row) for row in rows]
+        if isinstance(self.embedder, CountsCosts):
+            vectors, costs = self.embedder.embed_counted(texts, [row.book.key for row in rows])
+        else:
+            vectors, costs = self.embedder.embed(texts), [EmbeddingCost()] * len(rows)
+        return [
+            self._with_vector(row, vector.tolist(), cost)
+            for row, vector, cost in zip(rows, vectors, costs, strict=True)
+        ]
+
+    def _with_vector(self, row: Row, vector: list[float], cost: EmbeddingCost) -> Row:
         assert row.document is not None
         if not all(map(math.isfinite, vector)):  # the batch travels as JSON, which has no NaN
             raise BookError("bad_vector", f"{row.book.key}: its embedding is not finite")
@@ -100,6 +110,9 @@ class Embed:
             document_recipe=self.recipe.document,
             embedder=self.embedder.name,
             summary_vector=tuple(vector),
+            model_calls=row.document.model_calls + cost.calls,
+            input_tokens=row.document.input_tokens + cost.input_tokens,
+            usd=row.document.usd + cost.usd,
         )
         return replace(row, document=document, book=replace(row.book, part=""))
 

@@ -146,6 +146,7 @@ class Summarize:
             model_calls=0,
             input_tokens=0,
             output_tokens=0,
+            usd=0.0,
         )
 
     def _names_under_new_key(
@@ -181,6 +182,7 @@ class Summarize:
             model_calls=summary.model_calls,
             input_tokens=summary.input_tokens,
             output_tokens=summary.output_tokens,
+            usd=summary.usd,
             summary_vector=(),
         )
 

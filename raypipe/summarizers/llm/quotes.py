@@ -111,7 +111,7 @@ def _locate_sentences(book: CleanText) -> Iterator[tuple[str, int]]:
     joined = "\n\n".join(text for text, _ in pieces)
     piece_starts = [0, *accumulate(len(text) + 2 for text, _ in pieces)]
     cursor = 0
-    for sentence in split_sentences(joined, book.language, book.deadline_s):
+    for sentence in split_sentences(joined, book.language, book.origin.deadline_s):
         found_at = joined.find(sentence, cursor, cursor + _FIND_CHARS)
         cursor = found_at if found_at >= 0 else cursor
         piece = min(bisect_left(piece_starts, cursor + 1) - 1, len(pieces) - 1)

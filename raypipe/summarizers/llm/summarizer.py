@@ -14,6 +14,7 @@ from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.embedders.protocol import Embedder
 from raypipe.models.calling.caller import ModelCaller
 from raypipe.models.calling.model_calls import chat_call
+from raypipe.models.calling.spending import Spending
 from raypipe.models.context import ModelContext, PaidModel
 from raypipe.models.protocol import Answer, ChatModel, Question
 from raypipe.quota.protocol import CallRequest
@@ -30,7 +31,6 @@ from raypipe.summarizers.llm.questions import QuestionWriter, Task, prompt_overh
 from raypipe.summarizers.llm.quotes import SENTENCE_LOCK, Quotes
 from raypipe.summarizers.llm.task_runner import AskModel, TaskRunner
 from raypipe.summarizers.llm.token_budget import TokenBudget
-from raypipe.summarizers.llm.usage import BookUsage
 from raypipe.summarizers.prompts import Prompts
 from raypipe.summarizers.protocol import CallEstimator, Summary
 from raypipe.text import CleanText
@@ -202,10 +202,10 @@ class ModelSummarizer:
         """
         questions = self._questions(book)
         quotes = Quotes(book, self.embedder)
-        usage = BookUsage()
+        spending = Spending(self.model, self.context, book.origin.key or book.title)
         runner = TaskRunner(
             questions,
-            self._ask(book, stop_check, usage),
+            self._ask(book, stop_check, spending),
             StrictChecker(AnswerChecks(book.language, self.prompts.instructions())),
             self.name,
             stop_check,
@@ -227,10 +227,11 @@ class ModelSummarizer:
             sections=result.sections,
             degraded=result.degraded,
             flags=(*runner.flags, *(["degraded"] if result.degraded else [])),
-            model_calls=usage.paid_calls,
-            cached_calls=usage.cached_calls,
-            input_tokens=usage.tokens.input_tokens,
-            output_tokens=usage.tokens.output_tokens,
+            model_calls=spending.calls,
+            cached_calls=spending.cached_calls,
+            input_tokens=spending.tokens.input_tokens,
+            output_tokens=spending.tokens.output_tokens,
+            usd=spending.usd,
         )
 
     def _summary_of_answer(self, book: CleanText, answer: UsableAnswer) -> Summary:
@@ -270,17 +271,17 @@ class ModelSummarizer:
     def _strategy(self) -> Strategy:
         return cast(Strategy, self.strategy)
 
-    def _ask(self, book: CleanText, stop_check: StopCheck, usage: BookUsage) -> AskModel:
-        """Return the function that sends this book's questions and counts their usage."""
+    def _ask(self, book: CleanText, stop_check: StopCheck, spending: Spending) -> AskModel:
+        """Return the function that sends this book's questions and counts their cost."""
         caller = self._caller.get(
             lambda: ModelCaller(self.context or ModelContext(), self.model.pool)
         )
 
         def ask(question: Question, task: Task, keep: Callable[[Answer], bool]) -> Future[Answer]:
             call = chat_call(self.model, question, keep, caller.token_estimate)
-            call = replace(call, send=usage.count_paid(call.send))
+            call = spending.track(call, hash((question.system, question.prompt)))
             future = caller.submit(book.sha256, call, stop_check, name=book.title)
-            future.add_done_callback(usage.count_answer)
+            future.add_done_callback(spending.count_answer)
             return future
 
         return ask

@@ -127,7 +127,7 @@ WRONG = [
         ["serch", "x"],
         [
             "'serch'",
-            "run, plan, index, retry, search, verify, promote, rollback, gc, state, export, up",
+            "run, plan, index, retry, search, verify, promote, rollback, gc, state, export, costs",
         ],
     ),
     (["run", "limit"], ["'limit'", "option=value"]),

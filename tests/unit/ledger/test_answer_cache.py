@@ -11,12 +11,12 @@ import pytest
 from raypipe.ledger.answer_cache import (
     AnswerCache,
     AnswerGroup,
-    CallUsage,
     cache_key,
     embeddings_group,
     list_entries,
     read_usage,
 )
+from raypipe.ledger.call_usage import CallUsage
 from raypipe.state.local import LocalState
 from raypipe.state.store import Names, check_name
 

@@ -15,7 +15,8 @@ import pytest
 from raypipe import ledger
 from raypipe.core.errors import SetupError
 from raypipe.ledger import object_copier, state_copy
-from raypipe.ledger.answer_cache import AnswerCache, CallUsage, cache_key
+from raypipe.ledger.answer_cache import AnswerCache, cache_key
+from raypipe.ledger.call_usage import CallUsage
 from raypipe.ledger.checkpoint import Checkpoint, Processed
 from raypipe.ledger.document_store import DocumentStore
 from raypipe.ledger.lock_owner import LOCK_NAME, LockOwner, decode_owner, encode_owner

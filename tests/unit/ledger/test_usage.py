@@ -15,7 +15,8 @@ import pytest
 
 from raypipe.core.errors import SetupError
 from raypipe.ledger import answer_cache, usage, usage_log
-from raypipe.ledger.answer_cache import AnswerCache, CallUsage, cache_key
+from raypipe.ledger.answer_cache import AnswerCache, cache_key
+from raypipe.ledger.call_usage import CallUsage
 from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.state_copy import StateCopy
 from raypipe.ledger.usage import (
