@@ -90,6 +90,8 @@ EXPIRED = replace(
 NO_LOGIN = replace(EXPIRED, way_out="log in again, or set AWS_PROFILE; then run again")
 SETTINGS = Rule("stop", way_out="check the options profile, region and endpoint_url")
 API_KEY = Rule("stop", way_out="check the key in the environment variable OPENAI_API_KEY")
+ACCESS_RULES = (CREDENTIALS, EXPIRED, NO_LOGIN, SETTINGS, API_KEY)
+"""Rules of errors that say that this machine has no access, whatever the request."""
 NO_MODEL = Rule("stop", way_out="check the model id, the region and the endpoint")
 NO_FUNDS = Rule("stop", way_out="the account's credit is used up; add credit, then run again")
 

@@ -126,6 +126,21 @@ class OpenAIServer:
             raise ModelError.bad_response(message) from None
         return parse_json_object(content)
 
+    def get_models(self) -> None:
+        """Make the request GET /models.
+
+        Raises:
+            ModelError: There is no answer, or it is an error.
+            SetupError: The package openai is not installed.
+        """
+        models = self.client().models
+        import openai
+
+        try:
+            models.with_raw_response.list()
+        except openai.OpenAIError as error:
+            raise to_model_error(error, (), os.environ.get(API_KEY_VARIABLE)) from None
+
     def explain(self, error: ModelError) -> str:
         """Return one line: model, server, error, and the way out."""
         host = urlsplit(self._url).hostname or ""

@@ -112,7 +112,8 @@ class ModelCaller:
         key = cache_key(call.key)
         direct = call.key.get("operation") == EMBED
         cache_group = embeddings_group(key) if direct else group
-        pending = PendingCall(group, cache_group, key, call, stop_check, name)
+        old_keys = tuple(cache_key(old) for old in call.old_keys) if self._groups is not None else ()
+        pending = PendingCall(group, cache_group, key, call, stop_check, name, old_keys)
         if self._groups is not None:
             self._groups.enter(cache_group, direct=direct)
             pending.future.add_done_callback(lambda _: self._leave(cache_group))
@@ -156,8 +157,10 @@ class ModelCaller:
         assert self._groups is not None
         if pending.future.cancelled():
             return  # its group may be closed already
+        answers, parse = self._groups[pending.cache_group], _parser(pending.call)
         try:
-            cached = self._groups[pending.cache_group].get(pending.key, _parser(pending.call))
+            found = (answers.get(key, parse) for key in (pending.key, *pending.old_keys))
+            cached = next((answer for answer in found if answer is not None), None)
         except Exception as error:
             pending.fail(error)
             return

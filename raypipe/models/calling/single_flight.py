@@ -27,6 +27,7 @@ class PendingCall(Generic[T]):
         call: The call.
         stop_check: Returns the stop reason.
         name: Name for messages: the book's key.
+        old_keys: Keys under which an older raypipe may have cached the answer.
     """
 
     group: str
@@ -35,6 +36,7 @@ class PendingCall(Generic[T]):
     call: ModelCall[T]
     stop_check: StopCheck
     name: str
+    old_keys: tuple[str, ...] = ()
     future: Future[T] = field(default_factory=Future)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _decided: bool = False

@@ -10,8 +10,8 @@ import pytest
 
 from raypipe.core.errors import SetupError
 from raypipe.models.bedrock import BedrockChat
-from raypipe.models.openai import OpenAIChat, _parse_answer
-from raypipe.models.protocol import Question, TokenUsage
+from raypipe.models.openai import OpenAIChat
+from raypipe.models.protocol import Question
 from tests.unit.models_here import clear_environment
 
 SCHEMA = {"type": "object", "properties": {"z": {"type": "string"}, "a": {"type": "string"}}}
@@ -117,14 +117,3 @@ def test_without_the_package_openai(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(SetupError, match=r"pip install 'raypipe\[openai\]'"):
         OpenAIChat("m", read_timeout_s=17).check()
-
-
-def response(**message: Any) -> dict[str, Any]:
-    choice = {"message": message, "finish_reason": "stop"}
-    return {"choices": [choice]}
-
-
-def test_a_refusal_of_the_model_counts_as_filtered() -> None:
-    answer = _parse_answer(response(content=None, refusal="I cannot."), TokenUsage(3, 2))
-    assert (answer.text, answer.stop_reason, answer.usage.output_tokens) == ("", "filtered", 2)
-    assert _parse_answer(response(content=None), TokenUsage()).text == ""
