@@ -83,7 +83,7 @@ def build_processing(cfg: DictConfig) -> Processing:
 
 
 def _connect(processing: Processing, state: State) -> Processing:
-    """Return the parts with the state that keeps what is known about their models."""
+    """Return the parts with the state that keeps the adaptations to their models."""
     summarizer = processing.summarizer.with_context(ModelContext(state))
     return replace(processing, summarizer=summarizer)
 

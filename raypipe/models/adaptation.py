@@ -1,8 +1,8 @@
 """What a model's server needs that its settings do not say, and how requests are adapted to it.
 
 The check before a run finds it (`preflight`), and the answers of a run do (`adapter`). It changes
-neither the recipe nor the key of a cached answer: it is the same question, asked in a form that this
-server accepts.
+neither the recipe nor the key of a cached answer: it is the same question, asked in a form that
+this server accepts.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ class Adaptation:
             "drops_schema": "JSON is asked for in words, without a schema",
             "context_tokens": f"the context window is {self.context_tokens:,} tokens",
             "max_output_tokens": f"an answer has at most {self.max_output_tokens:,} tokens",
-            "thinking_room": f"an answer gets {self.thinking_room:,} more tokens for thinking, which"
-            f" takes about {self.thinking_tokens:,}; docs/models.md says how to turn it off",
+            "thinking_room": f"an answer gets {self.thinking_room:,} more tokens for thinking, "
+            f"which takes about {self.thinking_tokens:,}; docs/models.md says how to turn it off",
         }
         return [text for name, text in texts.items() if getattr(self, name)]
 
@@ -122,8 +122,9 @@ class Adaptation:
         """
         known: dict[str, Any] = {}
         for field in fields(cls):
-            found = value.get(field.name, field.default)
-            if type(found) is not type(field.default) or not 0 <= found <= _MAX_TOKENS:
+            default: Any = field.default
+            found = value.get(field.name, default)
+            if type(found) is not type(default) or not 0 <= found <= _MAX_TOKENS:
                 raise ValueError(f"{field.name} is invalid")
             known[field.name] = found
         return cls(**known)

@@ -1,6 +1,6 @@
-"""Keep what is known about a model in the state, and learn from its answers.
+"""Keep the adaptation to a model in the state, and learn from its answers.
 
-`models/<16 hex>.json` holds the adaptation of a model with its settings, and the question of the
+`models/<16 hex>.json` holds the adaptation to a model with its settings, and the question of the
 last check that it passed. The name is a hash of the model, its settings and its server, so another
 setting begins from nothing.
 """
@@ -84,8 +84,10 @@ class ModelAdapter:
         room = min(next((step for step in _STEPS if step >= wanted), _STEPS[-1]), self._max_room)
         with self._lock:
             known = self._adaptation
-            mean = known.thinking_tokens or answer.thinking_tokens
-            mean += round(_MEAN_WEIGHT * (answer.thinking_tokens - mean))
+            mean = known.thinking_tokens
+            if not answer.is_cut_by_thinking:
+                mean = mean or answer.thinking_tokens
+                mean += round(_MEAN_WEIGHT * (answer.thinking_tokens - mean))
             grows = room > known.thinking_room
             self._adaptation = known.merge(Adaptation(thinking_room=room, thinking_tokens=mean))
         if grows:

@@ -37,10 +37,10 @@ _REASONS: Mapping[StopReason, str] = {
 _STOP_REASONS: Mapping[str, StopReason] = {
     name: reason for reason, names in _REASONS.items() for name in names.split()
 }
-_BROKEN = frozenset(
-    "abort aborted error cancelled canceled timeout load unload network_error other "
-    "insufficient_system_resource".split()
-)
+_BROKEN = frozenset({
+    "abort", "aborted", "error", "cancelled", "canceled", "timeout", "load", "unload",
+    "network_error", "other", "insufficient_system_resource",
+})  # fmt: skip
 """Reasons of a server that failed in the middle of an answer: its text is no whole answer."""
 _UNKNOWN = frozenset({"", "none", "null", "unknown", "finish_reason_unspecified"})
 
@@ -67,10 +67,12 @@ def build_answer(
         thinking_tokens: Tokens of the thinking as counted by the server; 0 if it did not.
 
     Raises:
-        ModelError: The server failed in the middle of the answer.
+        ModelError: The server failed in the middle of the answer, or the reason is no text.
     """
-    split = split_thinking(text)
-    name = reason.strip().lower() if isinstance(reason, str) else ""
+    if not isinstance(reason, str | None):
+        message = f"the model stopped for an unknown reason: {str(reason)[:_MAX_REASON_CHARS]}"
+        raise ModelError.bad_response(message, usage)
+    split, name = split_thinking(text), (reason or "").strip().lower()
     if name in _BROKEN:
         raise ModelError.bad_response(f"the server broke off the answer: {name}", usage)
     stop = _STOP_REASONS.get(name)
@@ -124,8 +126,8 @@ def _count_thinking(answer: str, thinking: str, reported: int, usage: TokenUsage
 def _log_unknown_reason(model: str, reason: str) -> None:
     """Log an unknown stop reason, once per process and model."""
     log.warning(
-        "%s stopped for a reason that raypipe does not know: %s; raypipe judges by the text whether "
-        "an answer is whole",
+        "%s stopped for a reason that raypipe does not know: %s; raypipe judges by the text "
+        "whether an answer is whole",
         model,
         reason,
     )

@@ -70,7 +70,10 @@ def parse_completion(
         raise ModelError.bad_response("the answer has no message", usage)
     if message.get("refusal"):
         return Answer("", "filtered", usage, server_reason="refusal")
-    parts = list(_read_parts(message.get("content")))
+    content = message.get("content")
+    if not isinstance(content, str | list | None):
+        raise ModelError.bad_response("the content of the answer is no text", usage)
+    parts = list(_read_parts(content))
     fields = (message.get(name) for name in _THINKING_FIELDS)
     thinking = [text for text in fields if isinstance(text, str)][:1]
     thinking += [text for text, is_thinking in parts if is_thinking]
@@ -158,7 +161,8 @@ def _find_error(
         error = {"message": error}
     message = _to_text(error.get("message")) or _to_text(error.get("detail")) or "no message"
     codes = [error.get(name) for name in ("code", "status", "type", "error_type")]
-    numbers = [int(code) for code in codes if str(code).isascii() and str(code).isdigit()]
+    digits = [str(code) for code in codes if str(code).isascii() and str(code).isdigit()]
+    numbers = [int(code[:9]) for code in digits]
     status = next((number for number in numbers if 400 <= number <= 599), 0)
     names = [code for code in codes if isinstance(code, str) and code and not code.isdigit()]
     words = " ".join([message, *names])

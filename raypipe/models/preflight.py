@@ -19,7 +19,7 @@ from raypipe.models.adaptation import find_adaptation
 from raypipe.models.adapter import ModelAdapter
 from raypipe.models.calling.cut_prompts import is_english_cut
 from raypipe.models.calling.model_calls import chat_call
-from raypipe.models.error_policy import ACCESS_RULES, rule_for
+from raypipe.models.error_policy import is_access_error
 from raypipe.models.protocol import Answer, ChatModel, ModelCall, ModelError, Question, TokenUsage
 from raypipe.state.store import State
 
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 _TRANSIENT = TRANSIENT_STATUS | {424}
 """HTTP statuses after which the next call may succeed; Bedrock sends 424 for a model's own error.
 """
-_UNREACHABLE = ("ConnectionError", "ConnectTimeout")
 _GROUP = "check"
 """Group of the answer cache with the answers of checks."""
 _MAX_CALLS = 10
@@ -231,7 +230,7 @@ def _check_access(model: ChatModel) -> None:
         model.check_access()
     except ModelError as error:
         # Other refusals are about the free request alone: not every server and model has it.
-        if error.code in _UNREACHABLE or rule_for(error) in ACCESS_RULES:
+        if is_access_error(error):
             raise SetupError(model.explain(error)) from None
 
 

@@ -5,13 +5,14 @@ clients read. Without one, thinking is part of the text, between tags or channel
 cut off at max_tokens, and templates that open the tag in the prompt leave only its end.
 """
 
+# ruff: noqa: RUF001 - the tokens of DeepSeek have such characters
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
 _TAGS = (
-    # Qwen, DeepSeek, Kimi, Seed-OSS, Gemini, Nova, Claude and gpt-oss on Bedrock, each with its end.
+    # Qwen and DeepSeek; Nova and Claude; Gemini; gpt-oss on Bedrock.
     *((f"<{name}>", f"</{name}>") for name in ("think", "thinking", "thought", "reasoning")),
     ("<seed:think>", "</seed:think>"),
     ("[THINK]", "[/THINK]"),  # Magistral
@@ -37,7 +38,7 @@ _CONTROLS = re.compile(
     r"<\|(?:im_end|im_start|eot_id|eom_id|end_of_text|endoftext|end|return|start|end_of_solution"
     r"|begin_of_solution|assistant|user)\|>|<[｜|]end[▁_]of[▁_]sentence[｜|]>|<end_of_turn>|</s>"
     r"|\[/?INST\]"
-)  # noqa: RUF001 - the tokens of DeepSeek have these characters
+)
 _ANSWER = re.compile(r"\s*<answer>(.*?)(?:</answer>\s*|\Z)\Z", re.I | re.S)
 
 
@@ -79,7 +80,8 @@ def _split_tags(
         return split
     thinking += "".join(match[1] for match in block.finditer(answer))
     answer = block.sub("", answer)
-    if ends := list(end.finditer(answer)):  # the prompt has the start, or the thinking quotes the end
+    # The prompt has the start, or the thinking quotes the end.
+    if ends := list(end.finditer(answer)):
         thinking += answer[: ends[-1].start()]
         answer = answer[ends[-1].end() :]
     is_cut = split.is_cut

@@ -112,7 +112,9 @@ class ModelCaller:
         key = cache_key(call.key)
         direct = call.key.get("operation") == EMBED
         cache_group = embeddings_group(key) if direct else group
-        old_keys = tuple(cache_key(old) for old in call.old_keys) if self._groups is not None else ()
+        old_keys = (
+            tuple(cache_key(old) for old in call.old_keys) if self._groups is not None else ()
+        )
         pending = PendingCall(group, cache_group, key, call, stop_check, name, old_keys)
         if self._groups is not None:
             self._groups.enter(cache_group, direct=direct)

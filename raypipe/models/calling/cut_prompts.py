@@ -1,7 +1,7 @@
 """Notice that a server cuts prompts and answers anyway.
 
-Ollama, for example, drops the beginning of a prompt that is longer than its window, and counts what
-is left: half of the window, the same number every time.
+Ollama, for example, drops the beginning of a prompt that is longer than its window, and counts
+the rest: half of the window, the same number every time.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def chat_call(
     """Return the call that asks a chat model a question.
 
     The key leaves out the maximum tokens: a finished answer is the same with more of them. It has
-    the question and not `sent`, so that an answer is found again however a server wants to be asked.
+    the question and not `sent`, so that an answer is found however a server wants to be asked.
 
     Args:
         model: The chat model.

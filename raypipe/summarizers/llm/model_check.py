@@ -19,7 +19,7 @@ def adapt_budget(budget: TokenBudget, known: Adaptation, name: str) -> TokenBudg
 
     Args:
         budget: The budgets of the settings.
-        known: What is known about the model.
+        known: The adaptation to the model.
         name: Name of the model.
 
     Raises:

@@ -270,9 +270,7 @@ class ModelSummarizer:
 
     @property
     def _model_adapter(self) -> ModelAdapter:
-        return self._adapter.get(
-            lambda: ModelAdapter(self.model, self._state, self.context_tokens)
-        )
+        return self._adapter.get(lambda: ModelAdapter(self.model, self._state, self.context_tokens))
 
     @property
     def _strategy(self) -> Strategy:

@@ -96,7 +96,7 @@ def test_choices_of_other_shapes() -> None:
         *((reason, "filtered") for reason in ("SAFETY", "RECITATION", "sensitive", "refusal")),
         ("model_length", "context"),
         ("tool_calls", "end"),
-        *((reason, "end") for reason in (None, "", "a new one", 7)),
+        *((reason, "end") for reason in (None, "", "a new one")),
     ],
 )
 def test_the_stop_reasons_of_other_servers(reason: Any, stop: str) -> None:
