@@ -29,6 +29,9 @@ _ROOM_SHARE = 0.4
 _TIMES_SEEN, _TIMES_CUT = 2, 4
 """Room relative to thinking that ended, and to thinking that was cut off: thinking about one text
 may take twice as long as about another."""
+_TIMES_USUAL = 16
+_LARGE_ROOM = 16_384
+"""Thinking that needs more than this, and this many times the mean, does not end."""
 _MEAN_WEIGHT = 0.1
 _MAX_TRIES = 20
 _INVALID_ERRORS = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
@@ -79,13 +82,16 @@ class ModelAdapter:
         """Learn from an answer how much room the model's thinking needs."""
         if not answer.thinking_tokens:
             return
-        times = _TIMES_CUT if answer.is_cut_by_thinking else _TIMES_SEEN
-        wanted = times * answer.thinking_tokens
+        is_cut = answer.is_cut_by_thinking
+        wanted = (_TIMES_CUT if is_cut else _TIMES_SEEN) * answer.thinking_tokens
         room = min(next((step for step in _STEPS if step >= wanted), _STEPS[-1]), self._max_room)
         with self._lock:
             known = self._adaptation
             mean = known.thinking_tokens
-            if not answer.is_cut_by_thinking:
+            usual = max(_TIMES_USUAL * mean, _LARGE_ROOM)
+            if is_cut and mean and known.thinking_room >= usual:
+                return  # it thinks in circles about this text, and would use up any room
+            if not is_cut:
                 mean = mean or answer.thinking_tokens
                 mean += round(_MEAN_WEIGHT * (answer.thinking_tokens - mean))
             grows = room > known.thinking_room

@@ -39,7 +39,11 @@ _CONTROLS = re.compile(
     r"|begin_of_solution|assistant|user)\|>|<[｜|]end[▁_]of[▁_]sentence[｜|]>|<end_of_turn>|</s>"
     r"|\[/?INST\]"
 )
-_ANSWER = re.compile(r"\s*<answer>(.*?)(?:</answer>\s*|\Z)\Z", re.I | re.S)
+_FRAMES = (
+    re.compile(r"\s*<answer>(.*?)(?:</answer>\s*)?\Z", re.I | re.S),
+    re.compile(r"\s*```\w*\n(.*?)\n?```\s*\Z", re.S),
+)
+"""What models put around a whole answer: tags, and the fence of a code block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +62,16 @@ class SplitText:
 
 
 def split_thinking(text: str) -> SplitText:
-    """Return the answer in a model's text, without thinking and without control tokens."""
+    """Return the answer in a model's text, without thinking, control tokens and frames."""
     split = _split_harmony(text)
     for block, start, end in _BLOCKS:
         split = _split_tags(split, block, start, end)
     answer = split.answer
     if _CONTROLS.search(answer):
         answer = _CONTROLS.sub("", answer)
-    if wrapped := _ANSWER.match(answer):
-        answer = wrapped[1]
+    for frame in _FRAMES:
+        if framed := frame.match(answer):
+            answer = framed[1]
     if answer == text:
         return SplitText(text)
     return SplitText(answer.strip(), split.thinking, split.is_cut)

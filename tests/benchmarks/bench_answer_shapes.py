@@ -2,12 +2,13 @@
 
     python tests/benchmarks/bench_answer_shapes.py
 
-Each book gets all its answers in one shape that servers were seen to send: thinking in many forms,
+Each shape has a short book, summarized as JSON, and a long one with prose about its chapters. A
+book gets all its answers in one shape that servers were seen to send: thinking in many forms,
 content as parts, other stop reasons, errors in a response with status 200, filters, control tokens,
-odd counts. A shape has a good answer in it, or follows with one (`then good`), or has none. Wrong
-text is a summary that is not the good answer's; an answer is paid for twice for nothing if the book
-had a good one already, or if nothing better can come; a good book fails for good if it fails and no
-later run tries it. The last line is one JSON object.
+odd counts. A shape has a good answer in it, or a good one follows, or it has none. Wrong text is a
+summary or a section that is not the good answer's. An answer is paid for twice for nothing if there
+was a good one already, or if nothing better can come. A good book that is not done failed for good.
+The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ from stub_models import (  # noqa: E402
 Shape = Callable[[Call, str], Any]
 """Takes a call and the good text; returns the JSON or the bytes of the response."""
 _THOUGHT = "Okay, the user wants a summary. Let me look at the text first."
-_MARK = re.compile(r"Shape Number (\d+) ends")
+_MARK = re.compile(r"Shape Number (\d+) ends|the story of lamp (\d+)")
+KINDS = {"short": (1, "auto"), "long": (3, "hierarchical")}
+"""Chapters of the books, and the strategy of the summarizer."""
 
 
 def message(**fields: Any) -> Shape:
@@ -62,6 +65,16 @@ def stopped(reason: Any) -> Shape:
 def with_usage(usage: Any) -> Shape:
     """Return the shape of a good text with this usage."""
     return lambda call, text: {**completion(call, text), "usage": usage}
+
+
+def thought(cut: Callable[[Call], Any]) -> Shape:
+    """Return the shape of thinking that takes 1,800 tokens; without them the answer is cut."""
+
+    def shape(call: Call, text: str) -> Any:
+        make = completion if call.protocol == "openai" else converse
+        return cut(call) if call.max_tokens < 2_000 else make(call, text)
+
+    return shape
 
 
 def fixed(response: Any) -> Shape:
@@ -156,19 +169,19 @@ THEN_GOOD: dict[str, tuple[str, Shape]] = {
                                                    "finish_reason": "error"}]})),
     "no choices": ("openai", fixed({"choices": []})),
     "aborted": ("openai", lambda call, text: completion(call, text[:40], "abort")),
-    "cut think": ("openai", lambda call, text: completion(
-        call, f"<think>\n{_THOUGHT}", "length", call.max_tokens)),
-    "cut reasoning": ("openai", lambda call, text: completion(
-        call, {"content": None, "reasoning_content": _THOUGHT}, "length", call.max_tokens)),
-    "cut harmony": ("openai", lambda call, text: completion(
-        call, f"<|channel|>analysis<|message|>{_THOUGHT}", "length", call.max_tokens)),
+    "cut think": ("openai", thought(lambda call: completion(
+        call, f"<think>\n{_THOUGHT}", "length", call.max_tokens))),
+    "cut reasoning": ("openai", thought(lambda call: completion(
+        call, {"content": None, "reasoning_content": _THOUGHT}, "length", call.max_tokens))),
+    "cut harmony": ("openai", thought(lambda call: completion(
+        call, f"<|channel|>analysis<|message|>{_THOUGHT}", "length", call.max_tokens))),
     "only reasoning": ("openai", message(content=None, reasoning_content=_THOUGHT)),
     "empty": ("openai", message(content="")),
     "new reason, half": ("openai", lambda call, text: completion(call, text[:60], "new_reason")),
     "converse throttled": ("bedrock", fixed({"__type": "ThrottlingException", "message": "wait"})),
     "converse error": ("bedrock", fixed({"error": {"message": "upstream", "type": "server"}})),
-    "converse cut": ("bedrock", lambda call, text: converse(
-        call, [_REASONING], "max_tokens", call.max_tokens)),
+    "converse cut": ("bedrock", thought(lambda call: converse(
+        call, [_REASONING], "max_tokens", call.max_tokens))),
     "converse empty": ("bedrock", blocks()),
 }  # fmt: skip
 NO_GOOD: dict[str, tuple[str, Shape, str]] = {  # with the kind of failure
@@ -195,7 +208,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="raypipe-bench-") as folder:
         for protocol in PROTOCOLS:
             names = [name for name in SHAPES if protocol_of(name) == protocol]
-            judge(Path(folder) / protocol, protocol, names, wrong, twice, failed)
+            for kind in KINDS:
+                here = Path(folder) / protocol / kind
+                judge(here, protocol, kind, names, wrong, twice, failed)
     for kind, found in (("wrong", wrong), ("paid twice", twice), ("failed for good", failed)):
         for line in found:
             say(f"{kind}: {line}")
@@ -212,50 +227,59 @@ def summary_of(number: int) -> str:
 
 
 def judge(
-    here: Path, protocol: str, names: list[str], wrong: list[str], twice: list[str],
+    here: Path, protocol: str, kind: str, names: list[str], wrong: list[str], twice: list[str],
     failed: list[str],
 ) -> None:  # fmt: skip
     """Run the shapes of a protocol, and note what went wrong."""
-    books = here / "books"
+    books, (chapters, strategy) = here / "books", KINDS[kind]
     books.mkdir(parents=True)
-    for number, name in enumerate(names):
-        text = book(number, 1, 1_500, seed=7)
-        (books / f"s{number:02d}.txt").write_text(f"{text} Shape Number {number} ends.")
-    asked, paid_good, lock = Counter[int](), Counter[int](), threading.Lock()
+    for number, _ in enumerate(names):
+        text = book(number, chapters, 1_500, seed=7).replace("\n\nCHAPTER", "@CHAPTER")
+        mark = f" Shape Number {number} ends."
+        (books / f"s{number:02d}.txt").write_text(text.replace("@", f"{mark}\n\n") + mark)
+    asked, paid_good = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
+    lock = threading.Lock()
 
     def rule(call: Call) -> tuple[int, Any]:
         found = _MARK.search(call.prompt)
-        number = int(found[1]) if found else -1
+        number = int(found[1] or found[2]) if found else -1
+        task = number, call.text
         text = good_text(call, summary_of(number))
         with lock:
-            asked[number] += 1
-            times = asked[number]
+            asked[task] += 1
+            times = asked[task]
             name = names[number] if found else ""
             is_good = not found or name in GOOD or (name in THEN_GOOD and times > 1)
-            paid_good[number] += is_good
+            paid_good[task] += is_good
         if not found or (name in THEN_GOOD and times > 1):
             make = completion if protocol == "openai" else converse
             return 200, make(call, text)
         return 200, {**GOOD, **THEN_GOOD, **NO_GOOD}[name][1](call, text)
 
     with serving(rule) as models:
-        models.run(here, protocol, books)
+        more = [f"summarizer.strategy={strategy}", "summarizer.chunk_tokens=600"]
+        models.run(here, protocol, books, *more)
     found, failures_by_key = documents(here / "state"), failures(here)
     for number, name in enumerate(names):
         key = f"s{number:02d}.txt"
         row, failure = found.get(key), failures_by_key.get(key)
-        if row is not None and (row["summary"] != summary_of(number) or name in NO_GOOD):
-            wrong.append(f"{name}: {row['summary'][:120]!r}")
+        sections = [] if row is None else [text.partition(": ")[2] for text in row["sections"]]
+        texts = [] if row is None else [row["summary"], *sections]
+        if row is not None and kind == "long" and len(sections) < 2:
+            wrong.append(f"{name}: the long book has {len(sections)} sections")
+        if unlike := [text for text in texts if text != summary_of(number) or name in NO_GOOD]:
+            wrong.append(f"{kind}, {name}: {unlike[0][:60]!r} ... {unlike[0][-60:]!r}")
         most = 1 if name in GOOD or name in NO_GOOD else 2
-        if asked[number] > most or paid_good[number] > 1:
-            twice.append(f"{name}: {asked[number]} calls")
+        tasks = [task for task in asked if task[0] == number]
+        if any(asked[task] > most or paid_good[task] > 1 for task in tasks):
+            twice.append(f"{kind}, {name}: {[asked[task] for task in tasks]} calls")
         if name in NO_GOOD:
-            kind = failure["kind"] if failure else "done"
-            if kind != NO_GOOD[name][2]:
-                failed.append(f"{name}: {kind} in place of {NO_GOOD[name][2]}")
+            found_kind = failure["kind"] if failure else "done"
+            if found_kind != NO_GOOD[name][2]:
+                failed.append(f"{kind}, {name}: {found_kind} in place of {NO_GOOD[name][2]}")
         elif row is None:
             reason = f"{failure['kind']}: {failure['message']}" if failure else "no failure"
-            failed.append(f"{name}: {reason}")
+            failed.append(f"{kind}, {name}: {reason}")
 
 
 if __name__ == "__main__":

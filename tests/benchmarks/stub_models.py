@@ -28,10 +28,9 @@ FIELDS = {
 }  # fmt: skip
 SUMMARY = (
     "Two old friends keep the lighthouse of a small island and quarrel over the price of a boat. "
-    "When winter storms cut off the harbor, they must share one lamp, one stove and the last of the "
-    "bread, and slowly make up."
+    "When winter storms close the harbor, they share one lamp, one stove and the last bread."
 )
-"""Forty words: enough for a long book, and not too many for a short one."""
+"""Some 35 words: enough for a long book, and not too many for a short one."""
 _TEXT = re.compile(r"<book_text>\n(.*)\n</book_text>", re.S)
 
 
@@ -101,7 +100,8 @@ class StubServer:
         )
         done = subprocess.run(command, cwd=here, env=env, capture_output=True, text=True)
         if done.returncode not in (0, 3):
-            raise RuntimeError(f"exit {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+            said = done.stdout[-2000:] + done.stderr[-2000:]
+            raise RuntimeError(f"exit {done.returncode}: {said}")
         record: dict[str, Any] = json.loads(done.stdout)
         return record
 
@@ -182,7 +182,9 @@ def completion(call: Call, message: Any, reason: Any = "stop", output: int = 60)
             "usage": usage_of(call, output)}  # fmt: skip
 
 
-def converse(call: Call, content: Any, reason: Any = "end_turn", output: int = 60) -> dict[str, Any]:
+def converse(
+    call: Call, content: Any, reason: Any = "end_turn", output: int = 60
+) -> dict[str, Any]:
     """Return a response of Converse."""
     if isinstance(content, str):
         content = [{"text": content}]

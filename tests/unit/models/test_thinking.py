@@ -31,6 +31,8 @@ ANSWER = "Two friends keep a lighthouse. They quarrel, and they make up."
         f"<think>Okay.</think>\n<answer>\n{ANSWER}\n</answer>",
         f"{ANSWER}<|im_end|>",
         f"{ANSWER}</s>",
+        f"```text\n{ANSWER}\n```",
+        f"```\n{ANSWER}```\n",
         f"{ANSWER}\n<think>Is that all? Yes.</think>",
     ],
 )
