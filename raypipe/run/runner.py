@@ -27,6 +27,7 @@ from raypipe.lifecycle.deletions import (
 )
 from raypipe.lifecycle.index_comparison import IndexDifferences, compare_with_ledger
 from raypipe.opensearch.index import Index
+from raypipe.run.costs import check_costs
 from raypipe.run.executors import create_executor
 from raypipe.run.executors.base import ListenForStop, StopSources, no_stop_requests
 from raypipe.run.job import Job
@@ -135,6 +136,7 @@ def _carry_out(
     required = _required_parts(plan, source, processing, ledger.state, accepted)
     if required:
         with timer.step("checks"):
+            check_costs(processing, job.limits)  # before the check of the model, which is paid for
             for part in required:
                 part.check()
     with timer.step("index"):
