@@ -1,27 +1,23 @@
-"""Keep the adaptation to a model in the state, and learn from its answers.
-
-`models/<16 hex>.json` holds the adaptation to a model with its settings, and the question of the
-last check that it passed. The name is a hash of the model, its settings and its server, so another
-setting begins from nothing.
-"""
+"""Adapt questions to a model, learn from its answers, and keep what was found in the state."""
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
 
-from raypipe.core.fingerprint import fingerprint
+from raypipe.ledger.adaptations import (
+    AdaptationRecord,
+    read_record,
+    record_name,
+    write_record,
+)
 from raypipe.models.adaptation import Adaptation
 from raypipe.models.protocol import Answer, ChatModel, Question
 from raypipe.state.store import State
 
 log = logging.getLogger(__name__)
 
-FOLDER = "models"
-_VERSION = 1
 _STEPS = (1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536)
 """Sizes of the room for thinking: few, so that the requests seldom change."""
 _ROOM_SHARE = 0.4
@@ -34,7 +30,6 @@ _LARGE_ROOM = 16_384
 """Thinking that needs more than this, and this many times the mean, does not end."""
 _MEAN_WEIGHT = 0.1
 _MAX_TRIES = 20
-_INVALID_ERRORS = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class ModelAdapter:
@@ -51,7 +46,7 @@ class ModelAdapter:
         self._max_room = int(context_tokens * _ROOM_SHARE)
         self._model = model.name
         about = {"model": model.name, "pool": model.pool, "identity": dict(model.identity())}
-        self._name = f"{FOLDER}/{fingerprint(about)}.json"
+        self._name = record_name(about)
         self._lock = threading.Lock()
         self._adaptation, self.checked = self._read()[:2]
 
@@ -129,40 +124,24 @@ class ModelAdapter:
 
     def _read(self) -> tuple[Adaptation, str, str]:
         """Return the adaptation and the checked question in the state, and the tag."""
-        tagged = None if self._state is None else self._state.get_tagged(self._name)
-        if tagged is None:
+        if self._state is None:
             return Adaptation(), "", ""
+        record = read_record(self._state, self._name)
         try:
-            value = json.loads(tagged[0])
-            if value["version"] != _VERSION:
-                raise ValueError("another version")
-            return Adaptation.from_json(value["adaptation"]), str(value["checked"]), tagged[1]
-        except _INVALID_ERRORS as error:
-            log.warning("ignored %s: damaged or foreign (%s)", self._name, type(error).__name__)
-            return Adaptation(), "", tagged[1]
+            return Adaptation.from_json(record.adaptation), record.checked, record.tag
+        except ValueError as error:
+            log.warning("ignored %s: damaged or foreign (%s)", self._name, error)
+            return Adaptation(), "", record.tag
 
     def _write(self) -> None:
-        """Add what this process knows to the state; other processes write there, too."""
+        """Add what this process found to the state; other processes write there, too."""
         if self._state is None:
             return
         for _ in range(_MAX_TRIES):
             kept, _, tag = self._read()
             with self._lock:
                 self._adaptation = kept.merge(self._adaptation)
-                data = self._encode()
-            if tag:
-                written = self._state.put_if_match(self._name, data, tag)
-            else:
-                written = self._state.put_if_absent(self._name, data)
-            if written is not None:
+                record = AdaptationRecord(self._adaptation.to_json(), self.checked, tag)
+            if write_record(self._state, self._name, self._model, record):
                 return
         log.warning("cannot write %s: it changes all the time", self._name)
-
-    def _encode(self) -> bytes:
-        value: dict[str, Any] = {
-            "version": _VERSION,
-            "model": self._model,
-            "checked": self.checked,
-            "adaptation": self._adaptation.to_json(),
-        }
-        return json.dumps(value, indent=1).encode()
