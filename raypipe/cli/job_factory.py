@@ -14,6 +14,7 @@ from raypipe.ledger.checkpoint import CheckpointSettings
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.newest_documents import check_exists
 from raypipe.lifecycle.deleted_books import DeletionLimit
+from raypipe.models.context import ModelContext
 from raypipe.opensearch.index import IndexConfig
 from raypipe.run.job import Execution, Job, ModelLimits
 from raypipe.run.planner import BookSelection
@@ -57,7 +58,7 @@ def build_job(
     index: IndexConfig | None = build_part(cfg, "opensearch")
     return Job(
         source=source,
-        processing=processing or build_processing(cfg),
+        processing=processing or _connect(build_processing(cfg), state),
         ledger=Ledger(state, checkpoint.open(state)),
         target=IndexTarget(
             index, options.index, purge=purge, adopt=options.adopt, replace=options.replace
@@ -79,6 +80,12 @@ def build_processing(cfg: DictConfig) -> Processing:
     """
     cleaner, summarizer = require_part(cfg, "text"), require_part(cfg, "summarizer")
     return Processing(cleaner, summarizer, require_part(cfg, "embedder"))
+
+
+def _connect(processing: Processing, state: State) -> Processing:
+    """Return the parts with the state that keeps the adaptations to their models."""
+    summarizer = processing.summarizer.with_context(ModelContext(state))
+    return replace(processing, summarizer=summarizer)
 
 
 def build_listing_job(cfg: DictConfig, options: Any) -> Job:

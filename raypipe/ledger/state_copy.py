@@ -22,6 +22,7 @@ from pathlib import Path
 from raypipe.core.errors import SetupError
 from raypipe.core.json_record import read_object
 from raypipe.ledger import (
+    adaptations,
     answer_cache,
     checkpoint,
     document_store,
@@ -41,9 +42,8 @@ log = logging.getLogger(__name__)
 
 _LEDGER = tuple(f"{module.FOLDER}/" for module in (checkpoint, failure_log, tombstones))
 """Folders that refer to documents."""
-_DOCUMENTS = tuple(f"{module.FOLDER}/" for module in (document_store, recipes, usage))
-_CACHE = f"{answer_cache.FOLDER}/"
-_RUNS = f"{run_records.FOLDER}/"
+_DOCUMENTS = tuple(f"{part.FOLDER}/" for part in (adaptations, document_store, recipes, usage))
+_CACHE, _RUNS = f"{answer_cache.FOLDER}/", f"{run_records.FOLDER}/"
 _PROBES = "probe/"
 _SLICES = string.digits + string.ascii_lowercase  # first characters of the groups of the cache
 _MAX_ROUNDS = 20

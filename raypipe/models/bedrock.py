@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from raypipe.models.answers import build_answer
 from raypipe.models.bedrock_client import BedrockModel
 from raypipe.models.preflight import PROBE
-from raypipe.models.protocol import Answer, ModelError, Question, StopReason, TokenUsage
+from raypipe.models.protocol import Answer, ModelError, Question, TokenUsage
 from raypipe.models.service_tier import (
     check_tier,
     read_tier,
@@ -21,15 +22,6 @@ from raypipe.models.token_counts import read_count, read_usage
 
 log = logging.getLogger(__name__)
 
-_MAX_REASON_CHARS = 50  # of a server's unknown stop reason, in messages
-_STOP_REASONS: Mapping[str, StopReason] = {
-    "end_turn": "end",
-    "stop_sequence": "end",
-    "max_tokens": "max_tokens",
-    "content_filtered": "filtered",
-    "guardrail_intervened": "filtered",
-    "model_context_window_exceeded": "context",
-}
 _STRUCTURED = (
     "anthropic.claude-haiku-4-5",
     "anthropic.claude-sonnet-4-5",
@@ -101,6 +93,15 @@ class BedrockChat(BedrockModel):
         """Return one line: model, region or endpoint, error, and the way out."""
         return super().explain(error) + tier_way_out(error, self.tier)
 
+    def check_access(self) -> None:
+        """Count the tokens of a word, which is free.
+
+        Raises:
+            ModelError: Bedrock is not there, rejects the credentials, or does not count tokens.
+        """
+        message = {"role": "user", "content": [{"text": "Hello"}]}
+        self.send("count_tokens", (), input={"converse": {"messages": [message]}})
+
     def body(self, question: Question) -> Mapping[str, Any]:
         """Return the request body as plain JSON values, without model and service tier."""
         limits: dict[str, Any] = {"maxTokens": question.max_tokens}
@@ -132,7 +133,8 @@ class BedrockChat(BedrockModel):
         tier = {"serviceTier": {"type": self.service_tier}} if self.service_tier else {}
         response = self.send("converse", _texts_of(question), **self.body(question), **tier)
         usage = read_usage(response.get("usage"), self.name, "inputTokens", "outputTokens")
-        return _parse_answer(response, replace(usage, tier=read_tier(response.get("serviceTier"))))
+        usage = replace(usage, tier=read_tier(response.get("serviceTier")))
+        return _parse_answer(response, usage, self.name, question.max_tokens)
 
     def count_tokens(self, question: Question) -> int | None:
         """Return Bedrock's free count of the input tokens, or None if the model has no count."""
@@ -149,19 +151,29 @@ def _texts_of(question: Question) -> Sequence[str]:
     return (question.system, question.prompt)
 
 
-def _parse_answer(response: Mapping[str, Any], usage: TokenUsage) -> Answer:
+def _parse_answer(
+    response: Mapping[str, Any], usage: TokenUsage, model: str, max_tokens: int
+) -> Answer:
     try:
         reason = response["stopReason"]
         blocks = response["output"]["message"]["content"]
     except (KeyError, TypeError):
         # A truncated body is not valid JSON, and boto3 leaves out what it cannot parse.
         raise ModelError.bad_response("the answer is incomplete", usage) from None
-    if not isinstance(reason, str) or reason not in _STOP_REASONS:
-        message = f"the model stopped for an unknown reason: {str(reason)[:_MAX_REASON_CHARS]}"
-        raise ModelError.bad_response(message, usage)
     if not isinstance(blocks, list) or not all(isinstance(block, Mapping) for block in blocks):
         raise ModelError.bad_response("the answer has no list of content blocks", usage)
     texts = [block["text"] for block in blocks if block.get("text") is not None]
     if not all(isinstance(text, str) for text in texts):
         raise ModelError.bad_response("a content block of the answer has no text", usage)
-    return Answer("".join(texts), _STOP_REASONS[reason], usage)
+    reasoning = (block.get("reasoningContent") for block in blocks)
+    thinking = (
+        part.get("reasoningText", {}).get("text", "") for part in reasoning if part is not None
+    )
+    return build_answer(
+        "".join(texts),
+        reason,
+        usage,
+        model=model,
+        max_tokens=max_tokens,
+        thinking="".join(text for text in thinking if isinstance(text, str)),
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from raypipe.core.aws_clock import CLOCK_HINT, is_clock_wrong
 from raypipe.core.retry import retry_after_s
+from raypipe.models.error_policy import find_way_out
 from raypipe.models.protocol import ModelError
 from raypipe.models.redaction import redact_message
 
@@ -45,29 +47,16 @@ _WAYS_OUT = {
     "ConnectTimeout": _UNREACHABLE,
 }
 _DENIED = (
-    "access denied (403); these credentials need bedrock:InvokeModel (and bedrock:CountTokens) "
-    "on the model and its inference profile, see docs/iam.md, and the account needs access to the "
-    "model"
+    "these credentials need bedrock:InvokeModel (and bedrock:CountTokens) on the model and its "
+    "inference profile, see docs/iam.md, and the account needs access to the model"
 )
-_DENIALS = (
-    ("marketplace", "the account has not subscribed to the model; open it in the model catalog of "
-     "the Bedrock console, or grant aws-marketplace:Subscribe and :ViewSubscriptions"),
-    ("access to the model", "the account has no access to the model; request it under Model access "
-     "in the Bedrock console, in this region"),
-    ("use case", "the account has not described its use case; open the model in the model catalog "
-     "of the Bedrock console"),
-    ("explicit deny", "a policy denies this explicitly, often for a region; ask its owner, or set "
-     "another region or model_id"),
-    ("api key", "the API key in AWS_BEARER_TOKEN_BEDROCK is invalid or has expired; set a new one, "
-     "or unset it to use other credentials"),
-    ("bearer token", "the API key in AWS_BEARER_TOKEN_BEDROCK is invalid or has expired; set a new "
-     "one, or unset it to use other credentials"),
-    ("kms:", "these credentials may not use a KMS key; grant kms:Decrypt on it"),
-)  # fmt: skip
-"""Part of the message of a denied call, and cause and fix."""
-_UNKNOWN_MODEL = "model not found; check model_id and region, and that the account has access"
+_UNKNOWN_MODEL = (
+    "model not found; check model_id and region, and that the account has access; `aws bedrock "
+    "list-foundation-models` lists the models of a region"
+)
 _PROFILE_PREFIXES = {"us-gov": "us-gov", "us": "us", "eu": "eu", "ap": "apac"}
 """Prefix of the inference profiles, by prefix of the region."""
+_PREFIXES = ("us-gov", "us", "eu", "apac")
 
 
 def to_model_error(error: Exception, texts: Sequence[str] = ()) -> ModelError:
@@ -141,41 +130,52 @@ def _without_response(error: Exception) -> ModelError:
 
 
 def explain_error(error: ModelError, model_id: str, region: str | None) -> str:
-    """Return the cause and the way out, in one line."""
+    """Return Bedrock's reason and the way out, in one line."""
     if error.is_foreign and error.status != 404:
         return f"{error.message}; check the endpoint_url and the network, or let the calls pass"
-    if error.code == "ValidationException":
-        return _explain_validation(error.message, model_id, region)
-    if error.code == "ResourceNotFoundException" or error.status == 404:
-        return f"{_UNKNOWN_MODEL} (Bedrock: {error.message})"
     if is_clock_wrong(f"{error.code} {error.message}"):
         return f"{CLOCK_HINT.rstrip('; ')} (Bedrock: {error.message})"
-    if way_out := _WAYS_OUT.get(error.code):
-        return f"{way_out} ({error.message})" if error.message else way_out
-    if error.code == "AccessDeniedException" or error.status == 403:
-        return f"{_explain_denial(error.message)} (Bedrock: {error.message})"
-    return f"{error}"
+    if known := _WAYS_OUT.get(error.code):
+        return f"{known} ({error.message})" if error.message else known
+    reason = error.message.rstrip(". ") or f"status {error.status}"
+    way_out = _find_way_out(error, model_id, region)
+    return f"Bedrock: {reason}; {way_out}" if way_out else f"Bedrock rejects the call: {reason}"
 
 
-def _explain_denial(message: str) -> str:
-    lower = message.lower()
-    return next((text for part, text in _DENIALS if part in lower), _DENIED)
-
-
-def _explain_validation(message: str, model_id: str, region: str | None) -> str:
-    lower = message.lower()
+def _find_way_out(error: ModelError, model_id: str, region: str | None) -> str:
+    lower = error.message.lower()
+    if error.code == "ValidationException":
+        if "inference profile" in lower or "on-demand throughput" in lower:
+            choices = [f"model_id={prefix}.{model_id}" for prefix in _profile_prefixes(region)]
+            return f"the model needs an inference profile; try {' or '.join(choices)}"
+        if "temperature" in lower:
+            return "the model takes no temperature; set send_temperature=false"
+        if re.search(r"outputconfig|structured|json_?.?schema", lower):
+            return "the model takes no JSON schema; set structured=false"
+    if way_out := find_way_out(error.message):
+        return way_out
+    if error.code == "ResourceNotFoundException" or error.status == 404:
+        return _UNKNOWN_MODEL
     if "model identifier" in lower:
-        return f"{_UNKNOWN_MODEL} (Bedrock: {message})"
-    if "inference profile" in lower or "on-demand throughput" in lower:
-        profiles = [
-            prefix
-            for region_prefix, prefix in _PROFILE_PREFIXES.items()
-            if (region or "").startswith(f"{region_prefix}-")
-        ]
-        choices = [f"model_id={prefix}.{model_id}" for prefix in [*profiles[:1], "global"]]
-        return f"the model needs an inference profile; try {' or '.join(choices)}"
-    if "temperature" in lower:
-        return f"the model takes no temperature; set send_temperature=false (Bedrock: {message})"
-    if "outputconfig" in lower or "structured" in lower or "json_schema" in lower:
-        return f"the model takes no JSON schema; set structured=false (Bedrock: {message})"
-    return f"Bedrock rejects the call: {message}"
+        prefix = next((name for name in _PREFIXES if model_id.startswith(f"{name}.")), "")
+        if prefix and region and prefix not in _profile_prefixes(region):
+            own = model_id.removeprefix(f"{prefix}.")
+            choices = [f"model_id={name}.{own}" for name in _profile_prefixes(region)]
+            return (
+                f"profiles with the prefix {prefix} are not in the region {region}; try "
+                f"{' or '.join(choices)}"
+            )
+        return _UNKNOWN_MODEL
+    if error.code == "AccessDeniedException" or error.status == 403:
+        return _DENIED
+    return ""
+
+
+def _profile_prefixes(region: str | None) -> list[str]:
+    """Return the prefixes of the inference profiles that a region may have, the nearest first."""
+    near = [
+        prefix
+        for region_prefix, prefix in _PROFILE_PREFIXES.items()
+        if (region or "").startswith(f"{region_prefix}-")
+    ]
+    return [*near[:1], "global"]

@@ -90,6 +90,8 @@ EXPIRED = replace(
 NO_LOGIN = replace(EXPIRED, way_out="log in again, or set AWS_PROFILE; then run again")
 SETTINGS = Rule("stop", way_out="check the options profile, region and endpoint_url")
 API_KEY = Rule("stop", way_out="check the key in the environment variable OPENAI_API_KEY")
+_ACCESS_RULES = (CREDENTIALS, EXPIRED, NO_LOGIN, SETTINGS, API_KEY)
+"""Rules of errors that say that this machine has no access, whatever the request."""
 NO_MODEL = Rule("stop", way_out="check the model id, the region and the endpoint")
 NO_FUNDS = Rule("stop", way_out="the account's credit is used up; add credit, then run again")
 
@@ -172,7 +174,7 @@ STATUSES: Mapping[int, Rule] = {
 MESSAGES: Mapping[re.Pattern[str], Rule] = {
     re.compile(
         r"too long|too many input tokens|context (length|window|size)|maximum context"
-        r"|maxLength|input tokens exceed",
+        r"|maxLength|input tokens exceed|`inputs` tokens",
         re.IGNORECASE,
     ): TOO_LONG,
     re.compile(
@@ -182,6 +184,33 @@ MESSAGES: Mapping[re.Pattern[str], Rule] = {
     ): NO_MODEL,
 }
 """Applied to `BAD_REQUEST` only: "Too many tokens, please wait" is a throttle."""
+
+_LOCATION = "set model_id to a model of this region, or set the region"
+_WAYS_OUT: Mapping[str, str] = {
+    "marketplace": "subscribe to the model in the model catalog of the Bedrock console, or grant "
+    "aws-marketplace:Subscribe and :ViewSubscriptions",
+    "use case": "fill in the form of the model's provider in the model catalog of the Bedrock "
+    "console, then wait 15 minutes",
+    "legacy": "the provider retires the model; set model_id to an active model, see the model "
+    "catalog of the Bedrock console",
+    "end of its life": "the model was retired; set model_id to an active model, see the model "
+    "catalog of the Bedrock console",
+    "access to the model": "the account has no access to the model; request it under Model access "
+    "in the Bedrock console, in this region",
+    "explicit deny": "a policy denies this explicitly, often for a region; ask its owner, or set "
+    "another region or model_id",
+    **dict.fromkeys(
+        ("api key", "bearer token"),
+        "set a new API key in AWS_BEARER_TOKEN_BEDROCK, or unset it to use other credentials",
+    ),
+    "kms:": "grant kms:Decrypt on the KMS key",
+    "not supported in": _LOCATION,
+    "not available in": _LOCATION,
+    "unsupported countries": "the provider does not serve your country; use another model",
+    "operation not allowed": "the account may not call models yet; request access in the Bedrock "
+    "console, or ask AWS Support",
+}
+"""Ways out by a part of the message of Bedrock, in lower case; the first that is found."""
 
 _FOREIGN_STATUSES: Mapping[int, Rule] = {
     401: STATUSES[401],
@@ -199,7 +228,7 @@ def rule_for(error: ModelError) -> Rule:
     """Return what to do after an error."""
     if error.is_foreign and 400 <= error.status < 500:
         return _FOREIGN_STATUSES.get(error.status, BLOCKED)
-    rule = CODES.get(error.code) or _rule_for_status(error.status)
+    rule = _rule_for_code(error)
     if error.maybe_paid and rule.action == "retry":
         return UNKNOWN
     if rule.action == "throttled":
@@ -210,8 +239,27 @@ def rule_for(error: ModelError) -> Rule:
         matches = (
             special for pattern, special in MESSAGES.items() if pattern.search(error.message)
         )
-        return next(matches, rule)
+        rule = next(matches, rule)
+    if rule.action == "stop" and (way_out := find_way_out(error.message)):
+        return replace(rule, way_out=way_out)
     return rule
+
+
+def find_way_out(message: str) -> str:
+    """Return the way out that belongs to the message of a refused call; '' if none is known."""
+    lower = message.lower()
+    return next((way_out for part, way_out in _WAYS_OUT.items() if part in lower), "")
+
+
+def is_access_error(error: ModelError) -> bool:
+    """Return whether this machine has no access to the server, whatever the request."""
+    return error.code in ("ConnectionError", "ConnectTimeout") or (
+        _rule_for_code(error) in _ACCESS_RULES and not error.is_foreign
+    )
+
+
+def _rule_for_code(error: ModelError) -> Rule:
+    return CODES.get(error.code) or _rule_for_status(error.status)
 
 
 def _rule_for_model_status(status: int) -> Rule:

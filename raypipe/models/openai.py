@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from raypipe.models.openai_client import OpenAIServer
+from raypipe.models.openai_errors import API_KEY_VARIABLE
+from raypipe.models.openai_response import parse_completion
 from raypipe.models.preflight import PROBE
-from raypipe.models.protocol import Answer, ModelError, Question, StopReason, TokenUsage
+from raypipe.models.protocol import Answer, ModelError, Question
 from raypipe.models.service_tier import (
     check_tier,
     read_tier,
     refuse_other_tier,
     tier_way_out,
 )
-from raypipe.models.token_counts import read_usage
 
-_STOP_REASONS: Mapping[str, StopReason] = {
-    "stop": "end",
-    "length": "max_tokens",
-    "content_filter": "filtered",
-}
-_MAX_REASON_CHARS = 50  # of a server's unknown stop reason, in messages
 _MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
 
 
@@ -82,6 +78,14 @@ class OpenAIChat(OpenAIServer):
         """Return one line: model, server, error, and the way out."""
         return super().explain(error) + tier_way_out(error, self.tier)
 
+    def check_access(self) -> None:
+        """List the models of the server, which is free.
+
+        Raises:
+            ModelError: The server is not there, rejects the key, or does not list its models.
+        """
+        self.get_models()
+
     def body(self, question: Question) -> Mapping[str, Any]:
         """Return the request body as plain JSON values, without the model."""
         messages = [{"role": "user", "content": question.prompt}]
@@ -104,28 +108,14 @@ class OpenAIChat(OpenAIServer):
         texts = (question.system, question.prompt)
         tier = {"service_tier": self.service_tier} if self.service_tier else {}
         response = self.post("chat/completions", {**self.body(question), **tier}, texts)
-        usage = read_usage(response.get("usage"), self.name, "prompt_tokens", "completion_tokens")
-        return _parse_answer(response, replace(usage, tier=read_tier(response.get("service_tier"))))
+        return parse_completion(
+            response,
+            model=self.name,
+            max_tokens=question.max_tokens,
+            texts=texts,
+            secrets=[os.environ.get(API_KEY_VARIABLE, "")],
+        )
 
     def count_tokens(self, question: Question) -> int | None:
         """Return None: these servers do not count tokens in advance."""
         return None
-
-
-def _parse_answer(response: Mapping[str, Any], usage: TokenUsage) -> Answer:
-    try:
-        [choice] = response["choices"]
-        message, reason = choice["message"], choice["finish_reason"]
-    except (KeyError, TypeError, ValueError):
-        raise ModelError.bad_response("the answer does not have one choice", usage) from None
-    if not isinstance(message, Mapping):
-        raise ModelError.bad_response("the answer has no message", usage)
-    if message.get("refusal"):
-        return Answer("", "filtered", usage)
-    if not isinstance(reason, str) or reason not in _STOP_REASONS:
-        text = f"the model stopped for an unknown reason: {str(reason)[:_MAX_REASON_CHARS]}"
-        raise ModelError.bad_response(text, usage)
-    content = message.get("content")
-    if not isinstance(content, str | None):
-        raise ModelError.bad_response("the content of the answer is no text", usage)
-    return Answer(content or "", _STOP_REASONS[reason], usage)

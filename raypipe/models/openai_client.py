@@ -127,15 +127,30 @@ class OpenAIServer:
             ModelError: There is no answer, or it is not a JSON object.
             SetupError: The proxy or the certificates of the environment cannot be used.
         """
+        encoded = _encode({"model": self.model_id, **body})
+        return parse_json_object(self._request("POST", resource, encoded, texts))
+
+    def get_models(self) -> None:
+        """Make the request GET /models.
+
+        Raises:
+            ModelError: There is no answer, or it is an error.
+            SetupError: The proxy or the certificates of the environment cannot be used.
+        """
+        self._request("GET", "models")
+
+    def _request(
+        self, method: str, resource: str, body: bytes | None = None, texts: Sequence[str] = ()
+    ) -> bytes:
         from urllib3.exceptions import HTTPError
 
         key = os.environ.get(API_KEY_VARIABLE, "")
         client = _create_client(self._url, key, self.read_timeout_s)
         try:
             response = client.urlopen(
-                "POST",
+                method,
                 f"{self._url.rstrip('/')}/{resource}",
-                body=_encode({"model": self.model_id, **body}),
+                body=body,
                 retries=False,  # a call that fails may be billed
                 redirect=False,
             )
@@ -143,7 +158,8 @@ class OpenAIServer:
             raise connection_error(error) from None
         if response.status >= 300:
             raise status_error(response.status, response.headers, response.data, texts, key)
-        return parse_json_object(response.data)
+        content: bytes = response.data
+        return content
 
     def explain(self, error: ModelError) -> str:
         """Return one line: model, server, error, and the way out."""

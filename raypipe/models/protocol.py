@@ -44,7 +44,9 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question to a chat model. Every field is part of the request body and the cache key.
+    """A question to a chat model. Every field is part of the request body.
+
+    All but `max_tokens` are part of the cache key.
 
     Args:
         system: The system prompt.
@@ -65,11 +67,26 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer of a chat model."""
+    """The answer of a chat model.
+
+    Args:
+        text: The answer, without the model's thinking.
+        stop_reason: Why the model stopped.
+        usage: Tokens as counted by the server; output tokens include thinking.
+        thinking_tokens: Output tokens that were thinking and not the answer.
+        server_reason: The server's own word for the stop reason, for messages.
+    """
 
     text: str
     stop_reason: StopReason
     usage: TokenUsage = field(default_factory=TokenUsage)
+    thinking_tokens: int = 0
+    server_reason: str = field(default="", compare=False)
+
+    @property
+    def is_cut_by_thinking(self) -> bool:
+        """Whether thinking took the tokens that the answer needed."""
+        return self.stop_reason == "max_tokens" and self.thinking_tokens > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +255,7 @@ class ModelCall(Generic[T]):
     """One paid request to any kind of model, in the form that `ModelCaller` needs.
 
     Args:
-        key: Operation, base model and exact body; the cache finds the answer by their hash.
+        key: Operation, base model and body; the cache finds the answer by their hash.
         request: The most tokens that the call can take.
         send: Makes one HTTP request; raises `ModelError`.
         usage_of: Returns the tokens of an answer.

@@ -154,6 +154,23 @@ def check_costs(processing: Processing, limits: ModelLimits) -> None:
             limits.prices.require(billing.model, billing.tier)
 
 
+@dataclass(frozen=True)
+class CostCheck:
+    """The check of quota and budget, as a part to check before the first book.
+
+    Args:
+        processing: The parts that call models.
+        limits: Quota, budget and prices.
+    """
+
+    processing: Processing
+    limits: ModelLimits
+
+    def check(self) -> None:
+        """Check that quota and budget allow a call; errors as `check_costs`."""
+        check_costs(self.processing, self.limits)
+
+
 @contextmanager
 def connect_models(
     processing: Processing,

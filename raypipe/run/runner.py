@@ -28,6 +28,7 @@ from raypipe.lifecycle.deletions import (
 )
 from raypipe.lifecycle.index_comparison import IndexDifferences, compare_with_ledger
 from raypipe.opensearch.index import Index
+from raypipe.run.costs import CostCheck
 from raypipe.run.executors import create_executor
 from raypipe.run.executors.base import ListenForStop, StopSources, no_stop_requests
 from raypipe.run.job import Job
@@ -133,7 +134,8 @@ def _carry_out(
     if generation:
         _log_older(ledger.checkpoint.count_older(generation, accepted.documents, recipe.document))
     progress = Progress()
-    required = _required_parts(plan, source, processing, ledger.state, accepted)
+    costs = CostCheck(processing, job.limits)
+    required = _required_parts(plan, source, processing, ledger.state, accepted, costs)
     if required:
         with timer.step("checks"):
             check_together(*(part.check for part in required))
@@ -202,11 +204,12 @@ def _required_parts(
     processing: Processing,
     state: State,
     accepted: AcceptedRecipes,
+    costs: Checkable,
 ) -> list[Checkable]:
     """Return the parts without which every book of the plan would fail."""
     if not plan.todo:
         return []
-    required: list[Checkable] = [state]
+    required: list[Checkable] = [state, costs]  # before the check of a model, which is paid for
     if plan.new:
         required += [source, processing.summarizer]
     recipes = {part.partition("/")[0] for part in plan.todo.table["part"].unique().to_pylist()}

@@ -9,6 +9,10 @@ from typing import Any, TextIO
 import orjson
 
 from raypipe.simulator.calls import SimulatedAnswer, SimulatedCall
+from raypipe.simulator.prompts import split_prompt
+
+_TEXT_CHARS = 40
+"""Characters of the text to work on, to tell the calls apart."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class CallLog:
         call = received.call
         line: dict[str, Any] = {
             "prompt": received.prompt.hex(),
+            "text": split_prompt(call.prompt).body[:_TEXT_CHARS] if call else "",
             "operation": call.operation if call else "",
             "model": call.requested_model if call else "",
             "tier": call.tier if call else "",

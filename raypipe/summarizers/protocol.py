@@ -112,7 +112,8 @@ class Summarizer(Protocol):
     def with_context(self, context: ModelContext) -> Self:
         """Return the summarizer with the answer cache and quota of a run.
 
-        Called once per run, on the driver, before the summarizer is sent to the workers.
+        Called on the driver: for the checks of a run, without quotas, and before the summarizer is
+        sent to the workers.
         """
 
     def identity(self) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from synthetic_books import _english, _invented
 from raypipe.core.book import DOCUMENT_SCHEMA
 from raypipe.state.local import LocalState
 from raypipe.state.table_schema import TableSchema
+from raypipe.summarizers.llm.probe import probe_book
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "simulated",
@@ -150,16 +151,16 @@ def start(here: Path, at: Server, *args: str, command: str = "run") -> subproces
     )  # fmt: skip
 
 
-CHECK_TOKENS = 64
-"""The checks at the start ask for a few tokens; no call about a book is as small."""
+CHECK_TEXT = probe_book(100).text
+"""The text of the check before the first book."""
 
 
 def of_books(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the calls that are about books: chat, the checks at the start left out."""
+    """Return the calls that are about books: chat, the check of a run left out."""
     return [
         call
         for call in calls
-        if call["operation"] in ("converse", "chat") and call["input_tokens"] > CHECK_TOKENS
+        if call["operation"] in ("converse", "chat") and not CHECK_TEXT.startswith(call["text"])
     ]
 
 

@@ -122,6 +122,20 @@ USED = {
         bedrock,
         content([{"reasoningContent": {"reasoningText": {"text": "x"}}}, {"text": "It is good."}]),
     ),
+    "bedrock blocks is a string": (bedrock, content("It is good.")),
+    "bedrock reasoning is a string": (
+        bedrock,
+        content([{"reasoningContent": "x"}, {"text": "It is good."}]),
+    ),
+    **{
+        f"bedrock {reason}": (bedrock, converse(stopReason=reason))
+        for reason in ("tool_use", "malformed_model_output", "a_new_reason")
+    },
+    "openai content is a list": (
+        openai,
+        completion(message={"content": [{"type": "text", "text": "It is good."}]}),
+    ),
+    "openai stop reason is null": (openai, completion(finish_reason=None)),
     "bedrock 5,000 digits": (bedrock, converse(extra="@").replace('"@"', HUGE)),
     "bedrock NaN": (bedrock, converse(extra=float("nan"))),
     "bedrock half a pair": (bedrock, converse().replace("It is", r"\ud800 It is")),
@@ -158,13 +172,11 @@ BEDROCK_REFUSED = {
     "list for object": converse(output=[]),
     "message is a string": converse(output={"message": "It is good."}),
     "blocks is an object": content({"text": "It is good."}),
-    "blocks is a string": content("It is good."),
     "blocks are strings": content(["text"]),
     "text is an object": content([{"text": {"text": "x"}}]),
     "text is a number": content([{"text": 7}]),
     "stop reason is a list": converse(stopReason=["end_turn"]),
     "stop reason is an object": converse(stopReason={"a": 1}),
-    "unknown stop reason": converse(stopReason="tool_use"),
     "deep": '{"output":' + "[" * 100_000,
     "HTML": "<html><body>Sign in</body></html>",
     "empty": "",
@@ -173,7 +185,7 @@ BEDROCK_REFUSED = {
 }
 OPENAI_REFUSED = {
     "no choice": completion(choices=[]),
-    "two choices": completion(choices=[{}, {}]),
+    "empty choices": completion(choices=[{}, {}]),
     "choices is an object": completion(choices={"a": 1}),
     "choices is null": completion(choices=None),
     "choices are strings": completion(choices=["x"]),
@@ -181,9 +193,7 @@ OPENAI_REFUSED = {
     "message is null": completion(message=None),
     "content is an object": completion(message={"content": {"a": 1}}),
     "content is a number": completion(message={"content": 7}),
-    "content is a list": completion(message={"content": [{"text": "x"}]}),
     "stop reason is a list": completion(finish_reason=["stop"]),
-    "stop reason is null": completion(finish_reason=None),
     "deep": "[" * 100_000,
     "HTML": "<html><body>Sign in</body></html>",
     "empty": "",

@@ -96,10 +96,10 @@ STOPPED = {"output": {"message": {"content": [{"text": "x"}]}}, "usage": {}}
         (
             {
                 **STOPPED,
-                "stopReason": "malformed_model_output",
+                "stopReason": "error",
                 "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2},
             },
-            "malformed_model_output",
+            "broke off the answer: error",
         ),
         ([], "unreadable"),
     ],

@@ -52,7 +52,7 @@ NEW_KEYS = {
     *("unlisted_folders", "unseen", "models", "service_tier"),
 }
 """Keys of records, estimates and comparisons that the recorded code did not write."""
-NEW_FILES = ("recipes/", "usage/log-", "usage/run-", "usage/sums.json")
+NEW_FILES = ("cache/check/", "models/", "recipes/", "usage/log-", "usage/run-", "usage/sums.json")
 """Files of a state that the recorded code did not write."""
 ANSWER_KEYS = {"book", "billed_as", "tier"}
 """Keys of a cached answer that the recorded code did not write."""
@@ -438,7 +438,8 @@ def assert_same_row(new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
 def cache_entries(state: Path) -> tuple[list[str], set[str]]:
     """Return the usages of the cache's entries, sorted, and the answers; without keys and times."""
     per_entry = {"at", "log", "key", "sha256", "answer"}
-    entries = [json.loads(path.read_bytes()) for path in (state / "cache").rglob("*.json")]
+    paths = (path for path in (state / "cache").rglob("*.json") if path.parent.name != "check")
+    entries = [json.loads(path.read_bytes()) for path in paths]
     usages = [json.dumps(without(entry, per_entry)) for entry in entries]
     answers = [without(entry["answer"], ANSWER_KEYS) for entry in entries if "answer" in entry]
     return sorted(usages), set(map(json.dumps, answers))

@@ -17,14 +17,13 @@ from raypipe.ledger.answer_cache import (
     cache_key,
     embeddings_group,
 )
-from raypipe.ledger.call_usage import CallUsage
 from raypipe.models.calling.answer_groups import AnswerGroups
 from raypipe.models.calling.fair_pool import FairThreadPool
-from raypipe.models.calling.model_calls import EMBED
+from raypipe.models.calling.model_calls import EMBED, call_usage
 from raypipe.models.calling.retrying import RetryingCall, Sleep
 from raypipe.models.calling.single_flight import PendingCall, SingleFlight
 from raypipe.models.calling.token_estimate import TokenEstimate
-from raypipe.models.context import Billing, ModelContext
+from raypipe.models.context import ModelContext
 from raypipe.models.protocol import ModelCall, TokenUsage
 from raypipe.quota.local import LocalQuotaClient
 
@@ -202,9 +201,9 @@ class ModelCaller:
         """
         if self._groups is None:
             return answer
-        call, call_usage = pending.call, _call_usage(pending, usage)
-        answers = self._groups[pending.cache_group]
-        first = answers.put(pending.key, call.to_json(answer), call_usage, _parser(call))
+        call, answers = pending.call, self._groups[pending.cache_group]
+        paid = call_usage(call, usage)
+        first = answers.put(pending.key, call.to_json(answer), paid, _parser(call))
         return answer if first is None else first
 
     def _record_unusable(self, pending: PendingCall[Any], usage: TokenUsage | None) -> None:
@@ -219,21 +218,7 @@ class ModelCaller:
             if usage is None or not usage.input_tokens:
                 usage = TokenUsage(request.input_tokens, request.max_tokens)
             answers = self._groups[pending.cache_group]
-            answers.record_usage(pending.key, _call_usage(pending, usage))
-
-
-def _call_usage(pending: PendingCall[Any], usage: TokenUsage) -> CallUsage:
-    key, billing = pending.call.key, pending.call.billing
-    model = str(key.get("model", ""))
-    billing = billing or Billing(model)
-    return CallUsage(
-        str(key.get("operation", "")),
-        model,
-        usage.input_tokens,
-        usage.output_tokens,
-        profile=billing.model if billing.model != model else "",
-        tier=usage.tier or billing.tier,
-    )
+            answers.record_usage(pending.key, call_usage(pending.call, usage))
 
 
 def _parser(call: ModelCall[T]) -> ParseAnswer[T]:

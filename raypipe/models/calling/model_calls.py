@@ -8,8 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
+from raypipe.ledger.call_usage import CallUsage
+from raypipe.models.answers import strip_thinking
+from raypipe.models.calling.cut_prompts import log_cut_prompt
 from raypipe.models.calling.token_estimate import TokenEstimate
-from raypipe.models.context import billing_of, server_key
+from raypipe.models.context import Billing, billing_of, server_key
 from raypipe.models.protocol import (
     Answer,
     ChatModel,
@@ -33,38 +36,53 @@ def chat_call(
     question: Question,
     is_cacheable: Callable[[Answer], bool],
     estimate: TokenEstimate | None = None,
+    *,
+    sent: Question | None = None,
 ) -> ModelCall[Answer]:
     """Return the call that asks a chat model a question.
+
+    The key leaves out the maximum tokens: a finished answer is the same with more of them. It has
+    the question and not `sent`, so that an answer is found however a server wants to be asked.
 
     Args:
         model: The chat model.
         question: The question.
         is_cacheable: Whether a cached answer may be used: not refused, not truncated, checked.
         estimate: The caller's estimate, which learns from the answer; None for a new one.
+        sent: The question as the model accepts it, see `raypipe.models.adaptation`; None for the
+            question itself.
     """
-    estimate = estimate or TokenEstimate()
-    schema = json.dumps(question.schema) if question.schema else ""
-    size = _size_in_bytes((question.system, question.prompt, schema))
+    estimate, sent = estimate or TokenEstimate(), sent or question
+    schema = json.dumps(sent.schema) if sent.schema else ""
+    size = _size_in_bytes((sent.system, sent.prompt, schema))
+    chars = len(sent.system) + len(sent.prompt)
 
     def send() -> Answer:
-        answer = model.call(question)
+        answer = strip_thinking(model.call(sent))  # of a client that is no part of raypipe
         usage = _read_usage(answer.usage)
-        estimate.learn(size, usage.input_tokens)
+        if estimate.cut_prompts.is_cut(chars, usage.input_tokens):
+            log_cut_prompt(model.name, usage.input_tokens)
+            answer = replace(answer, text="", stop_reason="context")
+        else:
+            estimate.learn(size, usage.input_tokens)
         answer_size = _size_in_bytes([answer.text])
         return replace(answer, usage=_fill_usage(usage, estimate, size, answer_size))
 
-    old_key = {"operation": CHAT, "model": model.base_model, "body": model.body(question)}
-    key = {**old_key, **server_key(model)}
+    key, old_key = (
+        {"operation": CHAT, "model": model.base_model, "body": model.body(asked)}
+        for asked in (replace(question, max_tokens=0), question)
+    )
+    key |= server_key(model)
     return ModelCall(
         key=key,
-        request=CallRequest(estimate.tokens(size), question.max_tokens),
+        request=CallRequest(estimate.tokens(size), sent.max_tokens),
         send=send,
         usage_of=lambda answer: answer.usage,
         is_cacheable=is_cacheable,
         to_json=_answer_to_json,
         from_json=_answer_from_json,
         billing=billing_of(model),
-        old_keys=[old_key] if old_key != key else [],  # of a raypipe that named no server
+        old_keys=[old_key],  # of raypipe 0.1, with the maximum tokens and without the server
     )
 
 
@@ -108,6 +126,20 @@ def embedding_call(
         from_json=_vectors_from_json,
         billing=billing_of(model),
         old_keys=[old_key] if old_key != key else [],
+    )
+
+
+def call_usage(call: ModelCall[Any], usage: TokenUsage) -> CallUsage:
+    """Return the tokens of a call as they are recorded, with the model and tier on the bill."""
+    model = str(call.key.get("model", ""))
+    billing = call.billing or Billing(model)
+    return CallUsage(
+        str(call.key.get("operation", "")),
+        model,
+        usage.input_tokens,
+        usage.output_tokens,
+        profile=billing.model if billing.model != model else "",
+        tier=usage.tier or billing.tier,
     )
 
 
@@ -158,13 +190,17 @@ def _usage_from_json(cached: Mapping[str, Any]) -> TokenUsage:
 
 
 def _answer_to_json(answer: Answer) -> Mapping[str, Any]:
-    return {"text": answer.text, "stop": answer.stop_reason, **_usage_to_json(answer.usage)}
+    thinking = {"thinking_tokens": answer.thinking_tokens} if answer.thinking_tokens else {}
+    usage = _usage_to_json(answer.usage)
+    return {"text": answer.text, "stop": answer.stop_reason, **usage, **thinking}
 
 
 def _answer_from_json(cached: Mapping[str, Any]) -> Answer:
     if not isinstance(cached["text"], str) or cached["stop"] not in get_args(StopReason):
         raise ValueError("not an answer")
-    return Answer(cached["text"], cached["stop"], _usage_from_json(cached))
+    thinking_tokens = read_count(cached.get("thinking_tokens", 0))
+    answer = Answer(cached["text"], cached["stop"], _usage_from_json(cached), thinking_tokens)
+    return strip_thinking(answer)  # raypipe 0.1 kept thinking in the text
 
 
 def _vectors_from_json(cached: Mapping[str, Any]) -> Vectors:

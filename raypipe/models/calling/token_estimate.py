@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import threading
 
+from raypipe.models.calling.cut_prompts import CutPrompts
+
 _OVERHEAD_TOKENS = 16  # roles and frames around the texts
 _MIN_BYTES = 200
 """Shorter texts are not learned from: the frame is the larger part of such a request."""
@@ -14,7 +16,7 @@ _WEIGHT_DOWN, _WEIGHT_UP = 0.5, 0.1
 
 
 class TokenEstimate:
-    """Bytes of UTF-8 per token, learned from the server's counts. Thread-safe.
+    """Bytes of UTF-8 per token, learned from the server's counts of whole prompts. Thread-safe.
 
     English has 3 to 4 bytes per token (2.9 with the newest tokenizers), so a start of 3 does not
     underestimate tokens. Underestimates are corrected fast, overestimates slowly.
@@ -25,6 +27,7 @@ class TokenEstimate:
 
     def __init__(self, bytes_per_token: float = 3.0) -> None:
         self.bytes_per_token = bytes_per_token
+        self.cut_prompts = CutPrompts()
         self._lock = threading.Lock()
 
     def tokens(self, size: int) -> int:

@@ -26,7 +26,7 @@ class PlannedCall:
         level: `chunk`, `merge`, `final` or `single`.
         input_tokens: Estimated tokens of the request.
         max_tokens: Maximum tokens of the answer.
-        output_tokens: Likely tokens of the answer.
+        output_tokens: Likely tokens of the answer, and of the thinking before it.
     """
 
     level: Level
@@ -40,6 +40,7 @@ class _RecordingModel:
     """Answer every question with filler of about the requested length, and record the call."""
 
     questions: QuestionWriter
+    thinking_tokens: int
     calls: list[PlannedCall] = field(default_factory=list)
 
     def __call__(
@@ -52,8 +53,8 @@ class _RecordingModel:
             PlannedCall(
                 task.level,
                 budget.estimate_tokens(prompt_bytes),
-                question.max_tokens,
-                likely_tokens,
+                question.max_tokens + budget.thinking_room,
+                likely_tokens + self.thinking_tokens,
             )
         )
         future: Future[Answer] = Future()
@@ -61,7 +62,9 @@ class _RecordingModel:
         return future
 
 
-def plan_calls(questions: QuestionWriter, strategy: Strategy) -> list[PlannedCall]:
+def plan_calls(
+    questions: QuestionWriter, strategy: Strategy, thinking_tokens: int = 0
+) -> list[PlannedCall]:
     """Return the calls of a book in the order in which a run would make them.
 
     The same `SummaryHierarchy` runs as for a real summary, with answers of a likely length in
@@ -70,11 +73,12 @@ def plan_calls(questions: QuestionWriter, strategy: Strategy) -> list[PlannedCal
     Args:
         questions: The questions of the book.
         strategy: The summarizer's strategy.
+        thinking_tokens: Likely tokens of the model's thinking before each answer.
 
     Raises:
         BookError: `too_large`, `too_long`: the book would fail.
     """
-    model = _RecordingModel(questions)
+    model = _RecordingModel(questions, thinking_tokens)
     runner = TaskRunner(questions, model, _accept, "plan")
     SummaryHierarchy(questions, runner, strategy, quote=_quote).run()
     return model.calls

@@ -12,23 +12,29 @@ from raypipe.core.per_process import PerProcess
 from raypipe.core.setup_check import check_setup, check_together
 from raypipe.core.stop import StopCheck, never_stopped
 from raypipe.embedders.protocol import Embedder
+from raypipe.models.adapter import ModelAdapter
 from raypipe.models.calling.caller import ModelCaller
 from raypipe.models.calling.model_calls import chat_call
 from raypipe.models.calling.spending import Spending
 from raypipe.models.context import ModelContext, PaidModel
 from raypipe.models.protocol import Answer, ChatModel, Question
 from raypipe.quota.protocol import CallRequest
-from raypipe.summarizers.extractive import ExtractiveSummarizer
-from raypipe.summarizers.keywords import extract_keywords
-from raypipe.summarizers.llm.answer_checker import StrictChecker, UsableAnswer
+from raypipe.state.store import State
+from raypipe.summarizers.llm.answer_checker import StrictChecker
+from raypipe.summarizers.llm.book_summary import (
+    select_sentences,
+    summarize_answer,
+    summarize_extractively,
+)
 from raypipe.summarizers.llm.checks import CHECKS_VERSION, AnswerChecks
 from raypipe.summarizers.llm.chunks import CHUNKS_VERSION
 from raypipe.summarizers.llm.dry_run import PlannedCall, plan_calls
-from raypipe.summarizers.llm.fields import SCHEMA, BookFields, improve_title_and_author
-from raypipe.summarizers.llm.hierarchy import SpanSentences, Strategy, SummaryHierarchy
+from raypipe.summarizers.llm.fields import SCHEMA
+from raypipe.summarizers.llm.hierarchy import Strategy, SummaryHierarchy
 from raypipe.summarizers.llm.merge_levels import MERGE_VERSION
+from raypipe.summarizers.llm.model_check import adapt_budget, check_model
 from raypipe.summarizers.llm.questions import QuestionWriter, Task, prompt_overhead_bytes
-from raypipe.summarizers.llm.quotes import SENTENCE_LOCK, Quotes
+from raypipe.summarizers.llm.quotes import Quotes
 from raypipe.summarizers.llm.task_runner import AskModel, TaskRunner
 from raypipe.summarizers.llm.token_budget import TokenBudget
 from raypipe.summarizers.prompts import Prompts
@@ -37,9 +43,10 @@ from raypipe.text import CleanText
 
 FALLBACKS = ("none", "extractive")
 _BUDGET_SETTINGS = tuple(
-    setting.name for setting in dataclasses.fields(TokenBudget) if setting.name != "overhead_bytes"
+    setting.name
+    for setting in dataclasses.fields(TokenBudget)
+    if setting.name not in ("overhead_bytes", "thinking_room")
 )
-_MAX_SENTENCE_WORDS = 60
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,9 @@ class ModelSummarizer:
     _caller: PerProcess[ModelCaller] = field(
         default_factory=PerProcess, init=False, repr=False, compare=False
     )
+    _adapter: PerProcess[ModelAdapter] = field(
+        default_factory=PerProcess, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -119,11 +129,19 @@ class ModelSummarizer:
             raise ValueError(f"keywords={self.keywords} must be 0 or more")
         if self.in_flight < 1:
             raise ValueError(f"in_flight={self.in_flight} must be at least 1")
-        _ = self.budget  # checks its settings
+        _ = self._full_budget  # checks its settings
 
     @property
     def budget(self) -> TokenBudget:
-        """Sizes of requests and answers on every level."""
+        """Sizes of requests and answers on every level, within the limits of the model.
+
+        Raises:
+            SetupError: The limits of the model are too small.
+        """
+        return adapt_budget(self._full_budget, self._model_adapter.adaptation, self.name)
+
+    @property
+    def _full_budget(self) -> TokenBudget:
         settings = {name: getattr(self, name) for name in _BUDGET_SETTINGS}
         return TokenBudget(**settings, overhead_bytes=prompt_overhead_bytes(self.prompts))
 
@@ -168,8 +186,17 @@ class ModelSummarizer:
         check_setup(self.model)
 
     def check(self) -> None:
-        """Check embedder and model; raise `SetupError` if no call could succeed."""
-        check_together(self.model.check, self.embedder.check)
+        """Check embedder and model; adapt to what the model's server needs.
+
+        The check makes the call for a book as long as a chunk, once for each state and settings.
+
+        Raises:
+            SetupError: No call could succeed.
+        """
+        check_together(self._check_model, self.embedder.check)
+
+    def _check_model(self) -> None:
+        check_model(self.model, self.prompts, self._full_budget, self._model_adapter, self._state)
 
     def plan_calls(self, book: CleanText) -> list[PlannedCall]:
         """Return the calls that a book will take; no model is asked.
@@ -177,14 +204,16 @@ class ModelSummarizer:
         Raises:
             BookError: The book would fail.
         """
-        return plan_calls(self._questions(book), self._strategy)
+        thinking_tokens = self._model_adapter.adaptation.thinking_tokens
+        return plan_calls(self._questions(book), self._strategy, thinking_tokens)
 
     def typical_call(self) -> CallRequest:
         """Return the maximum tokens of the call for a chunk; most calls are for chunks."""
         budget = self.budget
         prompt_bytes = budget.chunk_bytes + budget.overhead_bytes
         return CallRequest(
-            budget.estimate_tokens(prompt_bytes), budget.max_answer_tokens(self.chunk_words)
+            budget.estimate_tokens(prompt_bytes),
+            budget.max_answer_tokens(budget.chunk_words) + budget.thinking_room,
         )
 
     def count_tokens(self, text: str) -> int | None:
@@ -209,18 +238,19 @@ class ModelSummarizer:
             StrictChecker(AnswerChecks(book.language, self.prompts.instructions())),
             self.name,
             stop_check,
+            has_more_room=self._model_adapter.has_more_room,
         )
         result = SummaryHierarchy(
             questions,
             runner,
             self._strategy,
             quote=quotes.select,
-            fallback=None if self.fallback == "none" else _fallback_sentences(book, quotes),
+            fallback=None if self.fallback == "none" else select_sentences(book, quotes),
         ).run()
         summary = (
-            self._summary_of_answer(book, result.answer)
+            summarize_answer(book, result.answer, self.keywords)
             if result.answer
-            else self._extractive_summary(book)
+            else summarize_extractively(book, self.embedder, self.words, self.keywords)
         )
         return replace(
             summary,
@@ -234,38 +264,16 @@ class ModelSummarizer:
             usd=spending.usd,
         )
 
-    def _summary_of_answer(self, book: CleanText, answer: UsableAnswer) -> Summary:
-        fields = answer.fields or BookFields(answer.text)
-        own_keywords = extract_keywords(book.text, book.language, self.keywords)
-        keywords: dict[str, str] = {}
-        for keyword in (*fields.keywords, *own_keywords):
-            keywords.setdefault(keyword.casefold(), keyword)
-        title, author = improve_title_and_author(book, fields)
-        return Summary(
-            answer.text,
-            tuple(keywords.values())[: self.keywords],
-            title=title,
-            author=author,
-            genre=fields.genre,
-            setting=fields.setting,
-            period=fields.period,
-            plot=fields.plot,
-            themes=fields.themes,
-            characters=fields.characters,
-        )
-
-    def _extractive_summary(self, book: CleanText) -> Summary:
-        summarizer = ExtractiveSummarizer(
-            self.embedder,
-            max_words=max(self.words, _MAX_SENTENCE_WORDS),
-            keywords=self.keywords,
-            max_sentence_words=_MAX_SENTENCE_WORDS,
-        )
-        with SENTENCE_LOCK:
-            return summarizer.summarize(book)
-
     def _questions(self, book: CleanText) -> QuestionWriter:
         return QuestionWriter(self.prompts, self.budget, book)
+
+    @property
+    def _state(self) -> State | None:
+        return None if self.context is None else self.context.state
+
+    @property
+    def _model_adapter(self) -> ModelAdapter:
+        return self._adapter.get(lambda: ModelAdapter(self.model, self._state, self.context_tokens))
 
     @property
     def _strategy(self) -> Strategy:
@@ -276,22 +284,15 @@ class ModelSummarizer:
         caller = self._caller.get(
             lambda: ModelCaller(self.context or ModelContext(), self.model.pool)
         )
+        adapter = self._model_adapter
 
         def ask(question: Question, task: Task, keep: Callable[[Answer], bool]) -> Future[Answer]:
-            call = chat_call(self.model, question, keep, caller.token_estimate)
+            sent = adapter.apply(question)
+            call = chat_call(self.model, question, keep, caller.token_estimate, sent=sent)
+            call = replace(call, send=adapter.observing(call.send))
             call = spending.track(call, hash((question.system, question.prompt)))
             future = caller.submit(book.sha256, call, stop_check, name=book.title)
             future.add_done_callback(spending.count_answer)
             return future
 
         return ask
-
-
-def _fallback_sentences(book: CleanText, quotes: Quotes) -> SpanSentences:
-    """Return a function for sentences of a span: typical sentences, else the first words."""
-
-    def select(start: int, end: int, max_words: int) -> str:
-        quoted = quotes.select(start, end, max_words)
-        return quoted or " ".join(book.text[start:end].split()[:max_words])
-
-    return select

@@ -41,6 +41,8 @@ _FLAGS = {
 """Flags of a document whose answer was used despite a problem, by problem."""
 FAILURE_KINDS = {"refused": "refused", "cut": "cut"}
 """Failure kinds by problem; all other problems fail as `bad_answer`."""
+_MAX_THINKING_TRIES = 3
+"""Tries of a task whose answer thinking cut off, each with more room."""
 
 
 class AskModel(Protocol):
@@ -70,6 +72,7 @@ class _PendingTask:
         on_give_up: Called with the reason if no answer can be used.
         first: The checked first answer, if the task is asked again.
         last_checked: The last answer that was checked, and its result: checks take time.
+        thinking_tries: Number of answers that thinking cut off.
     """
 
     task: Task
@@ -79,6 +82,7 @@ class _PendingTask:
     on_give_up: Callable[[BookError], None]
     first: CheckedAnswer | None = None
     last_checked: tuple[Answer, CheckedAnswer] | None = None
+    thinking_tries: int = 0
 
 
 @dataclass
@@ -93,6 +97,8 @@ class TaskRunner:
         stop_check: Returns the stop reason, or '' to continue.
         stop_grace_s: Seconds that a stopped book waits for calls in flight: they are paid for,
             but a call may hang.
+        has_more_room: Whether another try of a question gets more tokens than an answer that
+            thinking cut off.
 
     Attributes:
         flags: Flags of answers that were used despite a problem, in the order of their use.
@@ -104,6 +110,7 @@ class TaskRunner:
     model_name: str
     stop_check: StopCheck = never_stopped
     stop_grace_s: float = STOP_GRACE_S
+    has_more_room: Callable[[Question, Answer], bool] = lambda question, answer: False
     flags: dict[str, None] = field(default_factory=dict, init=False)
     _finished: SimpleQueue[tuple[Future[Answer], _PendingTask]] = field(
         default_factory=SimpleQueue, init=False
@@ -188,11 +195,41 @@ class TaskRunner:
             pending.on_give_up(
                 BookError(
                     "filtered",
-                    f"{self.model_name}: its content filter took away {pending.location}",
+                    f"{self.model_name}: its content filter took away {pending.location}"
+                    + (f" ({answer.server_reason})" if answer.server_reason else ""),
                 )
             )
+        elif answer.is_cut_by_thinking:
+            self._ask_with_more_room(pending, answer)
         else:
             self._use_or_ask_again(pending, self._check(pending, answer))
+
+    def _ask_with_more_room(self, pending: _PendingTask, answer: Answer) -> None:
+        """Ask the same task again after thinking took the tokens of its answer, or give up."""
+        pending.thinking_tries += 1
+        used = f"thinking used up {answer.thinking_tokens:,} tokens of the answer about"
+        question = self.questions.write(pending.task)
+        if pending.thinking_tries < _MAX_THINKING_TRIES and self.has_more_room(question, answer):
+            log.info(
+                "%s: %s %s; asking again with room for more",
+                self.model_name,
+                used,
+                pending.location,
+            )
+            self._ask(pending)
+            return
+        checked = self._check(pending, answer)
+        if checked.result.is_usable:  # the beginning of an answer, after the thinking
+            self._use_or_ask_again(pending, checked)
+            return
+        pending.on_give_up(
+            BookError(
+                "cut",
+                f"{self.model_name}: {used} {pending.location}, and no more can be given; turn "
+                "thinking off, see docs/models.md, or use another model",
+                retryable=True,
+            )
+        )
 
     def _check(self, pending: _PendingTask, answer: Answer) -> CheckedAnswer:
         last = pending.last_checked

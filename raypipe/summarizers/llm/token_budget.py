@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raypipe.summarizers.llm.chunks import MIN_CHUNK_BYTES
 from raypipe.text import count_words
@@ -22,6 +22,7 @@ _MAX_LIST_WORDS = 250
 """Words of all fields of an answer except summary and plot, and of its JSON."""
 _PLOT_SHARE = 0.6  # words of the plot for each word of the summary
 _MIN_WORDS = 25
+_MIN_FINAL_WORDS = 20
 _MIN_COMPRESSION = 3  # an answer has at most this fraction of the text's words
 _ANSWER_BYTES_PER_WORD = 8  # with its space; English has 6
 _RETRY_SHARE = 0.7
@@ -32,8 +33,9 @@ class TokenBudget:
     """Budgets of every level.
 
     Args:
-        overhead_bytes: Bytes of the longest prompt without its text. All other settings are those
-            of `ModelSummarizer`, which documents them.
+        overhead_bytes: Bytes of the longest prompt without its text.
+        thinking_room: Tokens that each answer gets beside its own, for the model's thinking. All
+            other settings are those of `ModelSummarizer`, which documents them.
 
     Raises:
         ValueError: A setting is out of range, or the settings contradict each other.
@@ -51,6 +53,7 @@ class TokenBudget:
     bytes_per_token: float
     limit_bytes_per_token: float
     overhead_bytes: int
+    thinking_room: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges, and that two summaries fit into one call."""
@@ -82,6 +85,11 @@ class TokenBudget:
         return self._max_text_bytes(self.max_answer_tokens(self.chunk_words))
 
     @property
+    def max_book_bytes(self) -> int:
+        """Maximum size of a book in bytes for a single call about it to fit into the window."""
+        return self._max_text_bytes(self.max_final_tokens(self.words))
+
+    @property
     def max_merge_parts(self) -> int:
         """Maximum summaries per merge: `fan_in`, fewer if the window is small."""
         max_bytes = min(
@@ -92,10 +100,36 @@ class TokenBudget:
         quote_bytes = self.extract_words * _ANSWER_BYTES_PER_WORD
         return min(self.fan_in, (max_bytes - quote_bytes) // part_bytes)
 
+    def adapt(self, context_tokens: int, max_output_tokens: int, thinking_room: int) -> TokenBudget:
+        """Return the budgets for a model with smaller limits.
+
+        Args:
+            context_tokens: The model's context window; 0 for that of the settings.
+            max_output_tokens: The model's limit of an answer; 0 for none.
+            thinking_room: Tokens of each answer for thinking.
+
+        Raises:
+            ValueError: Prompt, text and answer do not fit into the limits.
+        """
+        context_tokens = min(context_tokens or self.context_tokens, self.context_tokens)
+        if not max_output_tokens:
+            return replace(self, context_tokens=context_tokens, thinking_room=thinking_room)
+        tokens = max_output_tokens - min(thinking_room, max_output_tokens // 2)
+        words = int(tokens / self.tokens_per_word / _ANSWER_SLACK)
+        final_words = int((words - _MAX_LIST_WORDS) / (1 + _PLOT_SHARE))
+        return replace(
+            self,
+            context_tokens=context_tokens,
+            thinking_room=thinking_room,
+            words=max(_MIN_FINAL_WORDS, min(self.words, final_words)),
+            chunk_words=min(self.chunk_words, words),
+            merge_words=min(self.merge_words, words),
+        )
+
     def fits(self, prompt_bytes: int, max_tokens: int) -> bool:
         """Return whether a prompt and its answer fit into the window."""
         estimated = math.ceil(prompt_bytes / self.limit_bytes_per_token)
-        return estimated + max_tokens <= self.context_tokens * _WINDOW_SHARE
+        return estimated + max_tokens + self.thinking_room <= self.context_tokens * _WINDOW_SHARE
 
     def estimate_tokens(self, text_bytes: int) -> int:
         """Return the likely tokens of a text, for costs."""
@@ -137,5 +171,5 @@ class TokenBudget:
 
     def _max_text_bytes(self, max_tokens: int) -> int:
         """Return the bytes of text that fit into the window beside prompt and answer."""
-        tokens = self.context_tokens * _WINDOW_SHARE - max_tokens
+        tokens = self.context_tokens * _WINDOW_SHARE - max_tokens - self.thinking_room
         return int(tokens * self.limit_bytes_per_token) - self.overhead_bytes

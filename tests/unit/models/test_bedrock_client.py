@@ -7,6 +7,7 @@ import pytest
 
 from raypipe.models.bedrock_client import BedrockModel
 from raypipe.models.bedrock_errors import explain_error, to_model_error
+from raypipe.models.error_policy import rule_for
 from raypipe.models.protocol import ModelError
 
 NOVA = "amazon.nova-lite-v1:0"
@@ -114,6 +115,37 @@ EXPLANATIONS = [
     (client_error("UnrecognizedClientException", 403), "AWS rejects these credentials"),
     (client_error("ResourceNotFoundException", 404), "check model_id and region"),
     (invalid("The provided model identifier is invalid."), "check model_id and region"),
+    (
+        client_error(
+            "ResourceNotFoundException",
+            404,
+            "Model use case details have not been submitted for this account.",
+        ),
+        "Bedrock: Model use case details have not been submitted for this account; fill in",
+    ),
+    (
+        client_error(
+            "ResourceNotFoundException",
+            404,
+            "Access denied. This Model is marked by "
+            "provider as Legacy and you have not been actively using the model.",
+        ),
+        "using the model; the provider retires the model; set model_id to an active model",
+    ),
+    (
+        client_error(
+            "ResourceNotFoundException", 404, "This model version has reached the end of its life."
+        ),
+        "its life; the model was retired; set model_id",
+    ),
+    (
+        invalid("Operation not allowed"),
+        "Operation not allowed; the account may not call models yet",
+    ),
+    (
+        invalid("The requested model is not supported in this region."),
+        "in this region; set model_id to a model of this region",
+    ),
     (botocore_errors.NoCredentialsError(), "no AWS credentials found; run `aws configure`"),
     (botocore_errors.ProfileNotFound(profile="prod"), "no such profile in the AWS configuration"),
     (botocore_errors.NoRegionError(), "set AWS_REGION or the option region"),
@@ -153,6 +185,21 @@ def test_a_model_that_needs_an_inference_profile_suggests_one(
     )
     error = ModelError("ValidationException", message, status=400)
     assert f"try model_id={choices}{NOVA}" in explain_error(error, NOVA, region)
+
+
+def test_a_profile_of_another_region_suggests_one_of_this_region() -> None:
+    error = ModelError(
+        "ValidationException", "The provided model identifier is invalid.", status=400
+    )
+    line = explain_error(error, f"eu.{NOVA}", "us-east-1")
+    assert line.startswith("Bedrock: The provided model identifier is invalid; profiles with the ")
+    assert f"try model_id=us.{NOVA} or model_id=global.{NOVA}" in line
+
+
+def test_a_run_names_the_same_way_out() -> None:
+    message = "Model use case details have not been submitted for this account."
+    rule = rule_for(ModelError("ResourceNotFoundException", message, status=404))
+    assert (rule.action, "fill in the form" in rule.way_out) == ("stop", True)
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from raypipe.models.bedrock import BedrockChat
-from raypipe.models.openai import OpenAIChat, _parse_answer
-from raypipe.models.protocol import Question, TokenUsage
+from raypipe.models.openai import OpenAIChat
+from raypipe.models.protocol import Question
 
 SCHEMA = {"type": "object", "properties": {"z": {"type": "string"}, "a": {"type": "string"}}}
 PLAIN_QUESTION = Question("Be brief.", "What is it about?", max_tokens=90, temperature=0.5)
@@ -107,14 +107,3 @@ def test_wrong_settings_of_openai_are_refused(settings: dict[str, Any], message:
 def test_an_unknown_service_tier_is_refused() -> None:
     with pytest.raises(ValueError, match="service_tier=fast: choose one of default, flex"):
         BedrockChat("m.m", service_tier="fast")
-
-
-def response(**message: Any) -> dict[str, Any]:
-    choice = {"message": message, "finish_reason": "stop"}
-    return {"choices": [choice]}
-
-
-def test_a_refusal_of_the_model_counts_as_filtered() -> None:
-    answer = _parse_answer(response(content=None, refusal="I cannot."), TokenUsage(3, 2))
-    assert (answer.text, answer.stop_reason, answer.usage.output_tokens) == ("", "filtered", 2)
-    assert _parse_answer(response(content=None), TokenUsage()).text == ""
