@@ -58,6 +58,9 @@ def watch(
         args=(coordinator, total, dict(stops), on_timeout, every, ended, meter),
         daemon=True,
     )
+    for reason, event in stops.items():
+        if event.is_set():  # before a book is started
+            coordinator.stop(describe_stop(reason, event))
     thread.start()
     try:
         yield

@@ -113,6 +113,15 @@ class OpenAIServer:
     def _url(self) -> str:
         return self.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI
 
+    def client(self) -> Any:
+        """Return the connections to the server: one pool per process, thread-safe.
+
+        Raises:
+            SetupError: The proxy or the certificates of the environment cannot be used.
+        """
+        key = os.environ.get(API_KEY_VARIABLE, "")
+        return _create_client(self._url, key, self.read_timeout_s)
+
     def post(
         self, resource: str, body: Mapping[str, Any], texts: Sequence[str]
     ) -> Mapping[str, Any]:
@@ -145,9 +154,8 @@ class OpenAIServer:
         from urllib3.exceptions import HTTPError
 
         key = os.environ.get(API_KEY_VARIABLE, "")
-        client = _create_client(self._url, key, self.read_timeout_s)
         try:
-            response = client.urlopen(
+            response = self.client().urlopen(
                 method,
                 f"{self._url.rstrip('/')}/{resource}",
                 body=body,
@@ -169,7 +177,7 @@ class OpenAIServer:
 
     def check_setup(self) -> None:
         """Raise `SetupError` if the environment's proxy or certificates cannot be used."""
-        _create_client(self._url, os.environ.get(API_KEY_VARIABLE, ""), self.read_timeout_s)
+        self.client()
 
     def check_with(self, call: Callable[[], object]) -> None:
         """Make a small call as the check before a run; see `preflight.check_model`.

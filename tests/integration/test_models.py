@@ -107,7 +107,7 @@ def test_the_service_tier_is_sent_and_changes_no_body(server: ModelServer) -> No
     assert plain.body(QUESTION) == flex.body(QUESTION)
     assert plain.identity() == flex.identity()
     server.reset()
-    assert plain.call(QUESTION) == flex.call(QUESTION)
+    assert plain.call(QUESTION).text == flex.call(QUESTION).text
     assert server.stats()["repeated_prompts"]["prompts"] == 0  # another request, it has the tier
 
 
