@@ -96,12 +96,12 @@ def test_a_book_with_two_documents_is_found_once(remote: Project, serverless: Co
 
 
 def test_a_lost_response_makes_no_copies(remote: Project, serverless: Collection) -> None:
-    for number in range(30):
+    for number in range(15):
         write_book(remote.books, f"Book_{number:02d}")
     serverless.unknown, serverless.full = 3, 4
     remote.run("opensearch.max_docs=3")
     assert serverless.seen["unknown"] >= 3
-    assert set(documents_by_title(remote)) == {f"Book {number:02d}" for number in range(30)}
+    assert set(documents_by_title(remote)) == {f"Book {number:02d}" for number in range(15)}
     assert sorted(remote.processed_ids()) == sorted(
         document["book_id"] for document in documents_by_title(remote).values()
     )
