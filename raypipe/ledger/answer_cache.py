@@ -4,7 +4,7 @@
 is written before the answer is checked, so that no bill is lost; an answer that does not pass the
 checks is never returned. `cache/<group>/<key>.spent-<8 hex>.json` holds only the usage of an answer
 that was paid for and not kept, or replaced. A group is a book, named by the hash of its clean text,
-so that a single listing finds all answers of the book.
+so that a single listing finds all answers of a book with many.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ FOLDER = "cache"
 VERSION = 1
 """Version of an entry. An entry of another version is ignored, and its answer is paid for again."""
 
+MAX_LOOKUPS = 8
+"""Answers of a book that are requested before its group is listed. A listing costs as much as 12.5
+requests (prices of Amazon S3), and most books take one call, which looks for two keys."""
 _THREADS = 16
 _READ_BATCH = 1_024  # entries that are requested before the first of them is returned
 _ENTRY_NAME = re.compile(rf"{FOLDER}/[^/]+/([0-9a-f]{{64}})(\.spent-[0-9a-f]{{8}})?\.json")
@@ -77,8 +80,8 @@ class AnswerCache:
 
         Args:
             name: Text hash of a book, or `embeddings_group`; a single component of a name.
-            direct: Whether to request each key from the state. If False, the first `get` lists
-                the group, and later calls request only existing keys.
+            direct: Whether to request each key from the state. If False, the group is listed
+                after `MAX_LOOKUPS` requests, and only existing keys are requested from then on.
 
         Raises:
             ValueError: The name is not a single component of a name.
@@ -97,6 +100,7 @@ class AnswerGroup:
         self._folder = f"{FOLDER}/{name}/"
         self._direct = direct
         self._names: set[str] | None = None
+        self._lookups = 0
         self._listing = threading.Lock()
         self._reported: set[str] = set()
 
@@ -111,7 +115,7 @@ class AnswerGroup:
             StateError: The state cannot be read.
         """
         name = self._name_of(key)
-        if not self._direct and name not in self._list_names():
+        if not self._may_exist(name):
             return None
         data = self._state.get(name)
         return None if data is None else self._parse_entry(name, data, parse)
@@ -178,11 +182,15 @@ class AnswerGroup:
     def _name_of(self, key: str) -> str:
         return f"{self._folder}{key}.json"
 
-    def _list_names(self) -> set[str]:
+    def _may_exist(self, name: str) -> bool:
+        """Return whether to request a name; list the group once that is cheaper."""
+        if self._direct:
+            return True
         with self._listing:  # all calls of a group wait for the same listing
-            if self._names is None:
+            self._lookups += 1
+            if self._names is None and self._lookups > MAX_LOOKUPS:
                 self._names = set(self._state.list(self._folder))
-            return self._names
+            return self._names is None or name in self._names
 
     def _parse_entry(self, name: str, data: bytes, parse: ParseAnswer[T]) -> T | None:
         try:

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 from raypipe.core.book import BYTES_A_NUMBER
+from raypipe.ledger.answer_cache import MAX_LOOKUPS
 from raypipe.ledger.facade import COMPACT_AT, Ledger
 from raypipe.ledger.writer_lock import LockTiming
 from raypipe.quota.prices import S3Prices
@@ -188,10 +189,14 @@ def _state_requests(factors: RequestFactors, ledger: Ledger) -> tuple[int, int, 
     # Each answer is written, and before it the log of calls.
     stored = 2 * answers + bool(answers)
     puts = _START_PUTS + new_documents + new_processed + compactions + stored + heartbeats
-    # The stored answers of a book are listed before its first call.
-    lists = _START_LISTS + (factors.to_read if factors.calls else 0)
+    # The stored answer of a call is looked for first, also under the key of an older raypipe; the
+    # answers of a book with many calls are listed.
+    lookups = 2 * factors.calls
+    many = lookups > MAX_LOOKUPS * factors.to_read
+    lists = _START_LISTS + (factors.to_read if many else 0)
     lists += 4 * (max(documents + new_documents, processed + new_processed) // _PAGE_KEYS)
-    gets = _START_GETS + _PROCESSED_READS * processed + _DOCUMENTS_READS * documents
+    gets = min(lookups, MAX_LOOKUPS * factors.to_read) + factors.embedding_calls
+    gets += _START_GETS + _PROCESSED_READS * processed + _DOCUMENTS_READS * documents
     if todo:
         puts += _WORK_PUTS
         lists += _WORK_LISTS
