@@ -8,6 +8,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -30,9 +31,10 @@ def process_long_texts_here() -> None:
 
 
 class Watched:
-    """Run a command and sample the memory of all that it starts, twice a second.
+    """Run a command and sample memory and CPU of all that it starts, twice a second.
 
-    Memory is PSS: what processes share (Ray's object store, libraries) is counted once.
+    Memory is PSS: what processes share (Ray's object store, libraries) is counted once. The CPU
+    time of a process lacks its last half second.
 
     Args:
         command: What to run.
@@ -45,6 +47,7 @@ class Watched:
         self._over = threading.Event()
         self.peak_bytes = 0
         self.peak_processes: dict[str, int] = {}
+        self._cpu: dict[int, tuple[str, float]] = {}
         self.process = subprocess.Popen(
             command,
             cwd=cwd,
@@ -72,12 +75,19 @@ class Watched:
         """Return the processes that bear the mark."""
         return marked_processes(self._mark)
 
+    def cpu_seconds(self, name: str) -> float:
+        """Return the CPU seconds of the processes whose name begins so."""
+        return sum(seconds for known, seconds in self._cpu.values() if known.startswith(name))
+
     def _sample(self) -> None:
         while not self._over.wait(0.5):
             sizes: dict[str, int] = {}
             for process in self.alive():
                 name = _name(process)
                 sizes[name] = sizes.get(name, 0) + _pss(process.pid)
+                with suppress(psutil.Error):
+                    times = process.cpu_times()
+                    self._cpu[process.pid] = name, times.user + times.system
             if sum(sizes.values()) > self.peak_bytes:
                 self.peak_bytes, self.peak_processes = sum(sizes.values()), sizes
 
