@@ -17,6 +17,11 @@ from raypipe.run.machine import Machine, this_machine
 
 log = logging.getLogger(__name__)
 
+LOCAL_HINT = (
+    "scale=small needs no Ray: executor=local does the same work in threads, and starts sooner"
+)
+_NEEDS_NO_RAY = "small"
+
 MB = 1_000_000
 LISTING_CPUS = 0.1
 """Share of a core for the read task, which only hands out keys."""
@@ -85,6 +90,8 @@ def check_resources(
         log.info("%s", hint)
     if ray.address != "local":
         return stages
+    if stages.preset == _NEEDS_NO_RAY and not hint:
+        log.info("%s", LOCAL_HINT)
     machine = machine or this_machine()
     # Ray counts whole cores, at least 1; num_cpus may name more than the machine has.
     cpus = ray.num_cpus or max(math.floor(machine.cpus), 1)

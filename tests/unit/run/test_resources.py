@@ -15,6 +15,7 @@ from raypipe.core.stage_options import EmbedOptions, Stages, SummarizeOptions, W
 from raypipe.embedders.hash import HashEmbedder
 from raypipe.run.machine import Machine, this_machine
 from raypipe.run.resources import (
+    LOCAL_HINT,
     MB,
     check_cores,
     check_resources,
@@ -213,6 +214,13 @@ def test_the_hint_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="raypipe"):
         check_resources(replace(stages(), preset="small"), RayOptions(), 5_000, "", SMALL)
     assert caplog.messages == ["scale=large suits 5,000 books; scale=small is for up to 100"]
+
+
+def test_a_small_run_is_told_that_it_needs_no_ray(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="raypipe"):
+        check_resources(replace(stages(), preset="small"), RayOptions(), 50, "", SMALL)
+        check_resources(replace(stages(), preset="medium"), RayOptions(), 50, "", SMALL)
+    assert caplog.messages == [LOCAL_HINT]
 
 
 # The place of the embedder.
