@@ -1,5 +1,7 @@
 """Tokens and dollars of the documents, of the runs and of `raypipe costs` are the same.
 
+`raypipe costs` has the check before the first book besides.
+
 A run with a budget stops in the middle, and another one continues, at another service tier. In a
 third run, a book has the text of a second new book.
 """
@@ -51,6 +53,11 @@ def documents(tmp_path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
+def checks_of(state: Path) -> list[dict[str, Any]]:
+    """Return the cached answers of the checks before the first book; no run counts them."""
+    return [json.loads(path.read_bytes()) for path in (state / "cache" / "check").glob("*.json")]
+
+
 def test_a_resumed_run_adds_up(options: list[str], models: ModelServer, tmp_path: Path) -> None:
     flex = "summarizer.model.service_tier=flex"
     plan = json.loads(run_in_process("plan", [*options, flex]))
@@ -76,13 +83,19 @@ def test_a_resumed_run_adds_up(options: list[str], models: ModelServer, tmp_path
         ("us.amazon.nova-2-lite-v1:0", "default"),
         ("amazon.titan-embed-text-v2:0", "default"),
     }
+    checks = checks_of(tmp_path / "state")
+    assert len(checks) == 1, "later runs make no paid check"
     for name in ("input_tokens", "output_tokens"):
-        assert sum(row[name] for row in costs) == sum(run[name] for run in runs)
-    assert sum(row["usd"] for row in costs) == pytest.approx(usd, abs=1e-5)
+        of_checks = sum(check["usage"][name] for check in checks)
+        assert sum(row[name] for row in costs) == sum(run[name] for run in runs) + of_checks
     by_tier = {row["service_tier"]: row["usd"] for row in stopped["models"] if row["calls"]}
-    assert by_tier["flex"] == pytest.approx(
-        sum(row["usd"] for row in costs if row["service_tier"] == "flex"), abs=1e-5
-    )
+    of_costs = {
+        tier: sum(row["usd"] for row in costs if row["service_tier"] == tier)
+        for tier in ("flex", "default")
+    }
+    assert sum(of_costs.values()) > usd  # by the check
+    assert by_tier["flex"] < of_costs["flex"]
+    assert usd - by_tier["flex"] == pytest.approx(of_costs["default"], abs=1e-5)
 
     again = json.loads(run_in_process("run", options))
     assert (again["skipped"], again["model_calls"]) == (3, 0)
