@@ -2,7 +2,8 @@
 
 Looks at comments, docstrings and string literals of the package, at the comments in conf/, and at
 README, CONTRIBUTING, CHANGELOG and docs/, except the page that is generated from conf/.
-conf/prompts and other texts for a model are left alone: a change of them is a change of the product.
+conf/prompts and other texts for a model are left alone: a change of them is a change of the
+product.
 """
 
 from __future__ import annotations
