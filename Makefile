@@ -35,7 +35,7 @@ bench: $(VENV)/dev  ## Run all benchmarks; each prints one JSON line
 compare: $(VENV)/dev  ## Do the same job with raypipe, a script and five frameworks (ARGS="--peers raypipe_local plain_script")
 	@$(BIN)/python -m tests.benchmarks.compare $(ARGS)
 
-# Targets and variables of the scripts that raypipe replaces; README maps each flag to an option.
+# Targets and variables of the scripts that raypipe replaces; docs/guides/migrating.md maps each flag to an option.
 BUCKET ?=
 PROFILE ?=
 MAX_WORKERS ?= 4

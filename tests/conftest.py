@@ -73,11 +73,11 @@ def shared_ray() -> Iterator[None]:
     from raypipe.core.options import RayOptions
     from raypipe.run.executors.ray_session import ray_session
 
-    # Workers keep the environment of this moment; README's line with a user name needs it.
+    # Workers keep the environment of this moment; a line of the guides with a user name needs it.
     os.environ.setdefault("OPENSEARCH_PASSWORD", "test")
     with contextlib.ExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:
-            # README's lines with models need these; the driver's environment stays unchanged.
+            # Lines of the guides with models need these; the driver's environment stays unchanged.
             for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY"):
                 patch.setenv(name, "simulated")
             # No proxy is there: the workers reach the servers of the tests directly.

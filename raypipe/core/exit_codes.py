@@ -1,4 +1,4 @@
-"""Exit codes of the command line: a public interface, see README."""
+"""Exit codes of the command line: a public interface, see docs/reference/exit_codes.md."""
 
 from __future__ import annotations
 

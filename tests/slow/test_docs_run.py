@@ -1,4 +1,4 @@
-"""Every command line in README is typed, on real parts, with a test's bucket and node."""
+"""The command lines of README and the guides, typed on real parts, a test's bucket and node."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from raypipe.cli.arguments import name_state_words, quote_query
 from raypipe.embedded.services import Services
 from tests.integration.raypipe_command import ROOT, run_in_process, write_book
 from tests.integration.s3_server import CountingS3Server
-from tests.unit.docs.test_docs import README, fenced
+from tests.unit.docs.pages import GUIDES, fenced
 from tests.unit.models_here import model_server
 
 NODE = "https://search.example.org:9200"
@@ -35,9 +35,19 @@ WELL = (0, 4)
 """Exit codes of a command that did what it says; 4: books are left, by a limit or a prefix."""
 
 
+FIRST = (
+    "README.md",
+    *(f"docs/guides/{name}.md" for name in ("your_books", "index_lifecycle", "failures")),
+    "docs/guides/models_and_budgets.md",
+)
+"""Pages that are typed first, in this order: a rollback follows two indices of one embedder."""
+
+
 def typed() -> list[str]:
-    """Return what README tells a person to type, line by line."""
-    return [line for line in fenced(README, "sh") if line and not line.startswith("#")]
+    """Return the lines that README and the guides show, in the order in which they are typed."""
+    names = [*FIRST, *(name for name in GUIDES if name not in FIRST)]
+    lines = [line for name in names for line in fenced(GUIDES[name], "sh")]
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 RAYPIPE = [line for line in typed() if line.startswith("raypipe ") and "ray=cluster" not in line]
@@ -78,7 +88,7 @@ class Place:
         named = any(one.startswith("summarizer.model.base_url=") for one in words)
         openai = "summarizer=openai" in words and not named
         url = [f"summarizer.model.base_url={self.models}/v1"] if openai else []
-        # A reader chooses one of README's summarizers; here one follows the other in one index.
+        # A reader chooses a summarizer; here one follows the other in one index.
         replace = ["replace=true"] if command in ("run", "retry") else []
         return [*words, *s3, *bedrock, *url, *replace]
 
@@ -119,7 +129,7 @@ def place(
             s3_server.reset()
 
 
-def test_readmes_lines_do_what_they_say(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lines_do_what_they_say(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):  # a copy of a state is written
         monkeypatch.setenv(name, "simulated")
     for line in RAYPIPE:
@@ -127,7 +137,7 @@ def test_readmes_lines_do_what_they_say(place: Place, monkeypatch: pytest.Monkey
         if command in ("up", "down", "simulate", *WITHOUT_JOB) or "--help" in args:
             continue
         if any(arg.startswith("profile=") for arg in args):
-            continue  # tests/integration/test_settings_run.py runs README's settings file
+            continue  # tests/integration/test_settings_run.py runs a settings file with profiles
         args = place.args(command, args)
         if "-m" in args:
             subprocess.run([sys.executable, "-m", "raypipe", command, *args], check=True)
@@ -162,7 +172,7 @@ def expanded(line: str, place: Place) -> str:
     ).stdout
 
 
-def test_the_pickle_is_converted_as_readme_says(tmp_path: Path) -> None:
+def test_the_pickle_is_converted_as_the_guide_says(tmp_path: Path) -> None:
     (tmp_path / "processed_books.pkl").write_bytes(pickle.dumps({"b.txt", "a.txt"}))
     [line] = [one for one in typed() if one.startswith("python -c")]
     subprocess.run([sys.executable, *shlex.split(line)[1:]], cwd=tmp_path, check=True)

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from raypipe.run.executors.cluster_checks import max_launcher_cpus
-from tests.unit.docs.test_docs import README, fenced
+from tests.unit.docs.pages import PAGES, fenced
 
 ROOT = Path(__file__).parents[2]
 RUN = (
@@ -36,7 +36,7 @@ LINES = {
     "down": "ray down cluster.yaml --yes",
 }
 JOB = f"RAY_AUTH_MODE=token ray job submit --address http://127.0.0.1:8265 -- raypipe {RUN}"
-"""README's lines; the job is submitted for real in test_cluster_attach.py."""
+"""The lines of docs/guides/cluster.md; the job is submitted for real in test_cluster_attach.py."""
 
 STUB = r"""#!/bin/sh
 # Write name and arguments down, keep a file that would be sent, answer as Docker would.
@@ -76,7 +76,7 @@ class Launcher:
         }
 
     def run(self, line: str) -> str:
-        """Run one line of README in a checkout with a wheel; returns what it printed."""
+        """Run a line of the guide in a checkout with a wheel, and return its output."""
         done = subprocess.run(
             shlex.split(line),
             cwd=self.home / "checkout",
@@ -156,8 +156,9 @@ def launcher(aws: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lau
             folder.rmdir()
 
 
-def test_readme_has_these_lines_and_no_other() -> None:
-    shown = {line for line in fenced(README) if re.match(r"(\w+=\S+ )?ray ", line)}
+def test_the_guide_has_these_lines_and_no_other() -> None:
+    page = PAGES["docs/guides/cluster.md"]
+    shown = {line for line in fenced(page) if re.match(r"(\w+=\S+ )?ray ", line)}
     assert shown == {*LINES.values(), JOB}
 
 

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 from raypipe.cli.legacy_flags import LEGACY_FLAGS, explain_legacy_flags
+from tests.unit.docs.pages import PAGES
 
 
 def test_an_error_about_old_flags_names_the_new_options() -> None:
@@ -14,9 +13,10 @@ def test_an_error_about_old_flags_names_the_new_options() -> None:
     assert explain_legacy_flags(["limit=3", "--cfg", "job", "-m"]) == ""
 
 
-def test_readme_maps_every_old_flag() -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    rows = [row for row in readme.splitlines() if row.startswith("| `--")]
+def test_the_guide_maps_every_old_flag() -> None:
+    rows = [
+        row for row in PAGES["docs/guides/migrating.md"].splitlines() if row.startswith("| `--")
+    ]
     assert {row.split("`")[1].split()[0] for row in rows} == set(LEGACY_FLAGS)
     options = {row.split("`")[1].split()[0]: row.split("`")[3] for row in rows}
     for flag, replacement in LEGACY_FLAGS.items():

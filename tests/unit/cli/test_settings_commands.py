@@ -20,7 +20,7 @@ from raypipe.cli.settings.file import parse_settings, read_settings
 from raypipe.cli.settings.write import format_settings, format_yaml
 from tests.unit.cli.test_settings_file import SCALARS
 from tests.unit.command_line import RunCommandLine
-from tests.unit.docs.test_docs import README, fenced
+from tests.unit.docs.pages import PAGES, README, fenced
 
 pytestmark = pytest.mark.usefixtures("isolated_hydra", "no_services")
 
@@ -58,14 +58,12 @@ def test_settings_shows_values_and_origins(
     assert "storage" not in origins
 
 
-def test_readmes_settings_file_and_lines_are_valid(
+def test_the_settings_file_and_the_lines_of_the_guide_are_valid(
     run_command_line: RunCommandLine, tmp_path: Path
 ) -> None:
-    section = README.partition("### The settings file")[2]
-    [block] = re.findall(r"^```yaml\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-    lines = [
-        shlex.split(line, comments=True)[1:] for line in fenced(section.split("\n- ")[0], "sh")
-    ]
+    page = PAGES["docs/guides/settings_file.md"]
+    [block] = read_yaml_blocks(page)
+    lines = [shlex.split(line, comments=True)[1:] for line in fenced(page, "sh")]
     assert [line[0] for line in lines] == ["init", "settings", "settings", "run", "search"]
     for line in lines:
         if line[0] == "run":
@@ -75,6 +73,22 @@ def test_readmes_settings_file_and_lines_are_valid(
         assert (code, bool(out)) == (0, True), err
         if line[0] == "run":
             assert OmegaConf.create(out).state.uri == "raypipe-data/trial"
+
+
+def test_the_settings_file_in_readme_is_valid(
+    run_command_line: RunCommandLine, tmp_path: Path
+) -> None:
+    [block] = read_yaml_blocks(README)
+    (tmp_path / "raypipe.yaml").write_text(block)
+    code, out, err = run_command_line("run", "--cfg", "job")
+    assert code == 0, err
+    assert OmegaConf.create(out).state.uri == "s3://my-books/raypipe"
+
+
+def read_yaml_blocks(page: str) -> list[str]:
+    """Return the YAML blocks of a page."""
+    blocks: list[str] = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    return blocks
 
 
 def test_settings_without_a_file_and_without_secrets(run_command_line: RunCommandLine) -> None:

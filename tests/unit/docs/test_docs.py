@@ -1,91 +1,165 @@
-"""README, CONTRIBUTING, the changelog and the table of failures match the code."""
+"""README, docs/, CONTRIBUTING, the changelog and the table of failures match the code."""
 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 import shlex
-from collections.abc import Iterator
-from pathlib import Path
 
+import pyarrow as pa
 import pytest
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 
 from raypipe import __version__
 from raypipe.cli.app import WITHOUT_JOB, split_command
-from raypipe.cli.arguments import name_state_words, quote_query
+from raypipe.cli.arguments import (
+    name_state_words,
+    quote_query,
+    take_profile,
+    take_settings_flag,
+)
 from raypipe.cli.help_text.program import COMMANDS
+from raypipe.cli.override_values import accept_text
 from raypipe.config.build import read_options
 from raypipe.config.error_messages import find_missing_values
 from raypipe.config.paths import conf_dir
-from raypipe.config.schema import register_schemas
-from raypipe.core.book import Book
-from raypipe.ledger.failure_log import DEGRADED, KINDS
+from raypipe.coordination.run_coordinator import ModelUsage
+from raypipe.core import exit_codes
+from raypipe.core.book import DOCUMENT_SCHEMA, Book
+from raypipe.ledger import tombstones
+from raypipe.ledger.checkpoint import PROCESSED_SCHEMA
+from raypipe.ledger.failure_log import DEGRADED, FAILURES_SCHEMA, KINDS
+from raypipe.ledger.run_records import RunRecord
 from raypipe.models import error_policy as policy
 from raypipe.opensearch.bulk import error_policy as bulk_policy
 from raypipe.summarizers.llm.task_runner import FAILURE_KINDS
+from tests.unit.command_line import compose_command
+from tests.unit.docs.pages import (
+    PAGES,
+    README,
+    ROOT,
+    fenced,
+    read_anchors,
+    read_inline_code,
+    read_links,
+)
 
-ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "raypipe"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+COMMANDS_PAGE = PAGES["docs/reference/commands.md"]
 SUBCOMMAND = re.compile(r"(?:\.venv/bin/)?(?:python -m )?raypipe(?: |$)")
+OTHER_PROGRAMS = re.compile(
+    r"#|export |pip install |make [a-z]|ray [a-z]|RAY_AUTH_MODE=token ray job |python -c "
+    r"|(\w+=\S+ )*(vllm|ollama|llama-server|lms|docker) "
+)
+"""Typed or parsed by other tests: Make's targets below, Ray's lines in test_ray_up, the conversion
+of the pickle in test_docs_run; the servers of docs/openai_servers.md are not installed here."""
+PLACEHOLDER = re.compile(r"\.\.\.|\b(COMMAND|FILE|DIR)\b")
 
 
-def fenced(text: str, kinds: str = "sh|console") -> Iterator[str]:
-    """Yield the lines of fenced blocks of these kinds, without prompts; `\\` joins lines."""
-    for block in re.findall(rf"^```(?:{kinds})\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            yield line.strip().removeprefix("$ ")
+def read_calls() -> dict[str, str]:
+    """Return each command line of raypipe that a page shows, with the page."""
+    calls: dict[str, str] = {}
+    for name, text in PAGES.items():
+        lines = [*fenced(text), *read_inline_code(text)]
+        on_nodes = [line.partition("-- ")[2] for line in lines if "ray job submit" in line]
+        on_nodes += [part for line in lines for part in re.findall(r"^ray exec .*'(.*)'$", line)]
+        for line in [*lines, *on_nodes]:
+            if SUBCOMMAND.match(line) and not PLACEHOLDER.search(line):
+                calls.setdefault(line, name)
+    return calls
 
 
-LINES = sorted({line for text in (README, CONTRIBUTING) for line in fenced(text)})
-CALLS = [line for line in LINES if SUBCOMMAND.match(line) and "..." not in line]
+CALLS = read_calls()
+BLOCK_LINES = {line for text in PAGES.values() for line in fenced(text)}
+"""Lines that a reader copies; inline code may leave out what an option needs."""
 
 
-def test_readme_shows_command_lines() -> None:
-    assert len(CALLS) >= 3
+def test_the_docs_show_command_lines() -> None:
+    assert len(CALLS) >= 90
+    assert len(set(CALLS.values())) >= 12
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_each_line_of_a_block_is_parsed_or_known(name: str) -> None:
+    lines = [line for line in fenced(PAGES[name], "sh") if line]
+    calls = [line for line in lines if SUBCOMMAND.match(line)]
+    assert [line for line in calls if line not in CALLS] == [], "a placeholder"
+    assert [line for line in lines if not (line in CALLS or OTHER_PROGRAMS.match(line))] == []
+    kinds = set(re.findall(r"^ *```(\w+)$", PAGES[name], re.MULTILINE))
+    assert kinds <= {"sh", "console", "python", "yaml"}, "unknown blocks are not checked"
 
 
 @pytest.mark.parametrize("line", CALLS)
 def test_a_command_line_in_the_docs_is_valid(line: str) -> None:
-    words = shlex.split(SUBCOMMAND.sub("", line, count=1), comments=True)
-    command, args = split_command(words)
-    if "--help" in args:
+    if CALLS[line] == "CONTRIBUTING.md" and "letters" in line:
+        return  # test_contributing.py adds this embedder and runs the line
+    words, _ = take_settings_flag(shlex.split(SUBCOMMAND.sub("", line, count=1), comments=True))
+    word, args = split_command(words)
+    if "--help" in args or args[:1] == ["-sc"]:
         return
-    if command in WITHOUT_JOB:  # they take the options of another command
-        command, args = split_command([arg for arg in args if not arg.startswith("output=")])
-    args = [arg for arg in args if not arg.startswith("profile=")]
-    overrides = quote_query(args) if command == "search" else args
-    overrides = name_state_words(args) if command == "state" else overrides
-    register_schemas()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        overrides = [override for override in overrides if not override.startswith("-")]
-        if "-m" in args:  # the first job of a multirun
-            overrides = [override.split(",")[0] for override in overrides]
-        cfg = compose(command, overrides=overrides)
-    if words[0] != "settings":
+    command = word
+    if word in WITHOUT_JOB:  # they take the options of another command
+        own = {"settings": ("output=",), "init": ("force=",)}[word]
+        command, args = split_command([arg for arg in args if not arg.startswith(own)])
+    args, _ = take_profile(args)
+    args = quote_query(args) if command == "search" else args
+    args = name_state_words(args) if command == "state" else args
+    overrides = [arg for arg in accept_text(command, args) if not arg.startswith("-")]
+    if "--cfg" in args:
+        overrides.remove("job")
+    if "-m" in args:  # the first job of a multirun
+        overrides = [override.split(",")[0] for override in overrides]
+    cfg = compose_command(command, *overrides)
+    if line in BLOCK_LINES and word != "settings":
         assert find_missing_values(cfg) == ""
         read_options(cfg)
 
 
-def test_the_table_in_readme_has_every_command() -> None:
-    rows = [line.partition("|")[2].partition("|")[0] for line in README.splitlines()]
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_to_files_and_headings(name: str) -> None:
+    assert [link for link in read_links(PAGES[name]) if not leads_somewhere(name, link)] == []
+
+
+def leads_somewhere(page: str, link: str) -> bool:
+    """Return whether the target of a page's link exists, with its heading."""
+    path, _, anchor = link.partition("#")
+    target = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+    if not target.exists() or not target.is_relative_to(ROOT):
+        return False
+    return not anchor or anchor in read_anchors(target.read_text(encoding="utf-8"))
+
+
+def test_a_broken_link_is_found() -> None:
+    assert leads_somewhere("docs/sink.md", "options.md#raypipe-run")
+    assert not leads_somewhere("docs/sink.md", "options.md#raypipe-sing")
+    assert not leads_somewhere("docs/sink.md", "docs/options.md")
+
+
+def test_readme_leads_to_every_page() -> None:
+    linked = {link.partition("#")[0] for link in read_links(README)}
+    assert {name for name in PAGES if name.startswith("docs/")} - linked == set()
+
+
+def test_readme_stays_on_one_page() -> None:
+    assert len(README.splitlines()) <= 150
+    assert len(README.split()) <= 1_000
+
+
+def test_the_page_of_commands_has_every_command() -> None:
+    rows = [line.partition("|")[2].partition("|")[0] for line in COMMANDS_PAGE.splitlines()]
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert set(COMMANDS) <= named
 
 
-def test_the_choices_in_readme_are_the_option_files() -> None:
+def test_the_choices_on_the_page_of_commands_are_the_option_files() -> None:
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()} - {
         "hydra",
         "base",
     }
     shown = {}
-    for row in re.findall(r"^\| `(\w+)` \|([^|]*)\|", README, re.MULTILINE):
+    for row in re.findall(r"^\| `(\w+)` \|([^|]*)\|", COMMANDS_PAGE, re.MULTILINE):
         if row[0] in groups:
             shown[row[0]] = set(re.findall(r"`(\w+)`", row[1]))
     files = {name: {path.stem for path in (conf_dir() / name).glob("*")} for name in groups}
@@ -95,10 +169,9 @@ def test_the_choices_in_readme_are_the_option_files() -> None:
 _MAKE = re.compile(r"(?:^|\$ |[;&] )make ([a-z][\w-]*)", re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    "text", [README, CONTRIBUTING, CHANGELOG], ids=["README", "CONTRIBUTING", "CHANGELOG"]
-)
-def test_make_targets_in_the_docs_exist(text: str) -> None:
+@pytest.mark.parametrize("name", [*PAGES, "CHANGELOG.md"])
+def test_make_targets_in_the_docs_exist(name: str) -> None:
+    text = PAGES.get(name, CHANGELOG)
     # Only in code: the printed output of a program may contain the word "make", too.
     code = [*re.findall(r"`(make [^`]+)`", text), *fenced(text)]
     named = {target for line in code for target in _MAKE.findall(line)}
@@ -112,19 +185,53 @@ def test_make_help_explains_every_target() -> None:
     assert phony == explained
 
 
-@pytest.mark.parametrize("text", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
-def test_links_to_files_exist(text: str) -> None:
-    linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
-    assert [path for path in linked if not (ROOT / path).exists()] == []
-
-
 def test_the_changelog_has_this_version() -> None:
     assert re.search(rf"^## \[{re.escape(__version__)}\]", CHANGELOG, re.MULTILINE)
 
 
-def test_readme_has_all_exit_codes() -> None:
-    sentence = README.partition("Exit codes:")[2].partition(".\n")[0]
-    assert re.findall(r"\b\d\b", sentence) == ["0", "1", "2", "3", "4"]
+def test_the_page_of_exit_codes_has_all_of_them() -> None:
+    codes = [value for value in vars(exit_codes).values() if isinstance(value, int)]
+    page = PAGES["docs/reference/exit_codes.md"]
+    assert re.findall(r"^\| (\d) \|", page, re.MULTILINE) == [str(code) for code in sorted(codes)]
+
+
+@pytest.mark.parametrize(
+    ("heading", "schema"),
+    [
+        ("processed", PROCESSED_SCHEMA),
+        ("failures", FAILURES_SCHEMA),
+        ("removed", tombstones._COLUMNS),
+        ("documents", DOCUMENT_SCHEMA),
+    ],
+)
+def test_the_page_of_the_state_has_every_column(heading: str, schema: pa.Schema) -> None:
+    page = PAGES["docs/reference/state.md"]
+    section = page.partition(f"\n### {heading}\n")[2].partition("\n#")[0]
+    rows = re.findall(r"^\| `(\w+)` \| ([\w ]+) \| \S", section, re.MULTILINE)
+    assert rows == [(field.name, describe_type(field.type)) for field in schema]
+
+
+def describe_type(kind: pa.DataType) -> str:
+    """Return the name of a type as the page writes it."""
+    return f"list of {kind.value_type}" if pa.types.is_list(kind) else str(kind)
+
+
+def test_the_page_of_the_run_record_has_every_field() -> None:
+    page = PAGES["docs/reference/run_record.md"]
+    rows = re.findall(r"^\| `(\w+)` \| \S", page, re.MULTILINE)
+    assert rows == [field.name for field in dataclasses.fields(RunRecord)]
+    assert {field.name for field in dataclasses.fields(ModelUsage)} <= set(read_inline_code(page))
+
+
+def test_troubleshooting_has_real_messages_and_kinds() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    source = re.sub(r'"\n\s*f?"', "", source)  # adjacent literals are one message
+    before, _, kinds = PAGES["docs/troubleshooting.md"].partition("## Failed books")
+    messages = re.findall(r"^\| `([^`]+)` \|", before, re.MULTILINE)
+    assert len(messages) >= 15
+    assert [message for message in messages if message not in source] == []
+    named = re.findall(r"^\| (`.*`) \|", kinds, re.MULTILINE)
+    assert {kind for row in named for kind in re.findall(r"`(\w+)`", row)} <= set(KINDS)
 
 
 # Kinds of failure.
