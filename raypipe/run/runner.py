@@ -14,7 +14,6 @@ from raypipe import __version__
 from raypipe.coordination.run_coordinator import Progress
 from raypipe.core import exit_codes
 from raypipe.core.errors import SetupError
-from raypipe.core.setup_check import check_together
 from raypipe.ledger import run_records
 from raypipe.ledger.facade import RunResults
 from raypipe.ledger.run_records import RunRecord
@@ -138,7 +137,8 @@ def _carry_out(
     required = _required_parts(plan, source, processing, ledger.state, accepted, costs)
     if required:
         with timer.step("checks"):
-            check_together(*(part.check for part in required))
+            for part in required:  # in this order: a check that costs nothing comes first
+                part.check()
     with timer.step("index"):
         index = index or target.open(spec)
     stack.enter_context(target.discard_if_unused(index))
