@@ -19,10 +19,14 @@ _OTHER_WORDS: Mapping[str, str] = {
     "config": "settings",
     "copy": "state copy",
     "backup": "state copy",
+    "check": "doctor",
     "delete": "gc",
     "dry-run": "plan",
+    "errors": "failures",
     "estimate": "plan",
     "find": "search",
+    "health": "doctor",
+    "history": "runs",
     "list": "plan",
     "ls": "plan",
     "options": "settings",
@@ -31,7 +35,6 @@ _OTHER_WORDS: Mapping[str, str] = {
     "resume": "run",
     "serve": "up",
     "start": "up",
-    "status": "plan",
     "stop": "down",
 }
 """Names of commands in other programs, and the command here."""

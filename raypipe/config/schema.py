@@ -217,17 +217,75 @@ class ExportSchema:
 
 
 @dataclass
-class CostsSchema:
-    """Options of `costs`."""
+class ReaderSchema:
+    """Options that the commands which only read the state share."""
 
     output: str = "text"
     storage: Any = None
-    prices: Any = None
     state: StateOptions = field(default_factory=StateOptions)
 
     def __post_init__(self) -> None:
         """Check the values."""
         check_output(self.output)
+
+
+@dataclass
+class StatusSchema(ReaderSchema):
+    """Options of `status`."""
+
+    run: str = ""
+
+
+@dataclass
+class FailuresSchema(ReaderSchema):
+    """Options of `failures`."""
+
+    kind: str = ""
+    limit: int | None = 3
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        if self.limit is not None:
+            check_at_least("limit", self.limit, 0)
+
+
+@dataclass
+class RunsSchema(ReaderSchema):
+    """Options of `runs`."""
+
+    limit: int | None = 20
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        super().__post_init__()
+        if self.limit is not None:
+            check_at_least("limit", self.limit, 1)
+
+
+@dataclass
+class ShowSchema(LedgerSchema):
+    """Options of `show`."""
+
+    book: str = ""
+
+
+@dataclass
+class DoctorSchema(LedgerSchema):
+    """Options of `doctor`."""
+
+    text: Any = None
+    summarizer: Any = None
+    embedder: Any = None
+    prompts: Any = None
+    quota: QuotaOptions = field(default_factory=QuotaOptions)
+
+
+@dataclass
+class CostsSchema(ReaderSchema):
+    """Options of `costs`."""
+
+    prices: Any = None
 
 
 @dataclass
@@ -274,6 +332,11 @@ SCHEMAS: Mapping[str, type] = {
     "index": IndexSchema,
     "plan": PlanSchema,
     "retry": RetrySchema,
+    "status": StatusSchema,
+    "failures": FailuresSchema,
+    "show": ShowSchema,
+    "runs": RunsSchema,
+    "doctor": DoctorSchema,
     "search": SearchSchema,
     "verify": VerifySchema,
     "promote": PromoteSchema,

@@ -111,6 +111,13 @@ class FailedBook:
         """Return the cause and the fix of this kind of failure, in one line."""
         return explain(self.kind)
 
+    @property
+    def is_permanent(self) -> bool:
+        """Whether `raypipe run` leaves the book out, with its default `max_attempts`."""
+        if is_index_fault(self.kind, self.message):
+            return False
+        return not self.retryable or self.attempts >= MAX_ATTEMPTS
+
 
 @dataclass(frozen=True)
 class FailureLog:

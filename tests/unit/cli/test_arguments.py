@@ -4,7 +4,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from raypipe.cli.arguments import move_flags_last, name_state_words, quote, quote_query
+from raypipe.cli.arguments import move_flags_last, name_words, quote, quote_query
 from raypipe.core.errors import OptionError
 
 QUERIES = [
@@ -34,13 +34,13 @@ def test_plain_words_become_the_query_and_options_stay() -> None:
 
 def test_the_words_of_a_copy_become_its_options() -> None:
     args = ["copy", "my state", "output=json", "-cd", "mine", "s3://bucket/a,b"]
-    assert name_state_words(args) == [
+    assert name_words("state", args) == [
         *("output=json", "-cd", "mine"),
         *("action='copy'", "source='my state'", "target='s3://bucket/a,b'"),
     ]
-    assert name_state_words(["target=x", "copy"]) == ["target=x", "action='copy'"]
+    assert name_words("state", ["target=x", "copy"]) == ["target=x", "action='copy'"]
     with pytest.raises(OptionError, match="'c': write `raypipe state copy FROM TO`"):
-        name_state_words(["copy", "a", "b", "c"])
+        name_words("state", ["copy", "a", "b", "c"])
 
 
 def test_an_explicit_query_stays() -> None:
