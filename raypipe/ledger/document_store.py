@@ -230,6 +230,10 @@ class DocumentStore:
         # and book id identify a document.
         return ParquetTable(self.state, folder, _SCHEMA, ("book_id",), ORDER, max_rows=_MAX_ROWS)
 
+    def read_where(self, column: str, value: str, columns: Sequence[str]) -> pa.Table:
+        """Return columns of all documents of the books with a `book_id` or a `key`."""
+        return self._read_all(columns, {column: value})
+
     def read_newest(self, columns: Sequence[str]) -> pa.Table:
         """Return columns of the newest document of each book, of any recipe."""
         rows = self._read_all([*columns, *ORDER])

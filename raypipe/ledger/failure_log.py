@@ -151,6 +151,14 @@ class FailureLog:
         """
         return self._table().read_latest(where={"run_seq": run_seq})
 
+    def read_where(self, column: str, value: str) -> pa.Table:
+        """Return the last failure in each run of the books with a `book_id` or a `key`.
+
+        Raises:
+            SetupError: The state cannot be read.
+        """
+        return self._table().read_latest(where={column: value})
+
     def compact(self, threshold: int = 500) -> int:
         """Merge parts if there are at least `threshold`; see `ParquetTable.compact`."""
         return self._table().compact(threshold)
