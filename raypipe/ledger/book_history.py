@@ -10,6 +10,7 @@ import pyarrow as pa
 from raypipe.core.book import DOCUMENT_SCHEMA
 from raypipe.core.errors import SetupError
 from raypipe.ledger.facade import Ledger
+from raypipe.ledger.failure_log import DEGRADED
 
 _VECTOR = "summary_vector"
 _COLUMNS = [name for name in DOCUMENT_SCHEMA.names if name != _VECTOR]
@@ -45,7 +46,8 @@ class BookHistory:
             return "deleted"
         acknowledged = max((row["run_seq"] for row in self.processed), default=0)
         finished = max((row["run_seq"] for row in self.documents), default=0)
-        failed = max((row["run_seq"] for row in self.failures), default=0)
+        failures = (row["run_seq"] for row in self.failures if row["kind"] != DEGRADED)
+        failed = max(failures, default=0)
         if failed > acknowledged and failed >= finished:
             return "failed"
         return "indexed" if acknowledged else "finished"
