@@ -190,7 +190,9 @@ def judge_cluster(status: str, unassigned: int) -> Finding:
 def _check_index(config: IndexConfig) -> Finding:
     index = IndexAlias(config).find()
     if index is None:
-        return Finding("index", WARNING, f"there is no index {config.index}; `raypipe run` makes it")
+        return Finding(
+            "index", WARNING, f"there is no index {config.index}; `raypipe run` makes it"
+        )
     return Finding(
         "index", OK, f"{config.index} -> {index.ref.physical}, {index.count():,} documents"
     )
@@ -201,9 +203,13 @@ def _check_model(cfg: DictConfig, group: str, *, call: bool) -> Iterator[Finding
     check_setup(part)
     if call:
         part.check()
-    paid = part.paid_model is not None
-    note = "answers" if call else "its settings and credentials are there; call_models=true calls it"
-    yield Finding(group, OK, f"{part.name}: {note if paid or call else 'works without a model'}")
+    if call:
+        note = "it answers"
+    elif part.paid_model is None:
+        note = "it calls no model"
+    else:
+        note = "settings and credentials are there; call_models=true calls it"
+    yield Finding(group, OK, f"{part.name}: {note}")
 
 
 def _check_quota(quota: QuotaOptions) -> Iterator[Finding]:

@@ -19,7 +19,6 @@ _OTHER_WORDS: Mapping[str, str] = {
     "config": "settings",
     "copy": "state copy",
     "backup": "state copy",
-    "check": "doctor",
     "delete": "gc",
     "dry-run": "plan",
     "errors": "failures",

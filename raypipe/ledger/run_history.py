@@ -49,7 +49,7 @@ class RunState:
 
     @property
     def exit_code(self) -> int:
-        """Return the exit code for scripts: that of the run, 0 while it runs, 4 if it was killed."""
+        """Return the exit code of the run; 0 while it runs, 4 if it was killed."""
         if self.record is not None and self.record.exit_code is not None:
             return self.record.exit_code
         return STOPPED if self.status == KILLED else OK

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,14 +24,20 @@ class RunProgress:
         run_id: Id of the run.
         at: When this was written, ISO 8601, UTC.
         pid_host: Process and host of the run, for messages.
-        counts: Books by `listed`, `todo`, `done`, `failed` and `left`.
-        calls: Model calls so far.
-        estimated_calls: Model calls of the whole run; None if unknown.
+        listed: Books at the source; None if unknown, here and below.
+        todo: Books that this run processes.
+        done: Books that are done.
+        failed: Books that failed.
+        left: Books that are neither done nor failed yet.
+        calls: Answers of models so far, those of the cache included.
+        estimated_calls: Answers of the whole run.
         tokens: `input` and `output` so far.
-        usd: Dollars so far; None if unknown.
-        rate_per_s: Books a second; None if unknown.
-        eta_s: Seconds to the end; None if unknown.
-        memory_bytes: Memory in use; None if unknown.
+        usd: Dollars so far.
+        rate_per_s: Books a second.
+        calls_per_s: Answers a second.
+        eta_s: Seconds to the end.
+        limit: What the run waits for most.
+        memory_bytes: Memory in use.
         stop_reason: Why the run is stopping; '' if it is not.
         failures: Failed books by kind.
     """
@@ -39,16 +45,22 @@ class RunProgress:
     run_id: str = ""
     at: str = ""
     pid_host: str = ""
-    counts: Mapping[str, int] = field(default_factory=dict)
-    calls: int = 0
-    estimated_calls: int | float | None = None
-    tokens: Mapping[str, int] = field(default_factory=dict)
+    listed: int | None = None
+    todo: int | None = None
+    done: int | None = None
+    failed: int | None = None
+    left: int | None = None
+    calls: int | None = None
+    estimated_calls: float | None = None
+    tokens: Mapping[str, int] | None = None
     usd: float | None = None
     rate_per_s: float | None = None
+    calls_per_s: float | None = None
     eta_s: float | None = None
+    limit: str | None = None
     memory_bytes: int | None = None
-    stop_reason: str = ""
-    failures: Mapping[str, int] = field(default_factory=dict)
+    stop_reason: str | None = None
+    failures: Mapping[str, int] | None = None
 
     def age_s(self, now: float) -> float | None:
         """Return the seconds since this was written; None if the time is damaged.

@@ -13,6 +13,7 @@ from raypipe.config.build import read_options
 from raypipe.core.exit_codes import OK
 from raypipe.core.printable import join_lines, to_json
 from raypipe.ledger.run_history import RunState, list_run_ids, read_run
+from raypipe.ledger.run_progress import RunProgress
 
 _HEADINGS = ("run", "status", "done", "failed", "left", "calls", "cost", "time")
 
@@ -56,16 +57,16 @@ def _to_report(run: RunState) -> dict[str, object]:
 
 def _to_cells(run: RunState) -> Sequence[str]:
     if (record := run.record) is not None:
-        counts = (record.indexed + record.finished, record.failed, record.left, record.model_calls)
-        cost, seconds = format_usd(record.usd), format_duration(record.seconds)
-    elif (progress := run.progress) is not None:
-        books = (progress.counts.get(name, 0) for name in ("done", "failed", "left"))
-        counts = (*books, progress.calls)
-        cost, seconds = format_usd(progress.usd), ""
-    else:
-        counts, cost, seconds = (), "", ""
-    cells = [f"{count:,}" for count in counts] or [""] * 4
-    return (run.run_id, run.status, *cells, cost, seconds)
+        done, cost = record.indexed + record.finished, format_usd(record.usd)
+        counts: Sequence[int | None] = (done, record.failed, record.left, record.model_calls)
+        return (run.run_id, run.status, *_format(counts), cost, format_duration(record.seconds))
+    progress = run.progress or RunProgress()
+    counts = (progress.done, progress.failed, progress.left, progress.calls)
+    return (run.run_id, run.status, *_format(counts), format_usd(progress.usd), "")
+
+
+def _format(counts: Sequence[int | None]) -> list[str]:
+    return ["" if count is None else f"{count:,}" for count in counts]
 
 
 def _explain_errors(runs: Sequence[RunState]) -> list[str]:

@@ -21,6 +21,8 @@ from raypipe.ledger.run_progress import RunProgress
 from raypipe.ledger.run_records import RunRecord
 from raypipe.state.store import State
 
+_COUNTS = ("listed", "todo", "done", "failed", "left")
+
 NO_RUN = RunState("", 0, "none")
 """Status of a state in which no run has begun."""
 
@@ -134,19 +136,19 @@ def format_progress(progress: RunProgress, now: float, *, is_running: bool) -> l
         now: Seconds since the epoch.
         is_running: Whether it still runs, so that its remaining time is shown.
     """
-    counts = {name: progress.counts.get(name, 0) for name in ("listed", "done", "failed", "left")}
-    books = " · ".join(f"{name} {count:,}" for name, count in counts.items())
-    lines = [f"books   {books}"]
+    counts = (f"{name} {_count(getattr(progress, name))}" for name in _COUNTS)
+    lines = [f"books   {' · '.join(counts)}"]
     if is_running and progress.rate_per_s is not None:
         left = "unknown" if progress.eta_s is None else f"in {format_duration(progress.eta_s)}"
-        lines.append(f"rate    {progress.rate_per_s:,.2f} books a second; the end is {left}")
+        limit = f"; limited by {progress.limit}" if progress.limit else ""
+        lines.append(f"rate    {progress.rate_per_s:,.2f} books a second; the end is {left}{limit}")
     if progress.calls:
         estimated = progress.estimated_calls
         of = "" if estimated is None else f" of about {estimated:,.0f}"
-        tokens = progress.tokens
+        tokens = progress.tokens or {}
         lines.append(
-            f"models  {progress.calls:,}{of} calls, {tokens.get('input', 0):,} tokens in, "
-            f"{tokens.get('output', 0):,} out, {format_usd(progress.usd)}"
+            f"models  {progress.calls:,}{of} calls, {_count(tokens.get('input'))} tokens in, "
+            f"{_count(tokens.get('output'))} out, {format_usd(progress.usd)}"
         )
     if is_running and progress.memory_bytes:
         lines.append(f"memory  {progress.memory_bytes / 1e9:.1f} GB")
@@ -158,3 +160,7 @@ def format_progress(progress: RunProgress, now: float, *, is_running: bool) -> l
     age = progress.age_s(now)
     lines.append(f"seen    {'at ' + progress.at if age is None else format_duration(age) + ' ago'}")
     return lines
+
+
+def _count(number: int | None) -> str:
+    return "unknown" if number is None else f"{number:,}"
