@@ -236,7 +236,7 @@ class DocumentStore:
 
     def read_newest(self, columns: Sequence[str]) -> pa.Table:
         """Return columns of the newest document of each book, of any recipe."""
-        rows = self._read_all([*columns, *ORDER])
+        rows = self._read_all(list(dict.fromkeys([*columns, *ORDER])))
         return latest_rows(rows, ["book_id"], ORDER).select(columns)
 
     def _read_all(
