@@ -50,3 +50,14 @@ def test_an_explicit_query_stays() -> None:
 def test_flags_move_behind_the_overrides_with_their_values() -> None:
     args = ["--cfg", "job", "limit=5", "-m", "storage=s3"]
     assert move_flags_last(args) == ["limit=5", "storage=s3", "--cfg", "job", "-m"]
+
+
+def test_the_word_of_a_command_becomes_its_option() -> None:
+    assert name_words("show", ["my book.txt", "output=json"]) == [
+        "output=json",
+        "book='my book.txt'",
+    ]
+    assert name_words("status", ["7"]) == ["run='7'"]
+    assert name_words("run", ["words"]) == ["words"]
+    with pytest.raises(OptionError, match="'b.txt': write `raypipe show BOOK"):
+        name_words("show", ["a", "b.txt"])

@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from raypipe import __version__
 from raypipe.cli.app import WITHOUT_JOB, split_command
-from raypipe.cli.arguments import name_state_words, quote_query
+from raypipe.cli.arguments import name_words, quote_query
 from raypipe.cli.help_text.program import COMMANDS
 from raypipe.config.build import read_options
 from raypipe.config.error_messages import find_missing_values
@@ -60,7 +60,7 @@ def test_a_command_line_in_the_docs_is_valid(line: str) -> None:
         command, args = split_command([arg for arg in args if not arg.startswith("output=")])
     args = [arg for arg in args if not arg.startswith("profile=")]
     overrides = quote_query(args) if command == "search" else args
-    overrides = name_state_words(args) if command == "state" else overrides
+    overrides = name_words(command, overrides)
     register_schemas()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
