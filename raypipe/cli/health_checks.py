@@ -20,7 +20,7 @@ from raypipe.core.setup_check import check_setup
 from raypipe.ledger.document_store import DocumentStore
 from raypipe.ledger.run_history import read_owner
 from raypipe.opensearch.connection.client import Connection
-from raypipe.opensearch.index import IndexAlias, IndexConfig
+from raypipe.opensearch.index import IndexAlias
 from raypipe.state.factory import open_state
 from raypipe.state.store import IDENTITY, check_conditional_puts, state_id
 
@@ -145,11 +145,12 @@ def _check_opensearch(cfg: DictConfig) -> Iterator[Finding]:
     if config is None:
         yield Finding("opensearch", OK, "opensearch=none: runs end at finished documents")
         return
-    server = IndexAlias(config).check_server()
+    alias = IndexAlias(config)
+    server = alias.check_server()
     yield Finding("opensearch", OK, f"{config.connection.endpoint} is {server}")
     if not config.connection.is_serverless:
         yield from _check_cluster(config.connection)
-    yield _check_index(config)
+    yield _check_index(alias)
 
 
 def _check_cluster(connection: Connection) -> Iterator[Finding]:
@@ -187,15 +188,11 @@ def judge_cluster(status: str, unassigned: int) -> Finding:
     return Finding("cluster", OK, f"its health is {status}{note}")
 
 
-def _check_index(config: IndexConfig) -> Finding:
-    index = IndexAlias(config).find()
+def _check_index(alias: IndexAlias) -> Finding:
+    index, name = alias.find(), alias.config.index
     if index is None:
-        return Finding(
-            "index", WARNING, f"there is no index {config.index}; `raypipe run` makes it"
-        )
-    return Finding(
-        "index", OK, f"{config.index} -> {index.ref.physical}, {index.count():,} documents"
-    )
+        return Finding("index", WARNING, f"there is no index {name}; `raypipe run` makes it")
+    return Finding("index", OK, f"{name} -> {index.ref.physical}, {index.count():,} documents")
 
 
 def _check_model(cfg: DictConfig, group: str, *, call: bool) -> Iterator[Finding]:

@@ -78,7 +78,7 @@ class RunProgress:
 def load_progress(state: State, run_id: str) -> RunProgress | None:
     """Return the progress of a run; None if there is none, or if it is damaged.
 
-    Keys of a newer raypipe are ignored: what is known is worth showing.
+    Keys of a newer raypipe are ignored.
 
     Raises:
         StateError: The state cannot be read.

@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> int:
     """Print the status, and return the run's exit code: 0 while it runs, 4 if it was killed."""
     options, (run, failed) = read_options(cfg), carry_out(cfg)
     if options.output == "json":
-        print(to_json(to_report(run, failed)))
+        print(to_json(_to_report(run, failed)))
     else:
         print(join_lines(_format_status(run, failed)))
     return run.exit_code
@@ -66,7 +66,7 @@ def _find_run(state: State, name: str) -> RunState:
     raise OptionError(f"run={name}: there is no such run; the newest are {known} (`raypipe runs`)")
 
 
-def to_report(run: RunState, failed: list[FailedBook]) -> dict[str, Any]:
+def _to_report(run: RunState, failed: list[FailedBook]) -> dict[str, Any]:
     """Return the status for `output=json`."""
     return {
         "run_id": run.run_id,
@@ -85,9 +85,9 @@ def _format_status(run: RunState, failed: list[FailedBook]) -> list[str]:
         return ["no run has begun in this state; `raypipe run` begins one"]
     lines = [f"run     {run.run_id or run.run_seq}: {run.status}{_where(run)}"]
     if run.record is not None:
-        lines += format_record(run.record)
+        lines += _format_record(run)
     elif run.progress is not None:
-        lines += format_progress(run.progress, time.time(), is_running=run.status == RUNNING)
+        lines += _format_progress(run.progress, time.time(), is_running=run.status == RUNNING)
     elif run.status == RUNNING:
         lines.append("        it has recorded no progress yet")
     if run.status == KILLED:
@@ -107,8 +107,9 @@ def _where(run: RunState) -> str:
     return f" on {run.owner.host} (pid {run.owner.pid}) since {run.owner.taken_at}"
 
 
-def format_record(record: RunRecord) -> list[str]:
+def _format_record(run: RunState) -> list[str]:
     """Return the lines about a run that has ended."""
+    record = run.record or RunRecord(run.run_id, run.run_seq)
     done = record.indexed + record.finished
     lines = [
         f"books   listed {record.listed:,} = skipped {record.skipped:,} + done {done:,} "
@@ -128,7 +129,7 @@ def format_record(record: RunRecord) -> list[str]:
     return lines
 
 
-def format_progress(progress: RunProgress, now: float, *, is_running: bool) -> list[str]:
+def _format_progress(progress: RunProgress, now: float, *, is_running: bool) -> list[str]:
     """Return the lines about a run that has no record yet.
 
     Args:
