@@ -19,6 +19,7 @@ from raypipe.core.options import QuotaOptions
 from raypipe.core.setup_check import check_setup
 from raypipe.ledger.document_store import DocumentStore
 from raypipe.ledger.run_history import read_owner
+from raypipe.opensearch.connection.answers import parsing
 from raypipe.opensearch.connection.client import Connection
 from raypipe.opensearch.index import IndexAlias
 from raypipe.state.factory import open_state
@@ -155,19 +156,26 @@ def _check_opensearch(cfg: DictConfig) -> Iterator[Finding]:
 
 def _check_cluster(connection: Connection) -> Iterator[Finding]:
     health = connection.ask("GET", "/_cluster/health", ignore=_HIDDEN)
-    if isinstance(health, dict) and (status := health.get("status")):
-        yield judge_cluster(str(status), int(health.get("unassigned_shards") or 0))
     params = {"format": "json", "h": "node,disk.percent"}
     nodes = connection.ask("GET", "/_cat/allocation", params=params, ignore=_HIDDEN)
-    for node in nodes if isinstance(nodes, list) else []:
-        percent = str(node.get("disk.percent") or "")
-        if percent.isdecimal() and int(percent) > 100 * HIGH_WATERMARK:
-            yield Finding(
-                "cluster",
-                WARNING,
-                f"the disk of {node.get('node')} is {percent} % full; at 95 % its indices are "
-                "read-only: add storage, or delete indices (`raypipe gc`)",
-            )
+    full: list[tuple[str, int]] = []
+    with parsing(connection, "GET /_cluster/health"):
+        status = str(health.get("status") or "") if health else ""
+        unassigned = int(health.get("unassigned_shards") or 0) if health else 0
+    with parsing(connection, "GET /_cat/allocation"):
+        for node in nodes if isinstance(nodes, list) else ():  # an error's object is hidden
+            percent = int(node.get("disk.percent") or 0)  # null for shards without a node
+            if percent > 100 * HIGH_WATERMARK:
+                full.append((str(node.get("node")), percent))
+    if status in ("green", "yellow", "red"):
+        yield judge_cluster(status, unassigned)
+    for name, percent in full:
+        yield Finding(
+            "cluster",
+            WARNING,
+            f"the disk of {name} is {percent} % full; at 95 % its indices are read-only: add "
+            "storage, or delete old indices (`raypipe gc`)",
+        )
 
 
 def judge_cluster(status: str, unassigned: int) -> Finding:

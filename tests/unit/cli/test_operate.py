@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from raypipe.ledger.writer_lock import WriterLock
 from raypipe.state.local import LocalState
 from raypipe.state.store import state_id
 from tests.unit.command_line import RunCommandLine
+from tests.unit.opensearch.stub import PHYSICAL, Reply, Stub
 
 pytestmark = pytest.mark.usefixtures("isolated_hydra", "no_services")
 
@@ -127,7 +129,7 @@ def test_status_of_a_run_that_writes(state: LocalState, run_command_line: RunCom
         code, out, _ = run_command_line("status", f"state.uri={state.root}")
         assert code == 0
         assert "it has recorded no progress yet" in out
-        progress = {"run_id": "20261128T100217Z-0001", "at": "2026-11-28T10:02:17Z"}
+        progress: dict[str, Any] = {"run_id": "20261128T100217Z-0001", "at": "2026-11-28T10:02:17Z"}
         progress |= {"listed": 100, "done": 10, "failed": 2, "left": 88, "rate_per_s": 2.5}
         progress |= {"calls": 40, "estimated_calls": 400, "eta_s": 90.0, "usd": 1.5}
         progress |= {"tokens": {"input": 1000, "output": 10}, "failures": {"model": 2}}
@@ -208,6 +210,72 @@ def test_doctor_finds_what_is_wrong(
     code, out, _ = run_command_line(*args, f"storage.path={tmp_path / 'none'}", *down)
     problems = [line.split()[1] for line in out.splitlines() if line.startswith("problem")]
     assert (code, problems) == (1, ["storage", "opensearch"])
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    server = Stub()
+    server.paths |= {
+        "/": Reply(body={"version": {"number": "3.5.0", "distribution": "opensearch"}}),
+        "/_cat/plugins": Reply(body=[{"component": "opensearch-knn"}]),
+        "/_cluster/health": Reply(body={"status": "yellow", "unassigned_shards": 2}),
+        "/_cat/allocation": Reply(
+            body=[
+                {"node": "n1", "disk.percent": "93"},
+                {"node": "n2", "disk.percent": "12"},
+                {"node": "UNASSIGNED", "disk.percent": None},
+            ]
+        ),
+        "/books": Reply(body={PHYSICAL: {"aliases": {"books": {}}, "mappings": {}}}),
+        f"/{PHYSICAL}/_count": Reply(body={"count": 7, "_shards": {"failed": 0}}),
+    }
+    yield server
+    server.close()
+
+
+def test_doctor_asks_a_server_for_its_health(
+    stub: Stub, state: LocalState, run_command_line: RunCommandLine
+) -> None:
+    server = (
+        "opensearch=self_managed",
+        f"opensearch.endpoint={stub.url}",
+        "opensearch.index=books",
+    )
+    args = ("doctor", f"state.uri={state.root}", "embedder=hash", *server)
+    code, out, _ = run_command_line(*args)
+    lines = [line for line in out.splitlines() if line.split()[1] in ("cluster", "index")]
+    assert code == 0
+    assert lines == [
+        "ok       cluster     its health is yellow, 2 replicas have no node",
+        "warning  cluster     the disk of n1 is 93 % full; at 95 % its indices are read-only: add "
+        "storage, or delete old indices (`raypipe gc`)",
+        f"ok       index       books -> {PHYSICAL}, 7 documents",
+    ]
+    assert {request.method for request in stub.requests} <= {"GET", "POST"}
+    hidden = Reply(403, {"error": {"type": "security_exception"}, "status": 403})
+    stub.paths |= {"/_cluster/health": hidden, "/_cat/allocation": hidden}
+    code, out, _ = run_command_line(*args)
+    assert (code, "cluster     " in out) == (0, False)
+    stub.paths["/_cluster/health"] = Reply(body=["odd"])
+    code, out, _ = run_command_line(*args)
+    assert (code, "problem  opensearch" in out) == (1, True)
+
+
+def test_show_asks_the_served_index(
+    stub: Stub, old: LocalState, run_command_line: RunCommandLine
+) -> None:
+    book = Ledger(old).documents.read_newest(["book_id", "key"]).to_pylist()[0]
+    server = (
+        "opensearch=self_managed",
+        f"opensearch.endpoint={stub.url}",
+        "opensearch.index=books",
+    )
+    args = ("show", book["key"], f"state.uri={old.root}", *server)
+    code, out, _ = run_command_line(*args)
+    assert code == 0
+    assert f"in index  no: {PHYSICAL} lacks it; `raypipe run` or `raypipe index`" in out
+    stub.docs[book["book_id"]] = (4, {"run_seq": 4, "key": book["key"]})
+    assert f"in index  yes: {PHYSICAL}, written by run 4\n" in run_command_line(*args)[1]
 
 
 @pytest.mark.parametrize("command", COMMANDS[:4])
