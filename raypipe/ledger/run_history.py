@@ -36,7 +36,7 @@ class RunState:
         status: `running`, `killed`, or the status of the record: `done`, `failed`, `stopped` or
             `error`.
         record: Its record; None until it ends.
-        progress: Its last progress; None if it wrote none.
+        progress: Its last progress; None if it wrote none, or has a record.
         owner: The process that runs it; None for a run that has ended.
     """
 
@@ -84,12 +84,13 @@ def read_run(
     Raises:
         SetupError: The record or the lock is damaged, or the state cannot be read.
     """
-    owner = read_owner(state)  # before the record: a run that ends meanwhile has one
-    progress = load_progress(state, run_id)
-    record = run_records.load(state, run_id)
     run_seq = int(run_id.rpartition("-")[2])
+    record = run_records.load(state, run_id)
+    if record is None:
+        owner, progress = read_owner(state), load_progress(state, run_id)
+        record = run_records.load(state, run_id)  # the run may have ended meanwhile
     if record is not None:
-        return RunState(run_id, run_seq, record.status, record, progress)
+        return RunState(run_id, run_seq, record.status, record)
     if owner is None or owner.run_seq != run_seq:
         return RunState(run_id, run_seq, KILLED, None, progress)
     age = progress.age_s(clock()) if progress else None
