@@ -94,7 +94,7 @@ def read_run(
     if owner is None or owner.run_seq != run_seq:
         return RunState(run_id, run_seq, KILLED, None, progress)
     age = progress.age_s(clock()) if progress else None
-    if owner.is_local or (age is not None and age <= FRESH_S) or _has_heartbeat(state, sleep):
+    if (age is not None and age <= FRESH_S) or is_alive(state, owner, sleep):
         return RunState(run_id, run_seq, RUNNING, None, progress, owner)
     return RunState(run_id, run_seq, KILLED, None, progress)
 
@@ -110,8 +110,16 @@ def read_owner(state: State) -> LockOwner | None:
     return None if owner is None or not owner.held or owner.has_ended else owner
 
 
-def _has_heartbeat(state: State, sleep: Callable[[float], None]) -> bool:
-    first = read_owner(state)
+def is_alive(state: State, owner: LockOwner, sleep: Callable[[float], None] = time.sleep) -> bool:
+    """Return whether the owner still runs; the heartbeat of another host is watched for 12 s.
+
+    Raises:
+        SetupError: The lock is damaged, or the state cannot be read.
+    """
+    return owner.is_local or _has_heartbeat(state, owner, sleep)
+
+
+def _has_heartbeat(state: State, first: LockOwner, sleep: Callable[[float], None]) -> bool:
     for _ in range(int(WATCH_S)):
         sleep(1.0)
         if (owner := read_owner(state)) != first:

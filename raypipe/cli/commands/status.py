@@ -16,7 +16,15 @@ from raypipe.core.errors import OptionError
 from raypipe.core.printable import join_lines, to_json
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.failure_log import FailedBook, explain
-from raypipe.ledger.run_history import KILLED, RUNNING, RunState, list_run_ids, read_owner, read_run
+from raypipe.ledger.run_history import (
+    KILLED,
+    RUNNING,
+    RunState,
+    is_alive,
+    list_run_ids,
+    read_owner,
+    read_run,
+)
 from raypipe.ledger.run_progress import RunProgress
 from raypipe.ledger.run_records import RunRecord
 from raypipe.state.store import State
@@ -56,7 +64,8 @@ def _find_run(state: State, name: str) -> RunState:
         owner = read_owner(state)
         newest = read_run(state, ids[0]) if ids else NO_RUN
         if owner is not None and owner.run_seq > newest.run_seq:
-            return RunState("", owner.run_seq, RUNNING, owner=owner)
+            status = RUNNING if is_alive(state, owner) else KILLED
+            return RunState("", owner.run_seq, status, owner=owner)
         return newest
     number = int(name) if name.isdecimal() else None
     for run_id in ids:
