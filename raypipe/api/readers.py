@@ -126,12 +126,10 @@ def failures(
     from raypipe.cli.open_state import open_recorded_state
     from raypipe.config.build import read_options
     from raypipe.ledger.facade import Ledger
-    from raypipe.ledger.failure_log import FailedBook
 
     with _reader_config(state, overrides, settings, profile, options) as cfg:
         opened, _ = open_recorded_state(cfg, read_options(cfg))
-        rows = Ledger(opened).unresolved_failures().to_pylist()
-    return sorted((FailedBook(**row) for row in rows), key=lambda failure: failure.failed_at)
+        return Ledger(opened).failed_books()
 
 
 def _reader_config(

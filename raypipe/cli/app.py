@@ -161,7 +161,7 @@ def run_command(command: str, args: Sequence[str], settings_file: str | None = N
     wants_help = any(arg in _HELP for arg in args)
     args = [arg for arg in args if arg not in _HELP]
     args = arguments.quote_query(args) if command == "search" else args
-    args = arguments.name_state_words(args) if command == "state" else args
+    args = arguments.name_words(command, args)
     args = arguments.move_flags_last(args)
     check_flags(args)
     args, profile = arguments.take_profile(args)

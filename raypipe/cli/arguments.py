@@ -31,15 +31,24 @@ def quote_query(args: Sequence[str]) -> list[str]:
     return [*others, f"query={quote(' '.join(words))}"] if words else others
 
 
-_STATE_WORDS = ("action", "source", "target")
+WORDS = {
+    "state": (("action", "source", "target"), "raypipe state copy FROM TO"),
+    "status": (("run",), "raypipe status RUN"),
+    "failures": (("kind",), "raypipe failures KIND"),
+    "show": (("book",), "raypipe show BOOK, with quotes around a key that has spaces"),
+}
+"""Options that a command's plain words stand for, in order, and how to write them."""
 
 
-def name_state_words(args: Sequence[str]) -> list[str]:
-    """Turn the plain words of `raypipe state copy FROM TO` into quoted overrides.
+def name_words(command: str, args: Sequence[str]) -> list[str]:
+    """Turn the plain words of a command, as in `raypipe show KEY`, into quoted overrides.
 
     Raises:
-        OptionError: There are more words.
+        OptionError: There are more words than the command takes.
     """
+    if command not in WORDS:
+        return list(args)
+    names, usage = WORDS[command]
     words: list[str] = []
     others: list[str] = []
     is_value = False
@@ -47,9 +56,9 @@ def name_state_words(args: Sequence[str]) -> list[str]:
         is_word = not (is_value or arg.startswith("-") or _OVERRIDE.match(arg))
         (words if is_word else others).append(arg)
         is_value = not is_word and arg in FLAGS_WITH_VALUE
-    if len(words) > len(_STATE_WORDS):
-        raise OptionError(f"{words[len(_STATE_WORDS)]!r}: write `raypipe state copy FROM TO`")
-    named = zip(_STATE_WORDS, words, strict=False)
+    if len(words) > len(names):
+        raise OptionError(f"{words[len(names)]!r}: write `{usage}`")
+    named = zip(names, words, strict=False)
     return [*others, *(f"{name}={quote(word)}" for name, word in named)]
 
 

@@ -21,8 +21,11 @@ _OTHER_WORDS: Mapping[str, str] = {
     "backup": "state copy",
     "delete": "gc",
     "dry-run": "plan",
+    "errors": "failures",
     "estimate": "plan",
     "find": "search",
+    "health": "doctor",
+    "history": "runs",
     "list": "plan",
     "ls": "plan",
     "options": "settings",
@@ -31,7 +34,6 @@ _OTHER_WORDS: Mapping[str, str] = {
     "resume": "run",
     "serve": "up",
     "start": "up",
-    "status": "plan",
     "stop": "down",
 }
 """Names of commands in other programs, and the command here."""

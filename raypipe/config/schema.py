@@ -13,6 +13,20 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
+from raypipe.config.ledger_schemas import (
+    CostsSchema,
+    DoctorSchema,
+    ExportSchema,
+    FailuresSchema,
+    GcSchema,
+    PromoteSchema,
+    RollbackSchema,
+    RunsSchema,
+    ShowSchema,
+    StateSchema,
+    StatusSchema,
+    VerifySchema,
+)
 from raypipe.core.options import (
     BreakerOptions,
     BudgetOptions,
@@ -138,113 +152,6 @@ class SearchSchema:
 
 
 @dataclass
-class LedgerSchema:
-    """Options that the commands which read ledger and index share."""
-
-    output: str = "text"
-    storage: Any = None
-    opensearch: Any = None
-    state: StateOptions = field(default_factory=StateOptions)
-    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        check_output(self.output)
-
-
-@dataclass
-class VerifySchema(LedgerSchema):
-    """Options of `verify`."""
-
-    against: str | None = None
-    most_nearer: float = 0.1
-    embedder: Any = None
-
-
-@dataclass
-class RollbackSchema(LedgerSchema):
-    """Options of `rollback`."""
-
-    to: str = ""
-
-
-@dataclass
-class GcSchema(LedgerSchema):
-    """Options of `gc`."""
-
-    keep: int = 1
-    indices: list[str] = field(default_factory=list)
-    apply: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        super().__post_init__()
-        IndexOptions(keep=self.keep)
-
-
-@dataclass
-class StateSchema:
-    """Options of `state`."""
-
-    action: str = ""
-    source: str = ""
-    target: str = ""
-    output: str = "text"
-    storage: Any = None
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        check_output(self.output)
-
-
-@dataclass
-class ExportSchema:
-    """Options of `export`."""
-
-    to: str = ""
-    format: str | None = None
-    columns: list[str] = field(default_factory=list)
-    recipe: str | None = None
-    vectors: bool = True
-    overwrite: bool = False
-    output: str = "text"
-    storage: Any = None
-    state: StateOptions = field(default_factory=StateOptions)
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        check_output(self.output)
-
-
-@dataclass
-class CostsSchema:
-    """Options of `costs`."""
-
-    output: str = "text"
-    storage: Any = None
-    prices: Any = None
-    state: StateOptions = field(default_factory=StateOptions)
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        check_output(self.output)
-
-
-@dataclass
-class PromoteSchema(RollbackSchema):
-    """Options of `promote`."""
-
-    force: bool = False
-    keep: int = 1
-    force_merge: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        super().__post_init__()
-        IndexOptions(keep=self.keep, force_merge=self.force_merge)
-
-
-@dataclass
 class ServicesSchema:
     """Options of `up` and `down`."""
 
@@ -274,6 +181,11 @@ SCHEMAS: Mapping[str, type] = {
     "index": IndexSchema,
     "plan": PlanSchema,
     "retry": RetrySchema,
+    "status": StatusSchema,
+    "failures": FailuresSchema,
+    "show": ShowSchema,
+    "runs": RunsSchema,
+    "doctor": DoctorSchema,
     "search": SearchSchema,
     "verify": VerifySchema,
     "promote": PromoteSchema,

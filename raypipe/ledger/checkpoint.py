@@ -129,6 +129,14 @@ class Checkpoint:
         """
         return _exclude_deleted(self._table().read_latest(where={"run_seq": run_seq}))
 
+    def read_book(self, book_id: str) -> pa.Table:
+        """Return the last row of a book in each index, deletions included: `PROCESSED_SCHEMA`.
+
+        Raises:
+            SetupError: The state cannot be read.
+        """
+        return self._table().read_latest(where={"book_id": book_id})
+
     def read_latest(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the last row of each book, of any generation and recipe: `PROCESSED_SCHEMA`.
 

@@ -150,7 +150,7 @@ class DocumentStore:
         Returns:
             Columns `book_id`, `key`, `title`, `author`, `summary`.
         """
-        return self._read_newest(["book_id", "key", "title", "author", "summary"])
+        return self.read_newest(["book_id", "key", "title", "author", "summary"])
 
     def read_books_of_source(self, source: str) -> pa.Table:
         """Return the finished books of a source, of any recipe.
@@ -230,9 +230,13 @@ class DocumentStore:
         # and book id identify a document.
         return ParquetTable(self.state, folder, _SCHEMA, ("book_id",), ORDER, max_rows=_MAX_ROWS)
 
-    def _read_newest(self, columns: Sequence[str]) -> pa.Table:
+    def read_where(self, column: str, value: str, columns: Sequence[str]) -> pa.Table:
+        """Return columns of all documents of the books with a `book_id` or a `key`."""
+        return self._read_all(columns, {column: value})
+
+    def read_newest(self, columns: Sequence[str]) -> pa.Table:
         """Return columns of the newest document of each book, of any recipe."""
-        rows = self._read_all([*columns, *ORDER])
+        rows = self._read_all(list(dict.fromkeys([*columns, *ORDER])))
         return latest_rows(rows, ["book_id"], ORDER).select(columns)
 
     def _read_all(

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from raypipe.ledger.checkpoint import Checkpoint
 from raypipe.ledger.document_store import DocumentStore
-from raypipe.ledger.failure_log import DEGRADED, FailureLog, unresolved
+from raypipe.ledger.failure_log import DEGRADED, FailedBook, FailureLog, unresolved
 from raypipe.ledger.recipes import Recipes
 from raypipe.ledger.tombstones import Tombstones
 from raypipe.state.store import State
@@ -68,6 +68,23 @@ class Ledger:
         if not len(failures):
             return failures
         return unresolved(failures, self.checkpoint.read_latest(["book_id", "run_seq"]))
+
+    def failed_books(self) -> list[FailedBook]:
+        """Return `unresolved_failures` of books that no later run finished, oldest first.
+
+        A run without an index records no acknowledgement: its books are in the documents alone.
+
+        Raises:
+            SetupError: The state cannot be read.
+        """
+        rows = self.unresolved_failures()
+        if len(rows):
+            finished = self.documents.read_newest(["book_id", "run_seq"])
+            # In the same run, a finished document may have failed to be indexed.
+            earlier = pc.subtract(finished["run_seq"], 1)
+            rows = unresolved(rows, finished.set_column(1, "run_seq", earlier))
+        failed = (FailedBook(**row) for row in rows.to_pylist())
+        return sorted(failed, key=lambda book: book.failed_at)
 
     def read_back(self, run_seq: int, finished_recipes: Collection[str] = ()) -> RunResults:
         """Return what a run recorded, from its own parts alone.

@@ -111,6 +111,13 @@ class FailedBook:
         """Return the cause and the fix of this kind of failure, in one line."""
         return explain(self.kind)
 
+    @property
+    def is_permanent(self) -> bool:
+        """Whether `raypipe run` leaves the book out, with its default `max_attempts`."""
+        if is_index_fault(self.kind, self.message):
+            return False
+        return not self.retryable or self.attempts >= MAX_ATTEMPTS
+
 
 @dataclass(frozen=True)
 class FailureLog:
@@ -143,6 +150,14 @@ class FailureLog:
             SetupError: The state cannot be read.
         """
         return self._table().read_latest(where={"run_seq": run_seq})
+
+    def read_where(self, column: str, value: str) -> pa.Table:
+        """Return the last failure in each run of the books with a `book_id` or a `key`.
+
+        Raises:
+            SetupError: The state cannot be read.
+        """
+        return self._table().read_latest(where={column: value})
 
     def compact(self, threshold: int = 500) -> int:
         """Merge parts if there are at least `threshold`; see `ParquetTable.compact`."""

@@ -58,6 +58,14 @@ class Tombstones:
         back = rows.filter(pc.invert(rows["removed"]))
         return dict(zip(back["book_id"].to_pylist(), back["run_seq"].to_pylist(), strict=True))
 
+    def read_where(self, column: str, value: str) -> pa.Table:
+        """Return all rows of the books with a `book_id` or a `key`.
+
+        Raises:
+            SetupError: The state cannot be read.
+        """
+        return self._table().read(where={column: value})
+
     def append(
         self, keys: Mapping[str, str], run_seq: int, renames: Mapping[str, str] | None = None
     ) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from raypipe import embedded
 from raypipe.cli.app import WITHOUT_JOB, split_command
-from raypipe.cli.arguments import name_state_words, quote_query
+from raypipe.cli.arguments import name_words, quote_query
 from raypipe.embedded.services import Services
 from tests.integration.raypipe_command import ROOT, run_in_process, write_book
 from tests.integration.s3_server import CountingS3Server
@@ -82,7 +82,7 @@ class Place:
         words = quote_query(words) if command == "search" else words
         if command == "state":  # it reaches S3 as the storage does
             own = ["storage=s3", f"storage.bucket={BUCKET}", *self.s3, "storage.anonymous=false"]
-            return [*name_state_words(words), *own]
+            return [*name_words("state", words), *own]
         s3 = self.s3 if "storage=s3" in words else []
         bedrock = self.bedrock if "summarizer=bedrock" in words else []
         named = any(one.startswith("summarizer.model.base_url=") for one in words)

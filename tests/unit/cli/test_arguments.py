@@ -4,7 +4,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from raypipe.cli.arguments import move_flags_last, name_state_words, quote, quote_query
+from raypipe.cli.arguments import move_flags_last, name_words, quote, quote_query
 from raypipe.core.errors import OptionError
 
 QUERIES = [
@@ -34,13 +34,13 @@ def test_plain_words_become_the_query_and_options_stay() -> None:
 
 def test_the_words_of_a_copy_become_its_options() -> None:
     args = ["copy", "my state", "output=json", "-cd", "mine", "s3://bucket/a,b"]
-    assert name_state_words(args) == [
+    assert name_words("state", args) == [
         *("output=json", "-cd", "mine"),
         *("action='copy'", "source='my state'", "target='s3://bucket/a,b'"),
     ]
-    assert name_state_words(["target=x", "copy"]) == ["target=x", "action='copy'"]
+    assert name_words("state", ["target=x", "copy"]) == ["target=x", "action='copy'"]
     with pytest.raises(OptionError, match="'c': write `raypipe state copy FROM TO`"):
-        name_state_words(["copy", "a", "b", "c"])
+        name_words("state", ["copy", "a", "b", "c"])
 
 
 def test_an_explicit_query_stays() -> None:
@@ -50,3 +50,14 @@ def test_an_explicit_query_stays() -> None:
 def test_flags_move_behind_the_overrides_with_their_values() -> None:
     args = ["--cfg", "job", "limit=5", "-m", "storage=s3"]
     assert move_flags_last(args) == ["limit=5", "storage=s3", "--cfg", "job", "-m"]
+
+
+def test_the_word_of_a_command_becomes_its_option() -> None:
+    assert name_words("show", ["my book.txt", "output=json"]) == [
+        "output=json",
+        "book='my book.txt'",
+    ]
+    assert name_words("status", ["7"]) == ["run='7'"]
+    assert name_words("run", ["words"]) == ["words"]
+    with pytest.raises(OptionError, match=r"'b\.txt': write `raypipe show BOOK"):
+        name_words("show", ["a", "b.txt"])

@@ -13,7 +13,7 @@ import pytest
 from raypipe import __version__
 from raypipe.cli.app import WITHOUT_JOB, split_command
 from raypipe.cli.arguments import (
-    name_state_words,
+    name_words,
     quote_query,
     take_profile,
     take_settings_flag,
@@ -105,7 +105,7 @@ def test_a_command_line_in_the_docs_is_valid(line: str) -> None:
         command, args = split_command([arg for arg in args if not arg.startswith(own)])
     args, _ = take_profile(args)
     args = quote_query(args) if command == "search" else args
-    args = name_state_words(args) if command == "state" else args
+    args = name_words(command, args)
     overrides = [arg for arg in accept_text(command, args) if not arg.startswith("-")]
     if "--cfg" in args:
         overrides.remove("job")

@@ -1,0 +1,127 @@
+"""The runs of a state: finished, running, or ended without a record; no lock is needed."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from raypipe.core.exit_codes import OK, STOPPED
+from raypipe.ledger import run_records
+from raypipe.ledger.lock_owner import LOCK_NAME, LockOwner, decode_owner
+from raypipe.ledger.run_progress import FILE, RunProgress, load_progress
+from raypipe.ledger.run_records import RunRecord
+from raypipe.state.store import State
+
+RUNNING = "running"
+KILLED = "killed"
+"""Status of a run that ended without a record, by a kill, a crash or a power failure."""
+
+FRESH_S = 30.0
+"""Age of a progress up to which its run is alive: a run writes it every 10 s."""
+WATCH_S = 12.0
+"""How long the heartbeat of another host is watched: two intervals of 5 s, and a margin."""
+
+_NAME = re.compile(rf"{run_records.FOLDER}/([0-9A-Za-z]+-(\d+))/(run\.json|{re.escape(FILE)})")
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run, as its state shows it.
+
+    Args:
+        run_id: Id of the run; '' for a run that has written nothing yet.
+        run_seq: Number of the run.
+        status: `running`, `killed`, or the status of the record: `done`, `failed`, `stopped` or
+            `error`.
+        record: Its record; None until it ends.
+        progress: Its last progress; None if it wrote none, or has a record.
+        owner: The process that runs it; None for a run that has ended.
+    """
+
+    run_id: str
+    run_seq: int
+    status: str
+    record: RunRecord | None = None
+    progress: RunProgress | None = None
+    owner: LockOwner | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """Return the exit code of the run; 0 while it runs, 4 if it was killed."""
+        if self.record is not None and self.record.exit_code is not None:
+            return self.record.exit_code
+        return STOPPED if self.status == KILLED else OK
+
+
+def list_run_ids(state: State) -> list[str]:
+    """Return the ids of all runs that left a record or a progress, the newest first.
+
+    Raises:
+        StateError: The state cannot be read.
+    """
+    matches = (_NAME.fullmatch(name) for name in state.list(f"{run_records.FOLDER}/"))
+    found = {(int(match[2]), match[1]) for match in matches if match}
+    return [run_id for _, run_id in sorted(found, reverse=True)]
+
+
+def read_run(
+    state: State,
+    run_id: str,
+    *,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+) -> RunState:
+    """Return a run; for a run on another host without a fresh progress, its heartbeat is watched.
+
+    Args:
+        state: The state.
+        run_id: Id of the run, of `list_run_ids`.
+        clock: Seconds since the epoch.
+        sleep: Waits that many seconds.
+
+    Raises:
+        SetupError: The record or the lock is damaged, or the state cannot be read.
+    """
+    run_seq = int(run_id.rpartition("-")[2])
+    record = run_records.load(state, run_id)
+    if record is None:
+        owner, progress = read_owner(state), load_progress(state, run_id)
+        record = run_records.load(state, run_id)  # the run may have ended meanwhile
+    if record is not None:
+        return RunState(run_id, run_seq, record.status, record)
+    if owner is None or owner.run_seq != run_seq:
+        return RunState(run_id, run_seq, KILLED, None, progress)
+    age = progress.age_s(clock()) if progress else None
+    if (age is not None and age <= FRESH_S) or is_alive(state, owner, sleep):
+        return RunState(run_id, run_seq, RUNNING, None, progress, owner)
+    return RunState(run_id, run_seq, KILLED, None, progress)
+
+
+def read_owner(state: State) -> LockOwner | None:
+    """Return the process that holds the writer lock; None if no process does.
+
+    Raises:
+        SetupError: The lock is damaged, or the state cannot be read.
+    """
+    data = state.get(LOCK_NAME)
+    owner = decode_owner(data, state) if data else None
+    return None if owner is None or not owner.held or owner.has_ended else owner
+
+
+def is_alive(state: State, owner: LockOwner, sleep: Callable[[float], None] = time.sleep) -> bool:
+    """Return whether the owner still runs; the heartbeat of another host is watched for 12 s.
+
+    Raises:
+        SetupError: The lock is damaged, or the state cannot be read.
+    """
+    return owner.is_local or _has_heartbeat(state, owner, sleep)
+
+
+def _has_heartbeat(state: State, first: LockOwner, sleep: Callable[[float], None]) -> bool:
+    for _ in range(int(WATCH_S)):
+        sleep(1.0)
+        if (owner := read_owner(state)) != first:
+            return owner is not None
+    return False
