@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from raypipe import __version__
-from raypipe.coordination.run_coordinator import Progress
+from raypipe.coordination.counts import Progress
 from raypipe.core import exit_codes
 from raypipe.core.errors import SetupError
 from raypipe.core.setup_check import check_together
@@ -148,7 +148,16 @@ def _carry_out(
         for description in (processing.description, *accepted.undescribed):
             ledger.recipes.record(description)
         work = Work(
-            plan.todo, source, processing, ledger, index, record.run_id, run_seq, required, accepted
+            plan.todo,
+            source,
+            processing,
+            ledger,
+            index,
+            record.run_id,
+            run_seq,
+            required,
+            accepted,
+            plan.listed,
         )
         executor = create_executor(job.execution, job.limits)
         progress = executor.execute(work, stop_sources, timer, stack)
