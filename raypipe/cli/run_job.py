@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -13,6 +14,7 @@ from omegaconf import DictConfig
 
 from raypipe.cli.job_factory import build_listing_job
 from raypipe.cli.local_services import PROCESSING_PARTS, start_local_services
+from raypipe.cli.log_handlers import find_log_file
 from raypipe.cli.report import format_report
 from raypipe.cli.stop_signals import StopSignals
 from raypipe.config.build import read_options
@@ -86,8 +88,8 @@ def run_and_report(job: Job, output: str) -> RunRecord:
         # Ray reports dead workers on stdout, which is only for the result of the command.
         with redirect_stdout(sys.stderr):
             record = run_job(job, signals.listen)
-        if output == "json":
-            print(to_json(dataclasses.asdict(record)))
-        else:
-            print(format_report(record, job.target.config, job.ledger.failures))
+        report = format_report(record, job.target.config, job.ledger.failures)
+        print(to_json(dataclasses.asdict(record)) if output == "json" else report)
+        if (file := find_log_file()) is not None:
+            file.write_line(logging.INFO, report.splitlines()[0])
     return record

@@ -44,6 +44,7 @@ class _Sample:
     at: float
     books: int
     calls: int
+    in_flight: int
     tokens: int
     stage_bytes: dict[str, int]
 
@@ -78,13 +79,16 @@ class Forecast:
             now,
             progress.done + progress.failed,
             progress.model_calls + progress.cached_calls,
+            progress.in_flight,
             progress.input_tokens + progress.output_tokens,
             {stage: size for stage, _, size in progress.stage_books},
         )
         first = self._oldest(sample, max(WINDOW_S, seconds / 3))
         passed = max(now - first.at, 1e-3)
         estimated = self._correct(progress, sample.calls)
-        calls_per_s = (sample.calls - first.calls) / passed
+        # A call in flight is half done on average, which matters in the first seconds.
+        answered = sample.calls - first.calls + (sample.in_flight - first.in_flight) / 2
+        calls_per_s = max(answered, 0) / passed
         tokens_per_minute = (sample.tokens - first.tokens) / passed * 60
         if self.books <= sample.books + progress.left:
             eta, limit = 0.0, ""

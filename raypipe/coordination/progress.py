@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from raypipe.coordination.counts import Progress
 from raypipe.coordination.forecast import Forecast, Outlook
 from raypipe.coordination.process_meter import ProcessMeter, ResourceUsage
-from raypipe.coordination.progress_line import format_progress
+from raypipe.coordination.progress_line import books_left, format_progress
 from raypipe.core.stop import describe_stop
 
 log = logging.getLogger(__name__)
@@ -59,6 +59,34 @@ class Snapshot:
     usage: ResourceUsage | None = None
     ended: bool = False
 
+    def describe(self) -> dict[str, Any]:
+        """Return the numbers as JSON values, with null for what is unknown."""
+        progress, outlook = self.progress, self.outlook
+        eta = outlook.eta_s
+        return {
+            "todo": self.total,
+            "done": progress.done,
+            "failed": progress.failed,
+            "left": books_left(progress, self.total),
+            "stages": {
+                stage: {"books": books, "bytes": size}
+                for stage, books, size in progress.stage_books
+            },
+            "calls": progress.model_calls + progress.cached_calls,
+            "estimated_calls": outlook.estimated_calls,
+            "tokens": {"input": progress.input_tokens, "output": progress.output_tokens},
+            "usd": round(progress.usd, 6),
+            "rate_per_s": round(outlook.books_per_s, 3),
+            "calls_per_s": round(outlook.calls_per_s, 3),
+            "eta_s": None if eta is None else round(eta, 1),
+            "limit": outlook.limit,
+            "memory_bytes": self.usage.memory if self.usage else None,
+            "throttled": progress.throttled,
+            "bulk": {"requests": progress.bulk_requests, "documents": progress.bulk_documents},
+            "stop_reason": progress.stop_reason,
+            "failures": dict(progress.failures),
+        }
+
 
 class ProgressView(Protocol):
     """Shows the progress of a run, such as a live display or a file."""
@@ -79,7 +107,7 @@ class ProgressLog:
     def show(self, snapshot: Snapshot) -> None:
         """Log the line."""
         line = format_progress(snapshot.progress, snapshot.total, snapshot.outlook, snapshot.usage)
-        log.info("%s", line)
+        log.info("%s", line, extra={"progress": snapshot.describe()})
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import time
 from typing import Any
 
 from raypipe.coordination.progress import Snapshot
-from raypipe.coordination.progress_line import books_left
 from raypipe.ledger.run_records import FOLDER
 from raypipe.run.work import Work
 
@@ -60,34 +59,12 @@ class ProgressFile:
             log.debug("progress.json cannot be written: %s", error)
 
     def _describe(self, snapshot: Snapshot) -> dict[str, Any]:
-        progress, outlook = snapshot.progress, snapshot.outlook
-        eta = outlook.eta_s
         return {
             "run_id": self._work.run_id,
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "pid_host": f"{os.getpid()}@{platform.node()}",
             "listed": self._work.listed,
-            "todo": snapshot.total,
-            "done": progress.done,
-            "failed": progress.failed,
-            "left": books_left(progress, snapshot.total),
-            "stages": {
-                stage: {"books": books, "bytes": size}
-                for stage, books, size in progress.stage_books
-            },
-            "calls": progress.model_calls + progress.cached_calls,
-            "estimated_calls": outlook.estimated_calls,
-            "tokens": {"input": progress.input_tokens, "output": progress.output_tokens},
-            "usd": round(progress.usd, 6),
-            "rate_per_s": round(outlook.books_per_s, 3),
-            "calls_per_s": round(outlook.calls_per_s, 3),
-            "eta_s": None if eta is None else round(eta, 1),
-            "limit": outlook.limit,
-            "memory_bytes": snapshot.usage.memory if snapshot.usage else None,
-            "throttled": progress.throttled,
-            "bulk": {"requests": progress.bulk_requests, "documents": progress.bulk_documents},
-            "stop_reason": progress.stop_reason,
-            "failures": dict(progress.failures),
+            **snapshot.describe(),
             "ended": snapshot.ended,
         }
 
