@@ -6,13 +6,14 @@ import dataclasses
 import logging
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from raypipe.cli.job_factory import build_listing_job
+from raypipe.cli.live_display import find_view
 from raypipe.cli.local_services import PROCESSING_PARTS, start_local_services
 from raypipe.cli.log_handlers import find_log_file
 from raypipe.cli.report import format_report
@@ -74,6 +75,13 @@ def _check_before_first_run(job: Job) -> None:
     job.target.check_server()
 
 
+def _run_with_display(job: Job, listen_for_stop: ListenForStop) -> RunRecord:
+    """Run a job, with a live display where stderr is a terminal."""
+    with find_view() or nullcontext() as view:
+        execution = dataclasses.replace(job.execution, view=view)
+        return run_job(dataclasses.replace(job, execution=execution), listen_for_stop)
+
+
 def run_and_report(job: Job, output: str) -> RunRecord:
     """Run a job until it ends or a signal stops it, and print its result.
 
@@ -87,7 +95,7 @@ def run_and_report(job: Job, output: str) -> RunRecord:
     with StopSignals() as signals:
         # Ray reports dead workers on stdout, which is only for the result of the command.
         with redirect_stdout(sys.stderr):
-            record = run_job(job, signals.listen)
+            record = _run_with_display(job, signals.listen)
         report = format_report(record, job.target.config, job.ledger.failures)
         print(to_json(dataclasses.asdict(record)) if output == "json" else report)
         if (file := find_log_file()) is not None:

@@ -19,9 +19,9 @@ from raypipe.core.stop import describe_stop
 
 log = logging.getLogger(__name__)
 
-LOG_EVERY_S = 4.5
+LOG_EVERY_S = 4.0
 """Seconds between two progress lines; with a tick and a reading, they are at most 5 s apart."""
-FIRST_LOG_S = 1.5
+FIRST_LOG_S = 1.0
 MAX_LOGGED = 3
 """Failed books of a kind that are logged; the ledger has all of them."""
 STOP_GRACE_S = 20.0

@@ -159,7 +159,7 @@ class RunCoordinator:
     def finish(self, stage: str, ids: Sequence[str], seconds: float = 0.0, size: int = 0) -> None:
         """Forget the starts of books that came out of a stage, and add its seconds and bytes."""
         self._stage_seconds[stage] += seconds
-        if size:
+        if ids and seconds:
             self._stage_books[stage] += len(ids)
             self._stage_bytes[stage] += size
         for book_id in ids:
