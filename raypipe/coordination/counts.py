@@ -51,6 +51,7 @@ class Progress:
         bulk_requests: Bulk requests sent.
         bulk_documents: Documents sent in bulk requests, resent ones included.
         documented_bytes: Bytes of the books with a new document in the ledger.
+        failed_bytes: Bytes of the books that failed.
         documented_calls: Model calls that these books took.
         throttled: Model calls that a server refused because the quota was used up.
         in_flight: Model calls in flight now.
@@ -77,6 +78,7 @@ class Progress:
     bulk_requests: int = 0
     bulk_documents: int = 0
     documented_bytes: int = 0
+    failed_bytes: int = 0
     documented_calls: int = 0
     throttled: int = 0
     in_flight: int = 0
@@ -96,3 +98,4 @@ class Usage:
     bulk_requests: int = 0
     bulk_documents: int = 0
     documented_bytes: int = 0
+    failed_bytes: int = 0

@@ -126,8 +126,8 @@ class Forecast:
         share = progress.documented_bytes / self.size if self.size else 0.0
         prior = _PRIOR_SHARE * expected
         factor = (progress.documented_calls + prior) / (expected * share + prior) if prior else 1.0
-        without_failed = 1 - progress.failed / self.books
-        return max(round(expected * factor * without_failed), calls)
+        without_failed = 1 - progress.failed_bytes / self.size if self.size else 1.0
+        return max(round(expected * factor * without_failed), calls + progress.in_flight)
 
     def _eta_of_stages(
         self, first: _Sample, sample: _Sample, passed: float

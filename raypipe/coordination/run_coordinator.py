@@ -188,6 +188,7 @@ class RunCoordinator:
             bulk_requests=usage.bulk_requests,
             bulk_documents=usage.bulk_documents,
             documented_bytes=usage.documented_bytes,
+            failed_bytes=usage.failed_bytes,
         )
         self.stop(self._writes.record([""] * done + list(rejected)))
 

@@ -104,7 +104,8 @@ class BookSink:
             FailureExample(0, book.key, book.stage, book.kind, book.message)
             for book in (*failed, *refused)[:MAX_EXAMPLES]
         ]
-        usage = _usage(new, counters)
+        failed_bytes = sum(row.book.size for row in rows if row.failure)
+        usage = _usage(new, counters, failed_bytes)
         self._coordinator.report(len(acknowledged), kinds, left, usage, refusals, examples)
         self._coordinator.finish("write", [], time.monotonic() - started)
         return counters
@@ -200,7 +201,7 @@ def _size_of(row: Row) -> int:
     return row.document.estimate_bytes() if row.document else 0
 
 
-def _usage(documents: Sequence[Document], counters: Counters) -> Usage:
+def _usage(documents: Sequence[Document], counters: Counters, failed_bytes: int) -> Usage:
     return Usage(
         sum(document.model_calls for document in documents),
         sum(document.input_tokens for document in documents),
@@ -208,4 +209,5 @@ def _usage(documents: Sequence[Document], counters: Counters) -> Usage:
         counters.requests,
         counters.documents,
         sum(document.size for document in documents),
+        failed_bytes,
     )

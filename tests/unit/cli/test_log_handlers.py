@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import stat
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raypipe.cli import log_handlers
-from raypipe.cli.log_handlers import LogFile, TerminalFormatter
+from raypipe.cli.log_handlers import JsonFormatter, LogFile, TerminalFormatter
 from raypipe.core.private_files import open_private
 
 
@@ -85,3 +86,17 @@ def test_a_log_of_another_user_is_left_alone(
     handler.close()
     assert first.read_text() == "of another user"
     assert (tmp_path / "processing-2.log").read_text() == "a line\n"
+
+
+def test_a_json_line_names_the_failed_book_and_hides_passwords() -> None:
+    record = record_with_traceback("no answer of https://me:secret@host/\x1b[31m")
+    record.key, record.stage, record.kind = "a\nb.txt", "read", "unreadable"
+    line = JsonFormatter().format(record)
+    assert "\n" not in line
+    assert "\x1b" not in line
+    assert "secret" not in line
+    fields = json.loads(line)
+    assert (fields["key"], fields["stage"], fields["kind"]) == ("a\nb.txt", "read", "unreadable")
+    assert fields["level"] == "error"
+    assert fields["at"].endswith("+00:00")
+    assert "ValueError: inside" in fields["traceback"]
