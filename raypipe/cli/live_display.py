@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Self
 from raypipe.cli.log_handlers import LogFile, find_log_file, logs_json
 from raypipe.coordination.progress import LOG_EVERY_S, ProgressLog, Snapshot
 from raypipe.coordination.progress_line import (
-    books_left,
     format_calls,
     format_eta,
     format_progress,
-    has_calls,
 )
 from raypipe.core.activity import activity
 from raypipe.core.printable import escape_line
@@ -110,7 +108,7 @@ def draw(snapshot: Snapshot) -> Table:
         (
             "",
             f"done {progress.done:,} · failed {progress.failed:,} · "
-            f"left {books_left(progress, total):,} · {outlook.books_per_s:,.1f} books/s",
+            f"left {progress.books_left(total):,} · {outlook.books_per_s:,.1f} books/s",
         ),
     ]
     if progress.stage_books:
@@ -120,7 +118,7 @@ def draw(snapshot: Snapshot) -> Table:
             for stage, books, _ in progress.stage_books
         )
         rows.append(("stages", " · ".join(stages)))
-    if has_calls(progress, outlook):
+    if progress.calls or progress.in_flight or outlook.estimated_calls:
         rows.append(("models", " · ".join(format_calls(progress, outlook))))
     if progress.paused:
         rows.append(("paused", progress.paused))

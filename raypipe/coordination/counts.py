@@ -87,6 +87,20 @@ class Progress:
     budget_usd: float | None = None
     budget_spent: float = 0.0
 
+    @property
+    def calls(self) -> int:
+        """Return the answers of models, those of the cache included."""
+        return self.model_calls + self.cached_calls
+
+    @property
+    def tokens(self) -> int:
+        """Return the input and output tokens."""
+        return self.input_tokens + self.output_tokens
+
+    def books_left(self, total: int) -> int:
+        """Return how many of the run's books have no final outcome."""
+        return max(total - self.done - self.failed, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:

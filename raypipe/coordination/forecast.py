@@ -78,9 +78,9 @@ class Forecast:
         sample = _Sample(
             now,
             progress.done + progress.failed,
-            progress.model_calls + progress.cached_calls,
+            progress.calls,
             progress.in_flight,
-            progress.input_tokens + progress.output_tokens,
+            progress.tokens,
             {stage: size for stage, _, size in progress.stage_books},
         )
         first = self._oldest(sample, max(WINDOW_S, seconds / 3))
@@ -90,6 +90,7 @@ class Forecast:
         answered = sample.calls - first.calls + (sample.in_flight - first.in_flight) / 2
         calls_per_s = max(answered, 0) / passed
         tokens_per_minute = (sample.tokens - first.tokens) / passed * 60
+        eta: float | None
         if self.books <= sample.books + progress.left:
             eta, limit = 0.0, ""
         elif estimated is not None:

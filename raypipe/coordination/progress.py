@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from raypipe.coordination.counts import Progress
+from raypipe.coordination.counts import FailureExample, Progress
 from raypipe.coordination.forecast import Forecast, Outlook
 from raypipe.coordination.process_meter import ProcessMeter, ResourceUsage
-from raypipe.coordination.progress_line import books_left, format_progress
+from raypipe.coordination.progress_line import format_progress
 from raypipe.core.stop import describe_stop
 
 log = logging.getLogger(__name__)
@@ -67,12 +67,12 @@ class Snapshot:
             "todo": self.total,
             "done": progress.done,
             "failed": progress.failed,
-            "left": books_left(progress, self.total),
+            "left": progress.books_left(self.total),
             "stages": {
                 stage: {"books": books, "bytes": size}
                 for stage, books, size in progress.stage_books
             },
-            "calls": progress.model_calls + progress.cached_calls,
+            "calls": progress.calls,
             "estimated_calls": outlook.estimated_calls,
             "tokens": {"input": progress.input_tokens, "output": progress.output_tokens},
             "usd": round(progress.usd, 6),
@@ -191,7 +191,7 @@ class _Watcher:
 
     def show(self, progress: Progress, *, ended: bool = False) -> None:
         """Show the progress in the views that are due; in all at the end."""
-        self._examples.log(progress)
+        self._examples.log(progress.examples)
         now = time.monotonic()
         due = [
             view for view in self._views if ended or now - self._shown_at[id(view)] >= view.every_s
@@ -216,9 +216,9 @@ class ExampleLog:
     _logged: Counter[str] = field(default_factory=Counter)
     _last: int = 0
 
-    def log(self, progress: Progress) -> None:
+    def log(self, examples: Sequence[FailureExample]) -> None:
         """Log the failed books that are new."""
-        for example in progress.examples:
+        for example in examples:
             if example.number > self._last:
                 self._last = example.number
                 self._logged[example.kind] += 1

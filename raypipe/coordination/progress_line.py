@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from raypipe.coordination.counts import Progress
 from raypipe.coordination.forecast import Outlook
 from raypipe.coordination.process_meter import ResourceUsage
@@ -22,13 +24,13 @@ def format_progress(
     """
     parts = [
         f"done {progress.done:,}",
-        f"failed {progress.failed:,}{_format_kinds(progress)}",
-        f"left {books_left(progress, total):,}",
+        f"failed {progress.failed:,}{_format_kinds(progress.failures)}",
+        f"left {progress.books_left(total):,}",
     ]
-    if has_calls(progress, outlook):
+    if progress.calls or progress.in_flight or outlook.estimated_calls:
         parts += format_calls(progress, outlook)
     else:
-        parts += _format_stages(progress) if not progress.done else []
+        parts += _format_stages(progress.stage_books) if not progress.done else []
         parts.append(f"{outlook.books_per_s:,.1f} books/s")
     parts.append(f"ETA {format_eta(outlook)}")
     if usage:
@@ -36,31 +38,18 @@ def format_progress(
     return " · ".join(parts)
 
 
-def books_left(progress: Progress, total: int) -> int:
-    """Return the number of books without a final outcome."""
-    return max(total - progress.done - progress.failed, 0)
-
-
-def has_calls(progress: Progress, outlook: Outlook) -> bool:
-    """Return whether the run calls models."""
-    calls = progress.model_calls + progress.cached_calls + progress.in_flight
-    return bool(calls or outlook.estimated_calls)
-
-
 def format_calls(progress: Progress, outlook: Outlook) -> list[str]:
     """Return the parts of a line about model calls: their number, rate, tokens and dollars."""
-    calls = progress.model_calls + progress.cached_calls
     of = f" of about {outlook.estimated_calls:,}" if outlook.estimated_calls is not None else ""
     cached = f" ({progress.cached_calls:,} from the cache)" if progress.cached_calls else ""
-    tokens = progress.input_tokens + progress.output_tokens
     parts = [
-        f"calls {calls:,}{of}{cached}",
+        f"calls {progress.calls:,}{of}{cached}",
         f"{outlook.calls_per_s:,.1f} calls/s",
         f"in flight {progress.in_flight:,}",
-        f"{tokens:,} tokens",
+        f"{progress.tokens:,} tokens",
     ]
     if progress.usd or progress.budget_usd is not None:
-        parts.append(_format_usd(progress))
+        parts.append(_format_usd(progress.usd, progress.budget_usd, progress.budget_spent))
     if progress.tokens_per_minute:
         parts.append(f"quota {outlook.tokens_per_minute / progress.tokens_per_minute:.0%}")
     if progress.throttled:
@@ -68,21 +57,19 @@ def format_calls(progress: Progress, outlook: Outlook) -> list[str]:
     return parts
 
 
-def _format_usd(progress: Progress) -> str:
-    if progress.budget_usd is None:
-        return f"${progress.usd:,.2f}"
-    return f"${progress.budget_spent:,.2f} of ${progress.budget_usd:,.2f}"
+def _format_usd(usd: float, budget: float | None, spent: float) -> str:
+    return f"${usd:,.2f}" if budget is None else f"${spent:,.2f} of ${budget:,.2f}"
 
 
-def _format_kinds(progress: Progress) -> str:
+def _format_kinds(failures: Sequence[tuple[str, int]]) -> str:
     """Return the most frequent kinds of failure, in parentheses."""
-    kinds = [f"{kind} {books:,}" for kind, books in progress.failures[:_MAX_KINDS]]
+    kinds = [f"{kind} {books:,}" for kind, books in failures[:_MAX_KINDS]]
     return f" ({', '.join(kinds)})" if kinds else ""
 
 
-def _format_stages(progress: Progress) -> list[str]:
+def _format_stages(stages: Sequence[tuple[str, int, int]]) -> list[str]:
     """Return how many books came out of each stage, while none is in the ledger."""
-    return [f"{stage} {books:,}" for stage, books, _ in progress.stage_books]
+    return [f"{stage} {books:,}" for stage, books, _ in stages]
 
 
 def format_eta(outlook: Outlook) -> str:

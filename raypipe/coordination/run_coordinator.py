@@ -226,6 +226,7 @@ class RunCoordinator:
         return Progress(
             **self._counts,
             models=(),
+            paused="",  # the quota knows
             documented_calls=self._counts["model_calls"],
             stage_seconds=tuple(self._stage_seconds.items()),
             stop_reason=self._stop_reason,

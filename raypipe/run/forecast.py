@@ -37,7 +37,7 @@ def start_forecast(work: Work) -> Forecast:
             sizes = _sizes(_to_read(work.books))
             calls = estimate_calls_of_sizes(sizes, estimator) if estimator is not None else 0.0
             forecast.estimated_calls = calls + (len(sizes) if embeds else 0)
-        except Exception as error:  # the run goes on without a forecast
+        except Exception as error:  # the books do not need the forecast
             log.debug("the model calls cannot be estimated: %s", error)
 
     threading.Thread(target=estimate, name="raypipe-forecast", daemon=True).start()
