@@ -79,6 +79,7 @@ class LiveDisplay:
         console = Console(file=stderr)
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._live.start()  # it replaces sys.stderr by a stream that prints above the table
+        console.show_cursor(True)  # a killed process could not show it again
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.StreamHandler) and not isinstance(handler, LogFile):
                 self._handlers.append((handler, handler.stream))
