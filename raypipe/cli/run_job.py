@@ -19,6 +19,7 @@ from raypipe.cli.log_handlers import find_log_file
 from raypipe.cli.report import format_report
 from raypipe.cli.stop_signals import StopSignals
 from raypipe.config.build import read_options
+from raypipe.core.activity import activity
 from raypipe.core.printable import to_json
 from raypipe.embedded.services import Services
 from raypipe.ledger.run_records import RunRecord
@@ -61,7 +62,7 @@ def run_job(job: Job, listen_for_stop: ListenForStop = no_stop_requests) -> RunR
     if "://" not in state.uri and state.get(IDENTITY) is None:
         _check_before_first_run(job)
     state.check()
-    with WriterLock.acquire(state) as lock:
+    with WriterLock.acquire(state) as lock, activity.doing("carrying out the run"):
         return run(job, lock, listen_for_stop)
 
 

@@ -15,9 +15,9 @@ def test_silence_is_broken_by_what_the_block_does(
     monkeypatch.setattr(module, "FIRST_SIGN_S", 0.05)
     monkeypatch.setattr(module, "EVERY_S", 0.1)
     monkeypatch.setattr(module, "_TICK_S", 0.02)
-    with caplog.at_level(logging.INFO, logger="raypipe"), signs_of_life():
-        with activity.doing("listing the books"):
-            time.sleep(0.5)
+    listing = activity.doing("listing the books")
+    with caplog.at_level(logging.INFO, logger="raypipe"), signs_of_life(), listing:
+        time.sleep(0.5)
     assert len(caplog.messages) >= 3
     assert all(message == "listing the books (0s)" for message in caplog.messages)
 
