@@ -14,16 +14,18 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from raypipe import __version__
 from raypipe.cli.help_text.program import COMMANDS, format_program_help
 from raypipe.cli.lean_imports import prepare_arrow, prepare_opensearch
+from raypipe.cli.log_handlers import find_log_file, log_as_json, logs_json
 from raypipe.cli.stop_signals import STOP_REQUESTED, end_on_signal, interrupt_on_signal
 from raypipe.cli.streams import StandardStreams
 from raypipe.cli.unexpected import explain_unexpected, install_thread_hooks
+from raypipe.core.activity import signs_of_life
 from raypipe.core.errors import OptionError, SetupError
 from raypipe.core.exit_codes import ERROR, OK, STOPPED, WRONG_OPTIONS
 from raypipe.core.printable import escape_line
@@ -36,6 +38,9 @@ log = logging.getLogger(__name__)
 
 WITHOUT_JOB = ("settings", "init")
 """Commands about the settings file; they take the options of other commands."""
+
+LONG = ("run", "index", "retry", "plan", "verify", "promote", "rollback", "gc", "state", "export")
+"""Commands that show signs of life while they work; the others are short, or wait on purpose."""
 
 _HELP = ("-h", "--help")
 _COMPLETE = ("-sc", "--shell-completion")
@@ -176,8 +181,10 @@ def run_command(command: str, args: Sequence[str], settings_file: str | None = N
     codes: list[int] = []
     notes = _Notes([] if wants_help else merged.notes)
     task = _help_task(command) if wants_help else _command_task(merged, notes, codes)
+    is_long = command in LONG and not wants_help
     try:
-        run_hydra(merged, task)
+        with signs_of_life() if is_long else nullcontext():
+            run_hydra(merged, task)
     except KeyboardInterrupt as interrupt:
         return _print_error(_explain_interrupt(interrupt), STOPPED)
     finally:
@@ -228,6 +235,8 @@ def _call_command(merged: MergedArguments, notes: _Notes, cfg: Any) -> int:
     try:
         with explain_option_errors(merged):
             check_values(cfg, merged)
+            if cfg.get("log") == "json" and merged.command != "simulate":
+                log_as_json()
             notes.log()
             prepare_opensearch()
             module = import_module(f"raypipe.cli.commands.{merged.command}")
@@ -263,7 +272,12 @@ def _help_task(command: str) -> Callable[[Any], None]:
 
 
 def _print_error(message: object, code: int) -> int:
+    if logs_json():
+        log.error("%s", message)  # to the terminal and to the log file
+        return code
     _print_to_stderr(message)
+    if code != WRONG_OPTIONS and (file := find_log_file()) is not None:
+        file.write_line(logging.ERROR, str(message))
     return code
 
 

@@ -6,12 +6,14 @@ import copy
 import logging
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from io import TextIOWrapper
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
-from raypipe.core.printable import escape_line, indent_lines
+from raypipe.core.activity import activity
+from raypipe.core.printable import escape_line, indent_lines, to_json
 from raypipe.core.private_files import open_private
 from raypipe.core.redact import redact_urls
 
@@ -41,9 +43,49 @@ class TerminalFormatter(LineFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the message without the traceback."""
+        activity.sign()
         plain = copy.copy(record)
         plain.exc_info = plain.exc_text = plain.stack_info = None
         return super().format(plain)
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as a JSON object on one line, for log collectors.
+
+    The keys: `at` (UTC, ISO 8601), `level`, `message`, `run_id`, `doing` (the step of the run), and
+    where they are known `key`, `stage` and `kind` of a failed book, `progress` (the numbers of
+    progress.json) and `traceback`.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object."""
+        activity.sign()
+        line: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "message": redact_urls(record.getMessage()),
+            "run_id": activity.run_id,
+            "doing": activity.text,
+        }
+        extras = ((name, getattr(record, name, None)) for name in ("key", "stage", "kind"))
+        line |= {name: redact_urls(str(value)) for name, value in extras if value is not None}
+        if (progress := getattr(record, "progress", None)) is not None:
+            line["progress"] = progress
+        if record.exc_info:
+            line["traceback"] = redact_urls(self.formatException(record.exc_info))
+        return to_json(line)
+
+
+def log_as_json() -> None:
+    """Let the terminal and the log file have JSON lines from now on."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(JsonFormatter())
+
+
+def logs_json() -> bool:
+    """Return whether the terminal has JSON lines."""
+    handlers = logging.getLogger().handlers
+    return any(isinstance(handler.formatter, JsonFormatter) for handler in handlers)
 
 
 class LogFile(logging.FileHandler):
@@ -58,6 +100,11 @@ class LogFile(logging.FileHandler):
     def is_writing(self) -> bool:
         """Whether no error has ended the logging to the file."""
         return self.level <= logging.CRITICAL
+
+    def write_line(self, level: int, message: str) -> None:
+        """Write a record that the terminal has seen in another form."""
+        if self.is_writing:
+            self.handle(logging.LogRecord("raypipe", level, "", 0, "%s", (message,), None))
 
     def _open(self) -> TextIOWrapper:
         first = Path(self.baseFilename)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from raypipe.cli.job_factory import build_listing_job
+from raypipe.cli.live_display import find_view
 from raypipe.cli.local_services import PROCESSING_PARTS, start_local_services
+from raypipe.cli.log_handlers import find_log_file
 from raypipe.cli.report import format_report
 from raypipe.cli.stop_signals import StopSignals
 from raypipe.config.build import read_options
+from raypipe.core.activity import activity
 from raypipe.core.printable import to_json
 from raypipe.embedded.services import Services
 from raypipe.ledger.run_records import RunRecord
@@ -58,7 +62,7 @@ def run_job(job: Job, listen_for_stop: ListenForStop = no_stop_requests) -> RunR
     if "://" not in state.uri and state.get(IDENTITY) is None:
         _check_before_first_run(job)
     state.check()
-    with WriterLock.acquire(state) as lock:
+    with WriterLock.acquire(state) as lock, activity.doing("carrying out the run"):
         return run(job, lock, listen_for_stop)
 
 
@@ -70,6 +74,13 @@ def _check_before_first_run(job: Job) -> None:
     if job.selection.book_ids is None:
         check_has_books(job.source)
     job.target.check_server()
+
+
+def _run_with_display(job: Job, listen_for_stop: ListenForStop) -> RunRecord:
+    """Run a job, with a live display where stderr is a terminal."""
+    with find_view() or nullcontext() as view:
+        execution = dataclasses.replace(job.execution, view=view)
+        return run_job(dataclasses.replace(job, execution=execution), listen_for_stop)
 
 
 def run_and_report(job: Job, output: str) -> RunRecord:
@@ -85,9 +96,9 @@ def run_and_report(job: Job, output: str) -> RunRecord:
     with StopSignals() as signals:
         # Ray reports dead workers on stdout, which is only for the result of the command.
         with redirect_stdout(sys.stderr):
-            record = run_job(job, signals.listen)
-        if output == "json":
-            print(to_json(dataclasses.asdict(record)))
-        else:
-            print(format_report(record, job.target.config, job.ledger.failures))
+            record = _run_with_display(job, signals.listen)
+        report = format_report(record, job.target.config, job.ledger.failures)
+        print(to_json(dataclasses.asdict(record)) if output == "json" else report)
+        if (file := find_log_file()) is not None:
+            file.write_line(logging.INFO, report.splitlines()[0])
     return record

@@ -60,6 +60,7 @@ class JobSchema:
     upgrade: bool = False
     executor: str = "ray"
     output: str = "text"
+    log: str = "text"
     state: StateOptions = field(default_factory=StateOptions)
     embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
     ray: RayOptions = field(default_factory=RayOptions)
@@ -77,6 +78,7 @@ class JobSchema:
             check_at_least("limit", self.limit, 0)
         check_executor(self.executor)
         check_output(self.output)
+        check_output(self.log, "log")
 
 
 @dataclass

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raypipe.coordination.run_coordinator import Progress, StartDecision, Usage
+from raypipe.coordination.counts import FailureExample, Progress, Usage
+from raypipe.coordination.run_coordinator import StartDecision
 
 
 class CoordinatorHandle(ABC):
@@ -18,9 +19,9 @@ class CoordinatorHandle(ABC):
         decision: StartDecision = self._call("start", stage, list(ids), isolated)
         return decision
 
-    def finish(self, stage: str, ids: Sequence[str], seconds: float = 0.0) -> None:
+    def finish(self, stage: str, ids: Sequence[str], seconds: float = 0.0, size: int = 0) -> None:
         """Forget the starts of books that came out of a stage."""
-        self._call("finish", stage, list(ids), seconds)
+        self._call("finish", stage, list(ids), seconds, size)
 
     def report(
         self,
@@ -29,9 +30,10 @@ class CoordinatorHandle(ABC):
         left: int,
         usage: Usage,
         rejected: Sequence[str] = (),
+        examples: Sequence[FailureExample] = (),
     ) -> None:
         """Count books with a final outcome."""
-        self._call("report", done, list(failures), left, usage, list(rejected))
+        self._call("report", done, list(failures), left, usage, list(rejected), list(examples))
 
     def acquire_slot(self, who: str) -> bool:
         """Return whether this writer may send a request now."""
@@ -88,9 +90,9 @@ class RemoteCoordinator(CoordinatorHandle):
 
     actor: Any
 
-    def finish(self, stage: str, ids: Sequence[str], seconds: float = 0.0) -> None:
+    def finish(self, stage: str, ids: Sequence[str], seconds: float = 0.0, size: int = 0) -> None:
         """Forget the starts of books without waiting: a lost message only isolates those books."""
-        self.actor.finish.remote(stage, list(ids), seconds)
+        self.actor.finish.remote(stage, list(ids), seconds, size)
 
     def release_slot(self, who: str, *, refused: bool) -> None:
         """Record that a request came back, without waiting: `acquire_slot` is queued behind it."""

@@ -124,7 +124,8 @@ class CrashGuard:
             started: When the batch was started (`time.monotonic`).
         """
         seconds = time.monotonic() - started
-        self.coordinator.finish(self.stage, [row.book.book_id for row in rows], seconds)
+        ids, size = [row.book.book_id for row in rows], sum(row.book.size for row in rows)
+        self.coordinator.finish(self.stage, ids, seconds, size)
 
 
 def failed_row(row: Row, stage: str, error: BookError) -> Row:

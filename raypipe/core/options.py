@@ -215,10 +215,10 @@ def check_executor(executor: str) -> None:
         raise ValueError(f"executor={executor}: choose {' or '.join(EXECUTORS)}")
 
 
-def check_output(output: str) -> None:
-    """Raise ValueError if the output format is unknown."""
+def check_output(output: str, name: str = "output") -> None:
+    """Raise ValueError if the format of an option is unknown."""
     if output not in ("text", "json"):
-        raise ValueError(f"output={output}: choose text or json")
+        raise ValueError(f"{name}={output}: choose text or json")
 
 
 def check_at_least(name: str, value: float, least: float) -> None:

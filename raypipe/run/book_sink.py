@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from itertools import groupby
 from operator import attrgetter
 
-from raypipe.coordination.run_coordinator import Coordinator, Usage
+from raypipe.coordination.counts import FailureExample, Usage
+from raypipe.coordination.run_coordinator import MAX_EXAMPLES, Coordinator
 from raypipe.coordination.shared_limiter import SharedLimiter
 from raypipe.core.book import Book, Document, Failure, Row
 from raypipe.core.fingerprint import Recipe
@@ -99,7 +100,13 @@ class BookSink:
         left += sum(result.kind == LEFT for result in rejected.values())
         kinds = [book.kind for book in (*failed, *refused)]
         refusals = [book.kind for book in refused]
-        self._coordinator.report(len(acknowledged), kinds, left, _usage(new), refusals)
+        examples = [
+            FailureExample(0, book.key, book.stage, book.kind, book.message)
+            for book in (*failed, *refused)[:MAX_EXAMPLES]
+        ]
+        failed_bytes = sum(row.book.size for row in rows if row.failure)
+        usage = _usage(new, counters, failed_bytes)
+        self._coordinator.report(len(acknowledged), kinds, left, usage, refusals, examples)
         self._coordinator.finish("write", [], time.monotonic() - started)
         return counters
 
@@ -194,9 +201,13 @@ def _size_of(row: Row) -> int:
     return row.document.estimate_bytes() if row.document else 0
 
 
-def _usage(documents: Sequence[Document]) -> Usage:
+def _usage(documents: Sequence[Document], counters: Counters, failed_bytes: int) -> Usage:
     return Usage(
         sum(document.model_calls for document in documents),
         sum(document.input_tokens for document in documents),
         sum(document.output_tokens for document in documents),
+        counters.requests,
+        counters.documents,
+        sum(document.size for document in documents),
+        failed_bytes,
     )

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from raypipe.coordination.counts import ModelUsage, Progress
 from raypipe.coordination.progress import ProgressSource
-from raypipe.coordination.run_coordinator import ModelUsage, Progress
 from raypipe.core.options import BudgetOptions, QuotaOptions
 from raypipe.ledger.usage import mark_run, usage_by_model
 from raypipe.models.context import Billing, ModelContext, PaidModel, billing_of
@@ -131,6 +131,12 @@ class CostAwareCoordinator:
             output_tokens=totals.output_tokens,
             usd=totals.usd,
             models=self.costs.by_model(pools),
+            throttled=totals.throttled,
+            in_flight=totals.in_flight,
+            tokens_per_minute=totals.tokens_per_minute,
+            paused=totals.paused,
+            budget_usd=self.costs.budget.max_usd,
+            budget_spent=self.costs.spent_before.usd + totals.usd,
         )
 
     def stop(self, reason: str) -> None:

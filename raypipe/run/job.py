@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from raypipe.coordination.progress import ProgressView
 from raypipe.core.options import BreakerOptions, BudgetOptions, QuotaOptions, RayOptions
 from raypipe.core.stage_options import Stages
 from raypipe.ledger.facade import Ledger
@@ -25,12 +26,14 @@ class Execution:
         stages: Sizes of the graph.
         ray: Where Ray runs.
         breaker: When the run stops because books fail.
+        view: Shows the progress on the terminal; None logs lines.
     """
 
     executor: str = "ray"
     stages: Stages = field(default_factory=Stages)
     ray: RayOptions = field(default_factory=RayOptions)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
+    view: ProgressView | None = None
 
 
 @dataclass(frozen=True)

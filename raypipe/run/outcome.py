@@ -9,7 +9,7 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raypipe.coordination.run_coordinator import Progress
+from raypipe.coordination.counts import Progress
 from raypipe.core import exit_codes
 from raypipe.core.book_table import is_one_of
 from raypipe.ledger.facade import RunResults

@@ -16,6 +16,7 @@ from raypipe.quota.prices import S3Prices
 from raypipe.run.group_commit import GroupLimits
 from raypipe.run.job import Job
 from raypipe.run.planner import RunPlan
+from raypipe.run.progress_file import INTERVAL_S
 
 CALL_S = 5.0
 """Typical time of a model call, where no quota tells how long a run takes."""
@@ -24,7 +25,7 @@ _PAGE_KEYS = 1000
 _BYTES_OF_DOCUMENT = 3_000
 _START_LISTS, _WORK_LISTS = 11, 12
 """Listings of the state: by every run, and by a run with books to do besides."""
-_START_PUTS, _WORK_PUTS = 8, 6
+_START_PUTS, _WORK_PUTS = 8, 8
 _START_GETS = 3
 _PROCESSED_READS, _DOCUMENTS_READS = 2, 1
 """How often every run reads each part that was there before."""
@@ -188,7 +189,16 @@ def _state_requests(factors: RequestFactors, ledger: Ledger) -> tuple[int, int, 
     heartbeats = factors.duration_s / LockTiming().heartbeat_s
     # Each answer is written, and before it the log of calls.
     stored = 2 * answers + bool(answers)
-    puts = _START_PUTS + new_documents + new_processed + compactions + stored + heartbeats
+    progress_files = factors.duration_s / INTERVAL_S
+    puts = (
+        _START_PUTS
+        + progress_files
+        + new_documents
+        + new_processed
+        + compactions
+        + stored
+        + heartbeats
+    )
     # The stored answer of a call is looked for first, also under the key of an older raypipe; the
     # answers of a book with many calls are listed.
     lookups = 2 * factors.calls

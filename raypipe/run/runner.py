@@ -11,8 +11,9 @@ from contextlib import ExitStack, suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from raypipe import __version__
-from raypipe.coordination.run_coordinator import Progress
+from raypipe.coordination.counts import Progress
 from raypipe.core import exit_codes
+from raypipe.core.activity import activity
 from raypipe.core.errors import SetupError
 from raypipe.ledger import run_records
 from raypipe.ledger.facade import RunResults
@@ -70,6 +71,7 @@ def run(job: Job, lock: WriterLock, listen_for_stop: ListenForStop = no_stop_req
     state = job.ledger.state
     record = RunRecord(run_records.run_id(lock.run_seq), lock.run_seq, versions=_versions())
     record.started_at = time.strftime(_TIME_FORMAT, time.gmtime())
+    activity.run_id = record.run_id
     started, timer = time.monotonic(), StepTimer()
     try:
         # What the executor starts stays until the record is saved.
@@ -148,7 +150,16 @@ def _carry_out(
         for description in (processing.description, *accepted.undescribed):
             ledger.recipes.record(description)
         work = Work(
-            plan.todo, source, processing, ledger, index, record.run_id, run_seq, required, accepted
+            plan.todo,
+            source,
+            processing,
+            ledger,
+            index,
+            record.run_id,
+            run_seq,
+            required,
+            accepted,
+            plan.listed,
         )
         executor = create_executor(job.execution, job.limits)
         progress = executor.execute(work, stop_sources, timer, stack)
@@ -195,6 +206,7 @@ def _raise_run_seq(lock: WriterLock, record: RunRecord, indices: Sequence[Index]
         record.run_seq = lock.raise_run_seq(highest + 1)
         started_at = calendar.timegm(time.strptime(record.started_at, _TIME_FORMAT))
         record.run_id = run_records.run_id(record.run_seq, started_at)
+        activity.run_id = record.run_id
     return record.run_seq
 
 

@@ -38,6 +38,7 @@ class Work:
         run_seq: Number of the run.
         required: Parts to check on a worker before the first book.
         accepted: Recipes whose documents count as finished.
+        listed: Number of books at the source.
     """
 
     books: Sequence[Book]
@@ -49,3 +50,4 @@ class Work:
     run_seq: int
     required: Sequence[Checkable]
     accepted: AcceptedRecipes
+    listed: int = 0

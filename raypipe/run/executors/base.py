@@ -10,14 +10,16 @@ from threading import Event
 from typing import Protocol
 
 from raypipe.coordination.background_work import BackgroundWork, StopTimeout
+from raypipe.coordination.counts import Progress
 from raypipe.coordination.process_meter import ProcessMeter
 from raypipe.coordination.progress import (
     STOP_GRACE_S,
+    ProgressLog,
     ProgressSource,
+    ProgressView,
     repeat_in_background,
     watch,
 )
-from raypipe.coordination.run_coordinator import Progress
 from raypipe.core.stop import StopRequest
 from raypipe.run.costs import (
     ConnectQuota,
@@ -25,7 +27,9 @@ from raypipe.run.costs import (
     CostTracker,
     connect_models,
 )
+from raypipe.run.forecast import start_forecast
 from raypipe.run.job import ModelLimits
+from raypipe.run.progress_file import ProgressFile
 from raypipe.run.timer import StepTimer
 from raypipe.run.work import Work
 
@@ -114,6 +118,7 @@ def supervise(
     lock_lost: Event,
     timer: StepTimer,
     meter: ProcessMeter,
+    view: ProgressView | None = None,
 ) -> Progress:
     """Run the graph to its end or to its stop; log progress and compact the ledger meanwhile.
 
@@ -126,6 +131,7 @@ def supervise(
         lock_lost: Set when another run takes the writer lock.
         timer: Records the seconds of the steps.
         meter: Measures the memory and CPU in use.
+        view: Shows the progress on the terminal; None logs lines.
 
     Returns:
         The run's last numbers.
@@ -136,7 +142,9 @@ def supervise(
     stops = {_STOP_REQUESTED: stop_requested, _LOCK_LOST: lock_lost}
     with timer.step("graph"), compaction:
         try:
-            with watch(watched, len(work.books), stops, meter, graph.give_up):
+            forecast, file = start_forecast(work), ProgressFile(work)
+            views = [view or ProgressLog(), file]
+            with watch(watched, forecast, stops, meter, graph.give_up, views):
                 graph.wait(stop_requested)
         except StopTimeout:
             log.warning("books in progress did not end within %g s; they are left", STOP_GRACE_S)

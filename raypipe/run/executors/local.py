@@ -12,11 +12,12 @@ from typing import TypeVar
 import cloudpickle
 
 from raypipe.coordination.background_work import BackgroundWork
+from raypipe.coordination.counts import Progress
 from raypipe.coordination.limiter import AdaptiveLimiter
 from raypipe.coordination.local_coordinator import LocalCoordinator, coordinate_in_process
 from raypipe.coordination.process_meter import ProcessMeter
 from raypipe.coordination.progress import STOP_GRACE_S
-from raypipe.coordination.run_coordinator import Progress, RunCoordinator
+from raypipe.coordination.run_coordinator import RunCoordinator
 from raypipe.core.errors import SetupError
 from raypipe.core.stage_options import Stages
 from raypipe.opensearch.bulk.error_policy import SinkError
@@ -96,6 +97,7 @@ class LocalExecutor:
             stop_sources.lock_lost,
             timer,
             ProcessMeter(uses_ray=False),
+            self.execution.view,
         )
 
     def _size_stages(self, work: Work) -> Stages:

@@ -14,9 +14,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raypipe.coordination.background_work import BackgroundWork
 from raypipe.coordination.coordinator_handle import RemoteCoordinator
+from raypipe.coordination.counts import Progress
 from raypipe.coordination.limiter import AdaptiveLimiter
 from raypipe.coordination.process_meter import ProcessMeter
-from raypipe.coordination.run_coordinator import Progress
 from raypipe.core.errors import SetupError
 from raypipe.core.options import BreakerOptions, RayOptions
 from raypipe.core.stage_options import Stages
@@ -97,6 +97,7 @@ class RayExecutor:
             stop_sources.lock_lost,
             timer,
             ProcessMeter(),
+            self.execution.view,
         )
 
     def _start_ray(self, work: Work, options: RayOptions, stack: ExitStack) -> tuple[Stages, bool]:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from raypipe.cli import log_handlers
-from raypipe.cli.log_handlers import LogFile, TerminalFormatter
+from raypipe.cli import app, log_handlers
+from raypipe.cli.log_handlers import JsonFormatter, LogFile, TerminalFormatter
+from raypipe.core.errors import SetupError
+from raypipe.core.exit_codes import ERROR
 from raypipe.core.private_files import open_private
 
 
@@ -85,3 +89,36 @@ def test_a_log_of_another_user_is_left_alone(
     handler.close()
     assert first.read_text() == "of another user"
     assert (tmp_path / "processing-2.log").read_text() == "a line\n"
+
+
+def test_a_json_line_names_the_failed_book_and_hides_passwords() -> None:
+    record = record_with_traceback("no answer of https://me:secret@host/\x1b[31m")
+    record.key, record.stage, record.kind = "a\nb.txt", "read", "unreadable"
+    line = JsonFormatter().format(record)
+    assert "\n" not in line
+    assert "\x1b" not in line
+    assert "secret" not in line
+    fields = json.loads(line)
+    assert (fields["key"], fields["stage"], fields["kind"]) == ("a\nb.txt", "read", "unreadable")
+    assert fields["level"] == "error"
+    assert fields["at"].endswith("+00:00")
+    assert "ValueError: inside" in fields["traceback"]
+
+
+def test_the_log_file_has_the_error_that_ended_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = LogFile(tmp_path / "processing.log", delay=True)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [file])
+
+    def fail(args: Sequence[str]) -> int:
+        raise SetupError("there is\nno bucket at https://me:secret@host/")
+
+    monkeypatch.setattr(app, "run_command_line", fail)
+    file.setFormatter(log_handlers.LineFormatter("%(levelname)s %(message)s"))
+    assert app.run_and_explain(["run"]) == ERROR
+    file.close()
+    assert capsys.readouterr().err.startswith("raypipe: there is")
+    (line,) = (tmp_path / "processing.log").read_text().splitlines()
+    assert line.startswith(r"ERROR there is\nno bucket at https://")
+    assert "secret" not in line

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from raypipe.coordination.run_coordinator import MAX_WORKER_DEATHS, RunCoordinator, Usage
+from raypipe.coordination.counts import Usage
+from raypipe.coordination.run_coordinator import MAX_WORKER_DEATHS, RunCoordinator
 from raypipe.core.options import BreakerOptions
 
 NO_USAGE = Usage()
