@@ -47,6 +47,7 @@ def main() -> None:
     streams = StandardStreams()
     streams.install()
     install_thread_hooks()
+    prepare_opensearch()
     code = run_and_explain(sys.argv[1:])
     if reason := streams.find_lost_output():
         code = _print_error(
@@ -229,7 +230,6 @@ def _call_command(merged: MergedArguments, notes: _Notes, cfg: Any) -> int:
         with explain_option_errors(merged):
             check_values(cfg, merged)
             notes.log()
-            prepare_opensearch()
             module = import_module(f"raypipe.cli.commands.{merged.command}")
             if "pyarrow" in sys.modules:
                 prepare_arrow()
