@@ -52,6 +52,7 @@ def main() -> None:
     streams = StandardStreams()
     streams.install()
     install_thread_hooks()
+    prepare_opensearch()
     code = run_and_explain(sys.argv[1:])
     if reason := streams.find_lost_output():
         code = _print_error(
@@ -238,7 +239,6 @@ def _call_command(merged: MergedArguments, notes: _Notes, cfg: Any) -> int:
             if cfg.get("log") == "json" and merged.command != "simulate":
                 log_as_json()
             notes.log()
-            prepare_opensearch()
             module = import_module(f"raypipe.cli.commands.{merged.command}")
             if "pyarrow" in sys.modules:
                 prepare_arrow()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -23,8 +21,12 @@ def prepare_arrow() -> None:
     if "jemalloc" in pa.supported_memory_backends():
         pa.set_memory_pool(pa.jemalloc_memory_pool())
         pa.jemalloc_set_decay_ms(0)
-    with _finder(_HiddenPandas()):
+    hidden = _HiddenPandas()
+    sys.meta_path.insert(0, hidden)
+    try:
         pa.array([0])
+    finally:
+        sys.meta_path.remove(hidden)
 
 
 def prepare_opensearch() -> None:
@@ -34,15 +36,6 @@ def prepare_opensearch() -> None:
     hidden from opensearch-py alone.
     """
     sys.meta_path.insert(0, _HiddenAiohttp())
-
-
-@contextmanager
-def _finder(finder: Any) -> Iterator[None]:
-    sys.meta_path.insert(0, finder)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(finder)
 
 
 class _HiddenPandas:

@@ -36,7 +36,7 @@ def connection_error(error: HTTPError) -> ModelError:
     cause = type(error).__name__
     if isinstance(error, exceptions.ReadTimeoutError):
         return ModelError("ReadTimeout", "no answer in time", maybe_paid=True)
-    if isinstance(error, exceptions.ConnectTimeoutError) and cause == "ConnectTimeoutError":
+    if type(error) is exceptions.ConnectTimeoutError:  # urllib3 1.26 has subclasses of it
         return ModelError("ConnectTimeout", "no connection in time")
     sent = not isinstance(error, _never_sent())
     if isinstance(error, exceptions.SSLError):

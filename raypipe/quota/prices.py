@@ -151,6 +151,10 @@ class Prices:
             return None
         return replace(Price(**row), tier=tier)
 
+    def burndown(self, model: str) -> float:
+        """Return the quota tokens per output token of a model: the same at each service tier."""
+        return (self.find(model) or Price()).burndown
+
     def require(self, model: str, tier: str = "default") -> Price:
         """Return a model's price at a service tier, which a budget in dollars requires.
 

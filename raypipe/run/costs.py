@@ -144,25 +144,9 @@ class CostAwareCoordinator:
         self.coordinator.stop(reason)
 
 
-def check_costs(processing: Processing, limits: ModelLimits) -> None:
-    """Check, before Ray starts, that quota and budget allow a call.
-
-    Raises:
-        SetupError: The quota is smaller than one call's reservation, or the price table lacks a
-            model although the budget is in dollars.
-    """
-    estimator = processing.summarizer.call_estimator
-    if estimator is not None:
-        check_call_fits(limits.quota, estimator.typical_call())
-    if limits.budget.max_usd is not None:
-        for model in _paid_models(processing):
-            billing = billing_of(model)
-            limits.prices.require(billing.model, billing.tier)
-
-
 @dataclass(frozen=True)
 class CostCheck:
-    """The check of quota and budget, as a part to check before the first book.
+    """The check of quota and budget before the first book.
 
     Args:
         processing: The parts that call models.
@@ -173,8 +157,19 @@ class CostCheck:
     limits: ModelLimits
 
     def check(self) -> None:
-        """Check that quota and budget allow a call; errors as `check_costs`."""
-        check_costs(self.processing, self.limits)
+        """Check that the quota can hold a call, and that a budget in dollars has all prices.
+
+        Raises:
+            SetupError: The quota can never hold a call, or the price table lacks a model although
+                the budget is in dollars.
+        """
+        limits, estimator = self.limits, self.processing.summarizer.call_estimator
+        if estimator is not None:
+            check_call_fits(limits.quota, estimator.typical_call())
+        if limits.budget.max_usd is not None:
+            for model in _paid_models(self.processing):
+                billing = billing_of(model)
+                limits.prices.require(billing.model, billing.tier)
 
 
 @contextmanager
@@ -259,9 +254,7 @@ def _price(model: PaidModel, limits: ModelLimits) -> Price:
     price = limits.prices.find(billing.model, billing.tier)
     if price is None:
         log.warning("conf/prices has no price of %s: its dollars are not counted", billing)
-    # A tier without a price has the burndown of the model, too.
-    burndown = (limits.prices.find(billing.model) or Price()).burndown
-    return price or Price(burndown=burndown)
+    return price or Price(burndown=limits.prices.burndown(billing.model))
 
 
 def _pool_quota(

@@ -16,7 +16,6 @@ from raypipe.lifecycle.deletions import exceeds_limit, find_deleted
 from raypipe.lifecycle.index_comparison import IndexDifferences, compare_with_ledger
 from raypipe.lifecycle.replacement import Replacement
 from raypipe.models.context import billing_of
-from raypipe.quota.prices import Price
 from raypipe.run.call_estimate import CallTotals, estimate_calls
 from raypipe.run.job import Job, ModelLimits
 from raypipe.run.planner import RunPlan, plan_run, read_snapshot
@@ -221,16 +220,14 @@ def _add_costs(estimate: RunEstimate, totals: CallTotals, limits: ModelLimits) -
         estimate.usd = None
     else:
         estimate.usd = round(price.usd(totals.input_tokens, totals.output_tokens), 4)
-    # A tier without a price has the burndown of the model, too.
-    quota_price = price or limits.prices.find(estimate.model) or Price()
-    estimate.hours = _hours(limits.quota, estimate, quota_price)
+    estimate.hours = _hours(limits.quota, estimate, limits.prices.burndown(estimate.model))
 
 
-def _hours(quota: QuotaOptions, estimate: RunEstimate, price: Price) -> float | None:
+def _hours(quota: QuotaOptions, estimate: RunEstimate, burndown: float) -> float | None:
     """Return the hours that the tightest limit of the quota needs; None if none is given."""
     if not quota.managed:
         return None
-    tokens = estimate.input_tokens + price.burndown * estimate.output_tokens
+    tokens = estimate.input_tokens + burndown * estimate.output_tokens
     limits = [
         (tokens, quota.tokens_per_minute, 60.0),
         (estimate.calls, quota.requests_per_minute, 60.0),

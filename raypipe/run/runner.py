@@ -136,11 +136,13 @@ def _carry_out(
         _log_older(ledger.checkpoint.count_older(generation, accepted.documents, recipe.document))
     progress = Progress()
     costs = CostCheck(processing, job.limits)
-    required = _required_parts(plan, source, processing, ledger.state, accepted, costs)
+    required = _required_parts(plan, source, processing, ledger.state, accepted)
     if required:
         with timer.step("checks"):
-            for part in required:  # in this order: a check that costs nothing comes first
+            costs.check()  # first: the check of a model is paid for
+            for part in required:
                 part.check()
+            costs.check()  # the check of a model may find that answers need more room
     with timer.step("index"):
         index = index or target.open(spec)
     stack.enter_context(target.discard_if_unused(index))
@@ -216,12 +218,11 @@ def _required_parts(
     processing: Processing,
     state: State,
     accepted: AcceptedRecipes,
-    costs: Checkable,
 ) -> list[Checkable]:
     """Return the parts without which every book of the plan would fail."""
     if not plan.todo:
         return []
-    required: list[Checkable] = [state, costs]  # before the check of a model, which is paid for
+    required: list[Checkable] = [state]
     if plan.new:
         required += [source, processing.summarizer]
     recipes = {part.partition("/")[0] for part in plan.todo.table["part"].unique().to_pylist()}

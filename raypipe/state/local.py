@@ -98,7 +98,7 @@ class LocalState:
         """Create a name and return its tag, or None if it exists."""
         if self._path(name).is_file():
             return None  # saves the temporary file; the link decides
-        return self._write(name, data, durable, self._link)
+        return self._write(name, data, durable, self._link_unless_present(name))
 
     def put_if_match(self, name: str, data: bytes, tag: str, *, durable: bool = True) -> str | None:
         """Replace the content if it still has this tag; return the new tag, or None."""
@@ -232,21 +232,27 @@ class LocalState:
 
         return replace
 
-    def _link(self, temporary: Path, target: Path, access: GroupAccess) -> bool:
-        """Give a file its name unless the name exists: with a link, which needs no lock."""
-        try:
-            os.link(temporary, target)
-        except FileExistsError:
-            if target.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
-            return False
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            name = target.relative_to(self.root).as_posix()
-            move = self._replace_if(name, lambda path: path.is_dir() or not path.exists())
-            return move(temporary, target, access)
-        return True
+    def _link_unless_present(self, name: str) -> _Move:
+        """Return a move that gives a file its name unless the name exists.
+
+        It makes a link, which needs no lock, or takes the lock where there are no links.
+        """
+
+        def link(temporary: Path, target: Path, access: GroupAccess) -> bool:
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                if target.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
+                return False
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                return replace(temporary, target, access)
+            return True
+
+        replace = self._replace_if(name, lambda path: path.is_dir() or not path.exists())
+        return link
 
     @contextmanager
     def _lock(self, name: str, access: GroupAccess) -> Iterator[None]:

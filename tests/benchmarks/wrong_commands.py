@@ -345,7 +345,7 @@ FILES = [
     damaged("state.json", json.dumps({"id": ["x"], "version": 1}), "an id that is a list"),
     damaged("state.json", json.dumps({"id": "x", "version": 99}), "a newer version"),
     damaged("recipes/abc.json", json.dumps({"document": 7}), "a recipe of numbers"),
-    damaged("processed/part-00000001-000000-000000.parquet", "PAR1", "no parquet"),
+    damaged("failures/part-00000001-000000-000000.parquet", "PAR1", "no parquet"),
     Case("the state is a file", ALONE, "state", "folder", codes=[1],
          prepare=write("state", "x"), keeps_state=True),
     Case("the state is at FTP", [*ALONE, "state.uri=ftp://host/state"], "ftp", "s3"),

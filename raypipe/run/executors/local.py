@@ -26,7 +26,7 @@ from raypipe.quota.batch_client import wait_for_calls
 from raypipe.quota.in_process import connect_in_process
 from raypipe.run.batches import batch_limits, group_limits_of_worker
 from raypipe.run.book_sink import sink_of
-from raypipe.run.costs import check_costs, quota_run_id
+from raypipe.run.costs import quota_run_id
 from raypipe.run.executors.base import (
     StopSources,
     connect_work,
@@ -70,7 +70,6 @@ class LocalExecutor:
         self, work: Work, stop_sources: StopSources, timer: StepTimer, stack: ExitStack
     ) -> Progress:
         """Process the books of a run; see `raypipe.run.executors.base.Executor`."""
-        check_costs(work.processing, self.limits)
         stages = self._size_stages(work)
         limiter = AdaptiveLimiter(stages.write.tasks * WRITERS)
         run_coordinator = RunCoordinator(self.execution.breaker, limiter, len(work.books))

@@ -23,7 +23,6 @@ from raypipe.core.stage_options import Stages
 from raypipe.opensearch.bulk.error_policy import SinkError
 from raypipe.opensearch.bulk.parallel import WRITERS
 from raypipe.quota.actor import broker_for
-from raypipe.run.costs import check_costs
 from raypipe.run.executors.base import (
     StopSources,
     connect_work,
@@ -71,7 +70,6 @@ class RayExecutor:
         self, work: Work, stop_sources: StopSources, timer: StepTimer, stack: ExitStack
     ) -> Progress:
         """Process the books of a run; see `raypipe.run.executors.base.Executor`."""
-        check_costs(work.processing, self.limits)
         with timer.step("ray_start"):
             options = self.execution.ray
             wants_dashboard = options.wants_dashboard(len(work.books))
