@@ -73,8 +73,11 @@ format: $(VENV)/dev  ## Format the code
 typecheck: $(VENV)/dev  ## Check the types with mypy --strict
 	@$(BIN)/mypy
 
-docs: $(VENV)/dev  ## Generate docs/options.md from conf/
-	@$(BIN)/python -m tests.options_page docs/options.md
+docs: $(VENV)/dev  ## Generate the pages of options, commands, failure kinds and the Python API
+	@$(BIN)/python -m tests.generated_pages
+
+site: $(VENV)/dev  ## Build the site of the documentation in build/site; a warning is an error
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs -d build/doctrees . build/site
 
 install: $(VENV)/dev  ## Set up .venv for development
 
@@ -83,7 +86,7 @@ build: $(VENV)/dev  ## Build the wheel
 
 clean:  ## Remove the environment and the embedded services' data
 	@if [ -x $(BIN)/raypipe ]; then $(BIN)/raypipe down; fi
-	rm -rf $(VENV) raypipe-data processing.log dist
+	rm -rf $(VENV) raypipe-data processing.log dist build
 
 $(VENV)/run: pyproject.toml constraints.txt
 	@$(call install,embedded)
@@ -114,4 +117,4 @@ define compile
 	pandas pyarrow ray requests tqdm urllib3 wcwidth yaml)
 endef
 
-.PHONY: help run generate-summaries bulk-index-summaries test-processing test test-slow test-unit chaos mutations bench compare lint format typecheck docs install build clean
+.PHONY: help run generate-summaries bulk-index-summaries test-processing test test-slow test-unit chaos mutations bench compare lint format typecheck docs site install build clean

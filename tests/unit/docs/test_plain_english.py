@@ -1,7 +1,8 @@
 """The text of the code and the docs is plain English: this test keeps the old idioms out.
 
 Looks at comments, docstrings and string literals of the package, at the comments in conf/, and at
-README, CONTRIBUTING, CHANGELOG and docs/, except the page that is generated from conf/.
+README and the other pages of the root, and at docs/, except the page of options, which is generated
+from conf/.
 conf/prompts and other texts for a model are left alone: a change of them is a change of the
 product.
 """
@@ -130,7 +131,7 @@ def find_all_idioms(root: Path = ROOT) -> list[str]:
     """Return a line for each old idiom in the tree."""
     findings: list[str] = []
     files = [*sorted((root / "raypipe").rglob("*.py")), *sorted((root / "conf").rglob("*.yaml"))]
-    files += [root / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    files += [path for path in sorted(root.glob("*.md")) if path.is_file()]
     files += [path for path in sorted((root / "docs").rglob("*.md")) if path.name != "options.md"]
     for path in files:
         if path.is_relative_to(root / "conf" / "prompts"):
