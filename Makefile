@@ -29,8 +29,8 @@ chaos: $(VENV)/dev  ## Kill jobs at random, CHAOS_KILLS=20 times (10 minutes), a
 mutations: $(VENV)/dev  ## Break each rule in tests/mutation_list, and check that a test fails (ARGS="--only quota")
 	@$(BIN)/python tests/mutations.py $(ARGS)
 
-bench: $(VENV)/dev  ## Run all benchmarks; each prints one JSON line
-	@set -e; for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
+bench: $(VENV)/dev  ## Run all benchmarks; each prints one JSON line (RESULTS=benchmarks/results keeps the lines)
+	@set -e; export BENCH_RESULTS=$(abspath $(RESULTS)); for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
 
 compare: $(VENV)/dev  ## Do the same job with raypipe, a script and five frameworks (ARGS="--peers raypipe_local plain_script")
 	@$(BIN)/python -m tests.benchmarks.compare $(ARGS)
@@ -73,7 +73,7 @@ format: $(VENV)/dev  ## Format the code
 typecheck: $(VENV)/dev  ## Check the types with mypy --strict
 	@$(BIN)/mypy
 
-docs: $(VENV)/dev  ## Generate the pages of options, commands, failure kinds and the Python API
+docs: $(VENV)/dev  ## Write the pages and tables of docs/ that are made from the code and the benchmarks
 	@$(BIN)/python -m tests.generated_pages
 
 site: $(VENV)/dev  ## Build the site of the documentation in build/site; a warning is an error

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.generated_pages import commands, failure_kinds, model_calls, options, python_api
+from tests.generated_pages import (
+    commands,
+    failure_kinds,
+    model_calls,
+    options,
+    performance,
+    python_api,
+)
 
 ROOT = Path(__file__).parents[2]
 
 GENERATED_PAGES: Mapping[str, Callable[[], str]] = {
     "docs/internals/model_calls.svg": model_calls.format_picture,
     "docs/options.md": options.format_page,
+    "docs/performance.md": performance.format_page,
     "docs/reference/commands.md": commands.format_page,
     "docs/reference/failure_kinds.md": failure_kinds.format_page,
     "docs/reference/python_api.md": python_api.format_page,
