@@ -43,7 +43,7 @@ class Report:
         say(f"{name}: {self.notes[name]}")
 
     def finish(self) -> None:
-        """Print the JSON line, and keep it in the folder of `RESULTS`; exit 1 for a missed figure."""
+        """Print the JSON line, keep it in the folder of `RESULTS`; exit 1 for a missed figure."""
         ok = all(figure["ok"] for figure in self.figures.values())
         report = {"bench": self.name, **self.figures, "notes": self.notes, "ok": ok}
         print(json.dumps(report))

@@ -123,7 +123,7 @@ def _fields_table(value: Any, docstring: Docstring) -> Iterator[str]:
         (
             f"`{field.name}`",
             f"`{_type_name(field.type)}`",
-            "" if field.default is dataclasses.MISSING else f"`{field.default!r}`",
+            "" if field.default is dataclasses.MISSING else f"`{_show(field.default)}`",
             docstring.arguments.get(field.name, ""),
         )
         for field in dataclasses.fields(value)
@@ -194,14 +194,20 @@ def _format_parameters(signature: inspect.Signature) -> Iterator[str]:
         if parameter.annotation is not parameter.empty:
             text += f": {_type_name(parameter.annotation)}"
         if parameter.default is not parameter.empty:
-            text += f" = {getattr(parameter.default, '__name__', repr(parameter.default))}"
+            text += f" = {getattr(parameter.default, '__name__', _show(parameter.default))}"
         yield text
+
+
+def _show(value: Any) -> str:
+    """Return a value as ruff formats it."""
+    return repr(value).replace("'", '"')
 
 
 def _type_name(annotation: Any) -> str:
     """Return an annotation as it is written in the code, without the names of modules."""
     if isinstance(annotation, str):
-        return annotation
+        return annotation.replace("'", '"')
     if isinstance(annotation, type):
         return annotation.__name__
-    return re.sub(r"\b(\w+\.)+(?=\w)", "", str(annotation)).replace("NoneType", "None")
+    name = re.sub(r"\b(\w+\.)+(?=\w)", "", str(annotation)).replace("NoneType", "None")
+    return name.replace("'", '"')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -100,7 +101,7 @@ def test_a_benchmark_keeps_its_report(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=BENCHMARKS,
-        env={"BENCH_RESULTS": str(tmp_path), "PYTHONPATH": str(BENCHMARKS), "PATH": "/usr/bin:/bin"},
+        env={**os.environ, "BENCH_RESULTS": str(tmp_path), "PYTHONPATH": str(BENCHMARKS)},
         capture_output=True,
         text=True,
         check=False,
