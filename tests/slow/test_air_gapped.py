@@ -18,6 +18,10 @@ from tests.integration.raypipe_command import ROOT
 HOOK = """
 import ipaddress, os, socket, sys
 
+def write(name, line):
+    with open(os.path.join(os.environ["RAYPIPE_TEST_NOTES"], name), "a") as file:
+        file.write(f"{line}\\n")
+
 LOCAL = ("localhost", socket.gethostname(), "", None)
 
 def is_local(host):
@@ -40,10 +44,10 @@ def refuse(event, args):
         return
     host = host.decode() if isinstance(host, bytes) else host
     if not is_local(host):
-        with open(os.environ["RAYPIPE_TEST_REFUSED"], "a") as file:
-            file.write(f"{event} {args[1:] if event != 'socket.getaddrinfo' else args}\\n")
+        write("refused.txt", f"{event} {host}")
         raise OSError(101, f"Network is unreachable: {host}")
 
+write("processes.txt", " ".join(sys.orig_argv))
 sys.addaudithook(refuse)
 """
 
@@ -54,9 +58,12 @@ def environment(tmp_path: Path) -> dict[str, str]:
     hook = tmp_path / "hook"
     hook.mkdir()
     (hook / "sitecustomize.py").write_text(HOOK)
-    refused = {"RAYPIPE_TEST_REFUSED": str(tmp_path / "refused.txt")}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    return {**kept, **refused, "PYTHONPATH": f"{hook}{os.pathsep}{ROOT}"}
+    return {
+        **kept,
+        "PYTHONPATH": f"{hook}{os.pathsep}{ROOT}",
+        "RAYPIPE_TEST_NOTES": str(tmp_path),
+    }
 
 
 def call(*args: str, cwd: Path, environment: dict[str, str]) -> str:
@@ -74,10 +81,10 @@ def call(*args: str, cwd: Path, environment: dict[str, str]) -> str:
     return done.stdout
 
 
-def read_refused(environment: dict[str, str]) -> str:
-    """Return what the hook refused; empty if nothing was tried."""
-    path = Path(environment["RAYPIPE_TEST_REFUSED"])
-    return path.read_text() if path.exists() else ""
+def read_notes(environment: dict[str, str], name: str) -> list[str]:
+    """Return what the hook wrote down: `processes.txt`, or what it refused, `refused.txt`."""
+    path = Path(environment["RAYPIPE_TEST_NOTES"]) / name
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def test_the_hook_refuses_and_writes_down(environment: dict[str, str], empty: Path) -> None:
@@ -89,7 +96,10 @@ def test_the_hook_refuses_and_writes_down(environment: dict[str, str], empty: Pa
     )
     printed = call("-c", code, cwd=empty, environment=environment)
     assert printed.count("Network is unreachable") == 2
-    assert len(read_refused(environment).splitlines()) == 2
+    assert read_notes(environment, "refused.txt") == [
+        "socket.getaddrinfo 192.0.2.1",
+        "socket.getaddrinfo search.example.org",
+    ]
 
 
 @pytest.mark.parametrize("executor", ["local", "ray"])
@@ -99,4 +109,6 @@ def test_a_run_with_the_defaults_connects_to_this_machine_only(
     options = [f"executor={executor}", "limit=2", "output=json", "examples=[]"]
     printed = call("-m", "raypipe", "run", *options, cwd=empty, environment=environment)
     assert '"indexed": 2' in printed
-    assert read_refused(environment) == ""
+    assert read_notes(environment, "refused.txt") == []
+    processes = read_notes(environment, "processes.txt")
+    assert any("default_worker.py" in line for line in processes) == (executor == "ray")
