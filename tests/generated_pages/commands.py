@@ -26,7 +26,7 @@ overrides: `raypipe run storage=local storage.path=my-books`. A command line wit
 - `raypipe run -m embedder=hash,wordllama` runs one job for each value.
 - `raypipe run --settings none` reads no [settings file](../guides/settings_file.md); `--settings
   FILE` reads that file, and `profile=NAME` chooses a profile in it.
-- `raypipe run --config-dir my-conf` adds your own option files to those of raypipe.
+- `raypipe run --config-dir DIR` adds your own option files to those of raypipe.
 - `raypipe --version` prints the version.
 - `eval "$(raypipe -sc install=bash)"` lets the tab key complete commands, groups and options.
 - An error about a wrong option names the valid choices.

@@ -111,4 +111,5 @@ def test_a_run_with_the_defaults_connects_to_this_machine_only(
     assert '"indexed": 2' in printed
     assert read_notes(environment, "refused.txt") == []
     processes = read_notes(environment, "processes.txt")
+    assert any("-m raypipe run" in line for line in processes)
     assert any("default_worker.py" in line for line in processes) == (executor == "ray")
