@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 
 def escape_cell(text: str) -> str:
-    """Return a text for a cell of a table."""
-    return " ".join(text.split()).replace("|", "\\|")
+    """Return a text for a cell of a table; `<` outside of code begins no HTML."""
+    parts = re.split(r"(`[^`]*`)", " ".join(text.split()).replace("|", "\\|"))
+    return "".join(part if part.startswith("`") else part.replace("<", "\\<") for part in parts)
 
 
 def format_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -41,6 +41,7 @@ from tests.unit.docs.pages import (
     read_anchors,
     read_inline_code,
     read_links,
+    read_prose,
 )
 
 PACKAGE = ROOT / "raypipe"
@@ -158,6 +159,12 @@ def test_the_abstractions_are_where_the_table_says() -> None:
             name for place in re.findall(r"`(.*?)`", places) for name in find_definitions(place)
         }
         assert set(re.findall(r"`(.*?)`", names)) - defined == set()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_text_is_taken_for_html(name: str) -> None:
+    text = re.sub(r"`[^`]*`", "", read_prose(PAGES[name]))
+    assert re.findall(r"(?<!\\)<[a-z/!].*", text) == []
 
 
 def test_a_broken_link_is_found() -> None:
