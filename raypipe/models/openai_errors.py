@@ -94,7 +94,7 @@ class ServerError:
 
     Args:
         message: Its message; '' if it has none.
-        codes: Its code and type, such as `insufficient_quota`, as far as they are names.
+        codes: Its code and type, such as `insufficient_quota`; numbers are left out.
         status: The HTTP status in it, 400 to 599; 0 if it has none.
     """
 

@@ -1,8 +1,4 @@
-"""What every benchmark prints: lines while it works, and one JSON object at the end.
-
-With the environment variable `BENCH_RESULTS`, the object is also written to `<name>.json` in that
-folder, with date, commit and machine: `BENCH_RESULTS=benchmarks/results make bench`.
-"""
+"""What every benchmark prints: lines while it works, and one JSON object at the end."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,8 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).parents[2]
+RESULTS = "BENCH_RESULTS"
+"""Environment variable with a folder that keeps the reports: `make bench RESULTS=...` sets it."""
 
 
 @dataclass
@@ -44,14 +43,13 @@ class Report:
         say(f"{name}: {self.notes[name]}")
 
     def finish(self) -> None:
-        """Print the JSON line, and write it if results are kept; exit 1 if a figure was missed."""
+        """Print the JSON line, keep it in the folder of `RESULTS`; exit 1 for a missed figure."""
         ok = all(figure["ok"] for figure in self.figures.values())
-        result = {"bench": self.name, **self.figures, "notes": self.notes, "ok": ok}
-        if folder := os.environ.get("BENCH_RESULTS"):
-            path = Path(folder) / f"{self.name}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"made": describe_origin(), **result}, indent=1) + "\n")
-        print(json.dumps(result))
+        report = {"bench": self.name, **self.figures, "notes": self.notes, "ok": ok}
+        print(json.dumps(report))
+        if folder := os.environ.get(RESULTS):
+            text = json.dumps({"made": describe_origin(), **report}, indent=1) + "\n"
+            (Path(folder) / f"{self.name}.json").write_text(text, encoding="utf-8")
         raise SystemExit(0 if ok else 1)
 
     def _add(self, name: str, value: float, reach: str, ok: bool, unit: str) -> None:
@@ -59,10 +57,14 @@ class Report:
         say(f"{name}: {value:.4g} {unit} (reach {reach}) {'ok' if ok else 'MISSED'}")
 
 
-def describe_origin() -> dict[str, Any]:
-    """Return the date, the commit and the machine of a measurement."""
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
-    commit = subprocess.run(git, capture_output=True, check=False, text=True).stdout.strip()
+def describe_origin() -> Mapping[str, Any]:
+    """Return when, where and from what a benchmark was made."""
+    commit = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"],
+        capture_output=True,
+        check=False,
+        text=True,
+    ).stdout.strip()
     return {
         "date": time.strftime("%Y-%m-%d"),
         "commit": commit or "unknown",

@@ -63,11 +63,7 @@ def compare(
 
 def describe(rounds: int, books: tuple[int, int]) -> Mapping[str, Any]:
     """Return when, where and from what the comparison is made."""
-    return {
-        **describe_origin(),
-        "rounds": rounds,
-        "books": list(books),
-    }
+    return {**describe_origin(), "rounds": rounds, "books": list(books)}
 
 
 def report_run(contender: Contender, job: str, run: Run) -> None:
