@@ -29,8 +29,8 @@ chaos: $(VENV)/dev  ## Kill jobs at random, CHAOS_KILLS=20 times (10 minutes), a
 mutations: $(VENV)/dev  ## Break each rule in tests/mutation_list, and check that a test fails (ARGS="--only quota")
 	@$(BIN)/python tests/mutations.py $(ARGS)
 
-bench: $(VENV)/dev  ## Run all benchmarks; each prints one JSON line
-	@set -e; for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
+bench: $(VENV)/dev  ## Run all benchmarks; each prints one JSON line (RESULTS=benchmarks/results keeps the lines)
+	@set -e; export BENCH_RESULTS=$(abspath $(RESULTS)); for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench; done
 
 compare: $(VENV)/dev  ## Do the same job with raypipe, a script and five frameworks (ARGS="--peers raypipe_local plain_script")
 	@$(BIN)/python -m tests.benchmarks.compare $(ARGS)
@@ -73,8 +73,11 @@ format: $(VENV)/dev  ## Format the code
 typecheck: $(VENV)/dev  ## Check the types with mypy --strict
 	@$(BIN)/mypy
 
-docs: $(VENV)/dev  ## Generate docs/options.md from conf/
-	@$(BIN)/python -m tests.options_page docs/options.md
+docs: $(VENV)/dev  ## Write the pages and tables of docs/ that are made from the code and the benchmarks
+	@$(BIN)/python -m tests.generated_pages
+
+site: $(VENV)/dev  ## Build the site of the documentation in build/site; a warning is an error
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs -d build/doctrees . build/site
 
 install: $(VENV)/dev  ## Set up .venv for development
 
@@ -83,7 +86,7 @@ build: $(VENV)/dev  ## Build the wheel
 
 clean:  ## Remove the environment and the embedded services' data
 	@if [ -x $(BIN)/raypipe ]; then $(BIN)/raypipe down; fi
-	rm -rf $(VENV) raypipe-data processing.log dist
+	rm -rf $(VENV) raypipe-data processing.log dist build
 
 $(VENV)/run: pyproject.toml constraints.txt
 	@$(call install,embedded)
@@ -114,4 +117,4 @@ define compile
 	pandas pyarrow ray requests tqdm urllib3 wcwidth yaml)
 endef
 
-.PHONY: help run generate-summaries bulk-index-summaries test-processing test test-slow test-unit chaos mutations bench compare lint format typecheck docs install build clean
+.PHONY: help run generate-summaries bulk-index-summaries test-processing test test-slow test-unit chaos mutations bench compare lint format typecheck docs site install build clean

@@ -1,6 +1,6 @@
 """raypipe turns a bucket of books into a search index and never pays for a book twice.
 
-The functions here do what the commands do, see docs/python_api.md. Nothing is imported before it
+The functions here do what the commands do, see docs/guides/python.md. Nothing is imported before it
 is used: `import raypipe` takes a few milliseconds.
 """
 

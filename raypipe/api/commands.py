@@ -1,7 +1,7 @@
 """The commands as functions. Heavy libraries are imported by the calls.
 
 Each function takes `config`, `overrides`, `settings`, `profile` and the options of its command as
-keyword arguments; docs/python_api.md explains them. Each raises the errors of `raypipe.errors`.
+keyword arguments; docs/guides/python.md explains them. Each raises the errors of `raypipe.errors`.
 None prints, ends the process, handles signals or sets up logging: raypipe logs to the logger
 `raypipe`.
 """

@@ -92,19 +92,33 @@ _SCHEMA = TableSchema(FAILURES_SCHEMA, kind="failures", version=1)
 
 @dataclass(frozen=True, slots=True)
 class FailedBook:
-    """A failure of a book, as it is recorded in the log."""
+    """A failure of a book, as it is recorded in the log.
+
+    Attributes:
+        book_id: Id of the book.
+        key: Key of the book in its source.
+        etag: Its version, as it was listed.
+        recipe: Document recipe of the run in which it failed.
+        stage: `read`, `text`, `summarize`, `embed` or `index`.
+        kind: A kind of `KINDS`.
+        message: What happened, without the text of the book.
+        retryable: Whether the failure is temporary.
+        attempts: Number of attempts, this attempt included.
+        run_seq: Number of the run.
+        failed_at: When it failed, in seconds since the epoch, UTC.
+    """
 
     book_id: str
     key: str
     etag: str
-    recipe: str  # document recipe of the run in which it failed
-    stage: str  # read | text | summarize | embed | index
+    recipe: str
+    stage: str
     kind: str
     message: str
     retryable: bool
-    attempts: int  # including this attempt
+    attempts: int
     run_seq: int
-    failed_at: float  # seconds since the epoch, UTC
+    failed_at: float
 
     @property
     def advice(self) -> str:

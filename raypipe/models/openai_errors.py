@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -78,17 +79,55 @@ def status_error(
     body = _parse_error(content)
     if body is None:
         return ModelError.foreign(status, retry_after_s(headers))
-    detail = body.get("error") or body
-    fields = detail if isinstance(detail, Mapping) else {"message": detail}
-    message = fields.get("message")
-    # A body of another shape, such as a proxy's error page, may contain anything.
-    message = message if isinstance(message, str) else f"HTTP status {status}"
+    error = read_error(body)
     return ModelError(
-        str(fields.get("code") or fields.get("type") or f"HTTP {status}"),
-        redact_message(message, texts, [key]),
+        next(iter(error.codes), f"HTTP {status}"),
+        redact_message(error.message or f"HTTP status {status}", texts, [key]),
         status=status,
         retry_after_s=retry_after_s(headers, "retry-after-ms"),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ServerError:
+    """What the error object of a server says.
+
+    Args:
+        message: Its message; '' if it has none.
+        codes: Its code and type, such as `insufficient_quota`; numbers are left out.
+        status: The HTTP status in it, 400 to 599; 0 if it has none.
+    """
+
+    message: str = ""
+    codes: Sequence[str] = ()
+    status: int = 0
+
+
+def read_error(body: Mapping[str, Any]) -> ServerError:
+    """Return what an error object says.
+
+    Args:
+        body: `{"error": {"message": ..., "code": ...}}` of OpenAI, `{"error": "..."}` of Ollama,
+            `{"object": "error", "message": ...}` of FastChat, or `{"detail": ...}` of FastAPI.
+    """
+    found = body.get("error") or body
+    fields = found if isinstance(found, Mapping) else {"message": found}
+    codes = [fields.get(name) for name in ("code", "status", "type", "error_type")]
+    digits = [str(code) for code in codes if str(code).isascii() and str(code).isdigit()]
+    numbers = [int(code[:9]) for code in digits]
+    return ServerError(
+        _read_message(fields.get("message")) or _read_message(fields.get("detail")),
+        [code for code in codes if isinstance(code, str) and code and not code.isdigit()],
+        next((number for number in numbers if 400 <= number <= 599), 0),
+    )
+
+
+def _read_message(value: Any) -> str:
+    """Return a message; FastAPI sends a list of objects with a `msg` for a rejected request."""
+    if isinstance(value, list):
+        messages = [item.get("msg") for item in value if isinstance(item, Mapping)]
+        return "; ".join(message for message in messages if isinstance(message, str))
+    return value if isinstance(value, str) else ""
 
 
 def _parse_error(content: bytes) -> dict[str, Any] | None:

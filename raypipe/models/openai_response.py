@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from raypipe.models.answers import build_answer
+from raypipe.models.openai_errors import read_error
 from raypipe.models.protocol import Answer, ModelError, TokenUsage
 from raypipe.models.redaction import redact_message
 from raypipe.models.service_tier import read_tier
@@ -153,26 +154,18 @@ def _find_error(
     part: Mapping[str, Any], texts: Sequence[str], secrets: Sequence[str]
 ) -> ModelError | None:
     """Return the error that a response with status 200, or a choice, reports instead of a text."""
-    error = part.get("error")
-    if not error and part.get("object") == "error":
-        error = part  # FastChat and old vLLM
-    if not error and not part.get("choices") and isinstance(part.get("detail"), str):
-        error = part["detail"]  # of FastAPI
-    if not error:
+    is_error = (
+        part.get("error")
+        or part.get("object") == "error"  # FastChat and old vLLM
+        or (not part.get("choices") and isinstance(part.get("detail"), str))  # FastAPI
+    )
+    if not is_error:
         return None
-    if not isinstance(error, Mapping):
-        error = {"message": error}
-    message = _to_text(error.get("message")) or _to_text(error.get("detail")) or "no message"
-    codes = [error.get(name) for name in ("code", "status", "type", "error_type")]
-    digits = [str(code) for code in codes if str(code).isascii() and str(code).isdigit()]
-    numbers = [int(code[:9]) for code in digits]
-    status = next((number for number in numbers if 400 <= number <= 599), 0)
-    names = [code for code in codes if isinstance(code, str) and code and not code.isdigit()]
-    words = " ".join([message, *names])
+    error = read_error(part)
     return ModelError(
-        names[0] if names else _ERROR_CODE,
-        redact_message(message, texts, secrets),
-        status=status or _guess_status(words),
+        next(iter(error.codes), _ERROR_CODE),
+        redact_message(error.message or "no message", texts, secrets),
+        status=error.status or _guess_status(" ".join([error.message, *error.codes])),
     )
 
 
@@ -181,7 +174,3 @@ def _guess_status(words: str) -> int:
         if re.search(pattern, words, re.I):
             return status
     return _UNNAMED_STATUS
-
-
-def _to_text(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else str(value)

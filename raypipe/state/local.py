@@ -96,8 +96,6 @@ class LocalState:
 
     def put_if_absent(self, name: str, data: bytes, *, durable: bool = True) -> str | None:
         """Create a name and return its tag, or None if it exists."""
-        if self._path(name).is_file():
-            return None  # saves the temporary file; the link decides
         return self._write(name, data, durable, self._link_unless_present(name))
 
     def put_if_match(self, name: str, data: bytes, tag: str, *, durable: bool = True) -> str | None:
@@ -210,11 +208,7 @@ class LocalState:
         path = Path(self.root) / _TEMPORARY / uuid.uuid4().hex
         _create_folder(path.parent, access)
         try:
-            with open(path, "xb", opener=access.open) as file:
-                file.write(data)
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
+            access.write_new(path, data, durable=durable)
         except OSError:
             path.unlink(missing_ok=True)  # give the space back to a full disk
             raise

@@ -1,13 +1,13 @@
-"""The bulk writer against one request a document, on a real node of its own.
+"""The bulk writer compared with one request for each document, on a real node.
 
-    python tests/benchmarks/bench_bulk.py [--documents 2000] [--rounds 3] [--writers 2] [--url …]
+    python tests/benchmarks/bench_bulk.py [--documents 4000] [--rounds 5] [--writers 4] [--url URL]
 
 Both ways send the same bodies over kept-alive connections through the same client, into an
-index as raypipe makes it; no request asks for a refresh; serializing is in both times. The bulk
-side has as many requests in flight as a run has by default. Rounds take turns, each into a new
-index; a figure is the ratio of the medians. Documents are like real ones: a summary of about
-280 words and 100 keywords, drawn from a vocabulary as skewed as English. The node is warmed up
-first, lives in a temporary folder and ends with the benchmark. The last line is one JSON object.
+index as raypipe makes it; no request asks for a refresh; serializing is in both times. Both have
+the same number of requests in flight, as many as a run has by default. Rounds take turns, each
+into a new index; a figure is the ratio of the medians. Documents are like real ones: a summary of
+about 280 words and 100 keywords, drawn from a vocabulary as skewed as English. The node is warmed
+up first, lives in a temporary folder and ends with the benchmark. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -112,13 +112,17 @@ def text_only(document: Document, dimension: int, *, clean: bool = True) -> dict
     return body
 
 
-def one_by_one(index: Index, docs: list[Document], body: Body) -> int:
-    """Index each document with a request of its own; returns the requests."""
-    for document in docs:
-        data = orjson.dumps(body(document, DIMENSION), option=orjson.OPT_SERIALIZE_NUMPY)
-        path = f"/{index.ref.physical}/_doc/{document.book_id}"
-        index.connection.send("PUT", path, body=data)
-    return len(docs)
+def one_by_one(index: Index, docs: list[Document], body: Body, writers: int) -> None:
+    """Index each document with a separate request, a share of them in each thread."""
+
+    def share(number: int) -> None:
+        for document in docs[number::writers]:
+            data = orjson.dumps(body(document, DIMENSION), option=orjson.OPT_SERIALIZE_NUMPY)
+            path = f"/{index.ref.physical}/_doc/{document.book_id}"
+            index.connection.send("PUT", path, body=data)
+
+    with ThreadPoolExecutor(writers) as pool:
+        list(pool.map(share, range(writers)))
 
 
 def in_bulk(index: Index, docs: list[Document], writers: int) -> Counters:
@@ -147,7 +151,7 @@ def compare(
                 index = alias.purge(CONTENTS)
                 began = time.perf_counter()
                 if way == "single":
-                    one_by_one(index, docs, body)
+                    one_by_one(index, docs, body, writers)
                 else:
                     counters = in_bulk(index, docs, writers)
                 times[way].append(time.perf_counter() - began)
@@ -176,8 +180,8 @@ def node(url: str | None) -> Iterator[str]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--documents", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--documents", type=int, default=4000)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--writers", type=int, default=4)
     parser.add_argument("--url", help="a node that runs already")
     options = parser.parse_args()
@@ -189,7 +193,7 @@ def main() -> None:
         alias = IndexAlias(IndexConfig(Connection(url), index="bench-bulk"))
         say("warming the node up")
         for _ in range(3):
-            one_by_one(alias.purge(CONTENTS), docs[:WARM_UP], document_body)
+            one_by_one(alias.purge(CONTENTS), docs[:WARM_UP], document_body, options.writers)
             in_bulk(alias.purge(CONTENTS), docs, options.writers)
         for name, body in (("text", text_only), ("vectors", document_body)):
             say(f"{name}: {options.rounds} rounds")

@@ -52,7 +52,7 @@ def typed() -> list[str]:
 
 RAYPIPE = [line for line in typed() if line.startswith("raypipe ") and "ray=cluster" not in line]
 MAKE = [line for line in typed() if re.match(r"make [a-z-]+ \w+=", line)]
-ELSEWHERE = ("make ", "pip install", "export ", "ray ", "RAY_AUTH_MODE=token ray ")
+ELSEWHERE = ("make ", "pip install", "pip wheel", "export ", "ray ", "RAY_AUTH_MODE=token ray ")
 """Typed by other tests (test_wheel, test_ray_up, test_completion) or by who runs these."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import raypipe
 from tests.integration.raypipe_command import ROOT
 from tests.slow.installed_wheel import (
     check_a_run,
@@ -65,6 +66,8 @@ def test_the_wheels_metadata_names_the_program_and_the_extras(wheel: Path) -> No
     assert "Provides-Extra: embedded\n" in metadata
     assert "Requires-Python: <3.14,>=3.11\n" in metadata
     assert "LICENSE" in info
+    assert f"\nVersion: {raypipe.__version__}\n" in metadata
+    assert wheel.name == f"raypipe-{raypipe.__version__}-py3-none-any.whl"
 
 
 def test_it_is_the_wheel_that_runs(installed: Path, empty: Path) -> None:

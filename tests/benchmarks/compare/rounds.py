@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import signal
-import subprocess
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
-from report import say
+from report import describe_origin, say
 
-from tests.benchmarks.compare.contenders import ROOT, Contender
+from tests.benchmarks.compare.contenders import Contender
 from tests.benchmarks.compare.jobs import JOBS, ROUNDS_MATTER, Bench
 from tests.benchmarks.compare.results import Comparison, Entry, Run
 from tests.benchmarks.compare.servers import start_servers
@@ -68,22 +63,7 @@ def compare(
 
 def describe(rounds: int, books: tuple[int, int]) -> Mapping[str, Any]:
     """Return when, where and from what the comparison is made."""
-    git = ["git", "-C", str(ROOT)]
-    commit = subprocess.run(
-        [*git, "describe", "--always", "--dirty", "--exclude=*"],
-        capture_output=True, check=False, text=True,
-    ).stdout.strip()  # fmt: skip
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "commit": commit or "unknown",
-        "machine": {
-            "cores": len(os.sched_getaffinity(0)),
-            "memory_gb": round(psutil.virtual_memory().total / 1e9),
-            "python": platform.python_version(),
-        },
-        "rounds": rounds,
-        "books": list(books),
-    }
+    return {**describe_origin(), "rounds": rounds, "books": list(books)}
 
 
 def report_run(contender: Contender, job: str, run: Run) -> None:

@@ -63,7 +63,10 @@ def test_a_folder_that_was_made_for_a_group_shares_new_files_with_it(
     parent = folder_with_mode(tmp_path / "parent", parent_mode)
     access = GroupAccess.in_folder(parent)
     access.create_folder(parent / "folder")
-    os.close(access.open(str(parent / "file"), os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    access.write_new(parent / "file", b"line\n", durable=True)
+    assert (parent / "file").read_bytes() == b"line\n"
+    with pytest.raises(FileExistsError):
+        access.write_new(parent / "file", b"", durable=False)
     if sys.platform == "darwin":  # new folders have their parent's group without the bit
         folder_mode &= 0o777
     assert mode(parent / "folder") == folder_mode
@@ -81,7 +84,10 @@ def test_new_files_belong_to_the_group_of_the_folder(tmp_path: Path) -> None:
     os.chown(parent, -1, others[0])
     access = GroupAccess.in_folder(parent)
     access.create_folder(parent / "folder")
-    os.close(access.open(str(parent / "file"), os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    access.write_new(parent / "file", b"line\n", durable=True)
+    assert (parent / "file").read_bytes() == b"line\n"
+    with pytest.raises(FileExistsError):
+        access.write_new(parent / "file", b"", durable=False)
     (parent / "lock").touch()
     access.set_group(parent / "lock")
     assert {(parent / name).stat().st_gid for name in ("folder", "file", "lock")} == {others[0]}

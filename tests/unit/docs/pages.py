@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-GENERATED = "docs/options.md"
 SERVERS = "docs/openai_servers.md"
 
 
+OTHERS = ("README.md", "CONTRIBUTING.md", "AGENTS.md", "SECURITY.md", "examples/README.md")
+
+
 def read_pages() -> dict[str, str]:
-    """Return the text of README, CONTRIBUTING and each page of docs/, by path."""
-    paths = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    """Return the text of each page, in and beside docs/, by path."""
+    paths = [*(ROOT / name for name in OTHERS), *sorted((ROOT / "docs").rglob("*.md"))]
     return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths}
 
 

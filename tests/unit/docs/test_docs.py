@@ -18,14 +18,13 @@ from raypipe.cli.arguments import (
     take_profile,
     take_settings_flag,
 )
-from raypipe.cli.help_text.program import COMMANDS
 from raypipe.cli.override_values import accept_text
 from raypipe.config.build import read_options
 from raypipe.config.error_messages import find_missing_values
-from raypipe.config.paths import conf_dir
 from raypipe.coordination.run_coordinator import ModelUsage
 from raypipe.core import exit_codes
 from raypipe.core.book import DOCUMENT_SCHEMA, Book
+from raypipe.embedded.lock_file import LOCK_FILE, parse_lock_file
 from raypipe.ledger import tombstones
 from raypipe.ledger.checkpoint import PROCESSED_SCHEMA
 from raypipe.ledger.failure_log import DEGRADED, FAILURES_SCHEMA, KINDS
@@ -42,15 +41,16 @@ from tests.unit.docs.pages import (
     read_anchors,
     read_inline_code,
     read_links,
+    read_prose,
 )
 
 PACKAGE = ROOT / "raypipe"
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-COMMANDS_PAGE = PAGES["docs/reference/commands.md"]
 SUBCOMMAND = re.compile(r"(?:\.venv/bin/)?(?:python -m )?raypipe(?: |$)")
 OTHER_PROGRAMS = re.compile(
-    r"#|export |pip install |make [a-z]|ray [a-z]|RAY_AUTH_MODE=token ray job |python -c "
+    r"#|export |pip (install|wheel) |\.venv/bin/python -m pytest |make [a-z]|ray [a-z]"
+    r"|RAY_AUTH_MODE=token ray job |python -c "
     r"|(\w+=\S+ )*(vllm|ollama|llama-server|lms|docker) "
 )
 """Typed or parsed by other tests: Make's targets below, Ray's lines in test_ray_up, the conversion
@@ -131,6 +131,42 @@ def leads_somewhere(page: str, link: str) -> bool:
     return not anchor or anchor in read_anchors(target.read_text(encoding="utf-8"))
 
 
+TEST_PATH = re.compile(r"\btests/[\w/]*(?:\.py)?\b(?!\.)")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_tests_that_a_page_names_exist(name: str) -> None:
+    code = [*read_inline_code(PAGES[name]), *fenced(PAGES[name])]
+    named = {path for line in code for path in TEST_PATH.findall(line)}
+    new = {"tests/unit/embedders/test_letters_embedder.py"}  # of the steps in CONTRIBUTING
+    assert {path for path in named - new if not (ROOT / path).exists()} == set()
+
+
+def find_definitions(place: str) -> set[str]:
+    """Return the names that the modules of a place define: a file or a folder of the package."""
+    path = PACKAGE / place
+    files = [path] if path.is_file() else sorted(path.rglob("*.py"))
+    pattern = re.compile(r"^(?:class |def )?(\w+)\b(?=[(:]|.* = )", re.MULTILINE)
+    return {name for file in files for name in pattern.findall(file.read_text(encoding="utf-8"))}
+
+
+def test_the_abstractions_are_where_the_table_says() -> None:
+    table = PAGES["AGENTS.md"].partition("\n## Abstractions\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?`) \| (`.*?`) \| .* \|$", table, re.MULTILINE)
+    assert len(rows) >= 30
+    for names, places in rows:
+        defined = {
+            name for place in re.findall(r"`(.*?)`", places) for name in find_definitions(place)
+        }
+        assert set(re.findall(r"`(.*?)`", names)) - defined == set()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_text_is_taken_for_html(name: str) -> None:
+    text = re.sub(r"`[^`]*`", "", read_prose(PAGES[name]))
+    assert re.findall(r"(?<!\\)<[a-z/!].*", text) == []
+
+
 def test_a_broken_link_is_found() -> None:
     assert leads_somewhere("docs/sink.md", "options.md#raypipe-run")
     assert not leads_somewhere("docs/sink.md", "options.md#raypipe-sing")
@@ -139,31 +175,12 @@ def test_a_broken_link_is_found() -> None:
 
 def test_readme_leads_to_every_page() -> None:
     linked = {link.partition("#")[0] for link in read_links(README)}
-    assert {name for name in PAGES if name.startswith("docs/")} - linked == set()
+    assert set(PAGES) - {"README.md"} - linked == set()
 
 
 def test_readme_stays_on_one_page() -> None:
     assert len(README.splitlines()) <= 150
     assert len(README.split()) <= 1_000
-
-
-def test_the_page_of_commands_has_every_command() -> None:
-    rows = [line.partition("|")[2].partition("|")[0] for line in COMMANDS_PAGE.splitlines()]
-    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    assert set(COMMANDS) <= named
-
-
-def test_the_choices_on_the_page_of_commands_are_the_option_files() -> None:
-    groups = {path.name for path in conf_dir().iterdir() if path.is_dir()} - {
-        "hydra",
-        "base",
-    }
-    shown = {}
-    for row in re.findall(r"^\| `(\w+)` \|([^|]*)\|", COMMANDS_PAGE, re.MULTILINE):
-        if row[0] in groups:
-            shown[row[0]] = set(re.findall(r"`(\w+)`", row[1]))
-    files = {name: {path.stem for path in (conf_dir() / name).glob("*")} for name in groups}
-    assert shown == {name: choices for name, choices in files.items() if len(choices) > 1}
 
 
 _MAKE = re.compile(r"(?:^|\$ |[;&] )make ([a-z][\w-]*)", re.MULTILINE)
@@ -187,6 +204,18 @@ def test_make_help_explains_every_target() -> None:
 
 def test_the_changelog_has_this_version() -> None:
     assert re.search(rf"^## \[{re.escape(__version__)}\]", CHANGELOG, re.MULTILINE)
+
+
+def test_the_pages_name_the_wheel_of_this_version() -> None:
+    wheels = {name for text in PAGES.values() for name in re.findall(r"raypipe-[\w.-]+\.whl", text)}
+    wheels.discard("raypipe-VERSION-py3-none-any.whl")
+    assert wheels == {f"raypipe-{__version__}-py3-none-any.whl"}
+
+
+def test_the_size_of_the_jars_is_that_of_the_lock_file() -> None:
+    artifacts = parse_lock_file(LOCK_FILE.read_text(encoding="utf-8"))
+    size = round(sum(artifact.size for artifact in artifacts) / 10**6)
+    assert f"jars of the OpenSearch node, {size} MB." in PAGES["docs/guides/air_gapped.md"]
 
 
 def test_the_page_of_exit_codes_has_all_of_them() -> None:

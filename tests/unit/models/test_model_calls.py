@@ -3,14 +3,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from raypipe.models.adaptation import Adaptation
 from raypipe.models.calling.caller import ModelCaller
 from raypipe.models.calling.model_calls import chat_call, embedding_call
 from raypipe.models.context import ModelContext
+from raypipe.models.openai import OpenAIChat
 from raypipe.models.protocol import Answer, InputType, Question, TokenUsage, Vectors
 from raypipe.state.local import LocalState
 from tests.unit.models.fakes import FakeModel
@@ -82,6 +85,19 @@ def test_the_schema_counts_as_tokens_and_the_body_is_the_key() -> None:
         "model": "fake-1",
         "body": {"system": "be brief", "prompt": "why"},
     }
+
+
+def test_the_key_is_the_question_however_it_is_sent() -> None:
+    model = OpenAIChat(model_id="m", base_url="http://localhost:1/v1")
+    question = Question("be brief", "why", 5, schema={"type": "object"})
+    call = chat_call(model, question, lambda _: True)
+    adapted = Adaptation(moves_system=True, drops_schema=True, thinking_room=100).apply(question)
+    others = (
+        chat_call(model, question, lambda _: True, sent=adapted),
+        chat_call(model, replace(question, max_tokens=9), lambda _: True),
+    )
+    assert [other.key for other in others] == [call.key] * 2
+    assert chat_call(model, replace(question, prompt="how"), lambda _: True).key != call.key
 
 
 def test_the_callers_estimate_learns_from_answers() -> None:

@@ -1,4 +1,4 @@
-"""Every block of docs/python_api.md and of README runs, on a test's bucket and node."""
+"""Every block of docs/guides/python.md and of README runs, on a test's bucket and node."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.integration.api_project import write_settings
 from tests.integration.raypipe_command import ROOT, Project, write_book
 from tests.integration.s3_server import CountingS3Server
 
-PAGES = ("docs/python_api.md", "README.md")
+PAGES = ("docs/guides/python.md", "README.md")
 
 
 def blocks(page: str) -> list[str]:

@@ -1,8 +1,7 @@
-"""Write docs/options.md, the page of all options, from conf/: `make docs` runs this file."""
+"""Generate docs/options.md, the page of all options, from `conf/`."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from raypipe.cli.help_text.config_comments import (
 )
 from raypipe.cli.help_text.program import COMMANDS
 from raypipe.config.paths import conf_dir
+from tests.generated_pages.markdown import capitalize, format_table
 
 _INTRO = """\
 # Options
@@ -41,13 +41,15 @@ def format_page() -> str:
     """Return the page as Markdown."""
     choices_of = {command: default_choices(command) for command in COMMANDS}
     groups = list(dict.fromkeys(group for choices in choices_of.values() for group in choices))
-    lines = [_INTRO, "", "| command | what it does |", "|---|---|"]
-    lines += [f"| [`{name}`](#raypipe-{name}) | {_cell(text)} |" for name, text in COMMANDS.items()]
-    lines += ["", "| group | choices | commands |", "|---|---|---|"]
+    lines = [_INTRO]
+    table = ((f"[`{name}`](#raypipe-{name})", text) for name, text in COMMANDS.items())
+    lines += format_table(("command", "what it does"), table)
+    rows = []
     for group in groups:
         commands = " ".join(f"`{name}`" for name, choices in choices_of.items() if group in choices)
         links = " ".join(f"[`{choice}`](#{group}{choice})" for choice in group_choices(group))
-        lines.append(f"| `{group}` | {links} | {commands} |")
+        rows.append((f"`{group}`", links, commands))
+    lines += format_table(("group", "choices", "commands"), rows)
     for command in COMMANDS:
         lines += ["", *_command_section(command)]
     for group in groups:
@@ -60,7 +62,7 @@ def _command_section(command: str) -> Iterator[str]:
     purpose, *examples = read_header(conf_dir() / f"{command}.yaml")
     yield f"## raypipe {command}"
     yield ""
-    yield _capitalize(purpose.partition(": ")[2])
+    yield capitalize(purpose.partition(": ")[2])
     if examples:
         yield from ("", "```sh", *examples, "```")
     if choices := default_choices(command):
@@ -95,26 +97,5 @@ def _rows(files: Sequence[Path], group: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _table(rows: list[tuple[str, str, str]]) -> Iterator[str]:
-    if rows:
-        yield from ("", "| option | default | |", "|---|---|---|")
-    for option, default, comment in rows:
-        yield f"| `{option}` | `{_cell(default)}` | {_cell(comment)} |"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _capitalize(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def main(path: str) -> None:
-    """Write the page to a file."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(format_page(), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+    cells = ((f"`{option}`", f"`{default}`", comment) for option, default, comment in rows)
+    return format_table(("option", "default", ""), cells)
