@@ -43,7 +43,6 @@ from raypipe.core.search_options import SearchOptions
 from raypipe.core.stage_options import Stages
 from raypipe.simulator.options import ServerOptions
 
-
 _MAX_PORT = 65_535
 
 

@@ -126,9 +126,9 @@ class Gate:
                 400, f"this page is not served as {name}; the option allowed_hosts adds names"
             )
         client, server = scope.get("client"), scope.get("server")
-        if rules.is_own_user is not None and client and server:
-            if not rules.is_own_user(tuple(client), tuple(server)):
-                return _plain(403, "this page answers its own user only; a token answers others")
+        is_own_user = rules.is_own_user
+        if is_own_user and client and server and not is_own_user(tuple(client), tuple(server)):
+            return _plain(403, "this page answers its own user only; a token answers others")
         if not rules.allows_token(headers.get("authorization", "")):
             response = "this page needs the token, as the password of any user name"
             return PlainTextResponse(response, 401, headers=_ASK_FOR_TOKEN)

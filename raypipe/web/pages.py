@@ -87,7 +87,9 @@ def make_pages(books: BookReader, runs: RunReader, renderer: Renderer) -> APIRou
     def list_runs() -> HTMLResponse:
         run = runs.find()
         values = _describe_run(run)
-        return page("runs.html", "runs", **values, runs=[_to_row(run) for run in runs.newest(_RUNS)])
+        return page(
+            "runs.html", "runs", **values, runs=[_to_row(run) for run in runs.newest(_RUNS)]
+        )
 
     @router.get("/runs/{name}")
     def show_run(name: RunName) -> HTMLResponse:

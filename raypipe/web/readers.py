@@ -76,8 +76,14 @@ class BookReport:
 
     @property
     def document(self) -> Mapping[str, Any]:
-        """Return the newest document: of the state, or else of the index; empty without one."""
-        return self.documents[-1] if self.documents else self.index.document or {}
+        """Return the newest document, of the state or the index; missing fields are None."""
+        newest = self.documents[-1] if self.documents else self.index.document or {}
+        return {**dict.fromkeys(FIELDS), **newest}
+
+    @property
+    def has_document(self) -> bool:
+        """Whether the state or the index has a document of the book."""
+        return bool(self.documents or self.index.document)
 
 
 class BookReader:
@@ -89,9 +95,7 @@ class BookReader:
         open_ledger: Opens the ledger of the state.
     """
 
-    def __init__(
-        self, searcher: BookSearcher, index: IndexConfig, open_ledger: OpenLedger
-    ) -> None:
+    def __init__(self, searcher: BookSearcher, index: IndexConfig, open_ledger: OpenLedger) -> None:
         self.index = index
         self._searcher = searcher
         self._open_ledger = open_ledger
@@ -183,4 +187,3 @@ class RunReader:
                 return run
             self._ended[run_id] = run  # a record does not change; on S3 each read is a request
         return self._ended[run_id]
-

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from raypipe.cli.job_factory import find_connection
 from raypipe.cli.local_services import start_local_services
 from raypipe.cli.open_state import open_existing_state
 from raypipe.config.build import read_options, require_part
-from raypipe.core.errors import OptionError, SetupError
+from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK
 from raypipe.core.net import is_loopback_literal
 from raypipe.core.printable import join_lines
@@ -78,8 +79,9 @@ def serve(cfg: DictConfig) -> Iterator[str]:
         del cfg.storage  # the page reads no books; its server is not started
     with Services(Path(options.embedded.data)) as services:
         start_local_services(cfg, services, ["embedder"], needs_index=True)
+        app = _make_app(cfg, options, connection, rules)
         listener = listen(options.host, options.port)
-        with PageServer(_make_app(cfg, options, connection, rules), listener):
+        with PageServer(app, listener):
             yield format_url(listener)
 
 
@@ -89,7 +91,8 @@ def _make_app(
     from raypipe.web.app import create_app
     from raypipe.web.readers import BookReader, RunReader
 
-    index: IndexConfig = require_part(cfg, "opensearch")
+    part: IndexConfig = require_part(cfg, "opensearch")
+    index = replace(part, connection=part.connection.without_restart_wait())
     searcher = BookSearcher(
         IndexAlias(index),
         require_part(cfg, "embedder"),

@@ -12,9 +12,7 @@ from raypipe.opensearch.index.mapping import VECTOR
 _CANDIDATES = 10
 
 
-def knn_query(
-    vector: object, k: int, filters: Sequence[Mapping[str, Any]] = ()
-) -> dict[str, Any]:
+def knn_query(vector: object, k: int, filters: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """Return the query for the k documents that are nearest to a vector.
 
     Args:

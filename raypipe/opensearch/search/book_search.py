@@ -143,8 +143,7 @@ def _send(index: Index, *bodies: dict[str, Any]) -> list[list[dict[str, Any]]]:
     # from two indices.
     header = orjson.dumps({"index": index.ref.physical}) + b"\n"
     lines = b"".join(
-        header + orjson.dumps(index.backend.search_body(body), option=_JSON_LINE)
-        for body in bodies
+        header + orjson.dumps(index.backend.search_body(body), option=_JSON_LINE) for body in bodies
     )
     response = index.connection.ask("POST", "/_msearch", body=lines)
     with parsing(index.connection, _REQUEST):

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-
 FACET_FIELDS: Mapping[str, str] = {
     "language": "language",
     "author": "author.raw",

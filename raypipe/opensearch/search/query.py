@@ -44,9 +44,7 @@ _ENGLISH_STOP_WORDS = (
 _STOP_WORDS = frozenset(_ENGLISH_STOP_WORDS.split())
 
 
-def words_body(
-    query: str, limit: int, filters: Sequence[Mapping[str, Any]] = ()
-) -> dict[str, Any]:
+def words_body(query: str, limit: int, filters: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """Return the search by words.
 
     Args:

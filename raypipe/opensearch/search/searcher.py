@@ -50,7 +50,9 @@ class BookSearcher:
         self._embedder = embedder
         self._fusion = fusion
         self._index = TimedValue(lambda: open_for_search(alias, embedder), reuse_s, clock)
-        self._facets = TimedValue(lambda: self._read(read_facets, self._index.get()), facets_s, clock)
+        self._facets = TimedValue(
+            lambda: self._read(read_facets, self._index.get()), facets_s, clock
+        )
 
     def find(self, query: str, limit: int = 5, filters: Filters = NO_FILTERS) -> list[Hit]:
         """Return the books that fit a description best, best first.
@@ -116,4 +118,3 @@ def search(
             another embedder, or the server cannot be used.
     """
     return BookSearcher(alias, embedder, fusion).find(query, limit)
-
