@@ -74,7 +74,7 @@ def make_pages(books: BookReader, runs: RunReader, renderer: Renderer) -> APIRou
             result=result,
             more="/?" + urlencode({"q": q, **chosen, "limit": more}) if has_more else "",
             max_query=MAX_QUERY,
-            index=books.index.index,
+            index=books.alias.config.index,
         )
 
     @router.get("/books/{book_id}")

@@ -14,7 +14,7 @@ from raypipe.ledger.facade import Ledger
 from raypipe.ledger.failure_log import FailedBook
 from raypipe.ledger.lock_owner import LockOwner
 from raypipe.ledger.run_history import RUNNING, RunState, find_run, list_run_ids, read_run
-from raypipe.opensearch.index import IndexConfig
+from raypipe.opensearch.index import IndexAlias
 from raypipe.opensearch.index.entry import IndexEntry, read_entry
 from raypipe.opensearch.index.mapping import FIELDS
 from raypipe.opensearch.search import BookSearcher, Hit
@@ -91,12 +91,12 @@ class BookReader:
 
     Args:
         searcher: Searches the index.
-        index: The index.
+        alias: The index.
         open_ledger: Opens the ledger of the state.
     """
 
-    def __init__(self, searcher: BookSearcher, index: IndexConfig, open_ledger: OpenLedger) -> None:
-        self.index = index
+    def __init__(self, searcher: BookSearcher, alias: IndexAlias, open_ledger: OpenLedger) -> None:
+        self.alias = alias
         self._searcher = searcher
         self._open_ledger = open_ledger
 
@@ -117,7 +117,7 @@ class BookReader:
             NotFoundError: Neither the state nor the index has the book.
             SetupError: Neither the state nor the index can be read.
         """
-        entry = read_entry(self.index, book_id, FIELDS)
+        entry = read_entry(self.alias, book_id, FIELDS)
         problem = ""
         history = BookHistory(book_id)
         try:

@@ -92,9 +92,10 @@ def _make_app(
     from raypipe.web.readers import BookReader, RunReader
 
     part: IndexConfig = require_part(cfg, "opensearch")
-    index = replace(part, connection=part.connection.without_restart_wait())
+    connection_now = part.connection.without_restart_wait()
+    alias = IndexAlias(replace(part, connection=connection_now))
     searcher = BookSearcher(
-        IndexAlias(index),
+        alias,
         require_part(cfg, "embedder"),
         options.search.fusion,
         reuse_s=_REUSE_S,
@@ -104,7 +105,7 @@ def _make_app(
     def open_ledger() -> Ledger:
         return Ledger(open_existing_state(options.state.uri, connection))
 
-    return create_app(BookReader(searcher, index, open_ledger), RunReader(open_ledger), rules)
+    return create_app(BookReader(searcher, alias, open_ledger), RunReader(open_ledger), rules)
 
 
 def _read_rules(options: Any) -> AccessRules:

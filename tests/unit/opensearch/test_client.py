@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle  # noqa: TID251 (Ray pickles parts to its workers)
+import time
 from typing import Any
 
 import pytest

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from raypipe.core.errors import SetupError
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.failure_log import FailedBook
+from raypipe.opensearch.index import IndexAlias
 from raypipe.opensearch.search import BookSearcher, Hit
 from raypipe.opensearch.search.facets import Facets, FacetValue
 from raypipe.opensearch.search.filters import NO_FILTERS, Filters
@@ -83,7 +84,9 @@ class Page:
         self.state = LocalState(str(self.folder / "state"))
         state_id(self.state)
         books = BookReader(
-            cast(BookSearcher, self.searcher), config_at(self.index_url), self.open_ledger
+            cast(BookSearcher, self.searcher),
+            IndexAlias(config_at(self.index_url)),
+            self.open_ledger,
         )
         self.app = create_app(books, RunReader(self.open_ledger), self.rules)
         self.client = TestClient(self.app, base_url=HOST, raise_server_exceptions=False)

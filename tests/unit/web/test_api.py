@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.run_records import RunRecord
+from tests.unit.docs.pages import PAGES
 from tests.unit.opensearch.stub import Stub
 from tests.unit.web.page_here import Page, fail, hit
+
+GUIDE = PAGES["docs/guides/serve.md"]
 
 
 def test_a_search_returns_hits_with_scores(page: Page) -> None:
@@ -55,6 +60,14 @@ def test_a_problem_is_json(page: Page, path: str, status: int) -> None:
     response = page.client.get(path)
     assert response.status_code == status
     assert list(response.json()) == ["error"]
+
+
+def test_the_guide_names_every_path(page: Page) -> None:
+    described = page.client.get("/openapi.json").json()["paths"]
+    assert set(re.findall(r"^\| `(/api/\S+)` \|", GUIDE, re.MULTILINE)) == set(described)
+    page.searcher.hits = [hit(1)]
+    calls = re.findall(r"^curl .*?http://127\.0\.0\.1:8000([^\s\"]+)", GUIDE, re.MULTILINE)
+    assert [page.client.get(call).status_code for call in calls] == [200, 200]
 
 
 def test_the_description_names_every_path_and_no_page(page: Page) -> None:
