@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
@@ -47,7 +47,9 @@ class StatusReport(RunReport):
     failures: Mapping[str, int]
 
 
-PROBLEMS = {status: {"model": Problem} for status in (400, 404, 422, 503)}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem} for status in (400, 404, 422, 503)
+}
 """Statuses of a problem, for the description of the API."""
 
 
@@ -58,7 +60,7 @@ def make_api(books: BookReader, runs: RunReader) -> APIRouter:
         books: Reads books.
         runs: Reads runs and failures.
     """
-    router = APIRouter(prefix="/api", responses={**PROBLEMS})
+    router = APIRouter(prefix="/api", responses=PROBLEMS)
 
     @router.get("/search")
     def search(

@@ -21,7 +21,7 @@ from tests.unit.opensearch.stub import PHYSICAL, Reply, Request, Stub
 
 EMBEDDER = HashEmbedder(dimension=4)
 FILTERS = Filters(language="en", author=" jane austen ", genre="")
-CLAUSES = [
+CLAUSES: list[dict[str, Any]] = [
     {"term": {"language": "en"}},
     {"match": {"author": {"query": "jane austen", "operator": "and"}}},
 ]

@@ -14,8 +14,7 @@ from tests.unit.web.page_here import Page
 @pytest.fixture
 def stub() -> Iterator[Stub]:
     server = Stub()
-    body = {PHYSICAL: {"aliases": {"books": {}}, "mappings": {}}}
-    server.paths["/books"] = Reply(body=body)
+    server.paths["/books"] = Reply(body={PHYSICAL: {"aliases": {"books": {}}, "mappings": {}}})
     yield server
     server.close()
 

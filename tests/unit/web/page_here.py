@@ -37,13 +37,18 @@ FACETS: Facets = {
 
 
 def hit(rank: int, **values: Any) -> Hit:
-    known = {"book_id": f"b{rank}", "key": f"{rank}.txt", "title": f"Title {rank}"}
+    known: dict[str, Any] = {"book_id": f"b{rank}", "key": f"{rank}.txt", "title": f"Title {rank}"}
     known |= {"author": "An Author", "score": 1.0, "summary": "Two keepers quarrel over a lamp."}
     return Hit(**{"rank": rank, **known, **values})
 
 
 def fail(key: str, kind: str = "binary", **values: Any) -> FailedBook:
-    cells = {"book_id": f"id-{key}", "etag": "etag", "recipe": "recipe", "stage": "text"}
+    cells: dict[str, Any] = {
+        "book_id": f"id-{key}",
+        "etag": "etag",
+        "recipe": "recipe",
+        "stage": "text",
+    }
     cells |= {"message": f"{key}: why", "retryable": False, "attempts": 1, "run_seq": 1}
     return FailedBook(**{**cells, "failed_at": 1_795_860_137.0, **values}, key=key, kind=kind)
 
