@@ -6,7 +6,8 @@ Invented books are indexed in a real node. `raypipe serve`'s app answers searche
 filters, on a real socket; a client sends them one after another, and four at once. The time of the
 search request to OpenSearch is taken inside the server and subtracted from the time of the page.
 Headless Chromium, if it is installed, opens each kind of page and runs axe, in light, dark and
-narrow; without it the number of violations is -1, which is a miss. The last line is one JSON object.
+narrow; without it the number of violations is -1, which is a miss. The last line is one JSON
+object.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ sys.path.insert(0, str(ROOT))  # for the driver of Chromium and the documents of
 
 INDEX = "bench-serve"
 REACH_MS = 30.0
-WORDS = (
-    "harbor lamp winter orchard countess train letter island keeper storm garden widow river "
-    "mountain watch pearl clock village doctor mirror violin desert forest bridge captain"
-).split()
+_WORDS = """
+harbor lamp winter orchard countess train letter island keeper storm garden widow river mountain
+watch pearl clock village doctor mirror violin desert forest bridge captain
+"""
+WORDS = _WORDS.split()
 LANGUAGES = ("en", "en", "en", "fr", "de")
 LOOKS = ((1100, False), (1100, True), (360, False))
 

@@ -45,6 +45,10 @@ def test_wrong_options_are_one_line(
     run_command_line: RunCommandLine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def listen(*_: object) -> None:
+        raise AssertionError("a wrong option must be found before")
+
+    monkeypatch.setattr("raypipe.web.server.listen", listen)
     monkeypatch.setenv("SHORT", TOKEN[:15])
     given = {arg.partition("=")[0] for arg in args}
     server = [option for option in SERVER if option.partition("=")[0] not in given]
