@@ -76,6 +76,14 @@ def test_no_page_violates_a_rule_of_accessibility(
             assert (folder / f"{name}-{look}.png").stat().st_size > 5_000
 
 
+def test_violations_and_errors_of_a_bad_page_are_seen(tmp_path: Path) -> None:
+    with browse(tmp_path) as tab:
+        tab.go("data:text/html,<input><script>console.error('odd')</script>")
+        rules = {violation.partition(":")[0] for violation in tab.find_violations()}
+        assert {"label", "html-has-lang", "document-title"} <= rules
+        assert len(tab.errors) == 1
+
+
 def test_a_book_is_found_by_the_keyboard_alone(browser: Browser, url: str) -> None:
     browser.forbid_scripts()
     browser.go(url)
