@@ -18,6 +18,8 @@ PORTS = 100
 _IN_FLIGHT_S = 0.5
 """Seconds in which requests in flight may end; then they are cancelled."""
 _CLOSE_S = 1.0
+_MAX_HEAD = 65_536
+"""Bytes of a request's first line and headers: a long description has 12 bytes a character."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -85,6 +87,7 @@ class PageServer:
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=1,
+            h11_max_incomplete_event_size=_MAX_HEAD,
             ws="none",
         )
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # `create_app` logs errors

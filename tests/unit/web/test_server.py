@@ -13,6 +13,7 @@ import pytest
 
 from raypipe.core.errors import OptionError
 from raypipe.web import server
+from raypipe.web.parameters import MAX_QUERY
 from raypipe.web.server import PageServer, format_url, listen
 from tests.unit.web.page_here import Page
 
@@ -53,9 +54,12 @@ def test_addresses_for_browsers() -> None:
 def test_pages_are_served_until_the_context_ends(page: Page) -> None:
     listener = listen("127.0.0.1", 0)
     url = format_url(listener)
-    with PageServer(page.app, listener), urllib.request.urlopen(url, timeout=30) as response:
-        assert response.status == 200
-        assert "server" not in response.headers
+    longest = f"{url}/api/search?q={'%F0%9F%8F%B0' * MAX_QUERY}"
+    with PageServer(page.app, listener):
+        for address in (url, longest):
+            with urllib.request.urlopen(address, timeout=30) as response:
+                assert response.status == 200
+                assert "server" not in response.headers
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(url, timeout=5)
 
