@@ -54,8 +54,7 @@ class BookReport:
     """A book, as `raypipe show KEY output=json` reports it.
 
     Attributes:
-        status: `deleted`, `failed`, `indexed`, `finished`, or `unknown` if no state can be read
-            and the index lacks the book.
+        status: `deleted`, `failed`, `indexed` or `finished`.
         book_id: Id of the book.
         key: Key of the book in its source.
         documents: Finished documents without vectors, oldest first.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,20 +43,18 @@ _PACKAGES = ("fastapi", "jinja2", "uvicorn")
 _REUSE_S = 10.0
 """Seconds for which the opened index is used again: opening takes several requests."""
 _FACETS_S = 60.0
+_THREADS = 40
+"""Threads that answer requests: the default of anyio, which Starlette uses."""
 _POLL_S = 0.5
 
 
 def main(cfg: DictConfig) -> int:
-    """Serve until Ctrl-C or SIGTERM; errors as `serve`."""
-    try:
-        with serve(cfg) as url:
-            print(_format_usage(url, read_options(cfg)), flush=True)
-            # Another thread may receive the signal; Python handles it when this thread wakes up.
-            while not threading.Event().wait(_POLL_S):
-                pass
-    except KeyboardInterrupt:
-        # A second Ctrl-C while the interpreter exits would print a traceback.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Serve until Ctrl-C or SIGTERM, which is the regular end; errors as `serve`."""
+    # Another thread may receive the signal; Python handles it when this thread wakes up.
+    with serve(cfg) as url, suppress(KeyboardInterrupt):
+        print(_format_usage(url, read_options(cfg)), flush=True)
+        while not threading.Event().wait(_POLL_S):
+            pass
     return OK
 
 
@@ -92,8 +89,9 @@ def _make_app(
     from raypipe.web.readers import BookReader, RunReader
 
     part: IndexConfig = require_part(cfg, "opensearch")
-    connection_now = part.connection.without_restart_wait()
-    alias = IndexAlias(replace(part, connection=connection_now))
+    threads = max(part.connection.threads, _THREADS)
+    server = replace(part.connection, threads=threads).without_restart_wait()
+    alias = IndexAlias(replace(part, connection=server))
     searcher = BookSearcher(
         alias,
         require_part(cfg, "embedder"),
