@@ -41,6 +41,13 @@ _RARE = ("fallback",)
 """Filters that few books have, so that a single value divides the books, too."""
 _RUNS = 50
 _FAILURES = 100
+_REPORT_HEADERS = {
+    # The report is a single file, with its style inside; it has no script.
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    )
+}
 _KEEP = "public, max-age=31536000, immutable"
 
 
@@ -93,7 +100,12 @@ def make_pages(books: BookReader, runs: RunReader, renderer: Renderer) -> APIRou
 
     @router.get("/runs/{name}")
     def show_run(name: RunName) -> HTMLResponse:
-        return page("run.html", "runs", **_describe_run(runs.find(name)))
+        run = runs.find(name)
+        return page("run.html", "runs", **_describe_run(run), has_report=runs.has_report(run))
+
+    @router.get("/runs/{name}/report")
+    def show_report(name: RunName) -> HTMLResponse:
+        return HTMLResponse(runs.read_report(name), headers=_REPORT_HEADERS)
 
     @router.get("/failures")
     def list_failures(kind: Kind = "", limit: Rows = _FAILURES) -> HTMLResponse:

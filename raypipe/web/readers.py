@@ -14,6 +14,7 @@ from raypipe.ledger.facade import Ledger
 from raypipe.ledger.failure_log import FailedBook
 from raypipe.ledger.lock_owner import LockOwner
 from raypipe.ledger.run_history import RUNNING, RunState, find_run, list_run_ids, read_run
+from raypipe.ledger.run_records import FOLDER
 from raypipe.opensearch.index import IndexAlias
 from raypipe.opensearch.index.entry import IndexEntry, read_entry
 from raypipe.opensearch.index.mapping import FIELDS
@@ -171,6 +172,32 @@ class RunReader:
         """
         return find_run(self._open_ledger().state, name, silent=self._silent)
 
+    def has_report(self, run: RunState) -> bool:
+        """Return whether a run has written its report.
+
+        Raises:
+            SetupError: The state cannot be read.
+        """
+        name = _report_name(run)
+        return name in self._open_ledger().state.list(name)
+
+    def read_report(self, name: str) -> bytes:
+        """Return the report of a run: a page of HTML.
+
+        Args:
+            name: As for `find`.
+
+        Raises:
+            NotFoundError: The run has no report.
+            OptionError: There is no such run.
+            SetupError: The state cannot be read.
+        """
+        run = self.find(name)
+        report = self._open_ledger().state.get(_report_name(run))
+        if report is None:
+            raise NotFoundError(f"run {run.run_id or run.run_seq} has no report")
+        return report
+
     def failures(self) -> list[FailedBook]:
         """Return the failures that no later run resolved, oldest first.
 
@@ -186,3 +213,7 @@ class RunReader:
                 return run
             self._ended[run_id] = run  # a record does not change; on S3 each read is a request
         return self._ended[run_id]
+
+
+def _report_name(run: RunState) -> str:
+    return f"{FOLDER}/{run.run_id}/report.html"

@@ -206,7 +206,7 @@ def test_failures_are_grouped_and_listed(page: Page) -> None:
 def test_runs_of_an_older_state(page: Page, old: LocalState) -> None:
     status, html = page.get("/runs")
     check_page(html)
-    runs = re.findall(r'href="/runs/([^"]+)"', html)
+    runs = dict.fromkeys(re.findall(r'href="/runs/([^"]+)"', html))
     assert (status, len(runs)) == (200, 5)
     for run_id in runs:
         status, html = page.get(f"/runs/{run_id}")
@@ -234,6 +234,22 @@ def test_a_state_without_runs_a_running_run_and_a_killed_run(page: Page) -> None
     html = page.get("/runs/1")[1]
     check_page(html)
     assert "&lt;script&gt;" in html
+
+
+def test_the_report_of_a_run_is_shown_if_there_is_one(page: Page) -> None:
+    run_id = "20261128T100217Z-0001"
+    RunRecord(run_id, 1, status="done", exit_code=0).save(page.state)
+    assert "report" not in page.get("/runs/1")[1]
+    status, html = page.get("/runs/1/report")
+    assert (status, f"run {run_id} has no report" in html) == (404, True)
+    page.state.put(f"runs/{run_id}/report.html", b"<!doctype html><title>Report</title>")
+    assert f'href="/runs/{run_id}/report"' in page.get("/runs/1")[1]
+    response = page.client.get(f"/runs/{run_id}/report")
+    assert (response.status_code, "<title>Report</title>" in response.text) == (200, True)
+    policy = response.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'")
+    assert "script-src" not in policy
+    assert response.headers["x-content-type-options"] == "nosniff"
 
 
 def test_files_are_kept_by_browsers_and_pages_are_not(page: Page) -> None:
