@@ -22,9 +22,23 @@ def open_recorded_state(cfg: DictConfig, options: Any) -> tuple[State, S3Connect
         SetupError: There is no state, or it cannot be read.
     """
     connection = find_connection(cfg)
+    return open_existing_state(options.state.uri, connection), connection
+
+
+def open_existing_state(uri: str, connection: S3Connection | None) -> State:
+    """Return a state.
+
+    Args:
+        uri: The folder, or `s3://bucket/prefix`.
+        connection: How S3 is reached; None for boto3's defaults.
+
+    Raises:
+        OptionError: The URI is wrong.
+        SetupError: There is no state, or it cannot be read.
+    """
     try:
-        state = open_state(options.state.uri, connection)
+        state = open_state(uri, connection)
     except ValueError as error:
         raise OptionError(str(error)) from None
     check_exists(state)
-    return state, connection
+    return state

@@ -43,6 +43,8 @@ from raypipe.core.search_options import SearchOptions
 from raypipe.core.stage_options import Stages
 from raypipe.simulator.options import ServerOptions
 
+_MAX_PORT = 65_535
+
 
 @dataclass
 class JobSchema:
@@ -154,6 +156,29 @@ class SearchSchema:
 
 
 @dataclass
+class ServeSchema:
+    """Options of `serve`."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    allowed_hosts: list[str] = field(default_factory=list)
+    token_env: str = "RAYPIPE_SERVE_TOKEN"  # noqa: S105 (a name, not a token)
+    search: SearchOptions = field(default_factory=SearchOptions)
+    storage: Any = None
+    embedder: Any = None
+    opensearch: Any = None
+    state: StateOptions = field(default_factory=StateOptions)
+    embedded: EmbeddedOptions = field(default_factory=EmbeddedOptions)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0 <= self.port <= _MAX_PORT:
+            raise ValueError(f"port={self.port} must be between 0 and {_MAX_PORT}")
+        if not self.host:
+            raise ValueError("host is empty; set it to a name or an address of this machine")
+
+
+@dataclass
 class ServicesSchema:
     """Options of `up` and `down`."""
 
@@ -189,6 +214,7 @@ SCHEMAS: Mapping[str, type] = {
     "runs": RunsSchema,
     "doctor": DoctorSchema,
     "search": SearchSchema,
+    "serve": ServeSchema,
     "verify": VerifySchema,
     "promote": PromoteSchema,
     "rollback": RollbackSchema,

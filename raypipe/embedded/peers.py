@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 import sys
@@ -25,8 +26,8 @@ def read_owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
     """Return the user id of an open client socket of this machine; None if there is none.
 
     Args:
-        client: IPv4 address and port of the client's end.
-        server: IPv4 address and port that the client is connected to.
+        client: IP address and port of the client's end.
+        server: IP address and port that the client is connected to.
     """
     local, remote = _format(client), _format(server)
     for line in _read_tables():
@@ -50,5 +51,8 @@ def _read_tables() -> Iterator[str]:
 
 
 def _format(address: tuple[str, int]) -> str:
-    number = int.from_bytes(socket.inet_aton(address[0]), sys.byteorder)
-    return f"{number:08X}:{address[1]:04X}"
+    packed = ipaddress.ip_address(address[0]).packed
+    # The kernel prints the address in words of 32 bits, in the byte order of the machine.
+    words = (packed[start : start + 4] for start in range(0, len(packed), 4))
+    digits = "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)
+    return f"{digits}:{address[1]:04X}"

@@ -17,6 +17,7 @@ COMMANDS = {
     "runs": "list the runs of a state, the newest first",
     "doctor": "check state, disk, OpenSearch, storage, credentials, models and quota",
     "search": 'find a book by a description: raypipe search "two friends quarrel" limit=5',
+    "serve": "serve a page to search with, and to read runs and failures, until Ctrl-C",
     "verify": "compare the listing, the ledger and the index, book by book",
     "promote": "serve the index that was built beside the served index",
     "rollback": "serve the previous index again",

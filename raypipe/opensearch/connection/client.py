@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
@@ -48,9 +48,20 @@ MAX_WAIT_S = 4.0
 
 @dataclass
 class _History:
-    """Whether the server has answered before; pickled with the connection."""
+    """Whether the server has answered before; pickled with the connection.
+
+    Args:
+        has_answered: Whether it has.
+        waits_for_restart: Whether a server that has answered before may take time to restart.
+    """
 
     has_answered: bool = False
+    waits_for_restart: bool = True
+
+    @property
+    def may_restart(self) -> bool:
+        """Whether an unreachable server is asked again, because it may be restarting."""
+        return self.has_answered and self.waits_for_restart
 
 
 @dataclass(frozen=True)
@@ -163,6 +174,12 @@ class Connection:
         copy = dict(params) if params else None  # the transport removes keys from it
         return transport.perform_request(method, path, params=copy, body=body, headers=headers)
 
+    def without_restart_wait(self) -> Self:
+        """Return a copy that reports an unreachable server at once, for a user who waits."""
+        copy = replace(self)
+        copy._history.waits_for_restart = False
+        return copy
+
     def renew(self) -> None:
         """Create a new client for the next request, so that credentials are read again."""
         clients.renew(self)
@@ -194,7 +211,7 @@ class Connection:
         from opensearchpy.exceptions import OpenSearchException
 
         data = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
-        within_s = RESTART_S if self._history.has_answered else 0.0
+        within_s = RESTART_S if self._history.may_restart else 0.0
         for attempt in attempts(tries=MAX_TRIES, within_s=within_s, cap=MAX_WAIT_S):
             may_renew = attempt.number == 1 and 401 not in ignore
             try:
@@ -242,7 +259,7 @@ class Connection:
     def _is_transient(self, error: Exception) -> bool:
         if WRITE_INDEX_EXISTS in reason_of(error):
             return False  # OpenSearch answers 500; another run has created the alias
-        is_restarting = self._history.has_answered and is_unreachable(error)
+        is_restarting = self._history.may_restart and is_unreachable(error)
         return status_of(error) in BUSY_STATUS or is_connection_cut(error) or is_restarting
 
     def http_auth(self) -> Any:

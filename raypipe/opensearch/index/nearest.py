@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raypipe.opensearch.connection.answers import parsing
@@ -11,9 +12,18 @@ from raypipe.opensearch.index.mapping import VECTOR
 _CANDIDATES = 10
 
 
-def knn_query(vector: object, k: int) -> dict[str, Any]:
-    """Return the query for the k documents that are nearest to a vector."""
-    return {"knn": {VECTOR: {"vector": vector, "k": k}}}
+def knn_query(vector: object, k: int, filters: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """Return the query for the k documents that are nearest to a vector.
+
+    Args:
+        vector: The vector.
+        k: Number of documents.
+        filters: Clauses that each of these documents meets.
+    """
+    wanted: dict[str, Any] = {"vector": vector, "k": k}
+    if filters:
+        wanted["filter"] = {"bool": {"filter": list(filters)}}
+    return {"knn": {VECTOR: wanted}}
 
 
 def is_nearest(

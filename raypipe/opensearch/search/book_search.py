@@ -15,10 +15,12 @@ from raypipe.opensearch.connection.answers import parsing
 from raypipe.opensearch.connection.errors import describe_cause
 from raypipe.opensearch.index import Index, IndexAlias
 from raypipe.opensearch.index.compatibility import embedder_differences
+from raypipe.opensearch.search.filters import NO_FILTERS, Filters
 from raypipe.opensearch.search.fusion import check_fusion, fuse
-from raypipe.opensearch.search.query import SHOWN_FIELDS, vector_body, words_body
+from raypipe.opensearch.search.query import SHOWN_FIELDS, titles_body, vector_body, words_body
 
 MAX_HITS = 1000
+_REQUEST = "POST /_msearch"
 _JSON_LINE = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
 
@@ -52,40 +54,6 @@ class GoneError(SetupError):
     """The physical index was deleted."""
 
 
-def search(
-    alias: IndexAlias, embedder: Embedder, query: str, limit: int = 5, fusion: str = "scores"
-) -> list[Hit]:
-    """Return the books that fit a description best, best first.
-
-    Args:
-        alias: The index.
-        embedder: The embedder whose vectors the index holds.
-        query: Plain words, a title or an author; punctuation has no meaning.
-        limit: Most hits, at most 1,000.
-        fusion: `scores` adds the normalized scores of both halves, `rrf` fuses their ranks.
-
-    Raises:
-        SetupError: There is no such index or fusion, the index holds no books, its vectors are of
-            another embedder, or the server cannot be used.
-    """
-    index = open_for_search(alias, embedder)
-    if not query.strip():
-        return []
-    vector = embedder.embed([query], input_type="query")[0]
-    try:
-        hits = search_vector(index, vector, query, limit, fusion)
-    except GoneError:
-        # The alias was switched at this moment, and the index behind it deleted.
-        index = open_for_search(alias, embedder)
-        hits = search_vector(index, vector, query, limit, fusion)
-    if not hits and not index.count():  # every book is near to a vector, so books give hits
-        raise SetupError(
-            f"{alias.config.label} holds no books yet; `raypipe run` adds them, and `raypipe "
-            "verify` shows what is missing"
-        )
-    return hits
-
-
 def open_for_search(alias: IndexAlias, embedder: Embedder) -> Index:
     """Return the index behind an alias if this embedder made its vectors.
 
@@ -115,6 +83,7 @@ def search_vector(
     query: str,
     limit: int = 5,
     fusion: str = "scores",
+    filters: Filters = NO_FILTERS,
 ) -> list[Hit]:
     """Return the fused hits of a query that is embedded already.
 
@@ -124,38 +93,66 @@ def search_vector(
         query: Words of the query.
         limit: Most hits.
         fusion: `scores` or `rrf`, as in `search`.
+        filters: Conditions that every hit meets.
 
     Raises:
         SetupError: The limit is out of its range, there is no such fusion, or the server cannot
             be used.
     """
     check_fusion(fusion)
-    if not 1 <= limit <= MAX_HITS:
-        raise SetupError(f"limit={limit} must be between 1 and {MAX_HITS}")
-    bodies = [
-        index.backend.search_body(body)
-        for body in (words_body(query, limit), vector_body(vector, limit))
-    ]
-    # Not the alias: it may be switched between the two searches, and the halves of a result be
-    # from two indices.
-    header = orjson.dumps({"index": index.ref.physical}) + b"\n"
-    lines = b"".join(header + orjson.dumps(body, option=_JSON_LINE) for body in bodies)
-    response = index.connection.ask("POST", "/_msearch", body=lines)
-    with parsing(index.connection, "POST /_msearch"):
-        halves = [_hits(index, part) for part in response["responses"]]
+    _check_limit(limit)
+    clauses = filters.clauses()
+    halves = _send(index, words_body(query, limit, clauses), vector_body(vector, limit, clauses))
+    with parsing(index.connection, _REQUEST):
         sources = {hit["_source"]["book_id"]: hit["_source"] for hits in halves for hit in hits}
         words, vectors = (
             [(hit["_source"]["book_id"], float(hit["_score"])) for hit in hits] for hits in halves
         )
+        fused = fuse(words, vectors, fusion)[:limit]
         return [
-            Hit(
-                rank=rank,
-                book_id=book_id,
-                score=round(score, 6),
-                **{name: sources[book_id].get(name) or "" for name in SHOWN_FIELDS},
-            )
-            for rank, (book_id, score) in enumerate(fuse(words, vectors, fusion)[:limit], start=1)
+            _to_hit(rank, round(score, 6), sources[book_id])
+            for rank, (book_id, score) in enumerate(fused, start=1)
         ]
+
+
+def list_titles(index: Index, limit: int, filters: Filters) -> list[Hit]:
+    """Return the books that meet the filters, by title, with the score 0.
+
+    Args:
+        index: The index, from `open_for_search`.
+        limit: Most hits.
+        filters: Conditions that every hit meets.
+
+    Raises:
+        SetupError: The limit is out of its range, or the server cannot be used.
+    """
+    _check_limit(limit)
+    [found] = _send(index, titles_body(limit, filters.clauses()))
+    with parsing(index.connection, _REQUEST):
+        return [_to_hit(rank, 0.0, hit["_source"]) for rank, hit in enumerate(found, start=1)]
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= MAX_HITS:
+        raise SetupError(f"limit={limit} must be between 1 and {MAX_HITS}")
+
+
+def _send(index: Index, *bodies: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """Send searches in one request; return the hits of each, best first."""
+    # Not the alias: it may be switched between the two searches, and the halves of a result be
+    # from two indices.
+    header = orjson.dumps({"index": index.ref.physical}) + b"\n"
+    lines = b"".join(
+        header + orjson.dumps(index.backend.search_body(body), option=_JSON_LINE) for body in bodies
+    )
+    response = index.connection.ask("POST", "/_msearch", body=lines)
+    with parsing(index.connection, _REQUEST):
+        return [_hits(index, part) for part in response["responses"]]
+
+
+def _to_hit(rank: int, score: float, source: dict[str, Any]) -> Hit:
+    shown = {name: source.get(name) or "" for name in SHOWN_FIELDS}
+    return Hit(rank=rank, book_id=source["book_id"], score=score, **shown)
 
 
 def _hits(index: Index, response: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ books by title and author.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,25 +44,40 @@ _ENGLISH_STOP_WORDS = (
 _STOP_WORDS = frozenset(_ENGLISH_STOP_WORDS.split())
 
 
-def words_body(query: str, limit: int) -> dict[str, Any]:
+def words_body(query: str, limit: int, filters: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """Return the search by words.
 
     Args:
         query: Plain words.
         limit: Most hits that are wanted.
+        filters: Clauses that every hit meets.
     """
-    return _body(_words_query(query), limit)
+    return _body(_words_query(query, filters), limit)
 
 
-def vector_body(vector: NDArray[np.float32], limit: int) -> dict[str, Any]:
+def vector_body(
+    vector: NDArray[np.float32], limit: int, filters: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """Return the search for the nearest vectors.
 
     Args:
         vector: Vector of the query, shape (dimension,).
         limit: Most hits that are wanted.
+        filters: Clauses that every hit meets; the nearest are found among these books.
     """
     k = max(_MIN_NEIGHBORS, _NEIGHBORS_PER_HIT * limit)
-    return _body(knn_query(np.asarray(vector, dtype=np.float32), k), limit)
+    return _body(knn_query(np.asarray(vector, dtype=np.float32), k, filters), limit)
+
+
+def titles_body(limit: int, filters: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the search for the books that meet the filters, by title.
+
+    Args:
+        limit: Most hits that are wanted.
+        filters: Clauses that every hit meets.
+    """
+    query = {"bool": {"filter": list(filters)}}
+    return {**_body(query, limit), "size": limit, "sort": ["title.raw", "book_id"]}
 
 
 def _body(query: dict[str, Any], limit: int) -> dict[str, Any]:
@@ -75,13 +91,15 @@ def _body(query: dict[str, Any], limit: int) -> dict[str, Any]:
     }
 
 
-def _words_query(query: str) -> dict[str, Any]:
+def _words_query(query: str, filters: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     query = shorten_query(query, MAX_CLAUSES // len(DESCRIPTION_FIELDS))
     # most_fields adds up the scores of the fields: summary and keywords describe the same book.
     fields = {"fields": list(DESCRIPTION_FIELDS), "type": "most_fields"}
     clauses: list[dict[str, Any]] = [{"multi_match": {"query": query, **fields}}]
     if count_terms(query) <= MAX_METADATA_TERMS:
         clauses += _metadata_clauses(query)
+    if filters:  # without `minimum_should_match`, every book that meets them would be a hit
+        return {"bool": {"should": clauses, "minimum_should_match": 1, "filter": list(filters)}}
     return {"bool": {"should": clauses}}
 
 

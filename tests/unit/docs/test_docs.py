@@ -21,7 +21,8 @@ from raypipe.cli.arguments import (
 from raypipe.cli.override_values import accept_text
 from raypipe.config.build import read_options
 from raypipe.config.error_messages import find_missing_values
-from raypipe.coordination.run_coordinator import ModelUsage
+from raypipe.config.paths import conf_dir
+from raypipe.coordination.counts import ModelUsage
 from raypipe.core import exit_codes
 from raypipe.core.book import DOCUMENT_SCHEMA, Book
 from raypipe.embedded.lock_file import LOCK_FILE, parse_lock_file
@@ -49,12 +50,13 @@ CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 SUBCOMMAND = re.compile(r"(?:\.venv/bin/)?(?:python -m )?raypipe(?: |$)")
 OTHER_PROGRAMS = re.compile(
-    r"#|export |pip (install|wheel) |\.venv/bin/python -m pytest |make [a-z]|ray [a-z]"
-    r"|RAY_AUTH_MODE=token ray job |python -c "
+    r"#|export |pip (install|wheel) |\.venv/bin/python -m pytest |make [a-z]|ray [a-z]|curl "
+    r"|RAY_AUTH_MODE=token ray job |python -c |while raypipe status "
     r"|(\w+=\S+ )*(vllm|ollama|llama-server|lms|docker) "
 )
 """Typed or parsed by other tests: Make's targets below, Ray's lines in test_ray_up, the conversion
-of the pickle in test_docs_run; the servers of docs/openai_servers.md are not installed here."""
+of the pickle in test_docs_run, curl's addresses in tests/unit/web; the servers of
+docs/openai_servers.md are not installed here."""
 PLACEHOLDER = re.compile(r"\.\.\.|\b(COMMAND|FILE|DIR)\b")
 
 

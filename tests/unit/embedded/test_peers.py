@@ -48,6 +48,19 @@ def test_own_connections_from_an_ipv6_socket_are_recognized(server: socket.socke
             assert peers.is_own_process(connection)
 
 
+def test_own_connections_over_ipv6_are_recognized() -> None:
+    try:
+        server = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with server, socket.create_connection(server.getsockname()[:2]):
+        connection, _ = server.accept()
+        with connection:
+            client = connection.getpeername()[:2]
+            assert peers.read_owner(client, connection.getsockname()[:2]) == os.geteuid()
+            assert peers.read_owner(("::2", client[1]), connection.getsockname()[:2]) is None
+
+
 def test_a_closed_socket_belongs_to_nobody(server: socket.socket) -> None:
     """Another user could send a request and close: the kernel then shows user 0, or the last."""
     with socket.create_connection(server.getsockname()):

@@ -10,8 +10,18 @@ from typing import Any
 
 import pytest
 
+from raypipe.core.errors import OptionError
 from raypipe.ledger.lock_owner import LOCK_NAME, LockOwner, encode_owner
-from raypipe.ledger.run_history import KILLED, RUNNING, list_run_ids, read_owner, read_run
+from raypipe.ledger.run_history import (
+    KILLED,
+    NO_RUN,
+    RUNNING,
+    RunReport,
+    find_run,
+    list_run_ids,
+    read_owner,
+    read_run,
+)
 from raypipe.ledger.run_progress import FILE, load_progress
 from raypipe.ledger.run_records import RunRecord
 from raypipe.state.local import LocalState
@@ -70,6 +80,31 @@ def test_a_run_of_another_host_runs_while_it_gives_signs_of_life(state: LocalSta
         hold(state, host="elsewhere", beat=8)
 
     assert read_run(state, RUN, clock=lambda: NOW, sleep=beat).status == RUNNING
+
+
+def test_a_silent_owner_is_watched_once_until_it_gives_a_heartbeat(state: LocalState) -> None:
+    silent: set[LockOwner] = set()
+    hold(state, host="elsewhere", beat=7)
+    write_progress(state, 300)
+    slept: list[float] = []
+    for _ in range(3):
+        run = read_run(state, RUN, silent=silent, clock=lambda: NOW, sleep=slept.append)
+        assert run.status == KILLED
+    assert sum(slept) == 12
+    hold(state, host="elsewhere", beat=8)  # with each heartbeat it is watched again
+    read_run(state, RUN, silent=silent, clock=lambda: NOW, sleep=slept.append)
+    assert sum(slept) == 24
+
+
+def test_a_run_is_found_by_id_number_or_as_the_newest(state: LocalState) -> None:
+    assert find_run(state, "") == NO_RUN
+    RunRecord(RUN, 3, status="done", exit_code=0).save(state)
+    for name in ("", "3", RUN):
+        assert find_run(state, name).run_id == RUN
+    report = RunReport.of(find_run(state, ""))
+    assert (report.run_id, report.status, report.owner, report.progress) == (RUN, "done", "", None)
+    with pytest.raises(OptionError, match=f"run=4: there is no such run; the newest are {RUN}"):
+        find_run(state, "4")
 
 
 def test_a_run_whose_lock_another_run_holds_was_killed(state: LocalState) -> None:

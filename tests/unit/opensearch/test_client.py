@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle  # noqa: TID251 (Ray pickles parts to its workers)
+import time
 from typing import Any
 
 import pytest
@@ -188,6 +189,20 @@ def test_a_server_that_has_answered_before_is_retried_longer(
     monkeypatch.setattr(client, "RESTART_S", 0.0)
     with pytest.raises(SetupError, match="cannot be reached"):
         connection.info()
+
+
+def test_a_copy_for_a_user_who_waits_reports_an_unreachable_server_at_once(stub: Stub) -> None:
+    stub.paths["/"] = INFO
+    patient = Connection(stub.url, timeout_s=7.0)
+    connection = patient.without_restart_wait()
+    assert (connection, connection.timeout_s) == (patient, 7.0)
+    assert connection.info()
+    stub.close()
+    connection.renew()  # the stub's thread still serves the open connection
+    began = time.monotonic()
+    with pytest.raises(SetupError, match="cannot be reached"):
+        connection.info()
+    assert time.monotonic() - began < 5
 
 
 def test_connections_with_the_same_settings_share_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
