@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from raypipe.cli.log_handlers import log_file
-from raypipe.cli.units import format_duration, format_usd
 from raypipe.core.printable import join_lines
+from raypipe.core.units import format_duration, format_usd
 from raypipe.ledger.failure_log import FailureLog, explain
 from raypipe.ledger.run_records import RunRecord
 from raypipe.opensearch.index.config import IndexConfig

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -201,3 +201,24 @@ def is_index_fault(kind: str, message: str = "") -> bool:
 def explain(kind: str) -> str:
     """Return the cause and the fix of a kind of failure, in one line."""
     return KINDS.get(kind, "a kind of another version of raypipe; see the message")
+
+
+def group_by_kind(failed: Sequence[FailedBook]) -> list[tuple[str, list[FailedBook]]]:
+    """Return the failures of each kind, the most frequent kind first."""
+    groups: dict[str, list[FailedBook]] = {}
+    for book in failed:
+        groups.setdefault(book.kind, []).append(book)
+    return sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+
+
+def describe_way_out(books: Sequence[FailedBook]) -> list[str]:
+    """Return a line for each command that processes some of the failed books again."""
+    ready = sum(not book.is_permanent for book in books)
+    retried = sum(book.is_permanent and book.retryable for book in books)
+    ways = {
+        "`raypipe run` tries again": ready,
+        "`raypipe retry` tries again": retried,
+        "`raypipe retry all=true` tries again, and `raypipe run` once the book or the options "
+        "change": len(books) - ready - retried,
+    }
+    return [f"{count:,} that {way}" for way, count in ways.items() if count]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK, STOPPED
 from raypipe.ledger import run_records
 from raypipe.ledger.lock_owner import LOCK_NAME, LockOwner, decode_owner
@@ -55,6 +56,40 @@ class RunState:
         return STOPPED if self.status == KILLED else OK
 
 
+NO_RUN = RunState("", 0, "none")
+"""Status of a state in which no run has begun."""
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """A run for JSON: a `RunState` whose owner is a text.
+
+    Args:
+        run_id: Id of the run; '' for a run that has written nothing yet.
+        run_seq: Number of the run.
+        status: `running`, `killed`, `none`, or the status of the record.
+        exit_code: Exit code of the run; 0 while it runs, 4 if it was killed.
+        owner: Run, host, process and start of a running run; '' for a run that has ended.
+        record: Its record; None until it ends.
+        progress: Its last progress; None if it wrote none, or has a record.
+    """
+
+    run_id: str
+    run_seq: int
+    status: str
+    exit_code: int
+    owner: str
+    record: RunRecord | None
+    progress: RunProgress | None
+
+    @classmethod
+    def of(cls, run: RunState) -> RunReport:
+        """Return the report of a run."""
+        owner = str(run.owner) if run.owner else ""
+        code = run.exit_code
+        return cls(run.run_id, run.run_seq, run.status, code, owner, run.record, run.progress)
+
+
 def list_run_ids(state: State) -> list[str]:
     """Return the ids of all runs that left a record or a progress, the newest first.
 
@@ -70,6 +105,7 @@ def read_run(
     state: State,
     run_id: str,
     *,
+    silent: set[LockOwner] | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> RunState:
@@ -78,6 +114,7 @@ def read_run(
     Args:
         state: The state.
         run_id: Id of the run, of `list_run_ids`.
+        silent: Owners without a heartbeat so far, see `is_alive`.
         clock: Seconds since the epoch.
         sleep: Waits that many seconds.
 
@@ -94,9 +131,37 @@ def read_run(
     if owner is None or owner.run_seq != run_seq:
         return RunState(run_id, run_seq, KILLED, None, progress)
     age = progress.age_s(clock()) if progress else None
-    if (age is not None and age <= FRESH_S) or is_alive(state, owner, sleep):
+    if (age is not None and age <= FRESH_S) or is_alive(state, owner, silent, sleep):
         return RunState(run_id, run_seq, RUNNING, None, progress, owner)
     return RunState(run_id, run_seq, KILLED, None, progress)
+
+
+def find_run(state: State, name: str, *, silent: set[LockOwner] | None = None) -> RunState:
+    """Return the run with this id or number; the newest run if the name is empty.
+
+    Args:
+        state: The state.
+        name: Id or number of a run, or an empty text.
+        silent: Owners without a heartbeat so far, see `is_alive`.
+
+    Raises:
+        OptionError: There is no such run.
+        SetupError: A record or the lock is damaged, or the state cannot be read.
+    """
+    ids = list_run_ids(state)
+    if not name:
+        owner = read_owner(state)
+        newest = read_run(state, ids[0], silent=silent) if ids else NO_RUN
+        if owner is not None and owner.run_seq > newest.run_seq:
+            status = RUNNING if is_alive(state, owner, silent) else KILLED
+            return RunState("", owner.run_seq, status, owner=owner)
+        return newest
+    number = int(name) if name.isdecimal() else None
+    for run_id in ids:
+        if name == run_id or number == int(run_id.rpartition("-")[2]):
+            return read_run(state, run_id, silent=silent)
+    known = ", ".join(ids[:3]) or "none"
+    raise OptionError(f"run={name}: there is no such run; the newest are {known} (`raypipe runs`)")
 
 
 def read_owner(state: State) -> LockOwner | None:
@@ -110,13 +175,33 @@ def read_owner(state: State) -> LockOwner | None:
     return None if owner is None or not owner.held or owner.has_ended else owner
 
 
-def is_alive(state: State, owner: LockOwner, sleep: Callable[[float], None] = time.sleep) -> bool:
+def is_alive(
+    state: State,
+    owner: LockOwner,
+    silent: set[LockOwner] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
     """Return whether the owner still runs; the heartbeat of another host is watched for 12 s.
+
+    Args:
+        state: The state.
+        owner: The owner of its writer lock.
+        silent: Owners that were watched without a heartbeat. An owner in it is not watched again,
+            and this owner is added if it gives no heartbeat; None to watch in any case. With each
+            heartbeat, a process becomes another owner.
+        sleep: Waits that many seconds.
 
     Raises:
         SetupError: The lock is damaged, or the state cannot be read.
     """
-    return owner.is_local or _has_heartbeat(state, owner, sleep)
+    if owner.is_local:
+        return True
+    if silent is not None and owner in silent:
+        return False
+    has_heartbeat = _has_heartbeat(state, owner, sleep)
+    if silent is not None and not has_heartbeat:
+        silent.add(owner)
+    return has_heartbeat
 
 
 def _has_heartbeat(state: State, first: LockOwner, sleep: Callable[[float], None]) -> bool:

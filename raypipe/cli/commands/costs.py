@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from raypipe.cli.open_state import open_recorded_state
-from raypipe.cli.units import format_table, format_usd
 from raypipe.config.build import read_options, require_part
 from raypipe.core.exit_codes import OK
 from raypipe.core.printable import join_lines, to_json
+from raypipe.core.units import format_table, format_usd
 from raypipe.ledger.token_sums import TokenSums
 from raypipe.ledger.usage import read_sums
 from raypipe.quota.prices import Prices

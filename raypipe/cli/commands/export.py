@@ -7,11 +7,11 @@ import dataclasses
 from omegaconf import DictConfig
 
 from raypipe.cli.open_state import open_recorded_state
-from raypipe.cli.units import format_duration
 from raypipe.config.build import read_options
 from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK
 from raypipe.core.printable import join_lines, to_json
+from raypipe.core.units import format_duration
 from raypipe.exporter.documents import ExportRequest, ExportResult, export_documents, resolve_target
 
 

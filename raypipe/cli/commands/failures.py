@@ -14,7 +14,13 @@ from raypipe.core.exit_codes import FAILED_BOOKS, OK
 from raypipe.core.printable import join_lines, to_json
 from raypipe.core.suggest import did_you_mean
 from raypipe.ledger.facade import Ledger
-from raypipe.ledger.failure_log import KINDS, FailedBook, explain
+from raypipe.ledger.failure_log import (
+    KINDS,
+    FailedBook,
+    describe_way_out,
+    explain,
+    group_by_kind,
+)
 
 
 def main(cfg: DictConfig) -> int:
@@ -49,27 +55,6 @@ def carry_out(cfg: DictConfig) -> list[FailedBook]:
         hint = did_you_mean(options.kind, KINDS) or f"choose one of {', '.join(KINDS)}"
         raise OptionError(f"kind={options.kind}: there is no such kind of failure; {hint}")
     return found
-
-
-def group_by_kind(failed: Sequence[FailedBook]) -> list[tuple[str, list[FailedBook]]]:
-    """Return the failures of each kind, the most frequent kind first."""
-    groups: dict[str, list[FailedBook]] = {}
-    for book in failed:
-        groups.setdefault(book.kind, []).append(book)
-    return sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
-
-
-def describe_way_out(books: Sequence[FailedBook]) -> list[str]:
-    """Return a line for each command that processes some of the failed books again."""
-    ready = sum(not book.is_permanent for book in books)
-    retried = sum(book.is_permanent and book.retryable for book in books)
-    ways = {
-        "`raypipe run` tries again": ready,
-        "`raypipe retry` tries again": retried,
-        "`raypipe retry all=true` tries again, and `raypipe run` once the book or the options "
-        "change": len(books) - ready - retried,
-    }
-    return [f"{count:,} that {way}" for way, count in ways.items() if count]
 
 
 def _way_out(book: FailedBook) -> dict[str, object]:

@@ -11,11 +11,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from raypipe.cli.run_job import open_listing_job
-from raypipe.cli.units import format_duration, format_table, format_usd
 from raypipe.config.build import read_options
 from raypipe.core.exit_codes import OK
 from raypipe.core.options import QuotaOptions
 from raypipe.core.printable import join_lines, to_json
+from raypipe.core.units import format_duration, format_table, format_usd
 from raypipe.quota.prices import name_price
 from raypipe.run.estimate import RunEstimate, estimate_run
 from raypipe.run.request_estimate import RequestEstimate

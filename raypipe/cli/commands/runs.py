@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 
 from raypipe.cli.open_state import open_recorded_state
-from raypipe.cli.units import format_duration, format_table, format_usd
 from raypipe.config.build import read_options
 from raypipe.core.exit_codes import OK
 from raypipe.core.printable import join_lines, to_json
+from raypipe.core.units import format_duration, format_table, format_usd
 from raypipe.ledger.run_history import RunState, list_run_ids, read_run
 from raypipe.ledger.run_progress import RunProgress
 

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig
 
 from raypipe.cli.open_state import open_recorded_state
 from raypipe.cli.running_index import find_running_index
-from raypipe.cli.units import format_usd
 from raypipe.config.build import read_options
 from raypipe.core.errors import OptionError, SetupError
 from raypipe.core.exit_codes import FAILED_BOOKS, OK
 from raypipe.core.printable import join_lines, to_json
+from raypipe.core.units import format_usd
 from raypipe.ledger.book_history import BookHistory, find_books
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.failure_log import explain
-from raypipe.opensearch.index import IndexAlias
-
-_FIELDS = ("etag", "document_recipe", "run_seq", "key", "title")
-
-
-@dataclass(frozen=True)
-class IndexEntry:
-    """What the served index has of a book.
-
-    Args:
-        index: The physical index; '' if it could not be read.
-        document: Fields of the document; None if the index lacks it.
-        problem: Why the index could not be read.
-    """
-
-    index: str = ""
-    document: dict[str, Any] | None = None
-    problem: str = ""
+from raypipe.opensearch.index.entry import IndexEntry, read_entry
 
 
 def main(cfg: DictConfig) -> int:
@@ -72,18 +54,9 @@ def carry_out(cfg: DictConfig) -> list[tuple[BookHistory, IndexEntry]]:
 
 def _read_entry(cfg: DictConfig, book_id: str) -> IndexEntry:
     try:
-        config = find_running_index(cfg)
-        if config is None:
-            return IndexEntry(problem="opensearch=none")
-        index = IndexAlias(config).find()
-        if index is None:
-            return IndexEntry(problem=f"there is no index {config.index} yet")
-        document = index.mget([book_id], _FIELDS)[book_id]
-    except OptionError:
-        raise
+        return read_entry(find_running_index(cfg), book_id)
     except SetupError as error:
         return IndexEntry(problem=str(error))
-    return IndexEntry(index.ref.physical, document)
 
 
 def _format_book(book: BookHistory, entry: IndexEntry) -> list[str]:

@@ -7,11 +7,11 @@ import dataclasses
 from omegaconf import DictConfig
 
 from raypipe.cli.job_factory import find_connection
-from raypipe.cli.units import format_duration
 from raypipe.config.build import read_options
 from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK
 from raypipe.core.printable import join_lines, to_json
+from raypipe.core.units import format_duration
 from raypipe.ledger.state_copy import CopyResult, StateCopy
 from raypipe.state.factory import open_state
 

@@ -8,31 +8,17 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from raypipe.cli.commands.failures import describe_way_out, group_by_kind
 from raypipe.cli.open_state import open_recorded_state
-from raypipe.cli.units import format_duration, format_usd
 from raypipe.config.build import read_options
-from raypipe.core.errors import OptionError
 from raypipe.core.printable import join_lines, to_json
+from raypipe.core.units import format_duration, format_usd
 from raypipe.ledger.facade import Ledger
-from raypipe.ledger.failure_log import FailedBook, explain
-from raypipe.ledger.run_history import (
-    KILLED,
-    RUNNING,
-    RunState,
-    is_alive,
-    list_run_ids,
-    read_owner,
-    read_run,
-)
+from raypipe.ledger.failure_log import FailedBook, describe_way_out, explain, group_by_kind
+from raypipe.ledger.run_history import KILLED, NO_RUN, RUNNING, RunReport, RunState, find_run
 from raypipe.ledger.run_progress import RunProgress
 from raypipe.ledger.run_records import RunRecord
-from raypipe.state.store import State
 
 _COUNTS = ("listed", "todo", "done", "failed", "left")
-
-NO_RUN = RunState("", 0, "none")
-"""Status of a state in which no run has begun."""
 
 
 def main(cfg: DictConfig) -> int:
@@ -54,37 +40,13 @@ def carry_out(cfg: DictConfig) -> tuple[RunState, list[FailedBook]]:
     """
     options = read_options(cfg)
     state, _ = open_recorded_state(cfg, options)
-    return _find_run(state, options.run), Ledger(state).failed_books()
-
-
-def _find_run(state: State, name: str) -> RunState:
-    """Return the run with this id or number; the newest run if the name is empty."""
-    ids = list_run_ids(state)
-    if not name:
-        owner = read_owner(state)
-        newest = read_run(state, ids[0]) if ids else NO_RUN
-        if owner is not None and owner.run_seq > newest.run_seq:
-            status = RUNNING if is_alive(state, owner) else KILLED
-            return RunState("", owner.run_seq, status, owner=owner)
-        return newest
-    number = int(name) if name.isdecimal() else None
-    for run_id in ids:
-        if name == run_id or number == int(run_id.rpartition("-")[2]):
-            return read_run(state, run_id)
-    known = ", ".join(ids[:3]) or "none"
-    raise OptionError(f"run={name}: there is no such run; the newest are {known} (`raypipe runs`)")
+    return find_run(state, options.run), Ledger(state).failed_books()
 
 
 def _to_report(run: RunState, failed: list[FailedBook]) -> dict[str, Any]:
     """Return the status for `output=json`."""
     return {
-        "run_id": run.run_id,
-        "run_seq": run.run_seq,
-        "status": run.status,
-        "exit_code": run.exit_code,
-        "owner": str(run.owner) if run.owner else "",
-        "record": dataclasses.asdict(run.record) if run.record else None,
-        "progress": dataclasses.asdict(run.progress) if run.progress else None,
+        **dataclasses.asdict(RunReport.of(run)),
         "failures": {kind: len(books) for kind, books in group_by_kind(failed)},
     }
 

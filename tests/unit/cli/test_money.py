@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raypipe.cli.report import format_report
-from raypipe.cli.units import format_duration, format_usd
+from raypipe.core.units import format_duration, format_usd
 from raypipe.ledger.answer_cache import AnswerCache, cache_key
 from raypipe.ledger.call_usage import CallUsage
 from raypipe.ledger.failure_log import FailureLog

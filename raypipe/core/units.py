@@ -1,4 +1,4 @@
-"""Format durations, dollars and tables for the terminal."""
+"""Format durations, dollars and tables for users."""
 
 from __future__ import annotations
 

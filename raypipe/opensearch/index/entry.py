@@ -1,0 +1,50 @@
+"""Read what the served index has of a single book."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from raypipe.core.errors import SetupError
+from raypipe.opensearch.index.alias import IndexAlias
+from raypipe.opensearch.index.config import IndexConfig
+from raypipe.opensearch.index.reads import VERSION_FIELDS
+
+ENTRY_FIELDS = (*VERSION_FIELDS, "key", "title")
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """What the served index has of a book.
+
+    Args:
+        index: The physical index; '' if it could not be read.
+        document: Fields of the document; None if the index lacks it.
+        problem: Why the index could not be read.
+    """
+
+    index: str = ""
+    document: dict[str, Any] | None = None
+    problem: str = ""
+
+
+def read_entry(
+    config: IndexConfig | None, book_id: str, fields: Collection[str] = ENTRY_FIELDS
+) -> IndexEntry:
+    """Return what the served index has of a book; an index that cannot be read is no error.
+
+    Args:
+        config: The index; None for `opensearch=none`.
+        book_id: Id of the book.
+        fields: Fields of the document.
+    """
+    if config is None:
+        return IndexEntry(problem="opensearch=none")
+    try:
+        index = IndexAlias(config).find()
+        if index is None:
+            return IndexEntry(problem=f"there is no index {config.index} yet")
+        return IndexEntry(index.ref.physical, index.mget([book_id], fields)[book_id])
+    except SetupError as error:
+        return IndexEntry(problem=str(error))
