@@ -24,13 +24,13 @@ from raypipe.core.errors import SetupError
 from raypipe.core.printable import to_json
 from raypipe.embedded.services import Services
 from raypipe.ledger.run_records import RunRecord
-from raypipe.ledger.run_statistics import load_statistics
 from raypipe.ledger.writer_lock import WriterLock
 from raypipe.run.executors.base import ListenForStop, no_stop_requests
 from raypipe.run.job import Job
 from raypipe.run.runner import run
 from raypipe.sources.listing import check_has_books
-from raypipe.state.store import IDENTITY, State
+from raypipe.state.store import IDENTITY
+from raypipe.web.report import write_report_of_ended_run
 
 
 @contextmanager
@@ -68,21 +68,10 @@ def run_job(job: Job, listen_for_stop: ListenForStop = no_stop_requests) -> RunR
         try:
             record = run(job, lock, listen_for_stop)
         except SetupError:
-            _write_report(state)
+            write_report_of_ended_run(state, activity.run_id)
             raise
-        _write_report(state)
+        write_report_of_ended_run(state, record.run_id)
         return record
-
-
-def _write_report(state: State) -> None:
-    """Write the report of the run that has just ended, if it processed books."""
-    if load_statistics(state, activity.run_id) is None:
-        return
-    # Imported here: a run with nothing to do needs no templates.
-    from raypipe.web.report import write_report_of_ended_run
-
-    with activity.doing("writing the report"):
-        write_report_of_ended_run(state, activity.run_id)
 
 
 def _check_before_first_run(job: Job) -> None:

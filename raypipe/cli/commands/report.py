@@ -14,6 +14,7 @@ from raypipe.core.exit_codes import OK
 from raypipe.core.printable import escape_line, to_json
 from raypipe.ledger.run_history import RunState, find_run
 from raypipe.state.store import State
+from raypipe.web.report import build_report, find_run_before, write_report
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,6 @@ def carry_out(cfg: DictConfig) -> WrittenReport:
         OptionError: There is no such run, or a setting is wrong.
         SetupError: There is no state, it cannot be read, or the page cannot be written.
     """
-    from raypipe.web.report import build_report, find_run_before, write_report
-
     options = read_options(cfg)
     state, _ = open_recorded_state(cfg, options)
     run = find_run(state, options.run)

@@ -3,7 +3,6 @@
 from raypipe.web.report.facts import find_run_before
 from raypipe.web.report.write import (
     build_report,
-    report_name,
     write_report,
     write_report_of_ended_run,
 )
@@ -11,7 +10,6 @@ from raypipe.web.report.write import (
 __all__ = [
     "build_report",
     "find_run_before",
-    "report_name",
     "write_report",
     "write_report_of_ended_run",
 ]

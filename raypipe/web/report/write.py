@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import logging
 
+from raypipe.core.activity import activity
 from raypipe.ledger.run_history import RunState, read_run
-from raypipe.ledger.run_records import FOLDER
+from raypipe.ledger.run_records import report_name
 from raypipe.ledger.run_statistics import load_statistics
 from raypipe.state.store import State
 from raypipe.web.report.facts import find_run_before, read_facts
-from raypipe.web.report.page import render_report
 
 log = logging.getLogger(__name__)
-
-
-def report_name(run_id: str) -> str:
-    """Return the name of a run's report in its state."""
-    return f"{FOLDER}/{run_id}/report.html"
 
 
 def build_report(state: State, run: RunState, other: RunState | None) -> str:
@@ -25,6 +20,9 @@ def build_report(state: State, run: RunState, other: RunState | None) -> str:
     Raises:
         SetupError: The state cannot be read.
     """
+    # Imported here: a run with nothing to do needs no templates.
+    from raypipe.web.report.page import render_report
+
     compared = read_facts(state, other) if other is not None else None
     return render_report(read_facts(state, run), compared)
 
@@ -52,8 +50,9 @@ def write_report_of_ended_run(state: State, run_id: str) -> str:
     try:
         if load_statistics(state, run_id) is None:
             return ""
-        run = read_run(state, run_id)
-        return write_report(state, run, find_run_before(state, run))
+        with activity.doing("writing the report"):
+            run = read_run(state, run_id)
+            return write_report(state, run, find_run_before(state, run))
     except Exception as error:
         log.warning(
             "the report of run %s was not written: %s: %s; `raypipe report` tries again",

@@ -7,20 +7,23 @@ import hashlib
 import logging
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from raypipe.core.histogram import Histogram
+from raypipe.ledger.checkpoint import Processed
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.run_history import RunState, find_run, list_run_ids, read_run
 from raypipe.ledger.run_progress import RunProgress
+from raypipe.ledger.run_records import report_name
 from raypipe.state.local import LocalState
 from raypipe.state.store import StateError
 from raypipe.web.report import (
     build_report,
     find_run_before,
-    report_name,
     write_report_of_ended_run,
 )
 from raypipe.web.report.bars import draw_latencies, draw_outcome, draw_sizes
@@ -165,14 +168,10 @@ def test_damaged_files_leave_out_their_section_only(state: LocalState) -> None:
 
 
 def test_a_resolved_failure_is_not_shown_and_a_degraded_book_is(state: LocalState) -> None:
-    from raypipe.ledger.checkpoint import Processed
-
     write_run(state, 1)
     done = [Processed(f"f{number}", "etag", "r", "i", "g", 1, 99.0) for number in (0, 3, 6, 9)]
     Ledger(state).checkpoint.append(done, 1, "t", 1)
     [degraded] = failed_books(1, 1)
-    from dataclasses import replace
-
     degraded = replace(degraded, kind="degraded", book_id="f0")
     Ledger(state).failures.append([degraded], 1, "t", 2)
     facts = read_facts(state, read_run(state, run_id_of(1)))
@@ -262,8 +261,6 @@ def test_steps_are_round_numbers() -> None:
 
 
 def test_charts_without_values_are_left_out() -> None:
-    from raypipe.core.histogram import Histogram
-
     assert draw_latencies({"read": Histogram(1e-4)}) is None
     assert draw_sizes(Histogram(1.0)) is None
     assert draw_outcome([("done", 0, 1)]) is None
