@@ -1,4 +1,4 @@
-"""Count values in a fixed number of buckets, from which percentiles of millions of values follow."""
+"""Count values in a fixed number of buckets, for percentiles of millions of values."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def start_forecast(work: Work) -> Forecast:
     def estimate() -> None:
         try:
             sizes = sizes_of(_to_read(work.books))
-            calls = estimate_calls_ofsizes_of(sizes, estimator) if estimator is not None else 0.0
+            calls = estimate_calls_of_sizes(sizes, estimator) if estimator is not None else 0.0
             forecast.estimated_calls = calls + (len(sizes) if embeds else 0)
         except Exception as error:  # the books do not need the forecast
             log.debug("the model calls cannot be estimated: %s", error)
@@ -44,7 +44,7 @@ def start_forecast(work: Work) -> Forecast:
     return forecast
 
 
-def estimate_calls_ofsizes_of(sizes: NDArray[np.int64], estimator: CallEstimator) -> float:
+def estimate_calls_of_sizes(sizes: NDArray[np.int64], estimator: CallEstimator) -> float:
     """Return about how many model calls books take.
 
     Args:

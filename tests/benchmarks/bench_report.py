@@ -117,7 +117,9 @@ def write_run(state: LocalState, seq: int, books: int) -> None:
     for group, part in enumerate(split(failed)):
         ledger.failures.append((failure_of(book, seq) for book in part), seq, f"g{group}", 0)
     write_statistics(state, name, listed, seq)
-    save_config(state, name, {"limit": None, "stages": {f"s{n}": {"workers": n} for n in range(99)}})
+    save_config(
+        state, name, {"limit": None, "stages": {f"s{n}": {"workers": n} for n in range(99)}}
+    )
     RunRecord(
         name, seq, "done", 3, listed=books, indexed=len(done), failed=len(failed),
         model_calls=9 * books, input_tokens=20_000 * books, output_tokens=900 * books,
@@ -171,7 +173,8 @@ def failure_of(book: Book, seq: int) -> FailedBook:
     kind = kinds[book.size % len(kinds)]
     message = f"{book.key}: {'a long explanation ' * 15}"
     return FailedBook(
-        book.book_id, book.key, book.etag, RECIPE, "text", kind, message[:500], False, 1, seq, 1.79e9
+        book.book_id, book.key, book.etag, RECIPE, "text", kind, message[:500], False, 1, seq,
+        1.79e9,
     )  # fmt: skip
 
 
@@ -179,8 +182,8 @@ def document_of(book: Book, seq: int) -> Document:
     """Return a small document of a book."""
     return Document(
         book.book_id, book.key, book.etag, "s3://books", book.size, 1.7e9, "Title", "Author", "en",
-        60_000, "utf-8", (), book.book_id, "t", "s", RECIPE, "extractive", "hash", "A summary. " * 9,
-        ("lamp",), 9, 20_000, 900, seq, 1.79e9, "node", (0.5,) * 8,
+        60_000, "utf-8", (), book.book_id, "t", "s", RECIPE, "extractive", "hash",
+        "A summary. " * 9, ("lamp",), 9, 20_000, 900, seq, 1.79e9, "node", (0.5,) * 8,
     )  # fmt: skip
 
 

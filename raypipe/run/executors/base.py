@@ -144,8 +144,8 @@ def supervise(
     with timer.step("graph"), compaction:
         try:
             forecast = start_forecast(work)
-            statistics = StatisticsFile(work, coordinator.times)
-            views = [view or ProgressLog(), ProgressFile(work), statistics]
+            files = (ProgressFile(work), StatisticsFile(work, coordinator.times))
+            views = (view or ProgressLog(), *files)
             with watch(watched, forecast, stops, meter, graph.give_up, views):
                 graph.wait(stop_requested)
         except StopTimeout:

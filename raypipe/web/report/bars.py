@@ -20,7 +20,7 @@ from raypipe.web.report.charts import (
 )
 from raypipe.web.report.texts import format_bytes, format_count, format_seconds, format_share
 
-_ROW = 30
+_ROW, _BAR = 28, 16
 _BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -93,10 +93,11 @@ def draw_sizes(sizes: Histogram) -> Chart | None:
         ),
         columns=columns,
         rows=[
-            Tick(round(bottom - (bottom - TOP) * number * step / top, 1),
-                 format_count(number * step))
+            Tick(
+                round(bottom - (bottom - TOP) * number * step / top, 1), format_count(number * step)
+            )
             for number in range(round(top / step) + 1)
-        ],  # fmt: skip
+        ],
         boxes=boxes,
         headings=["size", "books", "share"],
         table=[
@@ -121,13 +122,13 @@ def draw_outcome(parts: Sequence[tuple[str, float, int]]) -> Chart | None:
         text = f"{name} {format_count(books)} ({format_share(books / total)})"
         legend.append((style, text))
         if books:
-            boxes.append(Box(round(x, 1), 0, round(max(width, 1.5), 1), 28, style, text))
+            boxes.append(Box(round(x, 1), 0, round(max(width, 1.5), 1), _BAR, style, text))
         x += width
     return Chart(
         name="outcome",
         title="Books by outcome",
         description=", ".join(text for _, text in legend) + ".",
-        height=28,
+        height=_BAR,
         boxes=boxes,
         legend=legend,
     )

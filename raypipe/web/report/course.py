@@ -42,7 +42,9 @@ def draw_course(facts: RunFacts, other: RunFacts | None = None) -> Section | Non
         charts += [
             _draw_rates("calls", "Model calls per minute", "calls", statistics, other, _MINUTE),
             _draw_rates("tokens", "Tokens per minute", "tokens", statistics, other, _MINUTE),
-            draw_curves("cost", "Cost in dollars", [cost], format_usd) if any(cost.values) else None,
+            draw_curves("cost", "Cost in dollars", [cost], format_usd)
+            if any(cost.values)
+            else None,
         ]
         tables.append(_show_quota(facts, statistics))
     if any(statistics.column("memory_bytes")):
@@ -85,7 +87,9 @@ def _draw_rates(
 def _count_of(statistics: RunStatistics, noun: str) -> Curve:
     columns = {"books": ("done", "failed"), "tokens": ("input_tokens", "output_tokens")}
     parts = [statistics.column(name) for name in columns.get(noun, (noun,))]
-    return Curve(noun, statistics.column("seconds"), [sum(part) for part in zip(*parts)])
+    return Curve(
+        noun, statistics.column("seconds"), [sum(part) for part in zip(*parts, strict=True)]
+    )
 
 
 def _curve(statistics: RunStatistics, column: str, name: str, style: int = 1) -> Curve:

@@ -132,7 +132,7 @@ def read_settings(state: State, run_id: str) -> dict[str, str]:
         config = redact(yaml.safe_load(data)) if data is not None else None
     except (yaml.YAMLError, RecursionError, UnicodeDecodeError):
         return {}
-    found = {}
+    found: dict[str, str] = {}
     for name, value in _flatten(config if isinstance(config, dict) else {}):
         if len(found) >= MAX_SETTINGS:
             break

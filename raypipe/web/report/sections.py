@@ -1,4 +1,4 @@
-"""The sections of a report about a single run: outcome, times, models, books, failures, settings."""
+"""The sections of a report about a single run, from the outcome to the settings."""
 
 from __future__ import annotations
 

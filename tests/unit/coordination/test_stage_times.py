@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
+from itertools import pairwise
+
+import cloudpickle
 
 from raypipe.coordination.counts import Progress
 from raypipe.coordination.process_meter import ResourceUsage
@@ -25,7 +27,9 @@ def test_the_slowest_books_are_kept_and_nothing_more() -> None:
         clocks[number % 3].add_book(book(number), {"read": seconds / 4, "summarize": seconds})
         if number % 50 == 0:
             for clock in clocks:
-                coordinator.finish("summarize", [], 1.0, 0, pickle.loads(pickle.dumps(clock.take())))
+                coordinator.finish(
+                    "summarize", [], 1.0, 0, cloudpickle.loads(cloudpickle.dumps(clock.take()))
+                )
     for clock in clocks:
         coordinator.finish("summarize", [], 1.0, 0, clock.take())
     times = coordinator.times()
@@ -102,6 +106,6 @@ def test_a_series_keeps_its_size_its_newest_point_and_the_whole_course() -> None
     assert columns["done"][-1] == 4_999
     times = [value or 0.0 for value in columns["seconds"]]
     assert times == sorted(times)
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(times)]
     assert max(gaps) <= 2 * series.every_s
     assert TimeSeries().describe()["done"] == []

@@ -73,5 +73,5 @@ def test_a_histogram_survives_json_and_a_damaged_one_is_refused() -> None:
         {"largest": None},
         {"counts": {"1": float("inf")}},
     ):
-        with pytest.raises(ValueError, match="histogram|number|invalid|range"):
+        with pytest.raises(ValueError, match=r"histogram|number|invalid|range"):
             read_histogram({**values, **damage})

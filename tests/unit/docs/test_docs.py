@@ -23,7 +23,7 @@ from raypipe.cli.override_values import accept_text
 from raypipe.config.build import read_options
 from raypipe.config.error_messages import find_missing_values
 from raypipe.config.paths import conf_dir
-from raypipe.coordination.run_coordinator import ModelUsage
+from raypipe.coordination.counts import ModelUsage
 from raypipe.core import exit_codes
 from raypipe.core.book import DOCUMENT_SCHEMA, Book
 from raypipe.ledger import tombstones
@@ -50,11 +50,12 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 COMMANDS_PAGE = PAGES["docs/reference/commands.md"]
 SUBCOMMAND = re.compile(r"(?:\.venv/bin/)?(?:python -m )?raypipe(?: |$)")
 OTHER_PROGRAMS = re.compile(
-    r"#|export |pip install |make [a-z]|ray [a-z]|RAY_AUTH_MODE=token ray job |python -c "
-    r"|(\w+=\S+ )*(vllm|ollama|llama-server|lms|docker) "
+    r"#|export |pip install |make [a-z]|ray [a-z]|RAY_AUTH_MODE=token ray job |python -c |curl "
+    r"|while raypipe status |(\w+=\S+ )*(vllm|ollama|llama-server|lms|docker) "
 )
 """Typed or parsed by other tests: Make's targets below, Ray's lines in test_ray_up, the conversion
-of the pickle in test_docs_run; the servers of docs/openai_servers.md are not installed here."""
+of the pickle in test_docs_run, curl's addresses in tests/unit/web; the servers of
+docs/openai_servers.md are not installed here."""
 PLACEHOLDER = re.compile(r"\.\.\.|\b(COMMAND|FILE|DIR)\b")
 
 
