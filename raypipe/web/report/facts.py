@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -129,7 +130,8 @@ def read_settings(state: State, run_id: str) -> dict[str, str]:
     data = state.get(f"{FOLDER}/{run_id}/config.yaml")
     try:
         # Redacted again: the run may have been made by an older raypipe, which knew fewer secrets.
-        config = redact(yaml.safe_load(data)) if data is not None else None
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        config = redact(yaml.load(data, Loader=loader)) if data is not None else None  # noqa: S506
     except (yaml.YAMLError, RecursionError, UnicodeDecodeError):
         return {}
     found: dict[str, str] = {}
@@ -147,7 +149,8 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
         if isinstance(value, dict) and value:
             yield from _flatten(value, f"{name}.")
         else:
-            text = "null" if value is None else str(value)
+            is_json = value is None or isinstance(value, bool | int | float | list)
+            text = json.dumps(value, ensure_ascii=False, default=str) if is_json else str(value)
             is_long = len(text) > MAX_VALUE_CHARS
             yield name, f"{text[:MAX_VALUE_CHARS]}…" if is_long else text
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from raypipe.cli.report import format_report
 from raypipe.cli.run_job import run_job
 from raypipe.core.errors import SetupError
 from raypipe.state.local import LocalState
@@ -86,8 +87,11 @@ def test_a_run_writes_its_report_and_a_run_with_nothing_to_do_does_not(tmp_path:
     assert "done, with failed books" in page
     assert "Empty__by__No_One.txt" in page
     assert "Percentiles are mostly accurate" in page
+    line = f"report  {job.ledger.state.uri}/runs/{record.run_id}/report.html"
+    assert line in format_report(record, None, job.ledger.failures).splitlines()
     again = run_job(job)
     assert job.ledger.state.get(f"runs/{again.run_id}/report.html") is None
+    assert "report  " not in format_report(again, None, job.ledger.failures)
 
 
 def test_a_run_that_an_error_ends_has_a_report(tmp_path: Path) -> None:
