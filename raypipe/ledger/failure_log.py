@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -222,3 +223,45 @@ def describe_way_out(books: Sequence[FailedBook]) -> list[str]:
         "change": len(books) - ready - retried,
     }
     return [f"{count:,} that {way}" for way, count in ways.items() if count]
+
+
+@dataclass(frozen=True)
+class KindReport:
+    """A kind of failure for JSON.
+
+    Attributes:
+        kind: The kind, see `KINDS`.
+        books: Number of books that failed so.
+        advice: Its cause and its fix.
+    """
+
+    kind: str
+    books: int
+    advice: str
+
+
+@dataclass(frozen=True)
+class FailuresReport:
+    """Failures for JSON.
+
+    Attributes:
+        failed: Number of failed books.
+        kinds: The kinds of failure, the most frequent first.
+        failures: Each failed book: the fields of `FailedBook`, `advice` and `permanent`.
+    """
+
+    failed: int
+    kinds: list[KindReport]
+    failures: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, failed: Sequence[FailedBook]) -> FailuresReport:
+        """Return the report of failures."""
+        kinds = [
+            KindReport(kind, len(books), explain(kind)) for kind, books in group_by_kind(failed)
+        ]
+        rows = [
+            {**dataclasses.asdict(book), "advice": book.advice, "permanent": book.is_permanent}
+            for book in failed
+        ]
+        return cls(len(failed), kinds, rows)

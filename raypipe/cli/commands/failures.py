@@ -17,6 +17,7 @@ from raypipe.ledger.facade import Ledger
 from raypipe.ledger.failure_log import (
     KINDS,
     FailedBook,
+    FailuresReport,
     describe_way_out,
     explain,
     group_by_kind,
@@ -27,12 +28,7 @@ def main(cfg: DictConfig) -> int:
     """Print the failures; return 3 if there are any, as a run does. Errors as `carry_out`."""
     options, failed = read_options(cfg), carry_out(cfg)
     if options.output == "json":
-        books = [{**dataclasses.asdict(book), **_way_out(book)} for book in failed]
-        kinds = [
-            {"kind": kind, "books": len(books), "advice": explain(kind)}
-            for kind, books in group_by_kind(failed)
-        ]
-        print(to_json({"failed": len(failed), "kinds": kinds, "failures": books}))
+        print(to_json(dataclasses.asdict(FailuresReport.of(failed))))
     else:
         print(_format_failures(failed, options.kind, options.limit))
     return FAILED_BOOKS if failed else OK
@@ -55,10 +51,6 @@ def carry_out(cfg: DictConfig) -> list[FailedBook]:
         hint = did_you_mean(options.kind, KINDS) or f"choose one of {', '.join(KINDS)}"
         raise OptionError(f"kind={options.kind}: there is no such kind of failure; {hint}")
     return found
-
-
-def _way_out(book: FailedBook) -> dict[str, object]:
-    return {"advice": book.advice, "permanent": book.is_permanent}
 
 
 def _format_failures(failed: Sequence[FailedBook], kind: str, limit: int | None) -> str:

@@ -18,6 +18,7 @@ from raypipe.core.units import format_usd
 from raypipe.ledger.book_history import BookHistory, find_books
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.failure_log import explain
+from raypipe.opensearch.index import IndexAlias
 from raypipe.opensearch.index.entry import IndexEntry, read_entry
 
 
@@ -54,7 +55,8 @@ def carry_out(cfg: DictConfig) -> list[tuple[BookHistory, IndexEntry]]:
 
 def _read_entry(cfg: DictConfig, book_id: str) -> IndexEntry:
     try:
-        return read_entry(find_running_index(cfg), book_id)
+        index = find_running_index(cfg)
+        return read_entry(None if index is None else IndexAlias(index), book_id)
     except SetupError as error:
         return IndexEntry(problem=str(error))
 

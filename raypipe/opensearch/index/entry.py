@@ -8,7 +8,6 @@ from typing import Any
 
 from raypipe.core.errors import SetupError
 from raypipe.opensearch.index.alias import IndexAlias
-from raypipe.opensearch.index.config import IndexConfig
 from raypipe.opensearch.index.reads import VERSION_FIELDS
 
 ENTRY_FIELDS = (*VERSION_FIELDS, "key", "title")
@@ -30,21 +29,21 @@ class IndexEntry:
 
 
 def read_entry(
-    config: IndexConfig | None, book_id: str, fields: Collection[str] = ENTRY_FIELDS
+    alias: IndexAlias | None, book_id: str, fields: Collection[str] = ENTRY_FIELDS
 ) -> IndexEntry:
     """Return what the served index has of a book; an index that cannot be read is no error.
 
     Args:
-        config: The index; None for `opensearch=none`.
+        alias: The index; None for `opensearch=none`.
         book_id: Id of the book.
         fields: Fields of the document.
     """
-    if config is None:
+    if alias is None:
         return IndexEntry(problem="opensearch=none")
     try:
-        index = IndexAlias(config).find()
+        index = alias.find()
         if index is None:
-            return IndexEntry(problem=f"there is no index {config.index} yet")
+            return IndexEntry(problem=f"there is no index {alias.config.index} yet")
         return IndexEntry(index.ref.physical, index.mget([book_id], fields)[book_id])
     except SetupError as error:
         return IndexEntry(problem=str(error))
