@@ -125,10 +125,7 @@ WRONG = [
     # a command line that cannot be read
     (
         ["serch", "x"],
-        [
-            "'serch'",
-            "run, plan, index, retry, search, verify, promote, rollback, gc, state, export, costs",
-        ],
+        ["'serch'", "did you mean search?", "choose one of run, plan, index, retry, status"],
     ),
     (["run", "limit"], ["'limit'", "option=value"]),
     (["run", "limit", "=", "5"], ["'limit'", "write limit=5"]),
