@@ -39,7 +39,10 @@ log = logging.getLogger(__name__)
 WITHOUT_JOB = ("settings", "init")
 """Commands about the settings file; they take the options of other commands."""
 
-LONG = ("run", "index", "retry", "plan", "verify", "promote", "rollback", "gc", "state", "export")
+LONG = (
+    *("run", "index", "retry", "plan", "verify", "promote", "rollback", "gc", "state", "export"),
+    "report",
+)
 """Commands that show signs of life while they work; the others are short, or wait on purpose."""
 
 _HELP = ("-h", "--help")

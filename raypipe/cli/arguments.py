@@ -34,6 +34,7 @@ def quote_query(args: Sequence[str]) -> list[str]:
 WORDS = {
     "state": (("action", "source", "target"), "raypipe state copy FROM TO"),
     "status": (("run",), "raypipe status RUN"),
+    "report": (("run",), "raypipe report RUN"),
     "failures": (("kind",), "raypipe failures KIND"),
     "show": (("book",), "raypipe show BOOK, with quotes around a key that has spaces"),
 }

@@ -10,7 +10,7 @@ from raypipe.cli.log_handlers import log_file
 from raypipe.core.printable import join_lines
 from raypipe.core.units import format_duration, format_usd
 from raypipe.ledger.failure_log import FailureLog, explain
-from raypipe.ledger.run_records import RunRecord
+from raypipe.ledger.run_records import RunRecord, report_name
 from raypipe.opensearch.index.config import IndexConfig
 from raypipe.quota.prices import name_price
 
@@ -55,6 +55,8 @@ def format_report(record: RunRecord, index: IndexConfig | None, failures: Failur
         if record.served != record.index:
             lines.append(f"        {record.index} was built beside it{_why_not_served(record)}")
     lines.append(f"state   {failures.state.uri} (runs/{record.run_id}/run.json)")
+    if failures.state.list(name := report_name(record.run_id)):
+        lines.append(f"report  {failures.state.uri}/{name}")
     lines.append(f"log     {log_file() or Path(LOG_FILE).absolute()}")
     return join_lines(lines)
 

@@ -20,6 +20,7 @@ from raypipe.cli.report import format_report
 from raypipe.cli.stop_signals import StopSignals
 from raypipe.config.build import read_options
 from raypipe.core.activity import activity
+from raypipe.core.errors import SetupError
 from raypipe.core.printable import to_json
 from raypipe.embedded.services import Services
 from raypipe.ledger.run_records import RunRecord
@@ -29,6 +30,7 @@ from raypipe.run.job import Job
 from raypipe.run.runner import run
 from raypipe.sources.listing import check_has_books
 from raypipe.state.store import IDENTITY
+from raypipe.web.report import write_report_of_ended_run
 
 
 @contextmanager
@@ -63,7 +65,13 @@ def run_job(job: Job, listen_for_stop: ListenForStop = no_stop_requests) -> RunR
         _check_before_first_run(job)
     state.check()
     with WriterLock.acquire(state) as lock, activity.doing("carrying out the run"):
-        return run(job, lock, listen_for_stop)
+        try:
+            record = run(job, lock, listen_for_stop)
+        except SetupError:
+            write_report_of_ended_run(state, activity.run_id)
+            raise
+        write_report_of_ended_run(state, record.run_id)
+        return record
 
 
 def _check_before_first_run(job: Job) -> None:

@@ -25,6 +25,7 @@ _OTHER_WORDS: Mapping[str, str] = {
     "estimate": "plan",
     "find": "search",
     "health": "doctor",
+    "html": "report",
     "history": "runs",
     "list": "plan",
     "ls": "plan",

@@ -115,6 +115,14 @@ class StatusSchema(ReaderSchema):
 
 
 @dataclass
+class ReportSchema(StatusSchema):
+    """Options of `report`."""
+
+    compare: str = ""
+    to: str = ""
+
+
+@dataclass
 class FailuresSchema(ReaderSchema):
     """Options of `failures`."""
 

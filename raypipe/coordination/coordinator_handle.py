@@ -9,6 +9,7 @@ from typing import Any
 
 from raypipe.coordination.counts import FailureExample, Progress, Usage
 from raypipe.coordination.run_coordinator import StartDecision
+from raypipe.coordination.stage_times import StageTimes
 
 
 class CoordinatorHandle(ABC):
@@ -19,9 +20,16 @@ class CoordinatorHandle(ABC):
         decision: StartDecision = self._call("start", stage, list(ids), isolated)
         return decision
 
-    def finish(self, stage: str, ids: Sequence[str], seconds: float = 0.0, size: int = 0) -> None:
+    def finish(
+        self,
+        stage: str,
+        ids: Sequence[str],
+        seconds: float = 0.0,
+        size: int = 0,
+        times: StageTimes | None = None,
+    ) -> None:
         """Forget the starts of books that came out of a stage."""
-        self._call("finish", stage, list(ids), seconds, size)
+        self._call("finish", stage, list(ids), seconds, size, times)
 
     def report(
         self,
@@ -64,6 +72,11 @@ class CoordinatorHandle(ABC):
         progress: Progress = self._call("progress")
         return progress
 
+    def times(self) -> StageTimes:
+        """Return the times of books in each stage so far, and the slowest books."""
+        times: StageTimes = self._call("times")
+        return times
+
     @abstractmethod
     def node_id(self) -> str:
         """Return the id of the node this worker runs on."""
@@ -90,9 +103,16 @@ class RemoteCoordinator(CoordinatorHandle):
 
     actor: Any
 
-    def finish(self, stage: str, ids: Sequence[str], seconds: float = 0.0, size: int = 0) -> None:
+    def finish(
+        self,
+        stage: str,
+        ids: Sequence[str],
+        seconds: float = 0.0,
+        size: int = 0,
+        times: StageTimes | None = None,
+    ) -> None:
         """Forget the starts of books without waiting: a lost message only isolates those books."""
-        self.actor.finish.remote(stage, list(ids), seconds, size)
+        self.actor.finish.remote(stage, list(ids), seconds, size, times)
 
     def release_slot(self, who: str, *, refused: bool) -> None:
         """Record that a request came back, without waiting: `acquire_slot` is queued behind it."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from raypipe.coordination.run_coordinator import MAX_WORKER_DEATHS, Coordinator
+from raypipe.coordination.stage_times import StageClock
 from raypipe.core.book import Failure, Row
 from raypipe.core.errors import BookError
 
@@ -26,10 +27,12 @@ class CrashGuard:
     Args:
         coordinator: The run's coordinator.
         stage: Name of the stage.
+        clock: Collects the times of books, which `finish` reports.
     """
 
     coordinator: Coordinator
     stage: str
+    clock: StageClock = field(default_factory=StageClock)
     _checked_at: float = 0.0
     _stop_reason: str = ""  # kept: a run that stops does not continue
 
@@ -117,7 +120,7 @@ class CrashGuard:
         ]
 
     def finish(self, rows: list[Row], started: float) -> None:
-        """Forget the starts of a batch and report its working time.
+        """Forget the starts of a batch and report its working time, and the times of its books.
 
         Args:
             rows: The rows of the batch.
@@ -125,7 +128,7 @@ class CrashGuard:
         """
         seconds = time.monotonic() - started
         ids, size = [row.book.book_id for row in rows], sum(row.book.size for row in rows)
-        self.coordinator.finish(self.stage, ids, seconds, size)
+        self.coordinator.finish(self.stage, ids, seconds, size, self.clock.take())
 
 
 def failed_row(row: Row, stage: str, error: BookError) -> Row:

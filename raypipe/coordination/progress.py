@@ -91,8 +91,9 @@ class Snapshot:
 class ProgressView(Protocol):
     """Shows the progress of a run, such as a live display or a file."""
 
-    every_s: float
-    """Seconds between two calls of `show`."""
+    @property
+    def every_s(self) -> float:
+        """Return the seconds between two calls of `show`."""
 
     def show(self, snapshot: Snapshot) -> None:
         """Show the state of the run. The last call has `snapshot.ended`."""

@@ -15,6 +15,7 @@ from typing import Protocol
 from raypipe.coordination.breaker import Breaker
 from raypipe.coordination.counts import FailureExample, Progress, Usage
 from raypipe.coordination.limiter import AdaptiveLimiter
+from raypipe.coordination.stage_times import StageTimes
 from raypipe.core.options import BreakerOptions
 
 MAX_WORKER_DEATHS = 2
@@ -49,7 +50,14 @@ class Coordinator(Protocol):
             isolated: Whether the book is started alone, because a worker died processing its batch.
         """
 
-    def finish(self, stage: str, ids: Sequence[str], seconds: float = 0.0, size: int = 0) -> None:
+    def finish(
+        self,
+        stage: str,
+        ids: Sequence[str],
+        seconds: float = 0.0,
+        size: int = 0,
+        times: StageTimes | None = None,
+    ) -> None:
         """Record that books came out of a stage.
 
         Args:
@@ -57,6 +65,7 @@ class Coordinator(Protocol):
             ids: Ids of the books.
             seconds: How long the stage worked on them.
             size: Bytes of these books; 0 if the call only forgets their starts.
+            times: What the process has collected about the times of books; None for nothing.
         """
 
     def report(
@@ -130,6 +139,7 @@ class RunCoordinator:
     _stage_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _stage_books: Counter[str] = field(default_factory=Counter)
     _stage_bytes: Counter[str] = field(default_factory=Counter)
+    _times: StageTimes = field(default_factory=StageTimes)
     _failures: Counter[str] = field(default_factory=Counter)  # books by kind
     _examples: deque[FailureExample] = field(default_factory=lambda: deque(maxlen=MAX_EXAMPLES))
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
@@ -156,7 +166,14 @@ class RunCoordinator:
             self._starts.update((stage, book_id) for book_id in ids)
         return StartDecision(worker_deaths=deaths)
 
-    def finish(self, stage: str, ids: Sequence[str], seconds: float = 0.0, size: int = 0) -> None:
+    def finish(
+        self,
+        stage: str,
+        ids: Sequence[str],
+        seconds: float = 0.0,
+        size: int = 0,
+        times: StageTimes | None = None,
+    ) -> None:
         """Forget the starts of books that came out of a stage, and add its seconds and bytes."""
         self._stage_seconds[stage] += seconds
         if ids and seconds:
@@ -164,6 +181,8 @@ class RunCoordinator:
             self._stage_bytes[stage] += size
         for book_id in ids:
             self._starts.pop((stage, book_id), None)
+        if times is not None:
+            self._times.merge(times)
 
     def report(
         self,
@@ -220,6 +239,12 @@ class RunCoordinator:
     def stop_reason(self) -> str:
         """Return the stop reason, or '' to continue."""
         return self._stop_reason
+
+    def times(self) -> StageTimes:
+        """Return a copy of the times of books in each stage so far, and the slowest books."""
+        times = StageTimes()
+        times.merge(self._times)
+        return times
 
     def progress(self) -> Progress:
         """Return the counts so far."""

@@ -79,6 +79,11 @@ class RunRecord:
         return name
 
 
+def report_name(run_id: str) -> str:
+    """Return the name of a run's report in its state."""
+    return f"{FOLDER}/{run_id}/report.html"
+
+
 def run_id(run_seq: int, started_at: float | None = None) -> str:
     """Return the id of a run, e.g. `20261123T203041Z-0007`.
 

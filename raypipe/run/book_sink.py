@@ -11,6 +11,7 @@ from operator import attrgetter
 from raypipe.coordination.counts import FailureExample, Usage
 from raypipe.coordination.run_coordinator import MAX_EXAMPLES, Coordinator
 from raypipe.coordination.shared_limiter import SharedLimiter
+from raypipe.coordination.stage_times import StageTimes
 from raypipe.core.book import Book, Document, Failure, Row
 from raypipe.core.fingerprint import Recipe
 from raypipe.core.per_process import PerProcess
@@ -107,7 +108,9 @@ class BookSink:
         failed_bytes = sum(row.book.size for row in rows if row.failure)
         usage = _usage(new, counters, failed_bytes)
         self._coordinator.report(len(acknowledged), kinds, left, usage, refusals, examples)
-        self._coordinator.finish("write", [], time.monotonic() - started)
+        seconds, times = time.monotonic() - started, StageTimes()
+        times.add("write", seconds, len(rows))
+        self._coordinator.finish("write", [], seconds, times=times)
         return counters
 
     def _write_bulk(self, rows: Iterable[Row], slot: str) -> tuple[dict[str, Rejected], Counters]:

@@ -26,7 +26,7 @@ _PARAGRAPH = "The keeper of the light walked slowly down to the shore. " * 8 + "
 
 def start_forecast(work: Work) -> Forecast:
     """Return the forecast of a run; a thread estimates its model calls meanwhile."""
-    forecast = Forecast(len(work.books), int(_sizes(work.books).sum()))
+    forecast = Forecast(len(work.books), int(sizes_of(work.books).sum()))
     summarizer, embedder = work.processing.summarizer, work.processing.embedder
     estimator, embeds = summarizer.call_estimator, embedder.paid_model is not None
     if estimator is None and not embeds:
@@ -34,7 +34,7 @@ def start_forecast(work: Work) -> Forecast:
 
     def estimate() -> None:
         try:
-            sizes = _sizes(_to_read(work.books))
+            sizes = sizes_of(_to_read(work.books))
             calls = estimate_calls_of_sizes(sizes, estimator) if estimator is not None else 0.0
             forecast.estimated_calls = calls + (len(sizes) if embeds else 0)
         except Exception as error:  # the books do not need the forecast
@@ -75,7 +75,8 @@ def _to_read(books: Sequence[Book]) -> Sequence[Book]:
     return [book for book in books if not book.part]
 
 
-def _sizes(books: Sequence[Book]) -> NDArray[np.int64]:
+def sizes_of(books: Sequence[Book]) -> NDArray[np.int64]:
+    """Return the bytes of each book, shape (books,)."""
     if isinstance(books, BookTable):
         return np.asarray(books.table["size"].to_numpy(), dtype=np.int64)
     return np.array([book.size for book in books], dtype=np.int64)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import platform
-import threading
 import time
 from typing import Any
 
 from raypipe.coordination.progress import Snapshot
+from raypipe.ledger.run_progress import FILE
 from raypipe.ledger.run_records import FOLDER
+from raypipe.run.state_file import StateFile
 from raypipe.run.work import Work
-
-log = logging.getLogger(__name__)
 
 INTERVAL_S = 10.0
 """Least seconds between two writes: on S3 a write is a paid request."""
-_LAST_WRITE_S = 5.0
 
 
 class ProgressFile:
@@ -38,25 +34,11 @@ class ProgressFile:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._writing: threading.Thread | None = None
+        self._file = StateFile(work.ledger.state, progress_name(work.run_id))
 
     def show(self, snapshot: Snapshot) -> None:
-        """Write the file in a thread: a slow state delays neither a stop nor a progress line."""
-        if self._writing is not None:
-            self._writing.join(_LAST_WRITE_S if snapshot.ended else 0)
-            if self._writing.is_alive():
-                return
-        data = json.dumps(self._describe(snapshot), indent=1).encode()
-        self._writing = threading.Thread(target=self._write, args=(data,), daemon=True)
-        self._writing.start()
-        if snapshot.ended:
-            self._writing.join(_LAST_WRITE_S)
-
-    def _write(self, data: bytes) -> None:
-        try:
-            self._work.ledger.state.put(progress_name(self._work.run_id), data, durable=False)
-        except Exception as error:  # the run itself says so if the state cannot be written
-            log.debug("progress.json cannot be written: %s", error)
+        """Write the file in a thread; see `StateFile.write`."""
+        self._file.write(self._describe(snapshot), is_last=snapshot.ended)
 
     def _describe(self, snapshot: Snapshot) -> dict[str, Any]:
         return {
@@ -71,4 +53,4 @@ class ProgressFile:
 
 def progress_name(run_id: str) -> str:
     """Return the name of a run's progress in its state."""
-    return f"{FOLDER}/{run_id}/progress.json"
+    return f"{FOLDER}/{run_id}/{FILE}"

@@ -15,6 +15,7 @@ COMMANDS = {
     "failures": "list what failed and why, by kind, with the ways out",
     "show": "show what happened to a book: raypipe show KEY",
     "runs": "list the runs of a state, the newest first",
+    "report": "write a page about a run: outcome, course, failures; raypipe report RUN",
     "doctor": "check state, disk, OpenSearch, storage, credentials, models and quota",
     "search": 'find a book by a description: raypipe search "two friends quarrel" limit=5',
     "serve": "serve a page to search with, and to read runs and failures, until Ctrl-C",

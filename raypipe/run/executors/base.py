@@ -10,12 +10,12 @@ from threading import Event
 from typing import Protocol
 
 from raypipe.coordination.background_work import BackgroundWork, StopTimeout
+from raypipe.coordination.coordinator_handle import CoordinatorHandle
 from raypipe.coordination.counts import Progress
 from raypipe.coordination.process_meter import ProcessMeter
 from raypipe.coordination.progress import (
     STOP_GRACE_S,
     ProgressLog,
-    ProgressSource,
     ProgressView,
     repeat_in_background,
     watch,
@@ -30,6 +30,7 @@ from raypipe.run.costs import (
 from raypipe.run.forecast import start_forecast
 from raypipe.run.job import ModelLimits
 from raypipe.run.progress_file import ProgressFile
+from raypipe.run.statistics_file import StatisticsFile
 from raypipe.run.timer import StepTimer
 from raypipe.run.work import Work
 
@@ -112,7 +113,7 @@ def connect_work(
 def supervise(
     graph: BackgroundWork,
     work: Work,
-    coordinator: ProgressSource,
+    coordinator: CoordinatorHandle,
     costs: CostTracker,
     stop_requested: Event,
     lock_lost: Event,
@@ -142,8 +143,9 @@ def supervise(
     stops = {_STOP_REQUESTED: stop_requested, _LOCK_LOST: lock_lost}
     with timer.step("graph"), compaction:
         try:
-            forecast, file = start_forecast(work), ProgressFile(work)
-            views = [view or ProgressLog(), file]
+            forecast = start_forecast(work)
+            files = (ProgressFile(work), StatisticsFile(work, coordinator.times))
+            views = (view or ProgressLog(), *files)
             with watch(watched, forecast, stops, meter, graph.give_up, views):
                 graph.wait(stop_requested)
         except StopTimeout:

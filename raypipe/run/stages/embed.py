@@ -54,6 +54,7 @@ class Embed:
                 embedded = self._embed_one_by_one(to_embed)
             else:
                 embedded = self._embed_together(to_embed)
+        self._guard.clock.add("embed", time.monotonic() - started, len(to_embed))
         self._guard.finish(to_embed, started)
         return to_table(_replaced(rows, embedded))
 

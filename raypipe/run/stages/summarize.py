@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from raypipe.coordination.crash_guard import CrashGuard, failed_row
 from raypipe.coordination.run_coordinator import Coordinator
+from raypipe.coordination.stage_times import Laps
 from raypipe.core.book import MODEL_FIELDS, Book, Document, Row, from_table, to_table
 from raypipe.core.errors import BookError, BookLeftError, SetupError
 from raypipe.core.fingerprint import Recipe
@@ -90,19 +91,24 @@ class Summarize:
     def _process(self, row: Row) -> Row:
         if not row.is_open or row.document is not None:
             return row
-        reason = self.guard.stop_reason()
-        return replace(row, left=reason) if reason else self._read_and_summarize(row)
+        if reason := self.guard.stop_reason():
+            return replace(row, left=reason)
+        laps = Laps("read")
+        processed = self._read_and_summarize(row, laps)
+        if not processed.left:
+            self.guard.clock.add_book(row.book, laps.end())
+        return processed
 
-    def _read_and_summarize(self, row: Row) -> Row:
-        book, stage = row.book, "read"
+    def _read_and_summarize(self, row: Row, laps: Laps) -> Row:
+        book = row.book
         try:
             data = self._read(book)
-            stage = "text"
+            laps.begin("text")
             text = self.cleaner.clean(data, book.key)
-            stage = "summarize"
+            laps.begin("summarize")
             document = self._reuse(book, text, data) or self._summarize(book, text)
         except BookError as error:
-            return failed_row(row, stage, error)
+            return failed_row(row, laps.stage, error)
         except BookLeftError as left:
             if left.stops:
                 self.coordinator.stop(left.reason)
@@ -110,7 +116,7 @@ class Summarize:
         except SetupError:
             raise  # every book would fail
         except Exception as error:
-            return failed_row(row, stage, unexpected_failure(book, error))
+            return failed_row(row, laps.stage, unexpected_failure(book, error))
         return replace(row, document=document, book=replace(book, part=""))
 
     def _read(self, book: Book) -> bytes:
