@@ -35,6 +35,7 @@ WORDS = {
     "state": (("action", "source", "target"), "raypipe state copy FROM TO"),
     "status": (("run",), "raypipe status RUN"),
     "failures": (("kind",), "raypipe failures KIND"),
+    "dashboards": (("folder",), "raypipe dashboards FOLDER"),
     "show": (("book",), "raypipe show BOOK, with quotes around a key that has spaces"),
 }
 """Options that a command's plain words stand for, in order, and how to write them."""
