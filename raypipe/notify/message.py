@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ _WAYS_OUT = {
 _AFTER_FAILURES = "`raypipe failures` shows the causes"
 _MAX_REASON = 300
 _MAX_KINDS = 5
+_LAST_PERIOD = re.compile(r"(?<!\.)\.$")
 
 
 @dataclass(frozen=True)
@@ -119,5 +121,5 @@ def _duration(record: Mapping[str, Any]) -> str:
 
 def _clean(reason: str) -> str:
     """Return a reason as one short line without secrets: it may quote a server or a key."""
-    line = escape_line(redact_urls(reason)).rstrip(". ")
+    line = _LAST_PERIOD.sub("", escape_line(redact_urls(reason)))
     return line if len(line) <= _MAX_REASON else f"{line[:_MAX_REASON]} ..."

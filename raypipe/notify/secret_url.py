@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,10 +22,24 @@ from raypipe.core.proxy import proxy_for, proxy_manager
 CONNECT_S = 3.0
 READ_S = 5.0
 _OK = range(200, 300)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOGGERS = ("connectionpool", "connection", "poolmanager", "response", "util.retry", "util.ssl_")
 """Modules of urllib3 whose debug lines have the path of a URL, which is the secret."""
 
 _sending = threading.local()
+
+
+def check_variable(name: str) -> None:
+    """Check that `url_env` is the name of a variable, and not the URL itself.
+
+    Raises:
+        ValueError: It is not; the message does not repeat it.
+    """
+    if not _VARIABLE.fullmatch(name):
+        raise ValueError(
+            "url_env must be the name of an environment variable, such as RAYPIPE_WEBHOOK_URL; the "
+            "URL is a secret and belongs into the variable"
+        )
 
 
 def check_url(option: str, variable: str) -> None:

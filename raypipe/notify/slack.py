@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from raypipe.notify.message import Message
 from raypipe.notify.notifier import Notifier
-from raypipe.notify.secret_url import check_url, post_json
+from raypipe.notify.secret_url import check_url, check_variable, post_json
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 """Characters of Slack's markup: a title must not become a link or call everybody
@@ -19,9 +19,17 @@ class SlackNotifier(Notifier):
 
     Args:
         url_env: Variable of the environment with the URL of the incoming webhook, a secret.
+
+    Raises:
+        ValueError: A setting is out of its range.
     """
 
     url_env: str = "RAYPIPE_SLACK_URL"
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        super().__post_init__()
+        check_variable(self.url_env)
 
     def check_setup(self) -> None:
         """Check that the variable has a URL; errors as `Notifier.check_setup`."""
