@@ -121,10 +121,13 @@ def first_line(error: BaseException) -> str:
 
 def _explain_missing_file(error: MissingConfigException, args: Sequence[str]) -> str:
     group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-    if not error.options:
+    options = error.options or []
+    if not options and group in LISTS:  # Hydra lists the options of a single choice only
+        options = [path.stem for path in (conf_dir() / group).glob("*.yaml")]
+    if not options:
         match = re.search(r"[Cc]ould not find '([^']+)'", str(error))
         return f"there is no option file {match[1] if match else choice!r}"
-    choices = list_choices(choice, sorted(error.options))
+    choices = list_choices(choice, sorted(options))
     typed = next((arg for arg in args if arg.lstrip("+~").startswith(f"{group}=")), "")
     argument = typed or f"{group}={choice}"
     return f"{argument}: there is no such option; {choices}"

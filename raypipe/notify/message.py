@@ -1,4 +1,4 @@
-"""The message about a run: a short text for people, and fields for programs."""
+"""The message about a run: a short text to read, and fields for programs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Message:
         event: One of `EVENTS`.
         run_id: Id of the run.
         status: `running`, or the status in run.json; `error` for an unexpected end.
-        text: One line for people: the run, its outcome, counts, cost and the way out.
+        text: One line to read: the run, its outcome, counts, cost and the way out.
         fields: Numbers and texts of run.json that say more, for programs.
     """
 

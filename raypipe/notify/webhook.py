@@ -1,4 +1,4 @@
-"""Notify a web server of your own: the message as a JSON object."""
+"""Notify a web server: the message as a JSON object."""
 
 from __future__ import annotations
 

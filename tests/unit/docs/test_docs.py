@@ -23,7 +23,7 @@ from raypipe.cli.override_values import accept_text
 from raypipe.config.build import read_options
 from raypipe.config.error_messages import find_missing_values
 from raypipe.config.paths import conf_dir
-from raypipe.coordination.run_coordinator import ModelUsage
+from raypipe.coordination.counts import ModelUsage
 from raypipe.core import exit_codes
 from raypipe.core.book import DOCUMENT_SCHEMA, Book
 from raypipe.ledger import tombstones

@@ -134,5 +134,5 @@ def test_a_wrong_setting_is_refused(settings: dict[str, Any]) -> None:
 def test_missing_credentials_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.session.Session.get_credentials", lambda self: None)
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    with pytest.raises(SetupError, match="^cloudwatch=metrics: there are no credentials; set"):
+    with pytest.raises(SetupError, match=r"^cloudwatch=metrics: there are no credentials; set"):
         CloudWatchMetrics().check_setup()

@@ -63,11 +63,11 @@ def test_a_server_that_is_gone_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("arn", ["books", "arn:aws:s3:::books", f"arn:aws:sns:{REGION}:1:b.fifo"])
 def test_a_wrong_topic_is_refused(arn: str) -> None:
-    with pytest.raises(ValueError, match="^topic_arn=.*: give the ARN of a standard topic"):
+    with pytest.raises(ValueError, match=r"^topic_arn=.*: give the ARN of a standard topic"):
         SnsNotifier(topic_arn=arn)
 
 
 def test_missing_credentials_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.session.Session.get_credentials", lambda self: None)
-    with pytest.raises(SetupError, match="^notify=sns: there are no credentials; set a profile"):
+    with pytest.raises(SetupError, match=r"^notify=sns: there are no credentials; set a profile"):
         SnsNotifier(topic_arn=f"arn:aws:sns:{REGION}:1:books").check_setup()

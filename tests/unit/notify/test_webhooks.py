@@ -123,6 +123,6 @@ def test_an_unusable_proxy_is_an_error_that_does_not_show_the_url(
 def test_a_url_in_the_place_of_the_variable_is_refused_and_not_shown(
     kind: type[WebhookNotifier] | type[SlackNotifier],
 ) -> None:
-    with pytest.raises(ValueError, match="^url_env must be the name of an") as caught:
+    with pytest.raises(ValueError, match=r"^url_env must be the name of an") as caught:
         kind(url_env=f"https://hooks.example/{SECRET}")
     assert not any(part in str(caught.value) for part in PARTS)
