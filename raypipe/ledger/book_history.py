@@ -124,4 +124,5 @@ def _explain_no_book(uri: str, name: str, similar: list[str]) -> str:
 
 
 def _sort(table: pa.Table, moment: str) -> Rows:
-    return table.sort_by([("run_seq", "ascending"), (moment, "ascending")]).to_pylist()
+    rows: Rows = table.sort_by([("run_seq", "ascending"), (moment, "ascending")]).to_pylist()
+    return rows

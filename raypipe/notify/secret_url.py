@@ -81,7 +81,8 @@ def post_json(variable: str, body: Mapping[str, Any]) -> None:
     if not _is_url(url):
         raise SendError(f"{variable} has no URL")
     headers = {"Content-Type": "application/json", "User-Agent": f"raypipe/{__version__}"}
-    options = {"timeout": Timeout(connect=CONNECT_S, read=READ_S), "retries": False}
+    timeout = Timeout(connect=CONNECT_S, read=READ_S)
+    options: dict[str, Any] = {"timeout": timeout, "retries": False}
     with _without_log_lines():
         try:
             proxy = proxy_for(url)

@@ -74,9 +74,10 @@ def check_metrics_port(port: int) -> None:
     from ray._private.utils import get_dashboard_dependency_error
 
     option = f"ray.metrics_port={port}"
-    if (error := get_dashboard_dependency_error()) is not None:
+    if (missing := get_dashboard_dependency_error()) is not None:
         raise SetupError(
-            f"{option}: Ray's agent lacks a package ({error}). Fix: pip install 'raypipe[embedded]'"
+            f"{option}: Ray's agent lacks a package ({missing}). "
+            "Fix: pip install 'raypipe[embedded]'"
         )
     try:
         with socket.socket() as server:

@@ -59,7 +59,11 @@ def test_a_receiver_that_hangs_is_given_up(
 ) -> None:
     monkeypatch.setattr(background_sender, "MAX_WAITING", 2)
     opened = threading.Event()
-    sender = BackgroundSender[int]("notify.test", lambda _: opened.wait(30) and None)
+
+    def send(_: int) -> None:
+        opened.wait(30)
+
+    sender = BackgroundSender("notify.test", send)
     sender._waiting.maxsize = 2
     began = time.monotonic()
     for number in range(9):
