@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -67,7 +68,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, opensearch_url: str) -> Iterat
         write_book(project.books, f"Book_{number:03d}")
     (project.books / "binary.txt").write_bytes(bytes(range(256)) * 20)
     project.command("dashboards", "monitoring")
-    sessions = tmp_path_factory.mktemp("s")
+    sessions = Path(tempfile.mkdtemp(prefix="m-", dir="/tmp"))  # short, for Ray's sockets
     faults = FaultOptions(throttle=0.1, unavailable=0.05)
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -96,6 +97,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, opensearch_url: str) -> Iterat
             project.wait_for_exit(process, 4)
         finally:
             project.kill_processes()
+            shutil.rmtree(sessions, ignore_errors=True)
 
 
 def names_in(text: str) -> set[str]:

@@ -105,6 +105,8 @@ def test_only_the_port_of_the_agent_is_opened_for_metrics() -> None:
     with private_session(None, exports_metrics=True) as session:
         assert session.variables.keys() == {*CLOSED_PORTS, MODE, TOKEN_PATH}
     assert set(CLOSED_PORTS.values()) == {"-1"}
+    with private_session(None) as session:
+        assert session.variables["RAY_enable_metrics_collection"] == "0"
 
 
 def test_the_token_in_the_home_folder_is_neither_used_nor_changed(tmp_path: Path) -> None:
