@@ -75,10 +75,10 @@ def run(tmp_path_factory: pytest.TempPathFactory, opensearch_url: str) -> Iterat
         text = SAMPLES[number % len(SAMPLES)].read_text(encoding="utf-8")
         name = f"Book_{number:03d}__by__A_Writer.txt"
         (project.books / name).write_text(f"{text}\n\nThis is copy {number} of the book.\n")
-    (project.books / "binary.txt").write_bytes(bytes(range(256)) * 20)
+    (project.books / "A_binary.txt").write_bytes(bytes(range(256)) * 20)
     project.command("dashboards", "monitoring")
     sessions = Path(tempfile.mkdtemp(prefix="m-", dir="/tmp"))  # short, for Ray's sockets
-    faults = FaultOptions(throttle=0.1, unavailable=0.05)
+    faults = FaultOptions(throttle=0.05, unavailable=0.05)
     with (
         pytest.MonkeyPatch.context() as patch,
         model_server(latency=LatencyOptions(base_s=0.5), faults=faults),
@@ -133,8 +133,7 @@ def test_the_port_listens_on_this_machine_only(run: Run) -> None:
     port = urllib.parse.urlsplit(run.url).port
     addresses = {
         connection.laddr.ip
-        for process in run.project.processes()
-        for connection in process.net_connections("inet")
+        for connection in psutil.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
     }
     assert addresses == {"127.0.0.1"}
