@@ -34,7 +34,7 @@ def main() -> None:
     """Run both kinds in turns over the same books, and divide the seconds of their graphs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--books", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=4, help="runs of either kind")
+    parser.add_argument("--rounds", type=int, default=8, help="runs of either kind")
     options = parser.parse_args()
     report = Report("progress_cost")
     seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
