@@ -14,6 +14,9 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 100
 """Messages that wait for a slow receiver; later ones are dropped."""
 
+IDLE_S = 30.0
+"""Seconds without a message after which the thread ends; the next message starts another."""
+
 T = TypeVar("T")
 
 
@@ -22,7 +25,7 @@ class SendError(Exception):
 
 
 class BackgroundSender(Generic[T]):
-    """Sends messages one after another in a daemon thread, which starts with the first message.
+    """Sends messages one after another in a daemon thread, which lives while there are messages.
 
     The first failure is logged as a warning, later ones as debug lines. Only the text of a
     `SendError` is logged; of other exceptions the type, because their text may hold a URL.
@@ -36,19 +39,21 @@ class BackgroundSender(Generic[T]):
         self._name = name
         self._send = send
         self._waiting: queue.Queue[T] = queue.Queue(MAX_WAITING)
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._has_warned = False
 
     def submit(self, message: T) -> None:
         """Send a message soon."""
-        try:
-            self._waiting.put_nowait(message)
-        except queue.Full:
-            self._warn(f"its receiver is too slow; more than {MAX_WAITING} messages wait")
-            return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            self._thread.start()
+        with self._lock:
+            try:
+                self._waiting.put_nowait(message)
+            except queue.Full:
+                self._warn(f"its receiver is too slow; more than {MAX_WAITING} messages wait")
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
 
     @property
     def is_idle(self) -> bool:
@@ -66,7 +71,14 @@ class BackgroundSender(Generic[T]):
 
     def _run(self) -> None:
         while True:
-            message = self._waiting.get()
+            try:
+                message = self._waiting.get(timeout=IDLE_S)
+            except queue.Empty:
+                with self._lock:
+                    if self.is_idle:
+                        self._thread = None
+                        return
+                continue
             try:
                 self._send(message)
             except SendError as error:

@@ -20,6 +20,20 @@ def test_messages_are_sent_in_their_order() -> None:
     assert sender.is_idle
 
 
+def test_the_thread_ends_without_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background_sender, "IDLE_S", 0.02)
+    sent: list[int] = []
+    sender = BackgroundSender("idle sender", sent.append)
+    for number in range(2):
+        sender.submit(number)
+        sender.wait(30)
+        deadline = time.monotonic() + 30
+        while any(thread.name == "idle sender" for thread in threading.enumerate()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert sent == [0, 1]
+
+
 def test_the_first_failure_is_a_warning_and_later_messages_are_sent(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
