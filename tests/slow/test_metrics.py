@@ -131,12 +131,12 @@ def test_ray_exports_each_metric_with_its_labels_and_no_other(run: Run) -> None:
 
 def test_the_port_listens_on_this_machine_only(run: Run) -> None:
     port = urllib.parse.urlsplit(run.url).port
-    addresses = {
-        connection.laddr.ip
+    listening = [
+        connection.laddr
         for connection in psutil.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-    }
-    assert addresses == {"127.0.0.1"}
+        if connection.status == psutil.CONN_LISTEN and connection.laddr
+    ]
+    assert {address.ip for address in listening if address.port == port} == {"127.0.0.1"}
 
 
 def test_rays_provisioning_has_the_dashboard(run: Run) -> None:
