@@ -28,6 +28,7 @@ from raypipe.cli.settings.merge import MergedArguments
 from raypipe.config.build import PARTS
 from raypipe.config.compose import compose_config
 from raypipe.config.error_messages import CONFIG_ERRORS, explain
+from raypipe.config.group_options import LISTS
 from raypipe.config.schema import SCHEMAS
 from raypipe.core.errors import OptionError
 
@@ -191,7 +192,7 @@ def _fill(command: str, config: Config, fixed: Mapping[str, Any]) -> PreparedCon
     merged = MergedArguments(command, (), ())
     with explain_option_errors(merged), open_dict(cfg):
         for name in (name for name in used if name not in fixed):
-            if name in PARTS:
+            if name in (*PARTS, *LISTS):
                 cfg[name] = values[name]
             else:
                 OmegaConf.update(cfg, name, values[name], merge=True)

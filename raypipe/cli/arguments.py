@@ -36,6 +36,7 @@ WORDS = {
     "status": (("run",), "raypipe status RUN"),
     "report": (("run",), "raypipe report RUN"),
     "failures": (("kind",), "raypipe failures KIND"),
+    "dashboards": (("folder",), "raypipe dashboards FOLDER"),
     "show": (("book",), "raypipe show BOOK, with quotes around a key that has spaces"),
 }
 """Options that a command's plain words stand for, in order, and how to write them."""

@@ -11,7 +11,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 from raypipe.cli.arguments import SETTINGS_FLAG, take_profile, take_settings_flag
-from raypipe.cli.help_text.config_comments import default_choices
+from raypipe.cli.help_text.config_comments import default_choices, format_value
 from raypipe.cli.hydra_main import hydra_main
 from raypipe.cli.settings.file import SettingsFile, read_settings
 from raypipe.cli.settings.merge import merge_arguments
@@ -128,7 +128,9 @@ def _choices_of_settings(
         return [], []
     merged = merge_arguments(command, overrides, settings)
     choices = [
-        f"{entry.name}={entry.value}" for entry in merged.entries if is_group(command, entry.name)
+        f"{entry.name}={format_value(entry.value)}"
+        for entry in merged.entries
+        if is_group(command, entry.name)
     ]
     return choices, ["--config-dir", str(settings.config_dir)] if settings.config_dir else []
 

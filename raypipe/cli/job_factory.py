@@ -8,13 +8,16 @@ from typing import Any
 from omegaconf import DictConfig, open_dict
 
 from raypipe.cli.local_services import EMBEDDED
-from raypipe.config.build import build_part, require_part, to_plain
+from raypipe.config.build import build_list, build_part, require_part, to_plain
+from raypipe.coordination.watchers import RunWatcher
 from raypipe.core.s3 import S3Connection
 from raypipe.ledger.checkpoint import CheckpointSettings
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.newest_documents import check_exists
 from raypipe.lifecycle.deleted_books import DeletionLimit
+from raypipe.metrics.cloudwatch import CloudWatchMetrics
 from raypipe.models.context import ModelContext
+from raypipe.notify.alerts import Alerts
 from raypipe.opensearch.index import IndexConfig
 from raypipe.run.job import Execution, Job, ModelLimits
 from raypipe.run.planner import BookSelection
@@ -65,11 +68,32 @@ def build_job(
         ),
         selection=replace(selection, limit=options.limit, skip_processed=checkpoint.skip),
         deletion_limit=deletion_limit or DeletionLimit(),
-        execution=Execution(options.executor, options.stages, options.ray, options.breaker),
+        execution=Execution(
+            options.executor,
+            options.stages,
+            options.ray,
+            options.breaker,
+            watchers=build_watchers(cfg),
+        ),
         limits=ModelLimits(options.quota, options.budget, require_part(cfg, "prices")),
         upgrade=options.upgrade,
         config=to_plain(cfg),
     )
+
+
+def build_watchers(cfg: DictConfig) -> list[RunWatcher]:
+    """Return what reports on a run: notifications and metrics.
+
+    Raises:
+        OptionError: A setting of a part is wrong.
+    """
+    watchers: list[RunWatcher] = []
+    if notifiers := build_list(cfg, "notify"):
+        watchers.append(Alerts(notifiers))
+    cloudwatch: CloudWatchMetrics | None = build_part(cfg, "cloudwatch")
+    if cloudwatch is not None:
+        watchers.append(cloudwatch.watcher())
+    return watchers
 
 
 def build_processing(cfg: DictConfig) -> Processing:

@@ -7,7 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from raypipe.config.build import PARTS, build_part, require_part
+from raypipe.config.build import OPTIONAL_PARTS, PARTS, build_list, build_part, require_part
+from raypipe.config.group_options import LISTS
 from raypipe.core.errors import SetupError
 from raypipe.core.setup_check import check_setup
 from raypipe.embedded.services import Services
@@ -20,7 +21,10 @@ from raypipe.summarizers.protocol import Summarizer
 EMBEDDED = "embedded"
 """Value of an address option that stands for an embedded service."""
 
-PROCESSING_PARTS = ("storage", "summarizer", "embedder")
+REPORTING_PARTS = ("notify", "cloudwatch")
+"""Groups of the parts that report on a run."""
+
+PROCESSING_PARTS = ("storage", "summarizer", "embedder", *REPORTING_PARTS)
 """Groups of the parts that a command needs that processes books."""
 
 _S3 = "storage.endpoint_url"
@@ -61,8 +65,9 @@ def start_local_services(
     if "ray" in cfg and cfg.executor == "ray":
         check_shared_options(cfg.ray.address, cfg.state.uri, wanted)
     parts = check_parts(cfg)
-    for name in checked:
-        check_setup(parts.get(name))
+    for name, part in parts.items():
+        if name.partition(".")[0] in checked:
+            check_setup(part)
     if wanted:
         if "storage" in checked and "storage" in parts and _S3 not in wanted:
             parts["storage"].check()
@@ -102,7 +107,8 @@ def check_parts(cfg: DictConfig) -> dict[str, Any]:
     """Build each part once: a wrong setting or class is reported before a service starts.
 
     Returns:
-        The parts by group; embedded services have no address in them yet.
+        The parts by group, or by group and choice such as `notify.slack`; embedded services have
+        no address in them yet.
 
     Raises:
         OptionError: A setting of a part is wrong.
@@ -112,8 +118,11 @@ def check_parts(cfg: DictConfig) -> dict[str, Any]:
         OmegaConf.update(trial, option, _ANY_URL)
     parts = {}
     for name in (name for name in PARTS if name in trial):
-        if name == "opensearch":
+        if name in OPTIONAL_PARTS:
             parts[name] = build_part(trial, name)
         else:
             parts[name] = require_part(trial, name, _CONTRACTS.get(name))
+    for name in (name for name in LISTS if name in trial):
+        chosen = build_list(trial, name)
+        parts |= {f"{name}.{choice}": part for choice, part in chosen.items()}
     return parts

@@ -24,8 +24,12 @@ PARTS = (
     "checkpoint",
     "prices",
     "prompts",
+    "cloudwatch",
 )
 """Groups whose option files name a class in `_target_`."""
+
+OPTIONAL_PARTS = ("opensearch", "cloudwatch")
+"""Parts that a command may do without: `GROUP=none`."""
 
 
 def read_options(cfg: DictConfig) -> Any:
@@ -55,7 +59,7 @@ def build_part(cfg: DictConfig, name: str) -> Any:
         OptionError: A setting does not fit the part's class, or the class refused it.
         SetupError: The part cannot work on this machine.
     """
-    node = cfg[name]
+    node = OmegaConf.select(cfg, name)
     if node is None or node.get("_target_") is None:
         return None
     update_moved_targets(node)
@@ -65,6 +69,16 @@ def build_part(cfg: DictConfig, name: str) -> Any:
         return instantiate(node, _convert_="all")
     except InstantiationException as error:
         raise _explain_refusal(name, node, error) from None
+
+
+def build_list(cfg: DictConfig, name: str) -> dict[str, Any]:
+    """Return the parts of the chosen options of a group in `LISTS`, by the name of the choice.
+
+    Raises:
+        OptionError: A setting does not fit the part's class, or the class refused it.
+    """
+    parts = {choice: build_part(cfg, f"{name}.{choice}") for choice in map(str, cfg[name] or {})}
+    return {choice: part for choice, part in parts.items() if part is not None}
 
 
 def require_part(cfg: DictConfig, name: str, contract: type | None = None) -> Any:

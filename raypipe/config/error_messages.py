@@ -16,7 +16,13 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from raypipe.config.compose import compose_with_choices
-from raypipe.config.group_options import explain_other_choices, list_choices, names_below
+from raypipe.config.group_options import (
+    LISTS,
+    explain_other_choices,
+    list_choices,
+    names_below,
+    split_choices,
+)
 from raypipe.config.paths import conf_dir, conf_folders
 from raypipe.config.value_hints import hint_for
 from raypipe.core.suggest import did_you_mean
@@ -66,7 +72,8 @@ def find_invalid_choice(args: Sequence[str]) -> str:
     folders = conf_folders()
     for arg in args:
         group, _, value = arg.partition("=")
-        if group in folders and not all(map(_can_be_choice, value.strip("[]").split(","))):
+        is_list = value.startswith("[") and group not in LISTS
+        if group in folders and (is_list or not all(map(_can_be_choice, split_choices(value)))):
             choices = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
             return f"{arg[:_MAX_ARGUMENT_CHARS]}: {list_choices(value, choices)}"
     return ""
@@ -114,10 +121,13 @@ def first_line(error: BaseException) -> str:
 
 def _explain_missing_file(error: MissingConfigException, args: Sequence[str]) -> str:
     group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-    if not error.options:
+    options = error.options or []
+    if not options and group in LISTS:  # Hydra lists the options of a single choice only
+        options = [path.stem for path in (conf_dir() / group).glob("*.yaml")]
+    if not options:
         match = re.search(r"[Cc]ould not find '([^']+)'", str(error))
         return f"there is no option file {match[1] if match else choice!r}"
-    choices = list_choices(choice, sorted(error.options))
+    choices = list_choices(choice, sorted(options))
     typed = next((arg for arg in args if arg.lstrip("+~").startswith(f"{group}=")), "")
     argument = typed or f"{group}={choice}"
     return f"{argument}: there is no such option; {choices}"
@@ -143,6 +153,8 @@ def _explain_composition(error: Exception, command: str, args: Sequence[str]) ->
 
 def _explain_sweep(key: str, value: str) -> str:
     single = "give a single value, or add -m to run a job for each value"
+    if key in LISTS:
+        return f"{single}; for all of them: {key}=[{value}]"
     if key in conf_folders():
         return single
     return f"{single}; in quotes it is text: \"{key}='{value}'\""

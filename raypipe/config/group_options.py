@@ -14,6 +14,10 @@ from raypipe.core.suggest import did_you_mean, find_close_names
 
 _MAX_GROUPS = 2
 
+LISTS = ("notify",)
+"""Groups of which several choices hold together, as in `notify=[slack,sns]`. Each option file has
+its part below the name of the choice."""
+
 
 def explain_other_choices(key: str, current: Mapping[str, str] | None = None) -> str:
     """Return which choices have an option of this name, or ''.
@@ -34,6 +38,17 @@ def explain_other_choices(key: str, current: Mapping[str, str] | None = None) ->
         lines = (_explain_group(each, f".{key}", current or {}) for each in sorted(folders))
         return "; ".join([line for line in lines if line][:_MAX_GROUPS])
     return _explain_group(group, rest, current or {})
+
+
+def split_choices(value: object) -> list[str]:
+    """Return the choices that the value of a group names: one, or those of `[slack,sns]`.
+
+    Args:
+        value: A text as on a command line, or a list of a settings file.
+    """
+    if isinstance(value, list):
+        return [str(choice) for choice in value]
+    return [choice.strip().strip("'\"") for choice in str(value).strip("'\"[]").split(",")]
 
 
 def list_choices(value: object, choices: Sequence[str]) -> str:

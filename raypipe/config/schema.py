@@ -40,6 +40,7 @@ from raypipe.core.options import (
     check_executor,
     check_output,
 )
+from raypipe.core.paths import expand_home
 from raypipe.core.search_options import SearchOptions
 from raypipe.core.stage_options import Stages
 from raypipe.simulator.options import ServerOptions
@@ -73,6 +74,8 @@ class JobSchema:
     prompts: Any = None
     quota: QuotaOptions = field(default_factory=QuotaOptions)
     budget: BudgetOptions = field(default_factory=BudgetOptions)
+    notify: Any = None
+    cloudwatch: Any = None
     index: IndexOptions = field(default_factory=IndexOptions)
 
     def __post_init__(self) -> None:
@@ -180,6 +183,21 @@ class ServeSchema:
 
 
 @dataclass
+class DashboardsSchema:
+    """Options of `dashboards`."""
+
+    folder: str = "dashboards"
+    cloudwatch: Any = None
+    notify: Any = None
+
+    def __post_init__(self) -> None:
+        """Check the folder."""
+        if not self.folder:
+            raise ValueError("folder is empty; set it to a folder")
+        expand_home(self.folder, "folder")
+
+
+@dataclass
 class ServicesSchema:
     """Options of `up` and `down`."""
 
@@ -223,6 +241,7 @@ SCHEMAS: Mapping[str, type] = {
     "gc": GcSchema,
     "state": StateSchema,
     "export": ExportSchema,
+    "dashboards": DashboardsSchema,
     "costs": CostsSchema,
     "up": ServicesSchema,
     "down": ServicesSchema,

@@ -59,6 +59,8 @@ class Progress:
         paused: Why no model call begins for minutes; '' if calls begin.
         budget_usd: The budget in US dollars; None for no limit.
         budget_spent: US dollars that count against the budget, those of earlier runs included.
+        model_retries: Model calls sent again, after a refusal or a lost answer.
+        bulk_retries: Documents sent again in bulk requests.
     """
 
     done: int = 0
@@ -86,6 +88,8 @@ class Progress:
     paused: str = ""
     budget_usd: float | None = None
     budget_spent: float = 0.0
+    model_retries: int = 0
+    bulk_retries: int = 0
 
     @property
     def calls(self) -> int:
@@ -113,3 +117,4 @@ class Usage:
     bulk_documents: int = 0
     documented_bytes: int = 0
     failed_bytes: int = 0
+    bulk_retries: int = 0

@@ -208,6 +208,7 @@ class RunCoordinator:
             bulk_documents=usage.bulk_documents,
             documented_bytes=usage.documented_bytes,
             failed_bytes=usage.failed_bytes,
+            bulk_retries=usage.bulk_retries,
         )
         self.stop(self._writes.record([""] * done + list(rejected)))
 

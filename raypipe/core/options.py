@@ -120,6 +120,7 @@ class BudgetOptions:
             raise ValueError(f"scope={self.scope}: choose {' or '.join(BUDGET_SCOPES)}")
 
 
+MAX_PORT = 65_535
 DASHBOARD_BOOKS = 1_000
 """Least number of books for which Ray's dashboard is worth its start."""
 
@@ -137,6 +138,8 @@ class RayOptions:
         object_store_mb: Shared memory of a local Ray in MB; None for Ray's default.
         temp_dir: Folder that keeps the sessions of a local Ray with their logs; None for a
             temporary folder that is deleted after the run.
+        metrics_port: Port of this machine on which a local Ray shows its metrics to Prometheus; 0
+            for a free port, None for none.
     """
 
     address: str = "local"
@@ -144,6 +147,7 @@ class RayOptions:
     dashboard: bool | str = "auto"
     object_store_mb: int | None = 256
     temp_dir: str | None = None
+    metrics_port: int | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -153,6 +157,8 @@ class RayOptions:
             check_at_least("num_cpus", self.num_cpus, 1)
         if self.object_store_mb is not None:
             check_at_least("object_store_mb", self.object_store_mb, MIN_OBJECT_STORE_MB)
+        if self.metrics_port is not None and not 0 <= self.metrics_port <= MAX_PORT:
+            raise ValueError(f"metrics_port={self.metrics_port}: give 0 to {MAX_PORT}, or null")
         if self.temp_dir is not None:
             self.temp_dir = str(expand_home(self.temp_dir, "temp_dir"))
 

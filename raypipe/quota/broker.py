@@ -237,6 +237,7 @@ class Broker:
         self._limits.charge(held.request, held.reserved, held.granted_at)
         held.account.budget.reserve(held.account.max_cost(held.request))
         held.account.in_flight += 1
+        held.account.tally.counts["retries"] += held.request.is_retry
         self._in_flight += 1
         self._held[number] = held
         self._workers.record_heartbeat(held.worker, held.granted_at)

@@ -54,7 +54,7 @@ class LocalQuotaClient:
         """Wait for permission to make one call.
 
         Args:
-            request: Not used: there is no quota.
+            request: Counted if it is a retry; there is no quota.
             stop_check: Returns the stop reason; asked twice a second.
 
         Raises:
@@ -68,6 +68,8 @@ class LocalQuotaClient:
                 self._changed.wait(min(wait_s, _STOP_CHECK_S))
             self._last_number += 1
             self._granted_at[self._last_number] = time.monotonic()
+            retries = self._totals.retries + request.is_retry
+            self._totals = replace(self._totals, retries=retries)
             return Lease(self._last_number)
 
     def settle(self, lease: Lease, outcome: CallOutcome) -> None:

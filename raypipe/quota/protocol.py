@@ -90,6 +90,7 @@ class Totals:
         cached_calls: Answers that came from the cache.
         tokens_per_minute: The rate that is tried now; None for no limit.
         paused: Why no call begins for minutes, such as a used up daily quota; '' if calls begin.
+        retries: Calls sent again, after a refusal or a lost answer.
     """
 
     calls: int = 0
@@ -102,6 +103,7 @@ class Totals:
     cached_calls: int = 0
     tokens_per_minute: float | None = None
     paused: str = ""
+    retries: int = 0
 
 
 class QuotaClient(Protocol):

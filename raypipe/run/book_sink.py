@@ -213,4 +213,5 @@ def _usage(documents: Sequence[Document], counters: Counters, failed_bytes: int)
         counters.documents,
         sum(document.size for document in documents),
         failed_bytes,
+        counters.retries,
     )

@@ -28,7 +28,7 @@ ConnectQuota = Callable[[str, QuotaOptions, RunRegistration], RunQuota]
 
 _SUMMED = (
     *("calls", "throttled", "unknown", "input_tokens", "output_tokens", "usd"),
-    *("in_flight", "cached_calls"),
+    *("in_flight", "cached_calls", "retries"),
 )
 
 
@@ -132,6 +132,7 @@ class CostAwareCoordinator:
             usd=totals.usd,
             models=self.costs.by_model(pools),
             throttled=totals.throttled,
+            model_retries=totals.retries,
             in_flight=totals.in_flight,
             tokens_per_minute=totals.tokens_per_minute,
             paused=totals.paused,

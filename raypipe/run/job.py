@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from raypipe.coordination.progress import ProgressView
+from raypipe.coordination.progress import ProgressLog, ProgressView
+from raypipe.coordination.watchers import RunWatcher, end_watchers
 from raypipe.core.options import BreakerOptions, BudgetOptions, QuotaOptions, RayOptions
 from raypipe.core.stage_options import Stages
 from raypipe.ledger.facade import Ledger
@@ -27,6 +28,7 @@ class Execution:
         ray: Where Ray runs.
         breaker: When the run stops because books fail.
         view: Shows the progress on the terminal; None logs lines.
+        watchers: Follow the run, such as notifications and metrics.
     """
 
     executor: str = "ray"
@@ -34,6 +36,19 @@ class Execution:
     ray: RayOptions = field(default_factory=RayOptions)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
     view: ProgressView | None = None
+    watchers: Sequence[RunWatcher] = ()
+
+    def views(self, run_id: str) -> list[ProgressView]:
+        """Return what shows the progress of a run: the terminal and the watchers."""
+        return [self.view or ProgressLog(), *(each.follow(run_id) for each in self.watchers)]
+
+    def report_end(self, record: Mapping[str, object]) -> None:
+        """Report the end of the run to the watchers.
+
+        Args:
+            record: The fields of run.json.
+        """
+        end_watchers(self.watchers, record)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 
 from raypipe import __version__
@@ -96,6 +97,8 @@ def run(job: Job, lock: WriterLock, listen_for_stop: ListenForStop = no_stop_req
         with suppress(SetupError):  # if the state cannot be written, the first error says so
             record.save(state)
         raise
+    finally:
+        job.execution.report_end(asdict(record))
 
 
 def _carry_out(

@@ -24,6 +24,7 @@ from tests.integration.raypipe_command import ROOT, run_in_process, write_book
 from tests.integration.s3_server import CountingS3Server
 from tests.unit.docs.pages import GUIDES, fenced
 from tests.unit.models_here import model_server
+from tests.unit.notify.receiver import receive
 
 NODE = "https://search.example.org:9200"
 FOLDER = "/data/books"
@@ -129,6 +130,18 @@ def place(
             s3_server.reset()
 
 
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Receive notifications and metrics; it is no AWS, which harms no run."""
+    with receive() as receiver:
+        monkeypatch.setenv("RAYPIPE_SLACK_URL", receiver.url)
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        for service in ("SNS", "CLOUDWATCH"):
+            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", receiver.url)
+        yield
+
+
+@pytest.mark.usefixtures("receiver")
 def test_the_lines_do_what_they_say(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):  # a copy of a state is written
         monkeypatch.setenv(name, "simulated")

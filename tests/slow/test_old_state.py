@@ -349,6 +349,7 @@ def test_the_state_has_the_same_json_files(today: Recording) -> None:
             added = {".executor", ".log", ".replace", ".upgrade", ".opensearch.flush_s"}
             added |= {".prices.s3.put", ".prices.s3.get", ".text.deadline_s"}
             added |= {".summarizer.model.cache_name", ".embedder.model.cache_name"}
+            added |= {".ray.metrics_port", ".cloudwatch._target_"}
             if "max_tokens_field" in options[0].get("summarizer", {}).get("model", {}):
                 added |= {".summarizer.model.service_tier"}  # only Bedrock had it
             prices = ".prices.models."  # a dated table

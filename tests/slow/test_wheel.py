@@ -39,7 +39,10 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_every_file_and_no_more(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    kinds = {".py", ".yaml", ".txt", ".lock", ".md", ".jar", ".java", ".html", ".css", ".svg"}
+    kinds = {
+        *(".py", ".yaml", ".json", ".txt", ".lock", ".md", ".jar", ".java"),
+        *(".html", ".css", ".svg"),
+    }
     wanted = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "raypipe").rglob("*")
@@ -52,6 +55,7 @@ def test_the_wheel_holds_every_file_and_no_more(wheel: Path) -> None:
     for name in (
         "raypipe/conf/run.yaml",
         "raypipe/embedded/opensearch.lock",
+        "raypipe/metrics/files/grafana_dashboard.json",
         "raypipe/summarizers/common_english.txt",
         "raypipe/web/templates/search.html",
         "raypipe/embedded/samples/variants/nghtm10.txt",

@@ -33,6 +33,7 @@ CONF = conf_dir()
 OPTIONS = [
     (group, path.stem)
     for group in PARTS
+    if group != "cloudwatch"  # stays in the driver
     for path in sorted((CONF / group).glob("*.yaml"))
     if (group, path.stem) != ("opensearch", "none")  # has no part
 ]

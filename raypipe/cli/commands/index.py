@@ -16,7 +16,7 @@ from raypipe.cli.job_factory import (
     drop_unused_storage,
     open_state_without_books,
 )
-from raypipe.cli.local_services import start_local_services
+from raypipe.cli.local_services import REPORTING_PARTS, start_local_services
 from raypipe.cli.run_job import run_and_report
 from raypipe.config.build import read_options, require_part
 from raypipe.config.origins import was_given
@@ -47,7 +47,7 @@ def main(cfg: DictConfig) -> int:
     drop_unused_storage(cfg, options)
     check_local_state(options)
     with Services(Path(options.embedded.data)) as services:
-        start_local_services(cfg, services)
+        start_local_services(cfg, services, ("storage", *REPORTING_PARTS))
         require_part(cfg, "opensearch")
         record = run_and_report(_build_job(cfg, options), options.output)
     return record.exit_code or OK

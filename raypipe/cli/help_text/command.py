@@ -97,16 +97,16 @@ def _format_options(key: str, value: Any, comments: Mapping[str, str]) -> Iterat
 
 
 def _format_part(name: str, settings: object) -> list[str]:
-    """Return the settings of a part as `name=value` pairs, without comments."""
+    """Return the settings of a part as `name=value` pairs, without comments; none for no part."""
     pairs = [
         f"{key.removeprefix(name).lstrip('.')}={format_value(value)}"
         for key, value in leaf_options(name, settings)
         if not key.endswith("_target_") and not str(value).startswith("${")
     ]
     return textwrap.wrap(
-        " ".join(pairs) or "(no options)",
+        " ".join(pairs),
         _WIDTH,
-        initial_indent=f"  {name + '.':<{_COLUMN - 2}}" if pairs else f"  {name:<{_COLUMN - 2}}",
+        initial_indent=f"  {name + '.':<{_COLUMN - 2}}",
         subsequent_indent=" " * _COLUMN,
         break_long_words=False,
         break_on_hyphens=False,

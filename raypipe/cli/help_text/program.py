@@ -25,6 +25,7 @@ COMMANDS = {
     "gc": "list old indices and documents that nothing uses; apply=true removes them",
     "state": "copy the state for a backup: raypipe state copy FROM TO",
     "export": "write the newest document of each book to a file: parquet or JSON lines",
+    "dashboards": "write dashboards and alarms for Grafana, Prometheus and CloudWatch to a folder",
     "costs": "sum up what the state paid for models, by day, model and service tier",
     "up": "start the embedded OpenSearch and S3 and leave them running",
     "down": "stop the embedded OpenSearch and S3",
@@ -37,7 +38,7 @@ COMMANDS = {
 
 def format_program_help() -> str:
     """Return the text of `raypipe --help`."""
-    lines = [f"  {name:<8} {description}" for name, description in COMMANDS.items()]
+    lines = [f"  {name:<10} {description}" for name, description in COMMANDS.items()]
     return "\n".join(
         [
             "raypipe turns a bucket of books into a search index.",

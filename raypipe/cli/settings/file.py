@@ -15,7 +15,7 @@ from raypipe.cli.settings import option_names
 from raypipe.cli.settings.secrets import find_secret
 from raypipe.cli.settings.trust import check_trusted, has_parts
 from raypipe.cli.settings.yaml_text import YamlText
-from raypipe.config.group_options import list_choices
+from raypipe.config.group_options import LISTS, list_choices
 from raypipe.core.errors import OptionError
 from raypipe.core.paths import expand_home
 
@@ -277,7 +277,8 @@ class _Reader:
         if name not in option_names.group_names():
             return
         choices = option_names.all_choices(name, self.config_dir)
-        if value not in choices:
+        is_list = isinstance(value, list) and name in LISTS and value
+        if not all(choice in choices for choice in (value if is_list else [value])):
             raise self._document.error(number, f"{name}: {list_choices(value, choices)}")
 
     def _existing_folder(self, path: Path, value: Any, number: int) -> Path:

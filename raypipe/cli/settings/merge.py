@@ -10,7 +10,7 @@ from pathlib import Path
 from raypipe.cli.settings import option_names
 from raypipe.cli.settings.file import Entry, SettingsFile, display_path
 from raypipe.cli.settings.hydra_text import format_override
-from raypipe.config.group_options import list_choices
+from raypipe.config.group_options import LISTS, list_choices, split_choices
 from raypipe.config.origins import override_key
 from raypipe.config.validate import QUOTING_HINT
 from raypipe.core.errors import OptionError
@@ -145,14 +145,12 @@ def _drop_other_choices(
         group = option_names.top_name(entry.name)
         if group not in choices or entry.name == group or group == "scale":
             continue
-        names = choices[group][0].split(",")
-        if group in before:
-            is_kept = names == [before[group]]
+        names = split_choices(choices[group][0])
+        has = [option_names.choice_has(group, name, entry.name, config_dir) for name in names]
+        if group in LISTS:
+            is_kept = any(has)
         else:
-            is_kept = all(
-                option_names.choice_has(group, name.strip(), entry.name, config_dir)
-                for name in names
-            )
+            is_kept = names == split_choices(before[group]) if group in before else all(has)
         if not is_kept:
             dropped.setdefault(group, []).append(entry)
     gone = [entry for group in dropped.values() for entry in group]
@@ -175,7 +173,7 @@ def _is_foreign(command: str, arg: str, config_dir: Path | None) -> bool:
         return False
     if name in option_names.group_names():
         choices = option_names.all_choices(name, config_dir)
-        if not set(arg.partition("=")[2].strip("'\"").split(",")) <= set(choices):
+        if not set(split_choices(arg.partition("=")[2])) <= set(choices):
             problem = list_choices(arg.partition("=")[2], choices)
             raise OptionError(f"{arg}: there is no such option; {problem}")
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from threading import Event
@@ -15,7 +15,6 @@ from raypipe.coordination.counts import Progress
 from raypipe.coordination.process_meter import ProcessMeter
 from raypipe.coordination.progress import (
     STOP_GRACE_S,
-    ProgressLog,
     ProgressView,
     repeat_in_background,
     watch,
@@ -119,7 +118,7 @@ def supervise(
     lock_lost: Event,
     timer: StepTimer,
     meter: ProcessMeter,
-    view: ProgressView | None = None,
+    views: Sequence[ProgressView],
 ) -> Progress:
     """Run the graph to its end or to its stop; log progress and compact the ledger meanwhile.
 
@@ -132,7 +131,7 @@ def supervise(
         lock_lost: Set when another run takes the writer lock.
         timer: Records the seconds of the steps.
         meter: Measures the memory and CPU in use.
-        view: Shows the progress on the terminal; None logs lines.
+        views: Show the progress, beside progress.json.
 
     Returns:
         The run's last numbers.
@@ -145,8 +144,7 @@ def supervise(
         try:
             forecast = start_forecast(work)
             files = (ProgressFile(work), StatisticsFile(work, coordinator.times))
-            views = (view or ProgressLog(), *files)
-            with watch(watched, forecast, stops, meter, graph.give_up, views):
+            with watch(watched, forecast, stops, meter, graph.give_up, [*views, *files]):
                 graph.wait(stop_requested)
         except StopTimeout:
             log.warning("books in progress did not end within %g s; they are left", STOP_GRACE_S)

@@ -20,11 +20,12 @@ _NO_DASHBOARD = ImportError("the dashboard is turned off")
 
 
 @contextmanager
-def fewer_processes(*, dashboard: bool) -> Iterator[None]:
+def fewer_processes(*, dashboard: bool, metrics: bool = False) -> Iterator[None]:
     """Let `ray.init` start no autoscaler, no log monitor, and the dashboard only if it is wanted.
 
     Args:
         dashboard: Whether Ray's dashboard is started.
+        metrics: Whether Ray's agent exports metrics.
     """
     from ray._private import node, parameter, utils
 
@@ -38,6 +39,7 @@ def fewer_processes(*, dashboard: bool) -> Iterator[None]:
         stack.enter_context(_replaced(parameter, "RayParams", Parameters))
         if not dashboard:
             stack.enter_context(_replaced(node.Node, "start_api_server", _start_no_dashboard))
+        if not dashboard and not metrics:
             # Ray's agents then serve no HTTP, and import less.
             stack.enter_context(
                 _replaced(utils, "get_dashboard_dependency_error", lambda: _NO_DASHBOARD)

@@ -96,7 +96,7 @@ class LocalExecutor:
             stop_sources.lock_lost,
             timer,
             ProcessMeter(uses_ray=False),
-            self.execution.view,
+            self.execution.views(work.run_id),
         )
 
     def _size_stages(self, work: Work) -> Stages:

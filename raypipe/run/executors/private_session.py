@@ -23,12 +23,11 @@ MODE = "RAY_AUTH_MODE"
 TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105
 TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105
 
-NO_METRICS = {
-    "RAY_enable_metrics_collection": "0",
-    "DASHBOARD_METRIC_PORT": "-1",
-    "AUTOSCALER_METRIC_PORT": "-1",
-}
-"""Closes the ports for Prometheus, which ask for no token. Ray logs that two are invalid."""
+CLOSED_PORTS = {"DASHBOARD_METRIC_PORT": "-1", "AUTOSCALER_METRIC_PORT": "-1"}
+"""Closes the ports for Prometheus of dashboard and autoscaler. Ray logs that both are invalid."""
+
+NO_METRICS = {"RAY_enable_metrics_collection": "0", **CLOSED_PORTS}
+"""Closes all ports for Prometheus, which ask for no token."""
 
 LONGEST_SOCKET = 103
 """Bytes of the longest path of a socket on macOS; Linux allows four more."""
@@ -57,7 +56,9 @@ class PrivateSession:
 
 
 @contextmanager
-def private_session(temp_dir: str | None) -> Iterator[PrivateSession]:
+def private_session(
+    temp_dir: str | None, *, exports_metrics: bool = False
+) -> Iterator[PrivateSession]:
     """Create the folder and the token of a local Ray, and delete them afterwards.
 
     A mode or a token in the environment is used as it is. The token in the home folder is not:
@@ -65,6 +66,7 @@ def private_session(temp_dir: str | None) -> Iterator[PrivateSession]:
 
     Args:
         temp_dir: Folder in which Ray's session stays with its logs; None for a temporary folder.
+        exports_metrics: Whether Ray's agent has a port for Prometheus, which asks for no token.
 
     Raises:
         SetupError: The folder cannot be created, or its path is too long for Ray's sockets.
@@ -78,7 +80,7 @@ def private_session(temp_dir: str | None) -> Iterator[PrivateSession]:
         ) from None
     token = folder / "token"
     try:
-        yield _with_token(folder, token)
+        yield _with_token(folder, token, CLOSED_PORTS if exports_metrics else NO_METRICS)
     finally:
         _reload_authentication()
         token.unlink(missing_ok=True)
@@ -133,11 +135,11 @@ def _excess(parent: Path, prefix: str) -> int:
     return len(os.fsencode(parent / f"{prefix}12345678" / SOCKET)) - LONGEST_SOCKET
 
 
-def _with_token(folder: Path, token: Path) -> PrivateSession:
+def _with_token(folder: Path, token: Path, ports: Mapping[str, str]) -> PrivateSession:
     """Return a session with the token of the environment, or with a new token in a file."""
     if os.environ.get(MODE, "token").lower() != "token":
-        return PrivateSession(folder, NO_METRICS, "")
-    variables = {**NO_METRICS, MODE: "token"}
+        return PrivateSession(folder, ports, "")
+    variables = {**ports, MODE: "token"}
     if place := (os.environ.get(TOKEN) and TOKEN) or os.environ.get(TOKEN_PATH):
         return PrivateSession(folder, variables, place)
     descriptor = os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

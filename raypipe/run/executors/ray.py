@@ -31,6 +31,7 @@ from raypipe.run.executors.base import (
 )
 from raypipe.run.executors.cluster_checks import check_gpus, check_reachable
 from raypipe.run.executors.lean_ray import fewer_actors
+from raypipe.run.executors.ray_metrics import RayMetrics
 from raypipe.run.executors.ray_session import ray_session
 from raypipe.run.executors.run_services import (
     MAX_CONCURRENCY,
@@ -86,6 +87,9 @@ class RayExecutor:
             connect_quota = connect_quota_of(actor) if is_private else broker_for
             work, costs = stack.enter_context(connect_work(work, self.limits, connect_quota))
         lean = fewer_actors(dashboard=wants_dashboard) if is_private else nullcontext()
+        views = self.execution.views(work.run_id)
+        if not is_private or options.metrics_port is not None:
+            views.append(RayMetrics(work.run_id))
         return supervise(
             BackgroundWork(lambda: _run_graph(work, stages, coordinator, lean), interrupts=True),
             work,
@@ -95,7 +99,7 @@ class RayExecutor:
             stop_sources.lock_lost,
             timer,
             ProcessMeter(),
-            self.execution.view,
+            views,
         )
 
     def _start_ray(self, work: Work, options: RayOptions, stack: ExitStack) -> tuple[Stages, bool]:

@@ -26,6 +26,7 @@ from raypipe.run.executors.private_session import (
     session_environment,
 )
 from raypipe.run.executors.ray_init import init_ray, silence_stderr
+from raypipe.run.executors.ray_metrics import check_metrics_port, log_metrics_address
 from raypipe.run.executors.runtime_env import own_parts_environment
 
 log = logging.getLogger(__name__)
@@ -146,8 +147,14 @@ def _connect(options: RayOptions) -> None:
     warnings.filterwarnings("ignore", category=ray.util.annotations.RayDeprecationWarning)
     token = ""
     if options.address == "local":
-        session = _runs.files.enter_context(private_session(options.temp_dir))
+        has_metrics = options.metrics_port is not None
+        if options.metrics_port is not None:
+            check_metrics_port(options.metrics_port)
+        private = private_session(options.temp_dir, exports_metrics=has_metrics)
+        session = _runs.files.enter_context(private)
         context = _start(options, session)
+        if has_metrics:
+            log_metrics_address()
         token = session.token_place and f" and asks for the token in {session.token_place}"
     else:
         context = _join(options)
@@ -186,13 +193,14 @@ def _start(options: RayOptions, session: PrivateSession) -> Any:
     # the processes that Ray starts; this process read the constant when it imported Ray.
     enabled, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
     variables = {**session.variables, SINGLE_NODE_VARIABLE: "0"}
+    has_metrics = options.metrics_port is not None
     arguments = _init_arguments(options, session.temp_dir)
     try:
         with (
             session_environment(variables),
             own_parts_environment(same_machine=True) as environment,
             loopback_without_proxy(),
-            fewer_processes(dashboard=bool(options.dashboard)),
+            fewer_processes(dashboard=bool(options.dashboard), metrics=has_metrics),
             silence_stderr(),
         ):
             return init_ray(2, **arguments, **environment)
@@ -281,6 +289,7 @@ def _init_arguments(options: RayOptions, temp_dir: str) -> dict[str, Any]:
         "include_dashboard": bool(options.dashboard),
         "object_store_memory": store * 1024 * 1024 if store else None,
         "_temp_dir": temp_dir,
+        "_metrics_export_port": options.metrics_port,
         "_system_config": {"num_workers_soft_limit": IDLE_WORKERS, **SYSTEM_CONFIG},
         **_QUIET,
     }

@@ -59,6 +59,13 @@ def test_options_make_a_config() -> None:
     )
 
 
+def test_several_choices_of_a_list_hold_together() -> None:
+    cfg = prepare(notify=["webhook", "slack"], notify__slack__failed_share=0.5)
+    assert list(cfg.notify) == ["webhook", "slack"]
+    assert cfg.notify.slack.failed_share == 0.5
+    assert prepare(config=cfg).notify == cfg.notify
+
+
 def test_a_part_of_the_caller_has_its_own_options_only() -> None:
     cfg = prepare(embedder={"_target_": "own.Embedder", "letters": "abc"}, storage="samples")
     assert dict(cfg.embedder) == {"_target_": "own.Embedder", "letters": "abc"}

@@ -164,6 +164,30 @@ def test_an_option_for_any_choice_stays_where_the_new_choice_has_it(
     assert "not used: summarizer.max_words (raypipe.yaml:3)" in err
 
 
+def test_several_choices_of_a_list(see: Configs, tmp_path: Path) -> None:
+    (tmp_path / "raypipe.yaml").write_text(
+        "notify: [webhook, slack]\nnotify.slack.failed_share: 0.5\ncloudwatch: metrics\n"
+    )
+    [cfg], err = see("run")
+    assert list(cfg["notify"]) == ["webhook", "slack"]
+    assert cfg["notify"]["slack"]["failed_share"] == 0.5
+    assert "not used" not in err
+    [cfg], err = see("run", "notify=slack")
+    assert list(cfg["notify"]) == ["slack"]
+    assert cfg["notify"]["slack"]["failed_share"] == 0.5
+    [cfg], err = see("run", "notify=[webhook]")
+    assert list(cfg["notify"]) == ["webhook"]
+    assert "not used: notify.slack.failed_share (raypipe.yaml:2)" in err
+    _, err = see("status", "notify=[webhook,slack]")
+    assert "notify is an option of other commands" in err
+    (tmp_path / "raypipe.yaml").write_text("notify: [webhook, pager]\n")
+    _, err = see("run", code=2)
+    assert "notify: choose one of none, slack, sns, webhook" in err
+    (tmp_path / "raypipe.yaml").write_text("storage: [s3]\n")
+    _, err = see("run", code=2)
+    assert "storage: choose one of local, s3, samples" in err
+
+
 def test_profiles(see: Configs, settings: Path) -> None:
     [cfg], err = see("run", "profile=prod")
     assert cfg["opensearch"]["endpoint"] == "https://prod.example.org:9200"

@@ -12,8 +12,9 @@ from omegaconf import OmegaConf
 
 from raypipe.cli.help_text.config_comments import command_files
 from raypipe.cli.help_text.program import COMMANDS
-from raypipe.config.build import PARTS, read_options, require_part
+from raypipe.config.build import OPTIONAL_PARTS, PARTS, build_list, read_options, require_part
 from raypipe.config.error_messages import find_missing_values
+from raypipe.config.group_options import LISTS
 from raypipe.config.schema import SCHEMAS
 from tests.unit.command_line import CHOICES, CONF, GROUPS, compose_command
 
@@ -27,6 +28,7 @@ REQUIRED = {
     ("opensearch", "aws_serverless"): [
         "opensearch.endpoint=https://x.us-east-1.aoss.amazonaws.com"
     ],
+    ("notify", "sns"): ["notify.sns.topic_arn=arn:aws:sns:us-east-1:123456789012:books"],
 }
 """The options that a choice needs. A test below fails if an entry is not needed."""
 
@@ -46,11 +48,22 @@ def test_an_option_file_composes_and_makes_its_part(group: str, choice: str) -> 
     cfg = compose_command("run", f"{group}={choice}", *REQUIRED.get((group, choice), []))
     assert find_missing_values(cfg) == ""
     read_options(cfg)
-    if group in PARTS and (group, choice) != ("opensearch", "none"):
+    if group in LISTS:
+        parts = build_list(cfg, group)
+        assert list(parts) == ([] if choice == "none" else [choice])
+        assert all(map(dataclasses.is_dataclass, parts.values()))
+    if group in PARTS and not (group in OPTIONAL_PARTS and choice == "none"):
         OmegaConf.update(cfg, "opensearch.endpoint", "http://127.0.0.1:9200")
         part = require_part(cfg, group)
         assert dataclasses.is_dataclass(part)
         assert type(part).__module__.startswith("raypipe.")
+
+
+def test_several_choices_of_a_list_hold_together() -> None:
+    cfg = compose_command("run", "notify=[webhook,slack]", "notify.slack.events=[breaker]")
+    parts = build_list(cfg, "notify")
+    assert list(parts) == ["webhook", "slack"]
+    assert parts["slack"].events == ["breaker"]
 
 
 @pytest.mark.parametrize(("group", "choice"), REQUIRED)
@@ -62,7 +75,7 @@ def test_required_options_have_no_value(group: str, choice: str) -> None:
 
 
 def test_every_group_is_a_part_or_has_typed_options() -> None:
-    assert {*PARTS, "scale", "ray", "quota"} == set(GROUPS)
+    assert {*PARTS, *LISTS, "scale", "ray", "quota"} == set(GROUPS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -79,7 +92,7 @@ def test_every_option_of_a_primary_config_has_a_comment(command: str) -> None:
     own = {line.strip().partition(":")[0] for line in lines if re.match(r"\w+:", line)}
     cfg = compose_command(command, *(["query=whale"] if command == "search" else []))
     quota = set() if command == "simulate" else {"quota"}  # of simulate, it is a plain option
-    assert own == set(cfg) - {*PARTS, "ray", "stages", *quota}
+    assert own == set(cfg) - {*PARTS, *LISTS, "ray", "stages", *quota}
 
 
 def _option_lines(path: Path) -> list[str]:

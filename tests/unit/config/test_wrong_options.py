@@ -122,6 +122,19 @@ WRONG = [
     (["run", "embedder=true"], ["embedder=true", "choose one of", "wordllama"]),
     (["run", "storage=[1,2]"], ["storage=[1,2]", "choose one of", "s3"]),
     (["run", f"checkpoint={'x' * 5000}"], ["checkpoint=xxx", "choose one of", "parquet"]),
+    # groups of which several choices hold together
+    (["run", "notify=slack,sns"], ["notify=slack,sns", "for all of them: notify=[slack,sns]"]),
+    (["run", "notify=[slack,pager]"], ["notify=[slack,pager]", "none, slack, sns, webhook"]),
+    (["run", "notify=sns"], ["notify.sns.topic_arn=..."]),
+    (["run", "notify=slack", "notify.slack.events=[end]"], ["notify.slack.events=end", "finish"]),
+    (
+        ["run", "notify=slack", "notify.slack.url_env=https://h/x"],
+        ["notify.slack.url_env must be the name of an environment variable"],
+    ),
+    (["run", "notify.sns.topic_arn=x"], ["notify.sns.topic_arn", "notify=sns"]),
+    (["run", "cloudwatch=metrics", "cloudwatch.every_s=1"], ["cloudwatch.every_s=1", "at least"]),
+    (["run", "ray.metrics_port=-1"], ["ray.metrics_port=-1", "0 to 65535"]),
+    (["dashboards", "a", "b"], ["'b'", "raypipe dashboards FOLDER"]),
     # a command line that cannot be read
     (
         ["serch", "x"],

@@ -13,7 +13,12 @@ import pytest
 DOCS = Path(__file__).parents[3] / "docs"
 PACKAGE = DOCS.parent / "raypipe"
 POLICY: dict[str, Any] = json.loads((DOCS / "iam-policy.json").read_text(encoding="utf-8"))
-SERVICES = {"s3": "s3", "bedrock": "bedrock-runtime"}
+SERVICES = {
+    "s3": "s3",
+    "bedrock": "bedrock-runtime",
+    "sns": "sns",
+    "cloudwatch": "cloudwatch",
+}
 PERMISSIONS = {  # of operations whose permission has another name
     ("s3", "ListObjectsV2"): "s3:ListBucket",
     ("s3", "HeadObject"): "s3:GetObject",
@@ -55,7 +60,7 @@ def find_calls(service: str, folders: list[str]) -> set[str]:
     known = set(operations(service))
     operation_of = {
         method: method.title().replace("_", "")
-        for method in re.findall(r"\b[a-z]+(?:_[a-z0-9]+)+\b|\bconverse\b", text)
+        for method in re.findall(r"\b[a-z]+(?:_[a-z0-9]+)+\b|\bconverse\b|\bpublish\b", text)
     }
     called = {name for name in operation_of if re.search(rf"(\.{name}\(|\"{name}\")", text)}
     return {operation_of[name] for name in called if operation_of[name] in known}
@@ -63,7 +68,12 @@ def find_calls(service: str, folders: list[str]) -> set[str]:
 
 @pytest.mark.parametrize(
     ("service", "folders"),
-    [("s3", ["core", "state", "sources"]), ("bedrock", ["models", "embedders"])],
+    [
+        ("s3", ["core", "state", "sources"]),
+        ("bedrock", ["models", "embedders"]),
+        ("sns", ["notify"]),
+        ("cloudwatch", ["metrics"]),
+    ],
 )
 def test_the_policy_permits_exactly_the_calls_of_the_code(service: str, folders: list[str]) -> None:
     operations = find_calls(service, folders)
@@ -73,8 +83,10 @@ def test_the_policy_permits_exactly_the_calls_of_the_code(service: str, folders:
 
 def test_nothing_is_permitted_on_everything() -> None:
     statements = POLICY["Statement"]
-    resources = [arn for statement in statements for arn in as_list(statement["Resource"])]
-    assert "*" not in resources
+    unlimited = [statement for statement in statements if "*" in as_list(statement["Resource"])]
+    # CloudWatch has no resources for its metrics; the condition limits the namespace.
+    assert [statement["Action"] for statement in unlimited] == ["cloudwatch:PutMetricData"]
+    assert all("cloudwatch:namespace" in str(each["Condition"]) for each in unlimited)
     assert not any("*" in action for action in ACTIONS)
     assert {statement["Effect"] for statement in statements} == {"Allow"}
 

@@ -18,6 +18,7 @@ from raypipe.core.errors import SetupError
 from raypipe.core.options import RayOptions
 from raypipe.run.executors import ray_session as ray_session_module
 from raypipe.run.executors.private_session import (
+    CLOSED_PORTS,
     MODE,
     NO_METRICS,
     TOKEN,
@@ -98,6 +99,14 @@ def test_a_mode_that_the_user_has_set_is_used(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv(MODE, "TOKEN")
     with private_session(None) as session:
         assert session.token_place == str(session.folder / "token")
+
+
+def test_only_the_port_of_the_agent_is_opened_for_metrics() -> None:
+    with private_session(None, exports_metrics=True) as session:
+        assert session.variables.keys() == {*CLOSED_PORTS, MODE, TOKEN_PATH}
+    assert set(CLOSED_PORTS.values()) == {"-1"}
+    with private_session(None) as session:
+        assert session.variables["RAY_enable_metrics_collection"] == "0"
 
 
 def test_the_token_in_the_home_folder_is_neither_used_nor_changed(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Notifications about runs: when they end, and when many books fail."""
