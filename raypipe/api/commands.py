@@ -212,7 +212,7 @@ def up(
         options: Options of `raypipe up`.
 
     Returns:
-        The URLs of OpenSearch and of S3.
+        The URL of OpenSearch, and the URL of S3.
 
     Raises:
         SetupError: A service cannot be started.

@@ -91,7 +91,10 @@ def tasks_at_once(stages: Stages, tasks: BatchLimits, index: Index | None, books
     needed = math.ceil((at_work + waiting) / tasks.books)
     share, workers = math.ceil(books / tasks.books), stages.summarize.workers or 1
     if workers > 1:  # the first worker that is ready must not take the tasks of the others
-        share = math.ceil(share / (2 * workers))
+        # A worker that computes takes half of its share first, because others may be faster.
+        # Models are as fast for each worker, and few books at a time cannot keep their calls up.
+        waits_for_models = (stages.summarize.calls_per_worker or 1) > 1
+        share = math.ceil(share / (workers if waits_for_models else 2 * workers))
     return max(min(needed, share, MAX_TASKS_AT_ONCE), 2)
 
 
