@@ -27,6 +27,8 @@ def isolated_hydra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    # On a busy machine a command takes longer, and would say that it is starting.
+    monkeypatch.setattr("raypipe.core.activity.FIRST_SIGN_S", 600.0)
     monkeypatch.setattr(sys, "argv", ["raypipe"])
     monkeypatch.setattr(sys, "path", list(sys.path))
     # Hydra composes a second time just to read hydra.mode, which these tests never set.
