@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 from before import PRESENT
 from bench_bulk import node
-from bench_overhead import write_books
+from bench_overhead import make_command, write_books
 from report import Report, say
 
 REACH_RATIO = 1.1
@@ -60,13 +60,7 @@ def main() -> None:
 def run(books: Path, url: str) -> tuple[dict[str, Any], float]:
     """Run the command over a folder; return its record and the driver's memory in GB."""
     with tempfile.TemporaryDirectory(dir=books.parent) as here:
-        command = PRESENT.command(
-            "run", "storage=local", f"storage.path={books}", "summarizer=lead", "embedder=hash",
-            "opensearch=self_managed", f"opensearch.endpoint={url}",
-            f"opensearch.index=bench-{time.time_ns()}", f"state.uri={here}/state",
-            "scale=very_large", "stages.summarize.books_per_task=1", "ray.dashboard=false",
-            "output=json",
-        )  # fmt: skip
+        command = make_command(PRESENT, books, url, here, "stages.summarize.books_per_task=1")
         process = subprocess.Popen(
             command, cwd=here, env=PRESENT.environment(), stdout=subprocess.PIPE, text=True
         )

@@ -73,6 +73,26 @@ def write_books(folder: Path, books: int) -> None:
         (folder / f"Small_{number}__by__Author_{number % 97}.txt").write_text(text)
 
 
+def make_command(
+    checkout: Checkout, books: Path, url: str, folder: str, *options: str
+) -> list[str]:
+    """Return a command line that indexes a folder of books without a model, on Ray.
+
+    Args:
+        checkout: The code.
+        books: The folder.
+        url: The node; the books get a new index there.
+        folder: Where the state is.
+        options: More options.
+    """
+    return checkout.command(
+        "run", "storage=local", f"storage.path={books}", "summarizer=lead", "embedder=hash",
+        "opensearch=self_managed", f"opensearch.endpoint={url}",
+        f"opensearch.index=bench-{time.time_ns()}", f"state.uri={folder}/state",
+        "scale=very_large", "ray.dashboard=false", "output=json", *options,
+    )  # fmt: skip
+
+
 def run(checkout: Checkout, books: Path, url: str) -> tuple[dict[str, Any], list[float]]:
     """Run a checkout's command with a new state and index; return its record and its rates.
 
@@ -80,15 +100,9 @@ def run(checkout: Checkout, books: Path, url: str) -> tuple[dict[str, Any], list
         The record, and the books per second of each tenth of the books.
     """
     with tempfile.TemporaryDirectory(dir=books.parent) as here:
-        command = checkout.command(
-            "run", "storage=local", f"storage.path={books}", "summarizer=lead", "embedder=hash",
-            "opensearch=self_managed", f"opensearch.endpoint={url}",
-            f"opensearch.index=bench-{time.time_ns()}", f"state.uri={here}/state",
-            "scale=very_large", "ray.dashboard=false", "output=json",
-        )  # fmt: skip
         done = subprocess.run(
-            command, cwd=here, env=checkout.environment(), stdout=subprocess.PIPE, check=True,
-            text=True,
+            make_command(checkout, books, url, here),
+            cwd=here, env=checkout.environment(), stdout=subprocess.PIPE, check=True, text=True,
         )  # fmt: skip
         processed = Checkpoint(LocalState(f"{here}/state")).read_latest()
     moments = np.sort(processed["processed_at"].to_numpy())

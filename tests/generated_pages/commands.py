@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 
 import raypipe
-from raypipe.cli.help_text.config_comments import default_choices, group_choices, read_header
+from raypipe.cli.help_text.config_comments import default_choices, group_choices
 from raypipe.cli.help_text.program import COMMANDS
-from raypipe.config.paths import conf_dir
 from raypipe.config.schema import SCHEMAS
-from tests.generated_pages.markdown import capitalize, format_table, make_anchor
+from tests.generated_pages.command_parts import begin_section, format_commands
+from tests.generated_pages.markdown import format_table, make_anchor
 
 _INTRO = """\
 # Commands
@@ -42,10 +42,7 @@ A group chooses a file of options: `storage=s3`. These groups have more than one
 
 def format_page() -> str:
     """Return the page as Markdown."""
-    lines = [_INTRO]
-    table = ((f"[`{name}`](#raypipe-{name})", text) for name, text in COMMANDS.items())
-    lines += format_table(("command", "what it does"), table)
-    lines += [_GROUPS, *_groups_table()]
+    lines = [_INTRO, *format_commands(), _GROUPS, *_groups_table()]
     for command in COMMANDS:
         lines += ["", *_command_section(command)]
     return "\n".join(lines) + "\n"
@@ -68,12 +65,7 @@ def _link(group: str, choice: str) -> str:
 
 
 def _command_section(command: str) -> Iterator[str]:
-    purpose, *examples = read_header(conf_dir() / f"{command}.yaml")
-    yield f"## raypipe {command}"
-    yield ""
-    yield capitalize(purpose.partition(": ")[2])
-    if examples:
-        yield from ("", "```sh", *examples, "```")
+    yield from begin_section(command)
     groups = default_choices(command)
     names = [field.name for field in dataclasses.fields(SCHEMAS[command])]
     own = [name for name in names if name not in groups]

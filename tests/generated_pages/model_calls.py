@@ -29,7 +29,7 @@ class Message:
     Attributes:
         source: Number of the lane.
         target: Number of the lane.
-        text: What is said.
+        text: The text above the arrow.
         is_reply: Whether the line is dashed.
     """
 

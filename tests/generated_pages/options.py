@@ -18,7 +18,8 @@ from raypipe.cli.help_text.config_comments import (
 )
 from raypipe.cli.help_text.program import COMMANDS
 from raypipe.config.paths import conf_dir
-from tests.generated_pages.markdown import capitalize, format_table
+from tests.generated_pages.command_parts import begin_section, format_commands
+from tests.generated_pages.markdown import format_table
 
 _INTRO = """\
 # Options
@@ -41,9 +42,7 @@ def format_page() -> str:
     """Return the page as Markdown."""
     choices_of = {command: default_choices(command) for command in COMMANDS}
     groups = list(dict.fromkeys(group for choices in choices_of.values() for group in choices))
-    lines = [_INTRO]
-    table = ((f"[`{name}`](#raypipe-{name})", text) for name, text in COMMANDS.items())
-    lines += format_table(("command", "what it does"), table)
+    lines = [_INTRO, *format_commands()]
     rows = []
     for group in groups:
         commands = " ".join(f"`{name}`" for name, choices in choices_of.items() if group in choices)
@@ -59,12 +58,7 @@ def format_page() -> str:
 
 
 def _command_section(command: str) -> Iterator[str]:
-    purpose, *examples = read_header(conf_dir() / f"{command}.yaml")
-    yield f"## raypipe {command}"
-    yield ""
-    yield capitalize(purpose.partition(": ")[2])
-    if examples:
-        yield from ("", "```sh", *examples, "```")
+    yield from begin_section(command)
     if choices := default_choices(command):
         yield ""
         yield f"Groups: {', '.join(f'`{group}={choice}`' for group, choice in choices.items())}."

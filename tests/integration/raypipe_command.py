@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -267,6 +267,30 @@ def _describe(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
         return f"{process.pid} {process.status()} {' '.join(process.cmdline()[:4])}"
     return f"{process.pid} has ended"
+
+
+def run_python(
+    *args: str, cwd: Path, environment: Mapping[str, str], timeout_s: float = TIMEOUT_S
+) -> str:
+    """Run a Python process that must succeed, and return its stdout.
+
+    Args:
+        args: Arguments of the interpreter, such as a script.
+        cwd: Folder in which it runs.
+        environment: Its environment variables.
+        timeout_s: Seconds after which it is killed.
+    """
+    done = subprocess.run(
+        [sys.executable, *args],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def run_in_process(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.api_project import write_settings
-from tests.integration.raypipe_command import ROOT, Project, write_book
+from tests.integration.raypipe_command import ROOT, Project, run_python, write_book
 
 EXAMPLES = ROOT / "examples"
 ELSEWHERE = ("sink_only.py",)
@@ -30,17 +28,8 @@ def books(project: Project) -> Iterator[Project]:
 
 def run_example(books: Project, name: str) -> str:
     """Run an example in the project's folder, and return what it prints."""
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / name)],
-        cwd=books.folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return run_python(str(EXAMPLES / name), cwd=books.folder, environment=environment)
 
 
 def test_quickstart_and_the_analysis_of_its_documents(books: Project) -> None:

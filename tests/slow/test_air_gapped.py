@@ -7,13 +7,11 @@ the run, Ray's workers included, and writes it down. `PYTHONPATH` gives the hook
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.integration.raypipe_command import ROOT
+from tests.integration.raypipe_command import ROOT, run_python
 
 HOOK = """
 import ipaddress, os, socket, sys
@@ -66,21 +64,6 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def call(*args: str, cwd: Path, environment: dict[str, str]) -> str:
-    """Run a Python process and return its output."""
-    done = subprocess.run(
-        [sys.executable, *args],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def read_notes(environment: dict[str, str], name: str) -> list[str]:
     """Return what the hook wrote down: `processes.txt`, or what it refused, `refused.txt`."""
     path = Path(environment["RAYPIPE_TEST_NOTES"]) / name
@@ -94,7 +77,7 @@ def test_the_hook_refuses_and_writes_down(environment: dict[str, str], empty: Pa
         "    try: socket.create_connection((address, 9200), timeout=5)\n"
         "    except OSError as error: print(error)\n"
     )
-    printed = call("-c", code, cwd=empty, environment=environment)
+    printed = run_python("-c", code, cwd=empty, environment=environment)
     assert printed.count("Network is unreachable") == 2
     assert read_notes(environment, "refused.txt") == [
         "socket.getaddrinfo 192.0.2.1",
@@ -107,7 +90,8 @@ def test_a_run_with_the_defaults_connects_to_this_machine_only(
     executor: str, environment: dict[str, str], empty: Path
 ) -> None:
     options = [f"executor={executor}", "limit=2", "output=json", "examples=[]"]
-    printed = call("-m", "raypipe", "run", *options, cwd=empty, environment=environment)
+    command = ("-m", "raypipe", "run", *options)
+    printed = run_python(*command, cwd=empty, environment=environment, timeout_s=400)
     assert '"indexed": 2' in printed
     assert read_notes(environment, "refused.txt") == []
     processes = read_notes(environment, "processes.txt")
