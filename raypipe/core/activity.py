@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 log = logging.getLogger(__name__)
 
-FIRST_SIGN_S = 1.5
+FIRST_SIGN_S = 1.25
 EVERY_S = 4.5
 """Longest silence. With the tick below, two lines are less than 5 s apart."""
 _TICK_S = 0.25

@@ -29,6 +29,7 @@ from tests.unit.notify.receiver import receive
 NODE = "https://search.example.org:9200"
 FOLDER = "/data/books"
 GPU = "http://gpu.example.org:8000/v1"
+KEY = "austen/emma.txt"
 SAMPLES = sorted((Path(embedded.__file__).parent / "samples").glob("*.txt"))
 BUCKET = "my-books"
 BOOKS = 6
@@ -53,8 +54,12 @@ def typed() -> list[str]:
 
 RAYPIPE = [line for line in typed() if line.startswith("raypipe ") and "ray=cluster" not in line]
 MAKE = [line for line in typed() if re.match(r"make [a-z-]+ \w+=", line)]
-ELSEWHERE = ("make ", "pip install", "pip wheel", "export ", "ray ", "RAY_AUTH_MODE=token ray ")
-"""Typed by other tests (test_wheel, test_ray_up, test_completion) or by who runs these."""
+ELSEWHERE = (
+    *("make ", "pip install", "pip wheel", "export ", "ray ", "RAY_AUTH_MODE=token ray "),
+    *("curl ", "while raypipe status "),
+)
+"""Typed by other tests (test_wheel, test_ray_up, test_completion, unit/web/test_api) or by the person
+who runs these tests."""
 
 
 def test_no_line_is_forgotten() -> None:
@@ -73,6 +78,7 @@ class Place:
     node: str
     s3: list[str]
     models: str
+    key: str
 
     def args(self, command: str, args: list[str]) -> list[str]:
         """Return the arguments with what stands for the reader's own places."""
@@ -81,9 +87,12 @@ class Place:
         ]
         words = [one.replace(GPU, f"{self.models}/v1") for one in words]
         words = quote_query(words) if command == "search" else words
+        if command == "show":
+            words = [word.replace(KEY, self.key) for word in words]
         if command == "state":  # it reaches S3 as the storage does
             own = ["storage=s3", f"storage.bucket={BUCKET}", *self.s3, "storage.anonymous=false"]
-            return [*name_words("state", words), *own]
+            return [*name_words(command, words), *own]
+        words = name_words(command, words)
         s3 = self.s3 if "storage=s3" in words else []
         bedrock = self.bedrock if "summarizer=bedrock" in words else []
         named = any(one.startswith("summarizer.model.base_url=") for one in words)
@@ -124,7 +133,7 @@ def place(
             with Services(Path("raypipe-data")) as services:
                 node = services.start_opensearch()
             reached = [f"storage.endpoint_url={s3_server.url}", "storage.anonymous=true"]
-            yield Place(tmp_path, node, reached, models.url)
+            yield Place(tmp_path, node, reached, models.url, f"novels/{path.name}")
         finally:
             run_in_process("down", [])
             s3_server.reset()
