@@ -58,8 +58,8 @@ ELSEWHERE = (
     *("make ", "pip install", "pip wheel", "export ", "ray ", "RAY_AUTH_MODE=token ray "),
     *("curl ", "while raypipe status "),
 )
-"""Typed by other tests (test_wheel, test_ray_up, test_completion, unit/web/test_api) or by the person
-who runs these tests."""
+"""Typed by other tests (test_wheel, test_ray_up, test_completion, unit/web/test_api) or by the
+person who runs these tests."""
 
 
 def test_no_line_is_forgotten() -> None:
