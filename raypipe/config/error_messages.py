@@ -18,6 +18,7 @@ from yaml import YAMLError
 from raypipe.config.compose import compose_with_choices
 from raypipe.config.group_options import (
     LISTS,
+    explain_added_argument,
     explain_other_choices,
     list_choices,
     names_below,
@@ -178,6 +179,9 @@ def _explain_kind(override: str, cause: BaseException) -> str:
 
 def _explain_unknown_key(key: str, command: str, args: Sequence[str]) -> str:
     key = key.partition("@")[0]
+    group = key.partition(".")[0]
+    if any(arg.startswith(f"{group}._target_=") for arg in args):
+        return f"there is no option {key}; {explain_added_argument(key)}"
     parent, _, name = key.rpartition(".")
     cfg, current = _compose_choices(command, args)
     node = OmegaConf.select(cfg, parent) if parent else cfg

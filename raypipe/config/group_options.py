@@ -19,6 +19,11 @@ LISTS = ("notify",)
 its part below the name of the choice."""
 
 
+def explain_added_argument(key: str) -> str:
+    """Return how to write an argument of the user's own class."""
+    return f"for an argument of your class, write +{key}"
+
+
 def explain_other_choices(key: str, current: Mapping[str, str] | None = None) -> str:
     """Return which choices have an option of this name, or ''.
 

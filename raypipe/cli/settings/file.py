@@ -269,7 +269,8 @@ class _Reader:
             raise self._document.error(number, f"{name} belongs to the top of the file")
         is_added = key.startswith("+") and option_names.top_name(key) in option_names.group_names()
         if not is_added and not option_names.is_option(name, self.config_dir):
-            hint = option_names.suggest(name, self.config_dir)
+            with_classes = "_target_" in self._document.text
+            hint = option_names.suggest(name, self.config_dir, with_classes=with_classes)
             raise self._document.error(number, f"there is no option {name}{hint}")
         self._check_choice(name, value, number)
 

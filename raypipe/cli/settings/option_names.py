@@ -19,7 +19,7 @@ from raypipe.cli.help_text.config_comments import (
     read_values,
     sort_choices,
 )
-from raypipe.config.group_options import explain_other_choices
+from raypipe.config.group_options import explain_added_argument, explain_other_choices
 from raypipe.config.paths import conf_dir, conf_folders
 from raypipe.config.schema import SCHEMAS
 from raypipe.core.suggest import did_you_mean
@@ -94,12 +94,21 @@ def is_in_table(key: str) -> bool:
     return any(_is_below_empty(key, tree) for tree in _trees(key, None))
 
 
-def suggest(key: str, config_dir: Path | None = None) -> str:
-    """Return `; did you mean ...?` for a name that is no option, or ''."""
+def suggest(key: str, config_dir: Path | None = None, *, with_classes: bool = False) -> str:
+    """Return `; did you mean ...?` for a name that is no option, or ''.
+
+    Args:
+        key: The name.
+        config_dir: A folder with more option files.
+        with_classes: Whether there are classes of the user, which may take the name.
+    """
     known = set(_top_names()) | group_names()
     for tree in _trees(key, config_dir):
         known |= {name for name, _ in leaf_options(top_name(key), tree)}
-    hint = explain_other_choices(key) or did_you_mean(key, known)
+    if with_classes and top_name(key) in group_names():
+        hint = explain_added_argument(key)
+    else:
+        hint = explain_other_choices(key) or did_you_mean(key, known)
     return f"; {hint}" if hint else ""
 
 

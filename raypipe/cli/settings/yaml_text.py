@@ -54,6 +54,7 @@ class YamlText:
 
     def __init__(self, text: str, name: str) -> None:
         self.name = name
+        self.text = text
         try:
             self.root = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
