@@ -148,17 +148,18 @@ def find_run(state: State, name: str, *, silent: set[LockOwner] | None = None) -
         OptionError: There is no such run.
         SetupError: A record or the lock is damaged, or the state cannot be read.
     """
+    owner = _read_holder(state)  # before the listing, in which a run that ends meanwhile is found
     ids = list_run_ids(state)
     if not name:
-        owner = read_owner(state)
         newest = read_run(state, ids[0], silent=silent) if ids else NO_RUN
         if owner is not None and owner.run_seq > newest.run_seq:
-            status = RUNNING if is_alive(state, owner, silent) else KILLED
-            return RunState("", owner.run_seq, status, owner=owner)
+            if not owner.has_ended and is_alive(state, owner, silent):
+                return RunState("", owner.run_seq, RUNNING, owner=owner)
+            return RunState("", owner.run_seq, KILLED)  # before its first progress
         return newest
-    number = int(name) if name.isdecimal() else None
+    number = name.lstrip("0") if name.isdecimal() else None
     for run_id in ids:
-        if name == run_id or number == int(run_id.rpartition("-")[2]):
+        if name == run_id or number == run_id.rpartition("-")[2].lstrip("0"):
             return read_run(state, run_id, silent=silent)
     known = ", ".join(ids[:3]) or "none"
     raise OptionError(f"run={name}: there is no such run; the newest are {known} (`raypipe runs`)")
@@ -170,9 +171,15 @@ def read_owner(state: State) -> LockOwner | None:
     Raises:
         SetupError: The lock is damaged, or the state cannot be read.
     """
+    owner = _read_holder(state)
+    return None if owner is None or owner.has_ended else owner
+
+
+def _read_holder(state: State) -> LockOwner | None:
+    """Return the process that has not released the writer lock; it may have been killed."""
     data = state.get(LOCK_NAME)
     owner = decode_owner(data, state) if data else None
-    return None if owner is None or not owner.held or owner.has_ended else owner
+    return owner if owner is not None and owner.held else None
 
 
 def is_alive(
