@@ -15,6 +15,7 @@ from raypipe.ledger.facade import Ledger
 from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.writer_lock import WriterLock
 from raypipe.state.local import LocalState
+from raypipe.web import pages
 from raypipe.web.rendering import format_code
 from tests.unit.opensearch.stub import Stub
 from tests.unit.web.page_here import SCRIPT, Page, fail, hit
@@ -106,7 +107,7 @@ def test_filters_without_words_list_books(page: Page) -> None:
         ("/nothing", 404, "there is no such page"),
         ("/static/none.js", 404, "there is no file none.js"),
         ("/static/..%2Fapp.py", 404, ""),
-        ("/runs/77", 400, "run=77: there is no such run"),
+        ("/runs/77", 404, "run=77: there is no such run"),
         ("/?limit=0", 422, "limit: "),
         ("/?q=" + "x" * 2001, 422, "q: "),
         ("/failures?limit=x", 422, "limit: "),
@@ -201,6 +202,15 @@ def test_failures_are_grouped_and_listed(page: Page) -> None:
     _, html = page.get("/failures")
     assert "&lt;script&gt;" in html
     assert "<script>" not in html
+
+
+def test_the_link_to_more_failures_stays_in_the_range_of_the_parameter(page: Page) -> None:
+    rows = [fail(f"b{number}.txt") for number in range(8)]
+    Ledger(page.state).failures.append(rows, 1, "t", 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "MAX_ROWS", 6)
+        assert "/failures?kind=&amp;limit=6" in page.get("/failures?limit=3")[1]
+        assert "Show more" not in page.get("/failures?limit=6")[1]
 
 
 def test_runs_of_an_older_state(page: Page, old: LocalState) -> None:
