@@ -189,6 +189,10 @@ def test_show_explains_a_failed_book_and_an_unknown_one(
     assert (code, "2 books fit a/; name one by its key: a/b1.txt, a/b2.txt" in err) == (1, True)
     code, _, err = run_command_line("show", "none", f"state.uri={state.root}")
     assert (code, "no run recorded a book none" in err) == (1, True)
+    Ledger(state).failures.append([fail("caf\\xe9.txt", "binary")], 1, "t", 1)
+    for word in ("caf\udce9.txt", "caf\\xe9.txt"):  # a file name in Latin-1, and its key
+        code, out, _ = run_command_line("show", word, f"state.uri={state.root}")
+        assert (code, "book      caf\\xe9.txt: failed\n" in out) == (3, True)
     code, _, err = run_command_line("show", f"state.uri={state.root}")
     assert (code, "name a book by its key" in err) == (2, True)
 
@@ -210,6 +214,19 @@ def test_doctor_finds_what_is_wrong(
     code, out, _ = run_command_line(*args, f"storage.path={tmp_path / 'none'}", *down)
     problems = [line.split()[1] for line in out.splitlines() if line.startswith("problem")]
     assert (code, problems) == (1, ["storage", "opensearch"])
+
+
+def test_doctor_finds_that_a_run_cannot_make_the_state(
+    run_command_line: RunCommandLine, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for place in ("file", "file/below"):
+        args = ("doctor", f"state.uri={tmp_path / place}", "opensearch=none", "embedder=hash")
+        code, out, _ = run_command_line(*args)
+        finding = f"{tmp_path / 'file'} cannot be written; set state.uri to a folder"
+        assert (code, out.startswith("problem  state"), finding in out) == (1, True, True)
+    code, out, _ = run_command_line(*args[:1], f"state.uri={tmp_path / 'new'}", *args[2:])
+    assert (code, out.startswith("warning  state"), (tmp_path / "new").exists()) == (0, True, False)
 
 
 @pytest.fixture
