@@ -27,7 +27,7 @@ def main(cfg: DictConfig) -> int:
         table = [_HEADINGS, *map(_to_cells, runs)]
         print(join_lines([*format_table(table, texts=2), *_explain_errors(runs)]))
     else:
-        print("no run has begun in this state; `raypipe run` begins one")
+        print("no run has recorded anything in this state yet; `raypipe status` shows more")
     return OK
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -312,3 +313,16 @@ def test_disks_and_clusters_are_judged() -> None:
     assert judge_disk("/", 10**12, 999 * 10**9, 10**8).level == PROBLEM
     assert judge_cluster("green", 0).level == judge_cluster("yellow", 1).level == OK
     assert judge_cluster("red", 1).level == PROBLEM
+
+
+def test_a_reading_command_shows_signs_of_life(
+    state: LocalState,
+    run_command_line: RunCommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("FIRST_SIGN_S", "EVERY_S", "_TICK_S"):
+        monkeypatch.setattr(f"raypipe.core.activity.{name}", 0.05)
+    monkeypatch.setattr(Ledger, "failed_books", lambda _: time.sleep(0.2) or [])
+    code, out, err = run_command_line("failures", f"state.uri={state.root}")
+    assert (code, out) == (0, "no book failed\n")
+    assert "carrying out failures (0s)" in err
