@@ -242,7 +242,7 @@ def _call_command(merged: MergedArguments, notes: _Notes, cfg: Any) -> int:
             module = import_module(f"raypipe.cli.commands.{merged.command}")
             if "pyarrow" in sys.modules:
                 prepare_arrow()
-            with interrupt_on_signal(), activity.doing(f"carrying out {merged.command}"):
+            with interrupt_on_signal(), activity.doing(f"raypipe {merged.command}"):
                 code: int = module.main(cfg)
     except OptionError as error:
         notes.print()

@@ -148,7 +148,8 @@ def find_run(state: State, name: str, *, silent: set[LockOwner] | None = None) -
         OptionError: There is no such run.
         SetupError: A record or the lock is damaged, or the state cannot be read.
     """
-    owner = _read_holder(state)  # before the listing, in which a run that ends meanwhile is found
+    # Before the listing, which has the record of a run that ends meanwhile.
+    owner = None if name else _read_holder(state)
     ids = list_run_ids(state)
     if not name:
         newest = read_run(state, ids[0], silent=silent) if ids else NO_RUN

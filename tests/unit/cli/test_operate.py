@@ -325,4 +325,4 @@ def test_a_reading_command_shows_signs_of_life(
     monkeypatch.setattr(Ledger, "failed_books", lambda _: time.sleep(0.2) or [])
     code, out, err = run_command_line("failures", f"state.uri={state.root}")
     assert (code, out) == (0, "no book failed\n")
-    assert "carrying out failures (0s)" in err
+    assert "raypipe failures (0s)" in err
