@@ -322,7 +322,12 @@ def test_a_reading_command_shows_signs_of_life(
 ) -> None:
     for name in ("FIRST_SIGN_S", "EVERY_S", "_TICK_S"):
         monkeypatch.setattr(f"raypipe.core.activity.{name}", 0.05)
-    monkeypatch.setattr(Ledger, "failed_books", lambda _: time.sleep(0.2) or [])
+
+    def read_slowly(_: Ledger) -> list[FailedBook]:
+        time.sleep(0.2)
+        return []
+
+    monkeypatch.setattr(Ledger, "failed_books", read_slowly)
     code, out, err = run_command_line("failures", f"state.uri={state.root}")
     assert (code, out) == (0, "no book failed\n")
     assert "raypipe failures (0s)" in err
