@@ -7,17 +7,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from raypipe.core.errors import OptionError
+from raypipe.core.errors import OptionError, SetupError
 from raypipe.core.exit_codes import OK, STOPPED
 from raypipe.ledger import run_records
 from raypipe.ledger.lock_owner import LOCK_NAME, LockOwner, decode_owner
 from raypipe.ledger.run_progress import FILE, RunProgress, load_progress
 from raypipe.ledger.run_records import RunRecord
-from raypipe.state.store import State
+from raypipe.state.store import State, StateError
 
 RUNNING = "running"
 KILLED = "killed"
 """Status of a run that ended without a record, by a kill, a crash or a power failure."""
+UNREADABLE = "unreadable"
+"""Status of a run in a list whose record is damaged, or of a newer raypipe."""
 
 FRESH_S = 30.0
 """Age of a progress up to which its run is alive: a run writes it every 10 s."""
@@ -34,11 +36,12 @@ class RunState:
     Args:
         run_id: Id of the run; '' for a run that has written nothing yet.
         run_seq: Number of the run.
-        status: `running`, `killed`, or the status of the record: `done`, `failed`, `stopped` or
-            `error`.
+        status: `running`, `killed`, `unreadable`, or the status of the record: `done`, `failed`,
+            `stopped` or `error`.
         record: Its record; None until it ends.
         progress: Its last progress; None if it wrote none, or has a record.
         owner: The process that runs it; None for a run that has ended.
+        problem: Why it is unreadable, and what to do; '' if it is not.
     """
 
     run_id: str
@@ -47,6 +50,7 @@ class RunState:
     record: RunRecord | None = None
     progress: RunProgress | None = None
     owner: LockOwner | None = None
+    problem: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -67,7 +71,7 @@ class RunReport:
     Args:
         run_id: Id of the run; '' for a run that has written nothing yet.
         run_seq: Number of the run.
-        status: `running`, `killed`, `none`, or the status of the record.
+        status: `running`, `killed`, `unreadable`, `none`, or the status of the record.
         exit_code: Exit code of the run; 0 while it runs, 4 if it was killed.
         owner: Run, host, process and start of a running run; '' for a run that has ended.
         record: Its record; None until it ends.
@@ -134,6 +138,26 @@ def read_run(
     if (age is not None and age <= FRESH_S) or is_alive(state, owner, silent, sleep):
         return RunState(run_id, run_seq, RUNNING, None, progress, owner)
     return RunState(run_id, run_seq, KILLED, None, progress)
+
+
+def read_listed_run(state: State, run_id: str, *, silent: set[LockOwner] | None = None) -> RunState:
+    """Return a run of a list, where a damaged record must not hide the other runs.
+
+    Args:
+        state: The state.
+        run_id: Id of the run, of `list_run_ids`.
+        silent: As for `read_run`.
+
+    Raises:
+        StateError: The state cannot be read.
+    """
+    try:
+        return read_run(state, run_id, silent=silent)
+    except StateError:
+        raise
+    except SetupError as error:
+        run_seq = int(run_id.rpartition("-")[2])
+        return RunState(run_id, run_seq, UNREADABLE, problem=str(error))
 
 
 def find_run(state: State, name: str, *, silent: set[LockOwner] | None = None) -> RunState:

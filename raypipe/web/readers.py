@@ -13,7 +13,7 @@ from raypipe.ledger.book_history import BookHistory, Rows, read_history
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.failure_log import FailedBook
 from raypipe.ledger.lock_owner import LockOwner
-from raypipe.ledger.run_history import RUNNING, RunState, find_run, list_run_ids, read_run
+from raypipe.ledger.run_history import RUNNING, RunState, find_run, list_run_ids, read_listed_run
 from raypipe.ledger.run_records import report_name
 from raypipe.opensearch.index import IndexAlias
 from raypipe.opensearch.index.entry import IndexEntry, read_entry
@@ -158,7 +158,7 @@ class RunReader:
             limit: Most runs.
 
         Raises:
-            SetupError: There is no state, it cannot be read, or a record is damaged.
+            SetupError: There is no state, or it cannot be read.
         """
         state = self._open_ledger().state
         return [self._read(run_id) for run_id in list_run_ids(state)[:limit]]
@@ -168,7 +168,7 @@ class RunReader:
 
         Raises:
             NotFoundError: There is no such run.
-            SetupError: As `newest`.
+            SetupError: There is no state, it cannot be read, or the record is damaged.
         """
         try:
             return find_run(self._open_ledger().state, name, silent=self._silent)
@@ -210,7 +210,7 @@ class RunReader:
 
     def _read(self, run_id: str) -> RunState:
         if run_id not in self._ended:
-            run = read_run(self._open_ledger().state, run_id, silent=self._silent)
+            run = read_listed_run(self._open_ledger().state, run_id, silent=self._silent)
             if run.record is None or run.status == RUNNING:
                 return run
             self._ended[run_id] = run  # a record does not change; on S3 each read is a request

@@ -160,6 +160,23 @@ def test_status_returns_the_exit_code_of_the_run(
     assert "reason  no key\n" in out
 
 
+def test_a_damaged_record_hides_no_other_run(
+    state: LocalState, run_command_line: RunCommandLine
+) -> None:
+    RunRecord("20261128T100217Z-0001", 1, status="done", exit_code=0).save(state)
+    RunRecord("20261128T100317Z-0002", 2, status="done", exit_code=0).save(state)
+    state.put("runs/20261128T100217Z-0001/run.json", b'{"of_a_newer_raypipe": 1}')
+    code, out, _ = run_command_line("runs", f"state.uri={state.root}")
+    assert code == 0
+    assert [line.split()[:2] for line in out.splitlines()[1:3]] == [
+        ["20261128T100317Z-0002", "done"],
+        ["20261128T100217Z-0001", "unreadable"],
+    ]
+    assert "runs/20261128T100217Z-0001/run.json in the state" in out.splitlines()[3]
+    code, _, err = run_command_line("status", "1", f"state.uri={state.root}")
+    assert (code, "is damaged or was written by a newer raypipe" in err) == (1, True)
+
+
 def test_show_finds_a_book_by_key_id_and_part_of_its_key(
     old: LocalState, run_command_line: RunCommandLine
 ) -> None:

@@ -246,6 +246,17 @@ def test_a_state_without_runs_a_running_run_and_a_killed_run(page: Page) -> None
     assert "&lt;script&gt;" in html
 
 
+def test_a_damaged_record_hides_no_other_run(page: Page) -> None:
+    for seq in (1, 2):
+        RunRecord(f"20261128T100217Z-000{seq}", seq, status="done", exit_code=0).save(page.state)
+    page.state.put("runs/20261128T100217Z-0001/run.json", b"{")
+    status, html = page.get("/runs")
+    check_page(html)
+    assert (status, html.count("unreadable</span>")) == (200, 1)
+    assert [run["status"] for run in page.client.get("/api/runs").json()] == ["done", "unreadable"]
+    assert page.get("/runs/1")[0] == 503
+
+
 def test_the_report_of_a_run_is_shown_if_there_is_one(page: Page) -> None:
     run_id = "20261128T100217Z-0001"
     RunRecord(run_id, 1, status="done", exit_code=0).save(page.state)
