@@ -25,7 +25,7 @@ from raypipe.cli.log_handlers import find_log_file, log_as_json, logs_json
 from raypipe.cli.stop_signals import STOP_REQUESTED, end_on_signal, interrupt_on_signal
 from raypipe.cli.streams import StandardStreams
 from raypipe.cli.unexpected import explain_unexpected, install_thread_hooks
-from raypipe.core.activity import signs_of_life
+from raypipe.core.activity import activity, signs_of_life
 from raypipe.core.errors import OptionError, SetupError
 from raypipe.core.exit_codes import ERROR, OK, STOPPED, WRONG_OPTIONS
 from raypipe.core.printable import escape_line
@@ -39,11 +39,8 @@ log = logging.getLogger(__name__)
 WITHOUT_JOB = ("settings", "init")
 """Commands about the settings file; they take the options of other commands."""
 
-LONG = (
-    *("run", "index", "retry", "plan", "verify", "promote", "rollback", "gc", "state", "export"),
-    "report",
-)
-"""Commands that show signs of life while they work; the others are short, or wait on purpose."""
+SERVERS = ("serve", "simulate")
+"""Commands that wait on purpose; all others show signs of life while they work."""
 
 _HELP = ("-h", "--help")
 _COMPLETE = ("-sc", "--shell-completion")
@@ -185,9 +182,9 @@ def run_command(command: str, args: Sequence[str], settings_file: str | None = N
     codes: list[int] = []
     notes = _Notes([] if wants_help else merged.notes)
     task = _help_task(command) if wants_help else _command_task(merged, notes, codes)
-    is_long = command in LONG and not wants_help
+    is_silent = command in SERVERS or wants_help
     try:
-        with signs_of_life() if is_long else nullcontext():
+        with nullcontext() if is_silent else signs_of_life():
             run_hydra(merged, task)
     except KeyboardInterrupt as interrupt:
         return _print_error(_explain_interrupt(interrupt), STOPPED)
@@ -245,7 +242,7 @@ def _call_command(merged: MergedArguments, notes: _Notes, cfg: Any) -> int:
             module = import_module(f"raypipe.cli.commands.{merged.command}")
             if "pyarrow" in sys.modules:
                 prepare_arrow()
-            with interrupt_on_signal():
+            with interrupt_on_signal(), activity.doing(f"raypipe {merged.command}"):
                 code: int = module.main(cfg)
     except OptionError as error:
         notes.print()

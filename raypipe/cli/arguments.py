@@ -37,7 +37,7 @@ WORDS = {
     "report": (("run",), "raypipe report RUN"),
     "failures": (("kind",), "raypipe failures KIND"),
     "dashboards": (("folder",), "raypipe dashboards FOLDER"),
-    "show": (("book",), "raypipe show BOOK, with quotes around a key that has spaces"),
+    "show": (("book",), "raypipe show KEY"),
 }
 """Options that a command's plain words stand for, in order, and how to write them."""
 
@@ -59,7 +59,8 @@ def name_words(command: str, args: Sequence[str]) -> list[str]:
         (words if is_word else others).append(arg)
         is_value = not is_word and arg in FLAGS_WITH_VALUE
     if len(words) > len(names):
-        raise OptionError(f"{words[len(names)]!r}: write `{usage}`")
+        advice = "with quotes around a word that has spaces"
+        raise OptionError(f"{words[len(names)]!r}: write `{usage}`, {advice}")
     named = zip(names, words, strict=False)
     return [*others, *(f"{name}={quote(word)}" for name, word in named)]
 

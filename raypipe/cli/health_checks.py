@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ def _check_state(cfg: DictConfig, uri: str) -> Iterator[Finding]:
     except ValueError as error:
         raise OptionError(str(error)) from None
     if state.get(IDENTITY) is None and not DocumentStore(state).recipe_names():
-        yield Finding("state", WARNING, f"there is no state at {state.uri}; `raypipe run` makes it")
+        yield _judge_missing_state(state.uri)
         return
     state_id(state)
     check_conditional_puts(state)
@@ -94,14 +95,30 @@ def _check_state(cfg: DictConfig, uri: str) -> Iterator[Finding]:
     yield Finding("state", OK, f"{state.uri} can be read and written; {use}")
 
 
+def _judge_missing_state(uri: str) -> Finding:
+    """Return the finding about a state that no run has made yet."""
+    text = f"there is no state at {uri}"
+    if "://" not in uri:
+        folder = _find_existing(uri)
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            advice = "set state.uri to a folder that this user can make"
+            return Finding("state", PROBLEM, f"{text}, and {folder} cannot be written; {advice}")
+    return Finding("state", WARNING, f"{text}; `raypipe run` makes it")
+
+
+def _find_existing(place: str) -> Path:
+    """Return a path, or its nearest parent that exists and that this user may look into."""
+    path = Path(place).expanduser().absolute()
+    return next(each for each in (path, *path.parents) if os.path.exists(each))  # noqa: PTH110
+
+
 def _check_disks(places: list[str]) -> Iterator[Finding]:
     """Check the disk of each folder; folders on one disk are checked once."""
     seen = set[int]()
     for place in places:
         if "://" in place:
             continue
-        folder = Path(place).expanduser().absolute()
-        folder = next(path for path in (folder, *folder.parents) if path.exists())
+        folder = _find_existing(place)
         if folder.stat().st_dev in seen:
             continue
         seen.add(folder.stat().st_dev)

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TextIO
 
 from raypipe.cli.log_handlers import LogFile, find_log_file, logs_json
 from raypipe.coordination.progress import LOG_EVERY_S, ProgressLog, Snapshot
@@ -27,9 +27,21 @@ _MAX_KINDS = 6
 
 
 def find_view() -> LiveDisplay | None:
-    """Return the live display, or None where lines are logged: no terminal, or `log=json`."""
+    """Return the live display, or None where lines are logged.
+
+    That is without a terminal, with `log=json`, and where the encoding of the terminal lacks the
+    bar: the escapes of its characters would be wider than the lines that are drawn again.
+    """
     is_terminal = sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
-    return LiveDisplay() if is_terminal and not logs_json() else None
+    return LiveDisplay() if is_terminal and _has_bar(sys.stderr) and not logs_json() else None
+
+
+def _has_bar(stream: TextIO) -> bool:
+    try:
+        _bar(0.5).encode(stream.encoding or "utf-8")
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
 
 
 class LiveDisplay:

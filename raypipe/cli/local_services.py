@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from raypipe.config.build import OPTIONAL_PARTS, PARTS, build_list, build_part, require_part
 from raypipe.config.group_options import LISTS
+from raypipe.core.activity import activity
 from raypipe.core.errors import SetupError
 from raypipe.core.setup_check import check_setup
 from raypipe.embedded.services import Services
@@ -76,7 +77,9 @@ def start_local_services(
         if needs_index and _OPENSEARCH in wanted:
             _check_node_has_run(cfg, services)
         services.check([_SERVICES[option] for option in wanted])
-    for option, url in _start(services, wanted).items():
+    with activity.doing("starting the embedded services"):
+        urls = _start(services, wanted)
+    for option, url in urls.items():
         OmegaConf.update(cfg, option, url)
 
 

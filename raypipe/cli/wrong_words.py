@@ -33,7 +33,6 @@ _OTHER_WORDS: Mapping[str, str] = {
     "process": "run",
     "query": "search",
     "resume": "run",
-    "serve": "up",
     "start": "up",
     "stop": "down",
 }

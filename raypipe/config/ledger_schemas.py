@@ -13,6 +13,7 @@ from raypipe.core.options import (
     check_at_least,
     check_output,
 )
+from raypipe.core.paths import expand_home
 
 
 @dataclass
@@ -120,6 +121,11 @@ class ReportSchema(StatusSchema):
 
     compare: str = ""
     to: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the file."""
+        super().__post_init__()
+        expand_home(self.to, "to")
 
 
 @dataclass

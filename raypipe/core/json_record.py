@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import types
 from collections.abc import Mapping
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -61,7 +62,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if isinstance(value, bool):
         return wanted is bool
     if wanted is float:
-        return isinstance(value, int | float)
+        return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
     if not isinstance(value, wanted):
         return False
     is_mapping = isinstance(value, Mapping) and len(members) == 2

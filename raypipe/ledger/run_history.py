@@ -7,17 +7,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from raypipe.core.errors import OptionError
+from raypipe.core.errors import OptionError, SetupError
 from raypipe.core.exit_codes import OK, STOPPED
 from raypipe.ledger import run_records
 from raypipe.ledger.lock_owner import LOCK_NAME, LockOwner, decode_owner
 from raypipe.ledger.run_progress import FILE, RunProgress, load_progress
 from raypipe.ledger.run_records import RunRecord
-from raypipe.state.store import State
+from raypipe.state.store import State, StateError
 
 RUNNING = "running"
 KILLED = "killed"
 """Status of a run that ended without a record, by a kill, a crash or a power failure."""
+UNREADABLE = "unreadable"
+"""Status of a run in a list whose record is damaged, or of a newer raypipe."""
 
 FRESH_S = 30.0
 """Age of a progress up to which its run is alive: a run writes it every 10 s."""
@@ -34,11 +36,12 @@ class RunState:
     Args:
         run_id: Id of the run; '' for a run that has written nothing yet.
         run_seq: Number of the run.
-        status: `running`, `killed`, or the status of the record: `done`, `failed`, `stopped` or
-            `error`.
+        status: `running`, `killed`, `unreadable`, or the status of the record: `done`, `failed`,
+            `stopped` or `error`.
         record: Its record; None until it ends.
         progress: Its last progress; None if it wrote none, or has a record.
         owner: The process that runs it; None for a run that has ended.
+        problem: Why it is unreadable, and what to do; '' if it is not.
     """
 
     run_id: str
@@ -47,6 +50,7 @@ class RunState:
     record: RunRecord | None = None
     progress: RunProgress | None = None
     owner: LockOwner | None = None
+    problem: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -67,7 +71,7 @@ class RunReport:
     Args:
         run_id: Id of the run; '' for a run that has written nothing yet.
         run_seq: Number of the run.
-        status: `running`, `killed`, `none`, or the status of the record.
+        status: `running`, `killed`, `unreadable`, `none`, or the status of the record.
         exit_code: Exit code of the run; 0 while it runs, 4 if it was killed.
         owner: Run, host, process and start of a running run; '' for a run that has ended.
         record: Its record; None until it ends.
@@ -136,6 +140,26 @@ def read_run(
     return RunState(run_id, run_seq, KILLED, None, progress)
 
 
+def read_listed_run(state: State, run_id: str, *, silent: set[LockOwner] | None = None) -> RunState:
+    """Return a run of a list, where a damaged record must not hide the other runs.
+
+    Args:
+        state: The state.
+        run_id: Id of the run, of `list_run_ids`.
+        silent: As for `read_run`.
+
+    Raises:
+        StateError: The state cannot be read.
+    """
+    try:
+        return read_run(state, run_id, silent=silent)
+    except StateError:
+        raise
+    except SetupError as error:
+        run_seq = int(run_id.rpartition("-")[2])
+        return RunState(run_id, run_seq, UNREADABLE, problem=str(error))
+
+
 def find_run(state: State, name: str, *, silent: set[LockOwner] | None = None) -> RunState:
     """Return the run with this id or number; the newest run if the name is empty.
 
@@ -148,17 +172,19 @@ def find_run(state: State, name: str, *, silent: set[LockOwner] | None = None) -
         OptionError: There is no such run.
         SetupError: A record or the lock is damaged, or the state cannot be read.
     """
+    # Before the listing, which has the record of a run that ends meanwhile.
+    owner = None if name else _read_holder(state)
     ids = list_run_ids(state)
     if not name:
-        owner = read_owner(state)
         newest = read_run(state, ids[0], silent=silent) if ids else NO_RUN
         if owner is not None and owner.run_seq > newest.run_seq:
-            status = RUNNING if is_alive(state, owner, silent) else KILLED
-            return RunState("", owner.run_seq, status, owner=owner)
+            if not owner.has_ended and is_alive(state, owner, silent):
+                return RunState("", owner.run_seq, RUNNING, owner=owner)
+            return RunState("", owner.run_seq, KILLED)  # before its first progress
         return newest
-    number = int(name) if name.isdecimal() else None
+    number = name.lstrip("0") if name.isdecimal() else None
     for run_id in ids:
-        if name == run_id or number == int(run_id.rpartition("-")[2]):
+        if name == run_id or number == run_id.rpartition("-")[2].lstrip("0"):
             return read_run(state, run_id, silent=silent)
     known = ", ".join(ids[:3]) or "none"
     raise OptionError(f"run={name}: there is no such run; the newest are {known} (`raypipe runs`)")
@@ -170,9 +196,15 @@ def read_owner(state: State) -> LockOwner | None:
     Raises:
         SetupError: The lock is damaged, or the state cannot be read.
     """
+    owner = _read_holder(state)
+    return None if owner is None or owner.has_ended else owner
+
+
+def _read_holder(state: State) -> LockOwner | None:
+    """Return the process that has not released the writer lock; it may have been killed."""
     data = state.get(LOCK_NAME)
     owner = decode_owner(data, state) if data else None
-    return None if owner is None or not owner.held or owner.has_ended else owner
+    return owner if owner is not None and owner.held else None
 
 
 def is_alive(

@@ -75,6 +75,11 @@ class RunProgress:
         return None
 
 
+def progress_name(run_id: str) -> str:
+    """Return the name of a run's progress in its state."""
+    return f"{FOLDER}/{run_id}/{FILE}"
+
+
 def load_progress(state: State, run_id: str) -> RunProgress | None:
     """Return the progress of a run; None if there is none, or if it is damaged.
 
@@ -83,7 +88,7 @@ def load_progress(state: State, run_id: str) -> RunProgress | None:
     Raises:
         StateError: The state cannot be read.
     """
-    data = state.get(f"{FOLDER}/{run_id}/{FILE}")
+    data = state.get(progress_name(run_id))
     if data is None:
         return None
     known = {item.name for item in dataclasses.fields(RunProgress)}

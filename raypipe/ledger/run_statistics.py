@@ -87,7 +87,7 @@ def _read(values: Mapping[str, Any]) -> RunStatistics:
             sizes=read_histogram(values["sizes"]),
             slowest=slowest,
         )
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError) as error:
         raise ValueError(f"the statistics are damaged: {error}") from None
 
 

@@ -128,7 +128,8 @@ def _describe(error: Exception) -> str:
         "ReadTimeoutError": f"no answer within {READ_S:g} s",
         "NewConnectionError": "the receiver cannot be reached",
         "NameResolutionError": "the receiver's name cannot be resolved",
-        "SSLError": "the receiver's certificate is not trusted",
+        "ProtocolError": "the receiver ended the connection without an answer of HTTP",
+        "SSLError": "TLS fails: the receiver's certificate is not trusted, or it speaks no TLS",
         "ProxyError": "the proxy of the environment fails",
     }
     return known.get(name, name)

@@ -8,8 +8,7 @@ import time
 from typing import Any
 
 from raypipe.coordination.progress import Snapshot
-from raypipe.ledger.run_progress import FILE
-from raypipe.ledger.run_records import FOLDER
+from raypipe.ledger.run_progress import progress_name
 from raypipe.run.state_file import StateFile
 from raypipe.run.work import Work
 
@@ -49,8 +48,3 @@ class ProgressFile:
             **snapshot.describe(),
             "ended": snapshot.ended,
         }
-
-
-def progress_name(run_id: str) -> str:
-    """Return the name of a run's progress in its state."""
-    return f"{FOLDER}/{run_id}/{FILE}"

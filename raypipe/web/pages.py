@@ -16,6 +16,7 @@ from raypipe.opensearch.search.filters import Filters
 from raypipe.web.parameters import (
     HITS,
     MAX_QUERY,
+    MAX_ROWS,
     BookId,
     Description,
     Kind,
@@ -112,7 +113,8 @@ def make_pages(books: BookReader, runs: RunReader, renderer: Renderer) -> APIRou
         failed = runs.failures()
         groups = [(name, len(found), explain(name)) for name, found in group_by_kind(failed)]
         found = [book for book in failed if kind in ("", book.kind)]
-        is_cut = len(found) > limit
+        more = min(4 * limit, MAX_ROWS)
+        is_cut = len(found) > limit < more
         return page(
             "failures.html",
             "failures",
@@ -122,7 +124,7 @@ def make_pages(books: BookReader, runs: RunReader, renderer: Renderer) -> APIRou
             failed=len(failed),
             found=len(found),
             books=found[::-1][:limit],
-            more="/failures?" + urlencode({"kind": kind, "limit": 4 * limit}) if is_cut else "",
+            more="/failures?" + urlencode({"kind": kind, "limit": more}) if is_cut else "",
         )
 
     @router.get("/static/{name}")

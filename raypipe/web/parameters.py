@@ -13,13 +13,14 @@ HITS = 10
 """Hits of a page of results."""
 MAX_QUERY = 2_000
 """Characters of a description; a longer one is refused, see `query_text.shorten_query`."""
+MAX_ROWS = 10_000
 _MAX_VALUE = 500
 
 Description = Annotated[
     str, Query(max_length=MAX_QUERY, description="Plain words, a title or an author.")
 ]
 Limit = Annotated[int, Query(ge=1, le=MAX_HITS, description="Most hits.")]
-Rows = Annotated[int, Query(ge=1, le=10_000, description="Most rows, the newest first.")]
+Rows = Annotated[int, Query(ge=1, le=MAX_ROWS, description="Most rows, the newest first.")]
 Kind = Annotated[str, Query(max_length=_MAX_VALUE, description="Kind of failure; '' for all.")]
 BookId = Annotated[str, Path(max_length=_MAX_VALUE, description="Id of the book.")]
 RunName = Annotated[str, Path(max_length=_MAX_VALUE, description="Id or number of the run.")]

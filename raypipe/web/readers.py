@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raypipe.core.errors import SetupError
+from raypipe.core.errors import OptionError, SetupError
 from raypipe.core.timed_value import TimedValue
 from raypipe.ledger.book_history import BookHistory, Rows, read_history
 from raypipe.ledger.facade import Ledger
 from raypipe.ledger.failure_log import FailedBook
 from raypipe.ledger.lock_owner import LockOwner
-from raypipe.ledger.run_history import RUNNING, RunState, find_run, list_run_ids, read_run
-from raypipe.ledger.run_records import FOLDER
+from raypipe.ledger.run_history import RUNNING, RunState, find_run, list_run_ids, read_listed_run
+from raypipe.ledger.run_records import report_name
 from raypipe.opensearch.index import IndexAlias
 from raypipe.opensearch.index.entry import IndexEntry, read_entry
 from raypipe.opensearch.index.mapping import FIELDS
@@ -158,7 +158,7 @@ class RunReader:
             limit: Most runs.
 
         Raises:
-            SetupError: There is no state, it cannot be read, or a record is damaged.
+            SetupError: There is no state, or it cannot be read.
         """
         state = self._open_ledger().state
         return [self._read(run_id) for run_id in list_run_ids(state)[:limit]]
@@ -167,10 +167,13 @@ class RunReader:
         """Return the run with an id or a number; the newest run for an empty name.
 
         Raises:
-            OptionError: There is no such run.
-            SetupError: As `newest`.
+            NotFoundError: There is no such run.
+            SetupError: There is no state, it cannot be read, or the record is damaged.
         """
-        return find_run(self._open_ledger().state, name, silent=self._silent)
+        try:
+            return find_run(self._open_ledger().state, name, silent=self._silent)
+        except OptionError as error:
+            raise NotFoundError(str(error)) from None
 
     def has_report(self, run: RunState) -> bool:
         """Return whether a run has written its report.
@@ -178,7 +181,7 @@ class RunReader:
         Raises:
             SetupError: The state cannot be read.
         """
-        name = _report_name(run)
+        name = report_name(run.run_id)
         return name in self._open_ledger().state.list(name)
 
     def read_report(self, name: str) -> bytes:
@@ -188,12 +191,11 @@ class RunReader:
             name: As for `find`.
 
         Raises:
-            NotFoundError: The run has no report.
-            OptionError: There is no such run.
+            NotFoundError: There is no such run, or it has no report.
             SetupError: The state cannot be read.
         """
         run = self.find(name)
-        report = self._open_ledger().state.get(_report_name(run))
+        report = self._open_ledger().state.get(report_name(run.run_id))
         if report is None:
             raise NotFoundError(f"run {run.run_id or run.run_seq} has no report")
         return report
@@ -208,12 +210,8 @@ class RunReader:
 
     def _read(self, run_id: str) -> RunState:
         if run_id not in self._ended:
-            run = read_run(self._open_ledger().state, run_id, silent=self._silent)
+            run = read_listed_run(self._open_ledger().state, run_id, silent=self._silent)
             if run.record is None or run.status == RUNNING:
                 return run
             self._ended[run_id] = run  # a record does not change; on S3 each read is a request
         return self._ended[run_id]
-
-
-def _report_name(run: RunState) -> str:
-    return f"{FOLDER}/{run.run_id}/report.html"

@@ -11,6 +11,7 @@ from raypipe.cli.open_state import open_recorded_state
 from raypipe.config.build import read_options
 from raypipe.core.errors import OptionError, SetupError
 from raypipe.core.exit_codes import OK
+from raypipe.core.paths import expand_home
 from raypipe.core.printable import escape_line, to_json
 from raypipe.ledger.run_history import RunState, find_run
 from raypipe.state.store import State
@@ -57,13 +58,16 @@ def carry_out(cfg: DictConfig) -> WrittenReport:
     state, _ = open_recorded_state(cfg, options)
     run = find_run(state, options.run)
     if not run.run_id:
+        which = "no run has recorded anything"
+        if run.run_seq:
+            which = f"run {run.run_seq} has recorded nothing"
         raise SetupError(
-            "no run has recorded anything yet that a report could show; `raypipe status` shows "
-            "whether a run works"
+            f"{which} yet that a report could show; `raypipe status` shows whether a run works, "
+            "and `raypipe runs` lists the runs that a report can show"
         )
     other = _find_other(state, options.compare) if options.compare else find_run_before(state, run)
     if options.to:
-        path = _write_file(Path(options.to), build_report(state, run, other))
+        path = _write_file(expand_home(options.to, "to"), build_report(state, run, other))
     else:
         path = f"{state.uri}/{write_report(state, run, other)}"
     return WrittenReport(run.run_id, run.status, other.run_id if other else "", path)

@@ -12,7 +12,7 @@ from raypipe.config.build import read_options
 from raypipe.core.exit_codes import OK
 from raypipe.core.printable import join_lines, to_json
 from raypipe.core.units import format_duration, format_table, format_usd
-from raypipe.ledger.run_history import RunState, list_run_ids, read_run
+from raypipe.ledger.run_history import RunState, list_run_ids, read_listed_run
 from raypipe.ledger.run_progress import RunProgress
 
 _HEADINGS = ("run", "status", "done", "failed", "left", "calls", "cost", "time")
@@ -27,7 +27,7 @@ def main(cfg: DictConfig) -> int:
         table = [_HEADINGS, *map(_to_cells, runs)]
         print(join_lines([*format_table(table, texts=2), *_explain_errors(runs)]))
     else:
-        print("no run has begun in this state; `raypipe run` begins one")
+        print("no run has recorded anything in this state yet; `raypipe status` shows more")
     return OK
 
 
@@ -36,11 +36,11 @@ def carry_out(cfg: DictConfig) -> list[RunState]:
 
     Raises:
         OptionError: A setting is wrong.
-        SetupError: There is no state, it cannot be read, or a record is damaged.
+        SetupError: There is no state, or it cannot be read.
     """
     options = read_options(cfg)
     state, _ = open_recorded_state(cfg, options)
-    return [read_run(state, run_id) for run_id in list_run_ids(state)[: options.limit]]
+    return [read_listed_run(state, run_id) for run_id in list_run_ids(state)[: options.limit]]
 
 
 def _to_report(run: RunState) -> dict[str, object]:
@@ -52,6 +52,7 @@ def _to_report(run: RunState) -> dict[str, object]:
         "run_seq": run.run_seq,
         "status": run.status,
         "progress": progress,
+        "problem": run.problem,
     }
 
 
@@ -70,6 +71,7 @@ def _format(counts: Sequence[int | None]) -> list[str]:
 
 
 def _explain_errors(runs: Sequence[RunState]) -> list[str]:
-    """Return why the newest of the runs ended early, if it did."""
+    """Return why the newest of the runs ended early, if it did, and why runs are unreadable."""
     record = runs[0].record
-    return [f"{record.run_id}: {record.reason}"] if record is not None and record.reason else []
+    lines = [f"{record.run_id}: {record.reason}"] if record is not None and record.reason else []
+    return lines + [run.problem for run in runs if run.problem]

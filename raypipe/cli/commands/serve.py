@@ -18,6 +18,7 @@ from raypipe.cli.job_factory import find_connection
 from raypipe.cli.local_services import start_local_services
 from raypipe.cli.open_state import open_existing_state
 from raypipe.config.build import read_options, require_part
+from raypipe.core.activity import signs_of_life
 from raypipe.core.errors import OptionError
 from raypipe.core.exit_codes import OK
 from raypipe.core.net import is_loopback_literal
@@ -75,7 +76,8 @@ def serve(cfg: DictConfig) -> Iterator[str]:
     with open_dict(cfg):
         del cfg.storage  # the page reads no books; its server is not started
     with Services(Path(options.embedded.data)) as services:
-        start_local_services(cfg, services, ["embedder"], needs_index=True)
+        with signs_of_life():  # later it waits on purpose
+            start_local_services(cfg, services, ["embedder"], needs_index=True)
         app = _make_app(cfg, options, connection, rules)
         listener = listen(options.host, options.port)
         with PageServer(app, listener):

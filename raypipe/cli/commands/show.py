@@ -20,6 +20,7 @@ from raypipe.ledger.facade import Ledger
 from raypipe.ledger.failure_log import explain
 from raypipe.opensearch.index import IndexAlias
 from raypipe.opensearch.index.entry import IndexEntry, read_entry
+from raypipe.sources.folder import key_of_name
 
 
 def main(cfg: DictConfig) -> int:
@@ -49,8 +50,17 @@ def carry_out(cfg: DictConfig) -> list[tuple[BookHistory, IndexEntry]]:
     if not options.book:
         raise OptionError("name a book by its key: `raypipe show KEY`")
     state, _ = open_recorded_state(cfg, options)
-    books = find_books(Ledger(state), options.book)
+    books = find_books(Ledger(state), _read_name(options.book))
     return [(book, _read_entry(cfg, book.book_id)) for book in books]
+
+
+def _read_name(word: str) -> str:
+    """Return the name of a book as it was typed; a file name that is not UTF-8 becomes its key."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return key_of_name(word)
+    return word
 
 
 def _read_entry(cfg: DictConfig, book_id: str) -> IndexEntry:

@@ -108,12 +108,12 @@ def read_failed(ledger: Ledger, run_seq: int) -> list[FailedBook]:
     if len(failed) and not len(done):  # a run without an index ends at finished documents
         recipes = ledger.documents.recipe_names()
         finished = ledger.documents.read_run(recipes, run_seq).select(["book_id", "run_seq"])
-        failed = failed.filter(pc.invert(_was_indexed_later(failed, finished)))
+        failed = failed.filter(pc.invert(_was_finished(failed, finished)))
     books = [FailedBook(**row) for row in pa.concat_tables([failed, degraded]).to_pylist()]
     return sorted(books, key=lambda book: book.failed_at)
 
 
-def _was_indexed_later(failed: pa.Table, finished: pa.Table) -> pa.ChunkedArray:
+def _was_finished(failed: pa.Table, finished: pa.Table) -> pa.ChunkedArray:
     """Return a mask of the failures before a finished document; not those of the index."""
     is_finished = pc.is_in(failed["book_id"], value_set=finished["book_id"].combine_chunks())
     return pc.and_(is_finished, pc.not_equal(failed["stage"], "index"))

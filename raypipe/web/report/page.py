@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from raypipe import __version__
+from raypipe.coordination.stop_kinds import stop_kind
 from raypipe.core.exit_codes import FAILED_BOOKS
 from raypipe.core.printable import escape_line
 from raypipe.ledger.run_history import KILLED, RUNNING
@@ -137,6 +138,14 @@ def _status(facts: RunFacts) -> tuple[str, str]:
     )
 
 
+def _way_out(status: str, reason: str) -> str:
+    """Return how a run continues; '' after an error, whose text has the fix."""
+    if status == "error":
+        return ""
+    is_budget = stop_kind(reason) == "budget"
+    return " Raise the budget, then run again." if is_budget else " Run again to continue."
+
+
 def _summarize(facts: RunFacts) -> list[str]:
     run, record = facts.run, facts.record
     lines = [f"Run {run.run_id}"]
@@ -149,7 +158,7 @@ def _summarize(facts: RunFacts) -> list[str]:
         lines[0] += " ended without a record. Run again to continue; nothing is lost."
     reason = record.reason or (run.progress.stop_reason if run.progress else "")
     if reason:
-        lines.append(f"It stopped: {reason}. Run again to continue.")
+        lines.append(f"It stopped: {reason.rstrip('.')}.{_way_out(run.status, reason)}")
     if run.status == RUNNING and run.progress and run.progress.eta_s is not None:
         limit = f", limited by {run.progress.limit}" if run.progress.limit else ""
         lines.append(f"It ends in about {format_seconds(run.progress.eta_s)}{limit}.")

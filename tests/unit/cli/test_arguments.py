@@ -59,5 +59,5 @@ def test_the_word_of_a_command_becomes_its_option() -> None:
     ]
     assert name_words("status", ["7"]) == ["run='7'"]
     assert name_words("run", ["words"]) == ["words"]
-    with pytest.raises(OptionError, match=r"'b\.txt': write `raypipe show BOOK"):
+    with pytest.raises(OptionError, match=r"'b\.txt': write `raypipe show KEY`, with quotes"):
         name_words("show", ["a", "b.txt"])

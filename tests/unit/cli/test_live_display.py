@@ -92,6 +92,17 @@ def test_without_a_terminal_lines_are_logged(
     assert find_view() is None
 
 
+@pytest.mark.parametrize(("encoding", "is_drawn"), [("utf-8", True), ("latin-1", False)])
+def test_a_terminal_without_the_characters_of_the_bar_gets_lines(
+    encoding: str, is_drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    assert (find_view() is not None) == is_drawn
+
+
 def test_json_lines_have_no_live_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("TERM", "xterm")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,23 @@ def test_status_returns_the_exit_code_of_the_run(
     assert "reason  no key\n" in out
 
 
+def test_a_damaged_record_hides_no_other_run(
+    state: LocalState, run_command_line: RunCommandLine
+) -> None:
+    RunRecord("20261128T100217Z-0001", 1, status="done", exit_code=0).save(state)
+    RunRecord("20261128T100317Z-0002", 2, status="done", exit_code=0).save(state)
+    state.put("runs/20261128T100217Z-0001/run.json", b'{"of_a_newer_raypipe": 1}')
+    code, out, _ = run_command_line("runs", f"state.uri={state.root}")
+    assert code == 0
+    assert [line.split()[:2] for line in out.splitlines()[1:3]] == [
+        ["20261128T100317Z-0002", "done"],
+        ["20261128T100217Z-0001", "unreadable"],
+    ]
+    assert "runs/20261128T100217Z-0001/run.json in the state" in out.splitlines()[3]
+    code, _, err = run_command_line("status", "1", f"state.uri={state.root}")
+    assert (code, "is damaged or was written by a newer raypipe" in err) == (1, True)
+
+
 def test_show_finds_a_book_by_key_id_and_part_of_its_key(
     old: LocalState, run_command_line: RunCommandLine
 ) -> None:
@@ -189,6 +207,10 @@ def test_show_explains_a_failed_book_and_an_unknown_one(
     assert (code, "2 books fit a/; name one by its key: a/b1.txt, a/b2.txt" in err) == (1, True)
     code, _, err = run_command_line("show", "none", f"state.uri={state.root}")
     assert (code, "no run recorded a book none" in err) == (1, True)
+    Ledger(state).failures.append([fail("caf\\xe9.txt", "binary")], 1, "t", 1)
+    for word in ("caf\udce9.txt", "caf\\xe9.txt"):  # a file name in Latin-1, and its key
+        code, out, _ = run_command_line("show", word, f"state.uri={state.root}")
+        assert (code, "book      caf\\xe9.txt: failed\n" in out) == (3, True)
     code, _, err = run_command_line("show", f"state.uri={state.root}")
     assert (code, "name a book by its key" in err) == (2, True)
 
@@ -210,6 +232,19 @@ def test_doctor_finds_what_is_wrong(
     code, out, _ = run_command_line(*args, f"storage.path={tmp_path / 'none'}", *down)
     problems = [line.split()[1] for line in out.splitlines() if line.startswith("problem")]
     assert (code, problems) == (1, ["storage", "opensearch"])
+
+
+def test_doctor_finds_that_a_run_cannot_make_the_state(
+    run_command_line: RunCommandLine, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for place in ("file", "file/below"):
+        args = ("doctor", f"state.uri={tmp_path / place}", "opensearch=none", "embedder=hash")
+        code, out, _ = run_command_line(*args)
+        finding = f"{tmp_path / 'file'} cannot be written; set state.uri to a folder"
+        assert (code, out.startswith("problem  state"), finding in out) == (1, True, True)
+    code, out, _ = run_command_line(*args[:1], f"state.uri={tmp_path / 'new'}", *args[2:])
+    assert (code, out.startswith("warning  state"), (tmp_path / "new").exists()) == (0, True, False)
 
 
 @pytest.fixture
@@ -295,3 +330,21 @@ def test_disks_and_clusters_are_judged() -> None:
     assert judge_disk("/", 10**12, 999 * 10**9, 10**8).level == PROBLEM
     assert judge_cluster("green", 0).level == judge_cluster("yellow", 1).level == OK
     assert judge_cluster("red", 1).level == PROBLEM
+
+
+def test_a_reading_command_shows_signs_of_life(
+    state: LocalState,
+    run_command_line: RunCommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("FIRST_SIGN_S", "EVERY_S", "_TICK_S"):
+        monkeypatch.setattr(f"raypipe.core.activity.{name}", 0.05)
+
+    def read_slowly(_: Ledger) -> list[FailedBook]:
+        time.sleep(0.2)
+        return []
+
+    monkeypatch.setattr(Ledger, "failed_books", read_slowly)
+    code, out, err = run_command_line("failures", f"state.uri={state.root}")
+    assert (code, out) == (0, "no book failed\n")
+    assert "raypipe failures (0s)" in err

@@ -27,7 +27,10 @@ def state(tmp_path: Path) -> LocalState:
 
 
 def test_a_report_is_rebuilt_and_compared(
-    state: LocalState, run_command_line: RunCommandLine, tmp_path: Path
+    state: LocalState,
+    run_command_line: RunCommandLine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for seq in (1, 2, 3):
         write_run(state, seq)
@@ -39,7 +42,8 @@ def test_a_report_is_rebuilt_and_compared(
         f"run     {run_id_of(3)}: done, compared with {run_id_of(2)}",
     ]
     assert "Comparison with run 2" in path.read_text()
-    words = ("report", "3", "compare=1", f"to={tmp_path / 'out.html'}", "output=json")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    words = ("report", "3", "compare=1", "to=~/out.html", "output=json")
     code, out, _ = run_command_line(*words, f"state.uri={state.root}")
     assert json.loads(out) == {
         "run_id": run_id_of(3),
@@ -72,6 +76,8 @@ def test_what_cannot_be_reported_is_one_line(
     assert (code, err.count("\n"), "run=9: there is no such run" in err) == (2, 1, True)
     code, _, err = run_command_line("report", "compare=9", uri)
     assert (code, err.count("\n"), "compare=9: there is no such run" in err) == (2, 1, True)
+    code, _, err = run_command_line("report", "to=~nobody-here/x.html", uri)
+    assert (code, err.count("\n"), "there is no user nobody-here" in err) == (2, 1, True)
     code, _, err = run_command_line("report", f"to={tmp_path / 'none' / 'x.html'}", uri)
     assert (code, err.count("\n"), "it cannot be written: No such file" in err) == (1, 1, True)
     code, _, err = run_command_line("report", f"state.uri={tmp_path / 'nothing'}")

@@ -43,6 +43,8 @@ def test_a_record_is_read() -> None:
         b'{"number": 3, "held": 1}',
         b'{"number": 3, "text": null}',
         b'{"number": 3, "share": "1"}',
+        b'{"number": 3, "share": NaN}',
+        b'{"number": 3, "share": 1e999}',
         b'{"number": 3, "code": "4"}',
         b'{"number": 3, "parts": {"a": "2"}}',
         b'{"number": 3, "parts": []}',

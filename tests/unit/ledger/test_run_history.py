@@ -99,12 +99,24 @@ def test_a_silent_owner_is_watched_once_until_it_gives_a_heartbeat(state: LocalS
 def test_a_run_is_found_by_id_number_or_as_the_newest(state: LocalState) -> None:
     assert find_run(state, "") == NO_RUN
     RunRecord(RUN, 3, status="done", exit_code=0).save(state)
-    for name in ("", "3", RUN):
+    for name in ("", "3", "0003", RUN):
         assert find_run(state, name).run_id == RUN
     report = RunReport.of(find_run(state, ""))
     assert (report.run_id, report.status, report.owner, report.progress) == (RUN, "done", "", None)
     with pytest.raises(OptionError, match=f"run=4: there is no such run; the newest are {RUN}"):
         find_run(state, "4")
+    with pytest.raises(OptionError, match="there is no such run"):
+        find_run(state, "9" * 5_000)
+
+
+def test_a_run_that_was_killed_before_its_first_progress_is_the_newest(state: LocalState) -> None:
+    hold(state, started="1")  # another process has this pid now
+    assert find_run(state, "").exit_code == 4
+    RunRecord("20261127T100217Z-0002", 2, status="done", exit_code=0).save(state)
+    run = find_run(state, "")
+    assert (run.run_id, run.run_seq, run.status, run.owner) == ("", 3, KILLED, None)
+    hold(state, started="1", held=False)  # it was stopped, and released the lock
+    assert find_run(state, "").run_seq == 2
 
 
 def test_a_run_whose_lock_another_run_holds_was_killed(state: LocalState) -> None:

@@ -15,8 +15,9 @@ from raypipe.coordination.counts import Progress
 from raypipe.coordination.forecast import Outlook
 from raypipe.coordination.progress import Snapshot
 from raypipe.core.errors import SetupError
+from raypipe.ledger.run_progress import progress_name
 from raypipe.run.forecast import estimate_calls_of_sizes
-from raypipe.run.progress_file import ProgressFile, progress_name
+from raypipe.run.progress_file import ProgressFile
 from raypipe.run.work import Work
 from raypipe.state.local import LocalState
 from raypipe.text import CleanText

@@ -71,6 +71,7 @@ def test_the_file_is_written_now_and_then_and_at_the_end(tmp_path: Path) -> None
         {"series": {"seconds": [1, 2], "done": [1]}},
         {"series": {"seconds": [1], "done": ["x"]}},
         {"series": {"seconds": [float("inf")]}},
+        {"series": {"seconds": [10**400]}},
         {"series": {"seconds": list(range(10_000))}},
         {"slowest": [{"key": 1}]},
         {"slowest": [{"seconds": float("nan"), "key": "k", "size": 1, "stage": "read"}]},

@@ -56,8 +56,10 @@ def test_the_token_is_needed_for_everything(tmp_path: Path) -> None:
             assert response.headers["www-authenticate"].startswith("Basic ")
             assert "content-security-policy" in response.headers
     assert page.get("/", authorization=basic(TOKEN))[0] == 200
-    plain = Page(tmp_path, rules=AccessRules(token="plain-token-of-16"))
-    assert plain.get("/api/filters", authorization="bearer plain-token-of-16")[0] == 200
+    bearer = {b"authorization": f"bearer {TOKEN}".encode()}
+    assert page.client.get("/api/filters", headers=bearer).status_code == 200
+    odd = Page(tmp_path, rules=AccessRules(token="not-utf-8-\udcff-of-the-environment"))
+    assert odd.get("/", authorization="bearer x")[0] == 401
 
 
 def test_another_user_of_the_machine_is_refused(tmp_path: Path) -> None:
@@ -94,5 +96,7 @@ def test_every_response_has_the_headers_that_protect_a_browser(page: Page, path:
 
 
 def test_only_reading_is_possible(page: Page) -> None:
+    for path, status in (("/", 200), ("/api/filters", 200), ("/nothing", 404)):
+        assert page.client.head(path).status_code == status
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         assert page.client.request(method, "/api/search").status_code == 405

@@ -52,7 +52,7 @@ def test_a_book_its_failures_and_its_run(page: Page, stub: Stub) -> None:
     [
         ("/api/books/none", 404),
         ("/api/none", 404),
-        ("/api/runs/9", 400),
+        ("/api/runs/9", 404),
         ("/api/search?limit=0", 422),
     ],
 )

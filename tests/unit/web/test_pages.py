@@ -15,6 +15,7 @@ from raypipe.ledger.facade import Ledger
 from raypipe.ledger.run_records import RunRecord
 from raypipe.ledger.writer_lock import WriterLock
 from raypipe.state.local import LocalState
+from raypipe.web import pages
 from raypipe.web.rendering import format_code
 from tests.unit.opensearch.stub import Stub
 from tests.unit.web.page_here import SCRIPT, Page, fail, hit
@@ -106,7 +107,7 @@ def test_filters_without_words_list_books(page: Page) -> None:
         ("/nothing", 404, "there is no such page"),
         ("/static/none.js", 404, "there is no file none.js"),
         ("/static/..%2Fapp.py", 404, ""),
-        ("/runs/77", 400, "run=77: there is no such run"),
+        ("/runs/77", 404, "run=77: there is no such run"),
         ("/?limit=0", 422, "limit: "),
         ("/?q=" + "x" * 2001, 422, "q: "),
         ("/failures?limit=x", 422, "limit: "),
@@ -203,6 +204,15 @@ def test_failures_are_grouped_and_listed(page: Page) -> None:
     assert "<script>" not in html
 
 
+def test_the_link_to_more_failures_stays_in_the_range_of_the_parameter(page: Page) -> None:
+    rows = [fail(f"b{number}.txt") for number in range(8)]
+    Ledger(page.state).failures.append(rows, 1, "t", 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "MAX_ROWS", 6)
+        assert "/failures?kind=&amp;limit=6" in page.get("/failures?limit=3")[1]
+        assert "Show more" not in page.get("/failures?limit=6")[1]
+
+
 def test_runs_of_an_older_state(page: Page, old: LocalState) -> None:
     status, html = page.get("/runs")
     check_page(html)
@@ -234,6 +244,17 @@ def test_a_state_without_runs_a_running_run_and_a_killed_run(page: Page) -> None
     html = page.get("/runs/1")[1]
     check_page(html)
     assert "&lt;script&gt;" in html
+
+
+def test_a_damaged_record_hides_no_other_run(page: Page) -> None:
+    for seq in (1, 2):
+        RunRecord(f"20261128T100217Z-000{seq}", seq, status="done", exit_code=0).save(page.state)
+    page.state.put("runs/20261128T100217Z-0001/run.json", b"{")
+    status, html = page.get("/runs")
+    check_page(html)
+    assert (status, html.count("unreadable</span>")) == (200, 1)
+    assert [run["status"] for run in page.client.get("/api/runs").json()] == ["done", "unreadable"]
+    assert page.get("/runs/1")[0] == 503
 
 
 def test_the_report_of_a_run_is_shown_if_there_is_one(page: Page) -> None:

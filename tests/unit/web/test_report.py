@@ -190,6 +190,21 @@ def test_the_run_before_is_the_newest_that_processed_books(state: LocalState) ->
     assert find_run_before(state, before) is None
 
 
+@pytest.mark.parametrize(
+    ("status", "reason", "shown"),
+    [
+        ("stopped", "asked to stop", "It stopped: asked to stop. Run again to continue.</p>"),
+        ("stopped", "budget.max_usd=2 is spent", "is spent. Raise the budget, then run again.</p>"),
+        ("error", "there is no key; set it.", "It stopped: there is no key; set it.</p>"),
+    ],
+)
+def test_a_run_that_stopped_says_how_to_continue(
+    state: LocalState, status: str, reason: str, shown: str
+) -> None:
+    write_record(state, 1, status=status, reason=reason)
+    assert shown in page_of(state)
+
+
 def test_a_run_without_statistics_gets_no_report_by_itself(state: LocalState) -> None:
     write_record(state, 1, indexed=0, failed=0)
     assert write_report_of_ended_run(state, run_id_of(1)) == ""
