@@ -30,10 +30,10 @@ SPEED = 2.0
 TITLE = "raypipe run, then raypipe search"
 DESCRIPTION = (
     "A terminal, played twice as fast as it was recorded, without longer waits. raypipe run lists "
-    "the books, creates an index, and draws a table each second: a bar of the books, calls of the estimated calls, "
-    "tokens, dollars of the budget, share of the quota, failed books by kind, memory and the time "
-    "to go. At the end it prints the sums and the path of the report. raypipe search then finds "
-    "books by a description."
+    "the books, creates an index, and draws a table each second: a bar of the books, calls of the "
+    "estimated calls, tokens, dollars of the budget, share of the quota, failed books by kind, "
+    "memory and the time to go. At the end it prints the sums and the path of the report. raypipe "
+    "search then finds books by a description."
 )
 _SETTINGS = """\
 storage: local
