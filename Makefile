@@ -79,6 +79,9 @@ docs: $(VENV)/dev  ## Write the pages and tables of docs/ that are made from the
 site: $(VENV)/dev  ## Build the site of the documentation in build/site; a warning is an error
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs -d build/doctrees . build/site
 
+demo: $(VENV)/dev  ## Draw docs/images from a real run of the sample books; needs Chromium (2 minutes)
+	@$(BIN)/python -m tests.demo
+
 install: $(VENV)/dev  ## Set up .venv for development
 
 build: $(VENV)/dev  ## Build the wheel
@@ -117,4 +120,4 @@ define compile
 	pandas pyarrow ray requests tqdm urllib3 wcwidth yaml)
 endef
 
-.PHONY: help run generate-summaries bulk-index-summaries test-processing test test-slow test-unit chaos mutations bench compare lint format typecheck docs site install build clean
+.PHONY: help run generate-summaries bulk-index-summaries test-processing test test-slow test-unit chaos mutations bench compare lint format typecheck docs site demo install build clean

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from raypipe.core.printable import join_lines
 from raypipe.opensearch.search import Hit
 
-_WIDTH = 96
+_WIDTH = 95
+"""Characters of a summary's beginning: with its indent, 100."""
 
 
 def format_hits(hits: Sequence[Hit]) -> str:

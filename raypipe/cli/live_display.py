@@ -136,10 +136,9 @@ def draw(snapshot: Snapshot) -> Table:
     if progress.paused:
         rows.append(("paused", progress.paused))
     if progress.bulk_requests:
-        mean = progress.bulk_documents / progress.bulk_requests
-        rows.append(
-            ("index", f"{progress.bulk_requests:,} bulk requests · {mean:,.0f} documents each")
-        )
+        mean = round(progress.bulk_documents / progress.bulk_requests)
+        requests = _count(progress.bulk_requests, "bulk request")
+        rows.append(("index", f"{requests} · {_count(mean, 'document')} each"))
     if progress.failures:
         kinds = (f"{kind} {books:,}" for kind, books in progress.failures[:_MAX_KINDS])
         rows.append(("failed", " · ".join(kinds)))
@@ -152,6 +151,10 @@ def draw(snapshot: Snapshot) -> Table:
     for name, text in rows:
         table.add_row(Text(name, style="bold"), Text(escape_line(text)))
     return table
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _bar(share: float, width: int = 30) -> str:

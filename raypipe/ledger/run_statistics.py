@@ -20,6 +20,8 @@ SIZE_UNIT = 1.0
 """Bytes of the first bucket of the histogram of book sizes."""
 
 _MAX_STAGES = 50
+_STAGES = ("read", "text", "summarize", "embed", "write")
+"""The stages, in the order in which a book passes them; workers report them in any order."""
 
 Series = Mapping[str, Sequence[float | None]]
 """The values of each column of `raypipe.coordination.time_series`, as long as each other."""
@@ -75,7 +77,7 @@ def _read(values: Mapping[str, Any]) -> RunStatistics:
         ValueError: A value is missing or damaged.
     """
     try:
-        latencies = list(values["latencies"].items())[:_MAX_STAGES]
+        latencies = sorted(list(values["latencies"].items())[:_MAX_STAGES], key=_place_of_stage)
         slowest = [make_record(SlowBook, book) for book in values["slowest"][:MAX_SLOWEST]]
         if not all(math.isfinite(book.seconds) for book in slowest):
             raise ValueError("a time is out of range")
@@ -89,6 +91,11 @@ def _read(values: Mapping[str, Any]) -> RunStatistics:
         )
     except (AttributeError, KeyError, OverflowError, TypeError) as error:
         raise ValueError(f"the statistics are damaged: {error}") from None
+
+
+def _place_of_stage(item: tuple[str, Any]) -> int:
+    """Return where a book passes a stage; stages of another raypipe come last."""
+    return _STAGES.index(item[0]) if item[0] in _STAGES else len(_STAGES)
 
 
 def _read_series(columns: Mapping[str, Sequence[Any]]) -> Series:

@@ -104,18 +104,20 @@ class Browser:
         """Type a text into the field that has the focus."""
         self.call("Input.insertText", text=text)
 
-    def look(self, *, width: int, height: int = 900, dark: bool = False) -> None:
-        """Set the size of the window, and the light or dark scheme."""
+    def look(
+        self, *, width: int, height: int = 900, dark: bool = False, pixel_ratio: float = 1
+    ) -> None:
+        """Set the size of the window, the light or dark scheme, and the pixels of a unit of CSS."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
-            width=width, height=height, deviceScaleFactor=1, mobile=False,
+            width=width, height=height, deviceScaleFactor=pixel_ratio, mobile=False,
         )  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
-    def screenshot(self, path: Path) -> None:
-        """Write the whole page as a PNG."""
-        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+    def screenshot(self, path: Path, *, is_whole: bool = True) -> None:
+        """Write the page as a PNG, the whole page or what the window shows of it."""
+        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=is_whole)
         path.write_bytes(base64.b64decode(answer["data"]))
 
     def forbid_scripts(self, *, forbidden: bool = True) -> None:

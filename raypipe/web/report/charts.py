@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 480, 180
-LEFT, RIGHT, TOP, BOTTOM = 66, 16, 12, 26
+LEFT, RIGHT, TOP, BOTTOM = 76, 24, 12, 26
 """Margins around the area of the values, in units of the drawing."""
 
 

@@ -23,7 +23,7 @@ _NAMES = {
     "seconds": "time",
     "books_per_s": "books per second",
     "model_calls": "model calls",
-    "cached_calls": "answers of the cache",
+    "cached_calls": "cached answers",
     "input_tokens": "input tokens",
     "output_tokens": "output tokens",
     "usd": "cost",

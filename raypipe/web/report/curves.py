@@ -24,6 +24,7 @@ from raypipe.web.report.charts import (
 
 MAX_POINTS = 500
 _TABLE_ROWS = 10
+_SHORT_RUN_WINDOW = 5
 _TIME_STEPS = (
     *(1, 2, 5, 10, 20, 30),
     *(60, 120, 300, 600, 1200, 1800),
@@ -106,15 +107,18 @@ def draw_curves(
 def rate(curve: Curve, name: str, per_s: float = 1.0, style: int | None = None) -> Curve:
     """Return how fast a count grows, from windows of at least a hundredth of the run.
 
+    In a short run, a window has up to five points: a book more or less would be a peak.
+
     Args:
         curve: The count.
         name: What the rate is.
         per_s: Seconds of the unit of time, for example 60 for a rate per minute.
         style: Style of the line; None for the style of the count.
     """
-    window = max(math.ceil(len(curve.seconds) / 100), 1)
+    points = len(curve.seconds)
+    window = max(math.ceil(points / 100), min(points // 8, _SHORT_RUN_WINDOW), 1)
     seconds, values = [], []
-    for number in range(window, len(curve.seconds)):
+    for number in range(window, points):
         passed = curve.seconds[number] - curve.seconds[number - window]
         if passed > 0:
             grown = curve.values[number] - curve.values[number - window]

@@ -19,6 +19,7 @@ from raypipe.coordination.stop_kinds import stop_kind
 from raypipe.core.exit_codes import FAILED_BOOKS
 from raypipe.core.printable import escape_line
 from raypipe.ledger.run_history import KILLED, RUNNING
+from raypipe.web.rendering import format_code
 from raypipe.web.report.comparison import compare_runs
 from raypipe.web.report.course import draw_course
 from raypipe.web.report.facts import RunFacts
@@ -90,7 +91,7 @@ def read_style() -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         finalize=_finalize,
@@ -98,6 +99,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = format_code
+    return environment
 
 
 def _finalize(value: Any) -> Any:

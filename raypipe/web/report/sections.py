@@ -93,7 +93,7 @@ def show_outcome(facts: RunFacts) -> Section:
     if counts["model_calls"] or counts["cached_calls"]:
         tiles.append(("model calls", format_count(counts["model_calls"])))
         if counts["cached_calls"] is not None:
-            tiles.append(("answers of the cache", format_count(counts["cached_calls"])))
+            tiles.append(("cached answers", format_count(counts["cached_calls"])))
         tiles.append(("input tokens", format_count(counts["input_tokens"])))
         tiles.append(("output tokens", format_count(counts["output_tokens"])))
         tiles.append(("cost", format_usd(counts["usd"])))
@@ -196,7 +196,9 @@ def show_failures(facts: RunFacts) -> Section:
     for kind, books in group_by_kind(facts.failed)[:MAX_KINDS]:
         share = format_share(len(books) / len(facts.failed))
         shown = books[-MAX_EXAMPLES:][::-1]
-        caption = f"The newest of {format_count(len(books))} books with {kind}"
+        caption = f"Failed with {kind}"
+        if len(shown) < len(books):
+            caption += f", the newest {len(shown)} of {format_count(len(books))} books"
         table = Table(caption, ["book", "stage", "message"], [_row(book) for book in shown], 3)
         noun = "book" if len(books) == 1 else "books"
         groups.append(

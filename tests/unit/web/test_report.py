@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import logging
 import re
 import shutil
@@ -19,6 +20,7 @@ from raypipe.ledger.facade import Ledger
 from raypipe.ledger.run_history import RunState, find_run, list_run_ids, read_run
 from raypipe.ledger.run_progress import RunProgress
 from raypipe.ledger.run_records import report_name
+from raypipe.ledger.run_statistics import load_statistics, statistics_name
 from raypipe.state.local import LocalState
 from raypipe.state.store import StateError
 from raypipe.web.report import (
@@ -44,6 +46,7 @@ from tests.unit.web.stored_runs import (
     HOSTILE,
     failed_books,
     run_id_of,
+    statistics_of,
     write_record,
     write_run,
     write_statistics,
@@ -269,6 +272,37 @@ def test_times_of_an_axis_are_round(end: float, ticks: list[int]) -> None:
     factor = 86400 if end > 86400 else 1
     assert time_ticks(end) == [tick * factor for tick in ticks]
     assert len(time_ticks(1e9)) <= 7
+
+
+def test_a_short_run_has_no_peak_for_each_book() -> None:
+    curve = Curve("done", [2.0 * n for n in range(40)], [float(n // 10) for n in range(40)])
+    assert max(rate(curve, "rate").values) == 0.1
+
+
+def test_commands_are_code(state: LocalState) -> None:
+    write_run(state, 1)
+    page = page_of(state)
+    assert "<code>raypipe failures</code> lists" in page
+    assert "`" not in page.partition("<body>")[2]
+
+
+def test_stages_have_the_order_of_the_work_and_their_names_fit(state: LocalState) -> None:
+    stages = ["read", "text", "summarize", "embed", "write"]
+    times = Histogram(1e-4)
+    times.add(90.0)
+    values = statistics_of(10, 60.0)
+    latencies = dict.fromkeys(["later", *reversed(stages)], times.describe())
+    values["latencies"] = latencies
+    state.put(statistics_name(run_id_of(1)), json.dumps(values).encode())
+    read = load_statistics(state, run_id_of(1))
+    assert read is not None
+    assert list(read.latencies) == [*stages, "later"]
+    chart = draw_latencies(read.latencies)
+    assert chart is not None
+    width = 7.0  # of a character
+    assert all(len(tick.text) * width <= chart.left - 8 for tick in chart.rows)
+    assert chart.columns[-1].text == "1m40s"
+    assert len(chart.columns[-1].text) * width / 2 <= chart.width - chart.right
 
 
 def test_steps_are_round_numbers() -> None:

@@ -1,0 +1,1 @@
+"""The pictures of docs/images, made from a real run: `make demo` writes them."""
