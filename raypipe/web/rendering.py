@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from raypipe import __version__
 from raypipe.core.printable import escape_line
 from raypipe.core.units import format_duration, format_usd
+from raypipe.web.styles import read_style
 
 _FOLDER = Path(__file__).parent
 _CODE = re.compile("`([^`]*)`")
@@ -24,7 +25,8 @@ STATIC_FILES = {"serve.css": "text/css", "icon.svg": "image/svg+xml"}
 
 def read_static(name: str) -> bytes:
     """Return the content of a file of `STATIC_FILES`."""
-    return (_FOLDER / name).read_bytes()
+    is_style = STATIC_FILES[name] == "text/css"
+    return read_style(name).encode() if is_style else (_FOLDER / name).read_bytes()
 
 
 class Renderer:

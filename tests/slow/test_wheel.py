@@ -59,7 +59,7 @@ def test_the_wheel_holds_every_file_and_no_more(wheel: Path) -> None:
         "raypipe/summarizers/common_english.txt",
         "raypipe/web/templates/search.html",
         "raypipe/embedded/samples/variants/nghtm10.txt",
-        "raypipe/web/style.css",
+        *(f"raypipe/web/{name}.css" for name in ("colors", "report", "serve")),
         "raypipe/web/report/templates/report.html",
     ):
         assert name in names

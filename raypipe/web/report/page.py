@@ -33,8 +33,7 @@ from raypipe.web.report.sections import (
     show_settings,
 )
 from raypipe.web.report.texts import format_seconds
-
-_WEB = Path(__file__).parents[1]
+from raypipe.web.styles import read_style
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def render_report(facts: RunFacts, other: RunFacts | None = None) -> str:
         facts: The run.
         other: The run to compare with; None for none.
     """
-    style = read_style()
+    style = read_style("report.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; "
@@ -81,12 +80,6 @@ def render_report(facts: RunFacts, other: RunFacts | None = None) -> str:
     template = _environment().get_template("report.html")
     # A constant file of the package: nothing in it needs escaping.
     return template.render(page=_describe(facts, other), policy=policy, style=Markup(style))  # noqa: S704
-
-
-@cache
-def read_style() -> str:
-    """Return the style of raypipe's pages, CSS."""
-    return (_WEB / "style.css").read_text(encoding="utf-8")
 
 
 @cache

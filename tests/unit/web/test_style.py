@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-import raypipe.web
+from raypipe.web.styles import read_style
 
-STYLE = (Path(raypipe.web.__file__).parent / "style.css").read_text(encoding="utf-8")
+STYLE = read_style("report.css")
 TEXTS = ("text", "muted", "link", "good", "bad", "warn")
 LINES = ("series-1", "series-2", "series-3", "series-4")
 
@@ -46,6 +45,7 @@ def test_texts_and_lines_have_the_contrast_of_level_aa(theme: str) -> None:
             assert contrast(colors[name], colors[ground]) >= 4.5, (name, ground)
     for name in LINES:
         assert contrast(colors[name], colors["page"]) >= 3, name
+    assert contrast(colors["on-button"], colors["button"]) >= 4.5
 
 
 def test_the_contrast_is_that_of_wcag() -> None:
@@ -53,6 +53,7 @@ def test_the_contrast_is_that_of_wcag() -> None:
     assert round(contrast("#777777", "#ffffff"), 2) == 4.48
 
 
-def test_no_color_is_outside_of_the_list() -> None:
-    rules = re.sub(r":root \{.*?\}", "", STYLE, flags=re.DOTALL)
+@pytest.mark.parametrize("name", ["report.css", "serve.css"])
+def test_no_color_is_outside_of_the_list(name: str) -> None:
+    rules = re.sub(r":root \{.*?\}", "", read_style(name), flags=re.DOTALL)
     assert re.findall(r"#[0-9a-f]{3,8}\b|rgb|hsl", rules) == []
