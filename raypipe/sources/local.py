@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from raypipe.core.book import Book, book_id
@@ -12,6 +13,7 @@ from raypipe.core.errors import BookError, SetupError
 from raypipe.core.paths import expand_home
 from raypipe.core.s3 import S3Connection
 from raypipe.sources.folder import FolderWalk, explain_unreadable, key_of_name, open_file
+from raypipe.sources.key_filter import KeyFilter, NotTaken
 from raypipe.sources.listing import IncompleteListingError
 from raypipe.sources.protocol import describe_suffixes
 
@@ -26,7 +28,7 @@ class LocalBookSource:
     Args:
         path: The folder.
         prefix: List only keys that begin with this.
-        suffixes: List only keys that end with one of these; empty for all keys.
+        suffixes: List only keys that end with one of these, in any case; empty for all keys.
         name: Identity of the source. Set it if the folder may move; '' for the full path.
         follow_links: Follow links that lead out of the folder.
     """
@@ -89,9 +91,19 @@ class LocalBookSource:
             SetupError: The folder does not exist or cannot be read.
             IncompleteListingError: After the last book, if folders in it cannot be listed.
         """
+        return self.list_counting(NotTaken())
+
+    def list_counting(self, not_taken: NotTaken) -> Iterator[Book]:
+        """Yield every book as `list_books` does, and count the other files.
+
+        Raises:
+            SetupError: As `list_books`.
+            IncompleteListingError: As `list_books`.
+        """
         self.check()
         source = self.identity
-        walk = FolderWalk(self.path, self.prefix, self.selects, self.follow_links)
+        selects = self._filter.counting(not_taken)
+        walk = FolderWalk(self.path, self.prefix, selects, self.follow_links)
         for key, status in walk.files():
             if status is None:
                 yield Book(book_id(source, key), key, _UNKNOWN, 0, 0.0)
@@ -103,8 +115,11 @@ class LocalBookSource:
 
     def selects(self, key: str) -> bool:
         """Whether the listing would include an existing book with this key."""
-        suffixes = tuple(self.suffixes)
-        return key.startswith(self.prefix) and (not suffixes or key.endswith(suffixes))
+        return self._filter.selects(key)
+
+    @cached_property
+    def _filter(self) -> KeyFilter:
+        return KeyFilter(self.prefix, self.suffixes)
 
     def read(self, book: Book) -> bytes:
         """Return the bytes of a book, in the version that was listed.

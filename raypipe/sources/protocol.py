@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from raypipe.core.book import Book
 from raypipe.core.s3 import S3Connection
+from raypipe.sources.key_filter import NotTaken
 
 
 class BookSource(Protocol):
@@ -56,6 +57,18 @@ class BookSource(Protocol):
         Raises:
             BookError: The book cannot be read; its kind is that of a failure to read, see
                 `raypipe.ledger.failure_log.KINDS`.
+        """
+
+
+@runtime_checkable
+class CountsNotTaken(Protocol):
+    """A `BookSource` that counts the keys that its listing does not take."""
+
+    def list_counting(self, not_taken: NotTaken) -> Iterator[Book]:
+        """Yield every book as `list_books` does.
+
+        Args:
+            not_taken: Counts the other keys while the listing goes on.
         """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from raypipe.core.book import Book, book_id
@@ -17,6 +18,7 @@ from raypipe.core.s3_responses import (
     plain_etag,
     read_body,
 )
+from raypipe.sources.key_filter import KeyFilter, NotTaken
 from raypipe.sources.protocol import describe_suffixes
 
 _MAX_SIZE = 1 << 63
@@ -29,7 +31,7 @@ class S3BookSource:
     Args:
         bucket: Name of the bucket.
         prefix: List only keys that begin with this.
-        suffixes: List only keys that end with one of these; empty for all keys.
+        suffixes: List only keys that end with one of these, in any case; empty for all keys.
         profile: Profile of the AWS configuration; None for boto3's default.
         region: AWS region; None for the region of the profile.
         endpoint_url: URL of another server with the S3 API; None for Amazon S3.
@@ -92,11 +94,19 @@ class S3BookSource:
         Raises:
             SetupError: The bucket cannot be listed.
         """
+        return self.list_counting(NotTaken())
+
+    def list_counting(self, not_taken: NotTaken) -> Iterator[Book]:
+        """Yield every book as `list_books` does, and count the other keys.
+
+        Raises:
+            SetupError: The bucket cannot be listed.
+        """
         try:
-            source = self.identity
+            source, selects = self.identity, self._filter.counting(not_taken)
             for entry in list_objects(self._list_page, self.bucket, self.prefix):
                 key = entry["Key"]
-                if self.selects(key):
+                if selects(key):
                     yield _book(source, key, entry)
         except S3ResponseError as error:
             raise SetupError(
@@ -108,10 +118,7 @@ class S3BookSource:
 
     def selects(self, key: str) -> bool:
         """Whether the listing would include an existing book with this key."""
-        # A key that ends in "/" is the placeholder that consoles create for an empty folder.
-        if key[-1:] == "/" or not key.startswith(self.prefix):
-            return False
-        return not self.suffixes or key.endswith(tuple(self.suffixes))
+        return self._filter.selects(key)
 
     def read(self, book: Book) -> bytes:
         """Return the bytes of a book, in the version that was listed.
@@ -141,6 +148,10 @@ class S3BookSource:
         except (BotoCoreError, HTTPError, OSError) as error:
             message = f"{book.key}: {type(error).__name__} while reading"
             raise BookError("read", message, retryable=True) from None
+
+    @cached_property
+    def _filter(self) -> KeyFilter:
+        return KeyFilter(self.prefix, self.suffixes)
 
     def _list_page(self, **arguments: Any) -> dict[str, Any]:
         page: dict[str, Any] = self.connection.client().list_objects_v2(

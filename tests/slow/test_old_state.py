@@ -49,7 +49,7 @@ NEW_OPTIONS = ("executor=local",)
 """Options that the recorded code did not have; they change no result."""
 NEW_KEYS = {
     *("renames_waiting", "replaces", "may_replace", "upgrade", "requests"),
-    *("unlisted_folders", "unseen", "models", "service_tier"),
+    *("unlisted_folders", "unseen", "models", "service_tier", "not_taken"),
 }
 """Keys of records, estimates and comparisons that the recorded code did not write."""
 NEW_FILES = ("cache/check/", "models/", "recipes/", "usage/log-", "usage/run-", "usage/sums.json")

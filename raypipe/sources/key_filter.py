@@ -1,0 +1,126 @@
+"""Select the keys of a listing that are books, and count the other keys by ending or reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+NO_ENDING, OTHER = "no ending", "other endings"
+APPLE_DOUBLE, MACOSX, DS_STORE = "AppleDouble", "__MACOSX", ".DS_Store"
+FOLDER_MARKER = "folder marker"
+
+_MAX_REASONS = 200
+"""Endings that are counted by name. A bucket may have a million; the rest is `OTHER`."""
+_MAX_ENDING_CHARS = 10
+_SHOWN = 8
+
+
+@dataclass
+class NotTaken:
+    """Count the keys that a listing does not take, in bounded memory.
+
+    Args:
+        counts: Number of keys by ending (`.jpg`, in small letters) or reason (`AppleDouble`).
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        """Return the number of keys."""
+        return self.counts.total()
+
+    def add(self, reason: str) -> None:
+        """Count a key."""
+        if reason not in self.counts and len(self.counts) >= _MAX_REASONS:
+            reason = OTHER
+        self.counts[reason] += 1
+
+
+@dataclass(frozen=True)
+class KeyFilter:
+    """Decide from a key alone whether it is the key of a book.
+
+    Files that operating systems leave behind (`._x`, `__MACOSX/`, `.DS_Store`) and the markers of
+    empty folders are never books.
+
+    Args:
+        prefix: Take only keys that begin with this.
+        suffixes: Take only keys that end with one of these, in any case; empty for all keys.
+    """
+
+    prefix: str = ""
+    suffixes: Iterable[str] = ()
+
+    @cached_property
+    def _endings(self) -> tuple[str, ...]:
+        endings = tuple(suffix.lower() for suffix in self.suffixes)
+        return endings if all(endings) else ()  # every key ends with ''
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self._endings), default=0)
+
+    def selects(self, key: str) -> bool:
+        """Return whether a key is the key of a book."""
+        return key.startswith(self.prefix) and not self._reason(key)
+
+    def counting(self, not_taken: NotTaken) -> Callable[[str], bool]:
+        """Return `selects` as a function that counts the other keys.
+
+        A key without the prefix is not counted: it was not asked for.
+        """
+        endings, prefix, reason_of, add = self._endings, self.prefix, self._reason, not_taken.add
+
+        def selects(key: str) -> bool:
+            if endings and key.endswith(endings) and "._" not in key and "__MACOSX" not in key:
+                return key.startswith(prefix)  # most keys of most buckets, four times as fast
+            if not key.startswith(prefix):
+                return False
+            reason = reason_of(key)
+            if reason:
+                add(reason)
+            return not reason
+
+        return selects
+
+    def _reason(self, key: str) -> str:
+        """Return why a key is not taken; '' if it is."""
+        if key[-1:] == "/":
+            return FOLDER_MARKER
+        if "._" in key and key[key.rfind("/") + 1 :].startswith("._"):
+            return MACOSX if "__MACOSX/" in key else APPLE_DOUBLE
+        if "__MACOSX/" in key and f"/{key}".find("/__MACOSX/") >= 0:
+            return MACOSX
+        if key.endswith(DS_STORE) and key[key.rfind("/") + 1 :] == DS_STORE:
+            return DS_STORE
+        endings = self._endings
+        if not endings or key.endswith(endings) or key[-self._longest :].lower().endswith(endings):
+            return ""
+        return ending_of(key)
+
+
+def ending_of(key: str) -> str:
+    """Return the ending of a key in small letters, `NO_ENDING` or `OTHER` for an odd one."""
+    stem, dot, ending = key[key.rfind("/") + 1 :].rpartition(".")
+    if not dot or not stem or not ending:
+        return NO_ENDING
+    if len(ending) > _MAX_ENDING_CHARS or not (ending.isascii() and ending.isalnum()):
+        return OTHER
+    return f".{ending.lower()}"
+
+
+def describe_not_taken(counts: Mapping[str, int]) -> str:
+    """Return `not taken 37: 31 .jpg, 4 .opf, 2 AppleDouble`, or '' if every key was taken.
+
+    Args:
+        counts: Number of keys by ending or reason.
+    """
+    if not counts:
+        return ""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{count:,} {reason}" for reason, count in ordered[:_SHOWN]]
+    if hidden := sum(count for _, count in ordered[_SHOWN:]):
+        shown.append(f"{hidden:,} others")
+    return f"not taken {sum(counts.values()):,}: {', '.join(shown)}"
