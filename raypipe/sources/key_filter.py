@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+COMPRESSED_ENDINGS = (".gz", ".bz2", ".zst")
+BOOK_ENDINGS = (
+    *(".txt", ".text", ".md", ".markdown", ".html", ".htm", ".xhtml", ".epub", ".docx"),
+    *(*COMPRESSED_ENDINGS, ".zip"),
+)
+"""Endings of the formats that raypipe reads; `conf/storage` has them, too."""
 NO_ENDING, OTHER = "no ending", "other endings"
 APPLE_DOUBLE, MACOSX, DS_STORE = "AppleDouble", "__MACOSX", ".DS_Store"
 FOLDER_MARKER = "folder marker"
 
+_MEMBER = re.compile(r"(.*?\.zip)!(.+)", re.I | re.S)
 _MAX_REASONS = 200
 """Endings that are counted by name. A bucket may have a million; the rest is `OTHER`."""
 _MAX_ENDING_CHARS = 10
@@ -59,19 +67,39 @@ class KeyFilter:
         return endings if all(endings) else ()  # every key ends with ''
 
     @cached_property
+    def _sure_endings(self) -> tuple[str, ...]:
+        """Return the endings that are enough; `data.csv.gz` does not become a book by its `.gz`."""
+        sure = tuple(ending for ending in self._endings if ending not in COMPRESSED_ENDINGS)
+        return sure or self._endings
+
+    @cached_property
     def _longest(self) -> int:
         return max(map(len, self._endings), default=0)
 
     def selects(self, key: str) -> bool:
         """Return whether a key is the key of a book."""
-        return key.startswith(self.prefix) and not self._reason(key)
+        if not key.startswith(self.prefix):
+            return False
+        if parts := split_member(key):
+            archive, member = parts
+            return not self._reason(archive) and self.selects_member(member)
+        return not self._reason(key)
 
-    def counting(self, not_taken: NotTaken) -> Callable[[str], bool]:
+    def selects_member(self, name: str) -> bool:
+        """Return whether the name of a member of an archive is that of a book."""
+        return not self._reason(name) and not is_archive(name)
+
+    def counting(self, not_taken: NotTaken, prefix: str | None = None) -> Callable[[str], bool]:
         """Return `selects` as a function that counts the other keys.
 
         A key without the prefix is not counted: it was not asked for.
+
+        Args:
+            not_taken: Counts the other keys.
+            prefix: '' for the names of the members of an archive; None for the own prefix.
         """
-        endings, prefix, reason_of, add = self._endings, self.prefix, self._reason, not_taken.add
+        endings, reason_of, add = self._sure_endings, self._reason, not_taken.add
+        prefix = self.prefix if prefix is None else prefix
 
         def selects(key: str) -> bool:
             if endings and key.endswith(endings) and "._" not in key and "__MACOSX" not in key:
@@ -95,10 +123,28 @@ class KeyFilter:
             return MACOSX
         if key.endswith(DS_STORE) and key[key.rfind("/") + 1 :] == DS_STORE:
             return DS_STORE
-        endings = self._endings
-        if not endings or key.endswith(endings) or key[-self._longest :].lower().endswith(endings):
+        sure = self._sure_endings
+        last = key[-self._longest :].lower() if sure else ""
+        if not sure or last.endswith(sure):
             return ""
-        return ending_of(key)
+        ending = ending_of(key)
+        if not last.endswith(self._endings):
+            return ending
+        inner = ending_of(key[: -len(ending)])
+        if inner == NO_ENDING or inner in sure:
+            return ""
+        return f"{inner}{ending}" if inner != OTHER else ending
+
+
+def is_archive(key: str) -> bool:
+    """Return whether a key is that of a zip archive."""
+    return key[-4:].lower() == ".zip"
+
+
+def split_member(key: str) -> tuple[str, str] | None:
+    """Return the keys of an archive and of its member; None if a key is none of a member."""
+    match = _MEMBER.fullmatch(key) if "!" in key else None
+    return (match[1], match[2]) if match else None
 
 
 def ending_of(key: str) -> str:

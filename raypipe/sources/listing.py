@@ -11,7 +11,7 @@ from typing import Any
 from raypipe.core.book import Book
 from raypipe.core.book_table import BookTable, is_one_of
 from raypipe.core.errors import SetupError
-from raypipe.sources.key_filter import NotTaken, describe_not_taken
+from raypipe.sources.key_filter import NotTaken, describe_not_taken, split_member
 from raypipe.sources.protocol import BookSource, CountsNotTaken
 
 log = logging.getLogger(__name__)
@@ -168,8 +168,10 @@ def select_below(keys: Iterable[tuple[str, str]], folders: Iterable[UnlistedFold
 
 
 def _folders_of(key: str) -> Iterator[str]:
-    """Yield the prefixes of all folders that hold a key: ``, `a/`, `a/b/`."""
+    """Yield the prefixes of all folders and archives that hold a key: ``, `a/`, `a/b.zip!`."""
     yield ""
+    if parts := split_member(key):
+        yield f"{parts[0]}!"
     at = key.find("/")
     while at >= 0:
         yield key[: at + 1]

@@ -73,5 +73,7 @@ class CountsNotTaken(Protocol):
 
 
 def describe_suffixes(suffixes: Sequence[str]) -> str:
-    """Return ` with keys that end with .txt`, or '' if every key is selected."""
-    return f" with keys that end with {' or '.join(suffixes)}" if suffixes else ""
+    """Return ` with keys that end with .txt or .md`, or '' if every key is selected."""
+    *others, last = suffixes or [""]
+    listed = f"{', '.join(others)} or {last}" if others else last
+    return f" with keys that end with {listed}" if last else ""

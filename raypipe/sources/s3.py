@@ -18,7 +18,17 @@ from raypipe.core.s3_responses import (
     plain_etag,
     read_body,
 )
-from raypipe.sources.key_filter import KeyFilter, NotTaken
+from raypipe.sources.archive import (
+    Archive,
+    ArchiveError,
+    Fetch,
+    archive_of,
+    open_directory,
+    read_directory,
+    read_member,
+)
+from raypipe.sources.key_filter import BOOK_ENDINGS, KeyFilter, NotTaken, is_archive
+from raypipe.sources.listing import IncompleteListingError, UnlistedFolder
 from raypipe.sources.protocol import describe_suffixes
 
 _MAX_SIZE = 1 << 63
@@ -40,7 +50,7 @@ class S3BookSource:
 
     bucket: str
     prefix: str = ""
-    suffixes: tuple[str, ...] | list[str] = (".txt",)
+    suffixes: tuple[str, ...] | list[str] = BOOK_ENDINGS
     profile: str | None = None
     region: str | None = None
     endpoint_url: str | None = None
@@ -101,12 +111,19 @@ class S3BookSource:
 
         Raises:
             SetupError: The bucket cannot be listed.
+            IncompleteListingError: After the last book, if the directory of an archive cannot be
+                read.
         """
+        unlisted: list[UnlistedFolder] = []
         try:
             source, selects = self.identity, self._filter.counting(not_taken)
             for entry in list_objects(self._list_page, self.bucket, self.prefix):
                 key = entry["Key"]
-                if selects(key):
+                if not selects(key):
+                    continue
+                if is_archive(key):
+                    yield from self._list_archive(_book(source, key, entry), not_taken, unlisted)
+                else:
                     yield _book(source, key, entry)
         except S3ResponseError as error:
             raise SetupError(
@@ -115,6 +132,8 @@ class S3BookSource:
             ) from None
         except Exception as error:
             raise self._setup_error(error) from None
+        if unlisted:
+            raise IncompleteListingError(self.selection, unlisted)
 
     def selects(self, key: str) -> bool:
         """Whether the listing would include an existing book with this key."""
@@ -130,13 +149,11 @@ class S3BookSource:
         from botocore.exceptions import BotoCoreError, ClientError
         from urllib3.exceptions import HTTPError
 
+        archive = archive_of(book)
         try:
-            response = self.connection.client().get_object(
-                Bucket=self.bucket, Key=book.key, IfMatch=f'"{book.etag}"'
-            )
-            if plain_etag(etag_of(response)) != plain_etag(book.etag):
-                raise _book_error(book, "PreconditionFailed")  # the server ignores If-Match
-            data = read_body(response)
+            if archive is not None:
+                return self._read_member(archive, book)
+            data = self._get(book)
             if len(data) != book.size:
                 raise S3ResponseError(f"the body has {len(data)} of {book.size} bytes")
             return data
@@ -148,6 +165,62 @@ class S3BookSource:
         except (BotoCoreError, HTTPError, OSError) as error:
             message = f"{book.key}: {type(error).__name__} while reading"
             raise BookError("read", message, retryable=True) from None
+
+    def _get(self, book: Book, **arguments: Any) -> bytes:
+        response = self.connection.client().get_object(
+            Bucket=self.bucket, Key=book.key, IfMatch=f'"{book.etag}"', **arguments
+        )
+        if plain_etag(etag_of(response)) != plain_etag(book.etag):
+            raise _book_error(book, "PreconditionFailed")  # the server ignores If-Match
+        return read_body(response)
+
+    def _fetch_from(self, archive: Book) -> Fetch:
+        """Return a function that requests a range of an archive."""
+
+        def fetch(start: int, stop: int) -> bytes:
+            if stop <= start:
+                return b""
+            data = self._get(archive, Range=f"bytes={start}-{stop - 1}")
+            if len(data) != stop - start:
+                raise S3ResponseError(f"a range has {len(data)} of {stop - start} bytes")
+            return data
+
+        return fetch
+
+    def _list_archive(
+        self, book: Book, not_taken: NotTaken, unlisted: list[UnlistedFolder]
+    ) -> Iterator[Book]:
+        """Yield the books in an archive; the archive itself if reading it tells what is wrong."""
+        from botocore.exceptions import BotoCoreError, ClientError
+        from urllib3.exceptions import HTTPError
+
+        try:
+            directory = read_directory(self._fetch_from(book), book.size)
+        except (ArchiveError, S3ResponseError) as error:
+            unlisted.append(UnlistedFolder(f"{book.key}!", str(error)))
+            yield book
+        except BookError as error:
+            unlisted.append(UnlistedFolder(f"{book.key}!", error.kind))
+            yield book
+        except (BotoCoreError, ClientError, HTTPError, OSError) as error:
+            unlisted.append(UnlistedFolder(f"{book.key}!", type(error).__name__))
+            yield book
+        else:
+            selects = self._filter.counting(not_taken, prefix="")
+            yield from Archive(self.identity, book).list_members(directory, selects, not_taken)
+
+    def _read_member(self, archive: Book, book: Book) -> bytes:
+        """Return a member of an archive; a process requests the directory of an archive once."""
+        fetch = self._fetch_from(archive)
+
+        def find_size() -> int:
+            head = self.connection.client().head_object(
+                Bucket=self.bucket, Key=archive.key, IfMatch=f'"{archive.etag}"'
+            )
+            return int(head["ContentLength"])
+
+        directory = open_directory(self.identity, archive, fetch, find_size)
+        return read_member(fetch, directory, book)
 
     @cached_property
     def _filter(self) -> KeyFilter:

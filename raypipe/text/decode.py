@@ -84,9 +84,7 @@ def decode(data: bytes) -> DecodedText:
     decoded = _decode_by_bom(data) or _decode_utf16_without_bom(data)
     if decoded is None:
         if file_format := detect_binary_format(data):
-            raise BookError(
-                "binary", f"not a text file: this is {file_format}; raypipe reads plain text"
-            )
+            raise BookError("binary", f"this is {file_format}; raypipe cannot read it")
         decoded = (
             _decode_utf8(data)
             or _decode_as_declared(data)

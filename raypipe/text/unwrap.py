@@ -37,7 +37,7 @@ class _Layout(NamedTuple):
     is_verse: bool
 
 
-def unwrap_lines(text: str) -> str:
+def unwrap_lines(text: str, *, is_wrapped: bool = True) -> str:
     """Return the text with one line per paragraph; verse, plays and lists keep their lines.
 
     Paragraphs are separated by one blank line, emphasis marks are removed, and words that were
@@ -45,10 +45,11 @@ def unwrap_lines(text: str) -> str:
 
     Args:
         text: Characters as `normalize.normalize_characters` returns them.
+        is_wrapped: Whether lines may be broken at a width. If not, all of them are kept.
     """
     blocks = [_split_lines(block) for block in _BLANK.split(_remove_markup(text)) if block.strip()]
     layout = _measure_layout(blocks)
-    if layout.width <= _MAX_WRAP_WIDTH:
+    if is_wrapped and layout.width <= _MAX_WRAP_WIDTH:
         words = cache(partial(_words_of, text))  # read at the first broken word, if there is one
         join = partial(_join_lines, layout=layout, words=words)
         blocks = [join(block) if len(block) > 1 else block for block in blocks]

@@ -342,12 +342,13 @@ def test_the_state_has_the_same_json_files(today: Recording) -> None:
             options = [yaml.safe_load((each / "config.yaml").read_text()) for each in (new, old)]
             added = {".executor", ".replace", ".upgrade", ".opensearch.flush_s"}
             added |= {".prices.s3.put", ".prices.s3.get", ".text.deadline_s"}
+            added |= {".text.max_file_bytes"}
             added |= {".summarizer.model.cache_name", ".embedder.model.cache_name"}
             if "max_tokens_field" in options[0].get("summarizer", {}).get("model", {}):
                 added |= {".summarizer.model.service_tier"}  # only Bedrock had it
-            prices = ".prices.models."  # a dated table
+            ignored = (".prices.models.", ".text.formats.")  # a dated table, and new parts
             names, recorded = (
-                [name for name in option_names(each) if not name.startswith(prices)]
+                [name for name in option_names(each) if not name.startswith(ignored)]
                 for each in options
             )
             assert [name for name in names if name not in added] == recorded

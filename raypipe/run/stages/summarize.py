@@ -114,9 +114,10 @@ class Summarize:
         return replace(row, document=document, book=replace(book, part=""))
 
     def _read(self, book: Book) -> bytes:
-        limit = self.cleaner.max_bytes
+        limit = self.cleaner.max_object_bytes(book.key)
         if book.size > limit:
-            message = f"{book.key} has {book.size:,} bytes; text.max_bytes={limit:,}"
+            option = "max_bytes" if limit == self.cleaner.max_bytes else "max_file_bytes"
+            message = f"{book.key} has {book.size:,} bytes; text.{option}={limit:,}"
             raise BookError("too_large", message)
         return self.source.read(book)
 

@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
+from raypipe.config.paths import conf_dir
 from raypipe.core.errors import SetupError
-from raypipe.sources.key_filter import KeyFilter, NotTaken, describe_not_taken
+from raypipe.sources.key_filter import BOOK_ENDINGS, KeyFilter, NotTaken, describe_not_taken
 from raypipe.sources.listing import check_has_books, list_all, list_source
 from raypipe.sources.local import LocalBookSource
 
@@ -42,6 +44,33 @@ def test_endings_are_compared_in_any_case(key: str) -> None:
     for suffix in (".txt", ".TXT"):
         assert KeyFilter(suffixes=[suffix]).counting(not_taken)(key)
     assert not not_taken
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        *(
+            (key, "")
+            for key in ("a.txt.gz", "a.TXT.GZ", "pg35.gz", "a.html.bz2", "A.EPUB", "s.zip")
+        ),
+        *(("data.csv.gz", ".csv.gz"), ("all.tar.gz", ".tar.gz"), ("a.7z", ".7z")),
+    ],
+)
+def test_a_compressed_file_is_a_book_by_its_inner_ending(key: str, reason: str) -> None:
+    not_taken = NotTaken()
+    assert KeyFilter("", BOOK_ENDINGS).counting(not_taken)(key) == (not reason)
+    assert KeyFilter("", BOOK_ENDINGS).selects(key) == (not reason)
+    assert dict(not_taken.counts) == ({reason: 1} if reason else {})
+
+
+def test_a_compressed_ending_alone_takes_every_compressed_file() -> None:
+    assert KeyFilter(suffixes=[".gz"]).selects("data.csv.gz")
+
+
+def test_the_option_files_have_the_endings_of_all_formats() -> None:
+    for name in ("s3", "local", "samples"):
+        text = (conf_dir() / "storage" / f"{name}.yaml").read_text(encoding="utf-8")
+        assert tuple(yaml.safe_load(text)["suffixes"]) == BOOK_ENDINGS
 
 
 def test_without_suffixes_only_leftovers_are_no_books() -> None:

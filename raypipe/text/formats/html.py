@@ -1,0 +1,251 @@
+"""HTML and XHTML: the text of a page without its furniture."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html.parser import HTMLParser
+
+from raypipe.core.errors import BookError
+from raypipe.text.decode import DecodedText, decode
+from raypipe.text.formats.html_text import BLOCKS, TextBuilder
+from raypipe.text.formats.protocol import BookMetadata, ExtractedText
+from raypipe.text.metadata import read_page_title
+
+_BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_HEAD_BYTES = 4_096
+_START = re.compile(
+    rb"\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,3000}?-->\s*)*"
+    rb"<(?:!doctype\s+html|html|head|body|title|meta)\b",
+    re.S | re.I,
+)
+_XML_START = re.compile(rb"\s*<\?xml[^>]{0,200}\?>")
+_CHARSET = re.compile(
+    rb"<\?xml[^>]{0,200}\bencoding\s*=\s*[\"']([\w.:-]+)|<meta[^>]{0,500}?\bcharset\s*=\s*[\"']?"
+    rb"([\w.:-]+)",
+    re.I,
+)
+_VOID = frozenset(
+    {
+        *("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param"),
+        *("source", "track", "wbr"),
+    }
+)
+_ENDS = {
+    "p": BLOCKS,
+    "li": frozenset({"li"}),
+    "dt": frozenset({"dt", "dd"}),
+    "dd": frozenset({"dt", "dd"}),
+    "tr": frozenset({"tr"}),
+    "td": frozenset({"td", "th", "tr"}),
+    "head": frozenset({"body", *BLOCKS}),
+    "option": frozenset({"option"}),
+}
+"""Elements that end an element whose end tag is missing."""
+_ERROR_TITLE = re.compile(
+    r"\W*(?:error\b|(?:http )?[45]\d\d\b|(?:page |file |document )?not found\b|access denied\b"
+    r"|forbidden\b|(?:bad gateway|service (?:temporarily )?unavailable|object moved)\b"
+    r"|just a moment\b|attention required\b|(?:sign|log) ?in\b|redirecting\b|moved permanently\b"
+    r"|internal server error\b|are you a robot|captcha|too many requests\b)",
+    re.I,
+)
+_MAX_ERROR_WORDS = 400
+_TITLE_NAMES = ("dc.title", "dcterms.title", "og:title", "citation_title")
+_AUTHOR_NAMES = ("author", "dc.creator", "dcterms.creator", "citation_author", "book:author")
+_LANGUAGE_NAMES = ("dc.language", "dcterms.language", "language")
+_DATE_NAMES = ("dc.date", "dcterms.issued", "dcterms.created", "citation_publication_date", "date")
+_SUBJECT_NAMES = ("keywords", "dc.subject", "dcterms.subject")
+
+
+@dataclass(frozen=True)
+class HtmlFormat:
+    """Read HTML and XHTML pages: title and meta elements, and the text without page furniture."""
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Return the endings of pages that do not begin as a page should."""
+        return (".html", ".htm", ".xhtml", ".xht")
+
+    def recognizes(self, data: bytes) -> bool:
+        """Return whether a file begins as a page of HTML."""
+        head = data[:_HEAD_BYTES]
+        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            head = head.replace(b"\0", b"")[2:]
+        return _START.match(head.removeprefix(codecs.BOM_UTF8)) is not None
+
+    def read(self, data: bytes, name: str, max_text_bytes: int) -> ExtractedText:
+        """Return the text of a page.
+
+        Raises:
+            BookError: `error_page` if it is the message of a server, `undecodable`, `binary`.
+        """
+        decoded = decode_page(data)
+        page = read_page(decoded.text, is_xml=bool(_XML_START.match(data)))
+        words = len(page.text.split())
+        if words < _MAX_ERROR_WORDS and _ERROR_TITLE.match(page.title):
+            raise BookError(
+                "error_page", f"{name} is a page of a server with the title {page.title[:80]!r}"
+            )
+        return ExtractedText(
+            page.text,
+            page.metadata,
+            decoded.encoding,
+            page.headings,
+            page.is_wrapped,
+            decoded.flags,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of HTML as text.
+
+    Attributes:
+        text: Paragraphs separated by blank lines.
+        title: Its `title` element.
+        metadata: What title and meta elements state.
+        headings: Headings up to the third level.
+        is_wrapped: Whether it is a text file inside of `pre`.
+    """
+
+    text: str
+    title: str
+    metadata: BookMetadata
+    headings: tuple[str, ...]
+    is_wrapped: bool
+
+
+def decode_page(data: bytes) -> DecodedText:
+    """Decode a page as it declares; if it declares nothing or the wrong encoding, as plain text.
+
+    Raises:
+        BookError: `undecodable` or `binary`.
+    """
+    declared = _CHARSET.search(data[:_HEAD_BYTES])
+    if declared and not data.startswith(_BOMS):
+        name = (declared[1] or declared[2]).decode("ascii").lower()
+        # Browsers do the same, since pages that say Latin-1 are written in Windows-1252.
+        name = {"iso-8859-1": "cp1252", "us-ascii": "cp1252", "latin1": "cp1252"}.get(name, name)
+        try:
+            return DecodedText(data.decode(name), codecs.lookup(name).name)
+        except (UnicodeDecodeError, LookupError):
+            pass
+    return decode(data)
+
+
+def read_page(html: str, *, is_xml: bool) -> Page:
+    """Return the text of a page.
+
+    Args:
+        html: The characters of the page.
+        is_xml: Whether `<p/>` is an empty paragraph. In HTML it begins a paragraph.
+    """
+    reader = _PageReader(is_xml=is_xml)
+    reader.feed(html)
+    reader.close()
+    title = " ".join("".join(reader.title).split())
+    metadata = _read_metadata(reader.meta, title, reader.language)
+    builder = reader.builder
+    return Page(builder.finish(), title, metadata, tuple(builder.headings), builder.is_wrapped)
+
+
+class _PageReader(HTMLParser):
+    """Pass elements and text to a `TextBuilder`, without those that are left out.
+
+    Args:
+        is_xml: As for `read_page`.
+    """
+
+    def __init__(self, *, is_xml: bool) -> None:
+        super().__init__(convert_charrefs=True)
+        self.builder = TextBuilder()
+        self.meta: list[tuple[str, str]] = []
+        self.title: list[str] = []
+        self.language = ""
+        self._is_xml = is_xml
+        self._in_title = False
+        self._skipped = ""  # the element that is left out, while it is open
+        self._depth = 0  # elements of the same name that are open inside, itself included
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Begin an element."""
+        if tag == "title":
+            # Pages of SVG have titles, too; the first is that of the page.
+            self._in_title = not self.title
+            return
+        if self._skipped:
+            if tag == self._skipped:
+                self._depth += 1
+            if tag not in _ENDS.get(self._skipped, ()):
+                self._note(tag, attrs)
+                return
+            self._skipped = ""  # <li> ends an <li> without an end tag
+        if tag in _VOID:
+            self._note(tag, attrs)
+            self.builder.start(tag, dict(attrs))
+            return
+        attributes = dict(attrs)
+        if tag == "html":
+            self.language = attributes.get("lang") or attributes.get("xml:lang") or ""
+        if self.builder.skips(tag, attributes):
+            self.builder.end_piece(tag)
+            self._skipped, self._depth = tag, 1
+        else:
+            self.builder.start(tag, attributes)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Begin an element that ends with `/>`: in XHTML it is empty, in HTML it stays open."""
+        is_empty = self._is_xml and tag not in _VOID
+        if is_empty and (tag == "title" or self.builder.skips(tag, dict(attrs))):
+            return
+        self.handle_starttag(tag, attrs)
+        if is_empty:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """End an element."""
+        if tag == "title":
+            self._in_title = False
+        elif tag == self._skipped:
+            self._depth -= 1
+            if not self._depth:
+                self._skipped = ""
+        elif not self._skipped:
+            self.builder.end(tag)
+
+    def handle_data(self, data: str) -> None:
+        """Add characters."""
+        if self._in_title:
+            self.title.append(data)
+        elif not self._skipped:
+            self.builder.text(data)
+
+    def _note(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "meta":
+            values = dict(attrs)
+            name = values.get("name") or values.get("property") or ""
+            content = " ".join((values.get("content") or "").split())
+            if name and content:
+                self.meta.append((name.lower(), content))
+
+
+def _read_metadata(meta: Iterable[tuple[str, str]], title: str, language: str) -> BookMetadata:
+    values: dict[str, list[str]] = {}
+    for name, content in meta:
+        values.setdefault(name, []).append(content)
+
+    def find(names: tuple[str, ...]) -> list[str]:
+        return next((values[name] for name in names if name in values), [])
+
+    stated, author = read_page_title(title)
+    titles, authors = find(_TITLE_NAMES), find(_AUTHOR_NAMES)
+    subjects = [part.strip() for value in find(_SUBJECT_NAMES) for part in value.split(",")]
+    return BookMetadata(
+        title=titles[0] if titles else stated,
+        authors=tuple(authors) or ((author,) if author else ()),
+        language=(language or next(iter(find(_LANGUAGE_NAMES)), "")).strip(),
+        date=next(iter(find(_DATE_NAMES)), ""),
+        subjects=tuple(filter(None, subjects)),
+    )

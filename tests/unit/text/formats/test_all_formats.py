@@ -1,0 +1,80 @@
+"""Every format of the default configuration: its class, its entry in YAML, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Mapping
+
+import pytest
+import yaml
+
+from raypipe.config.paths import conf_dir
+from raypipe.core.errors import BookError
+from raypipe.ledger.failure_log import KINDS
+from raypipe.text import TextCleaner
+from raypipe.text.child_tasks import make_format
+from raypipe.text.formats import Format
+from tests.unit.text.formats.books import PARAGRAPH, make_docx, make_epub, paragraph, run
+
+SETTINGS = yaml.safe_load((conf_dir() / "text" / "default.yaml").read_text(encoding="utf-8"))
+FORMATS: Mapping[str, Format] = {
+    name: make_format(":".join(part["_target_"].rsplit(".", 1)), {})
+    for name, part in SETTINGS["formats"].items()
+}
+BODY = f"<p>{PARAGRAPH}</p>" * 20
+BOOKS = {
+    "epub": make_epub(),
+    "html": f"<!DOCTYPE html><html><body>{BODY}</body></html>".encode(),
+    "docx": make_docx(*([paragraph(run(PARAGRAPH))] * 20)),
+    "markdown": "\n\n".join(["# Heading", *[PARAGRAPH] * 20]).encode(),
+}
+
+
+@pytest.fixture(scope="module")
+def cleaner() -> TextCleaner:
+    return TextCleaner(formats=FORMATS)
+
+
+def outcome(cleaner: TextCleaner, data: bytes, name: str) -> str:
+    try:
+        return "book" if cleaner.clean(data, name).text else "nothing"
+    except BookError as error:
+        is_known = error.kind in KINDS and not error.retryable
+        return error.kind if is_known else f"unexpected: {error.kind}: {error.message}"
+
+
+def test_each_format_has_a_book_here() -> None:
+    assert set(FORMATS) == set(BOOKS)
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_a_format_is_made_again_in_the_child(name: str) -> None:
+    form = FORMATS[name]
+    settings = dataclasses.asdict(form)  # type: ignore[call-overload]
+    path = f"{type(form).__module__}:{type(form).__qualname__}"
+    assert make_format(path, settings) == form
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_content_decides_before_the_name(cleaner: TextCleaner, name: str) -> None:
+    recognized = [key for key, form in FORMATS.items() if form.recognizes(BOOKS[name])]
+    assert recognized == ([] if name == "markdown" else [name])
+    for ending in ("txt", "epub", "HTML", "md", "unknown"):
+        book = cleaner.clean(BOOKS[name], f"a.{ending}")
+        assert PARAGRAPH in book.text
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_a_damaged_file_is_a_book_or_a_failure(cleaner: TextCleaner, name: str) -> None:
+    rng = random.Random(name)
+    data, found = BOOKS[name], set()
+    for _ in range(40):
+        damaged = bytearray(data)
+        for _ in range(rng.choice((1, 5, 50))):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        if rng.random() < 0.5:
+            del damaged[rng.randrange(len(damaged)) :]
+        found.add(outcome(cleaner, bytes(damaged), f"a.{name}"))
+    assert not [kind for kind in found if kind.startswith(("unexpected", "nothing"))]
+    assert len(found) > 1 or name == "markdown"

@@ -1,0 +1,154 @@
+"""HTML is read as its text: title and meta elements used, page furniture left out."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from raypipe.core.errors import BookError
+from raypipe.text import TextCleaner
+from raypipe.text.formats import ExtractedText
+from raypipe.text.formats.html import HtmlFormat
+from tests.unit.text.formats.books import PARAGRAPH
+
+BODY = f"<p>{PARAGRAPH}</p>" * 20
+
+
+def read(html: str | bytes, name: str = "a.html") -> ExtractedText:
+    data = html if isinstance(html, bytes) else html.encode()
+    return HtmlFormat().read(data, name, 1 << 20)
+
+
+def page(body: str, head: str = "") -> str:
+    return f'<!DOCTYPE html><html lang="en"><head>{head}</head><body>{body}</body></html>'
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "<!DOCTYPE html>\n<html>",
+        "\ufeff  <HTML lang='en'>",
+        "<?xml version='1.0'?>\n<!-- made by hand -->\n<!DOCTYPE html PUBLIC 'x'>",
+        "<head><title>x</title>",
+    ],
+)
+def test_a_page_is_recognized_by_its_start(start: str) -> None:
+    assert HtmlFormat().recognizes(start.encode())
+    for encoding in ("utf-16-le", "utf-16-be"):
+        assert HtmlFormat().recognizes(("\ufeff" + start.lstrip("\ufeff")).encode(encoding))
+
+
+@pytest.mark.parametrize(
+    "start", ["The <html> element", "<i>Hamlet</i>", "<htmlx>", "< html>", "", "<!-- x -->"]
+)
+def test_other_texts_are_not_recognized(start: str) -> None:
+    assert not HtmlFormat().recognizes(start.encode())
+
+
+def test_blocks_are_paragraphs_and_breaks_are_lines() -> None:
+    html = page(
+        "<h1>The <em>Lamp</em></h1><p>One\n  two&nbsp;&amp; <b>th</b>ree.</p>loose text"
+        "<div>Lines<br>kept<br/>here</div><ul><li>a<li>b</ul><table><tr><td>c<td>d</table>"
+    )
+    assert read(html).text.split("\n\n") == [
+        *("The Lamp", "One two\xa0& three.", "loose text", "Lines\nkept\nhere", "a", "b", "c d"),
+    ]
+
+
+def test_furniture_and_notes_are_left_out() -> None:
+    noise = (
+        "<nav><a href='/'>Home</a></nav><script>var a = '<p>no</p>'</script><style>p{}</style>"
+        "<footer>Imprint</footer><div style='display: none'>no</div><div hidden>no</div>"
+        "<span class='pagenum'>[12]</span><div class='footnote'>1. A note.</div>"
+        "<a href='#footnote-1' id='footnote-ref-1'>[1]</a><div role='navigation'>no</div>"
+        "<form><button>Search</button></form><noscript>no</noscript><!-- no -->"
+    )
+    assert read(page(f"{noise}<p>Yes{noise}!</p>")).text.split() == ["Yes", "!"]
+
+
+def test_an_element_without_an_end_tag_hides_no_more_than_itself() -> None:
+    notes = "<ul><li id=fn1>no<li>yes</ul><p class=footnote>no<p>and<p class=pagenum>9<h2>on</h2>"
+    assert read(page(notes)).text.split() == ["yes", "and", "on"]
+    assert read("<html><head><meta name=x><title>T</title><p>text").text == "text"
+
+
+def test_ruby_keeps_the_characters_and_an_initial_image_its_letter() -> None:
+    assert read(page("<p><ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp></ruby>字</p>")).text == "漢字"
+    assert read(page("<p><img src='o.png' alt='O'>nce upon a time</p>")).text == "Once upon a time"
+
+
+@pytest.mark.parametrize(
+    ("head", "title", "authors"),
+    [
+        ("<title>The Goose Ledger, by R. Pell</title>", "The Goose Ledger", ("R. Pell",)),
+        (
+            "<title>The Project Gutenberg eBook of Emma, by Jane Austen.</title>",
+            "Emma",
+            ("Jane Austen",),
+        ),
+        ("<title>Emma | Project Gutenberg</title>", "Emma", ()),
+        (
+            "<title>x</title><meta name='DC.Title' content='The  Lamp'>"
+            "<meta name=author content='Ada Keeper'>",
+            "The Lamp",
+            ("Ada Keeper",),
+        ),
+    ],
+)
+def test_title_and_meta_elements_are_used(head: str, title: str, authors: tuple[str, ...]) -> None:
+    metadata = read(page(BODY, head)).metadata
+    assert (metadata.title, metadata.authors, metadata.language) == (title, authors, "en")
+
+
+@pytest.mark.parametrize(
+    "title", ["404 Not Found", "Error 503", "Access Denied", "Just a moment...", "Sign in"]
+)
+def test_an_error_page_is_a_failure(title: str) -> None:
+    with pytest.raises(BookError, match=r"a\.html is a page of a server") as caught:
+        read(page("<h1>Sorry</h1>", f"<title>{title}</title>"))
+    assert (caught.value.kind, caught.value.retryable) == ("error_page", False)
+    assert read(page(BODY * 5, f"<title>{title}</title>")).text  # a book with such a title
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "iso-8859-1", "windows-1251", "shift_jis"])
+def test_the_declared_encoding_is_used(encoding: str) -> None:
+    text = {"windows-1251": "Лампа", "shift_jis": "灯台"}.get(encoding, "Café")
+    html = page(f"<p>{text}</p>", f'<meta http-equiv="x" content="text/html; charset={encoding}">')
+    assert read(html.encode(encoding)).text == text
+    assert read(f"<meta charset='nonsense'><p>{text}</p>".encode()).text == text
+
+
+def test_a_self_closed_element_of_xhtml_is_empty() -> None:
+    html = (
+        "<?xml version='1.0'?><html><head><title/><script src='x'/></head><body>"
+        "<span class='pagenum'/><p>Kept<br/>text</p><a id='x'/><p>and more</p></body></html>"
+    )
+    assert read(html).text == "Kept\ntext\n\nand more"
+
+
+def test_a_text_file_inside_of_pre_stays_wrapped() -> None:
+    text = "Title: The Lamp\n\n" + "\n".join([PARAGRAPH] * 20)
+    extracted = read(page(f"<pre>\n{text}\n</pre>"))
+    assert extracted.is_wrapped
+    assert extracted.text == text
+
+
+def test_a_deep_page_is_read() -> None:
+    assert read(page("<div>" * 50_000 + "deep")).text == "deep"
+    assert read("<font>" * 20_000 + "text").text == "text"
+
+
+def test_a_page_named_txt_becomes_a_book() -> None:
+    html = page(f"<h1>The Goose Ledger</h1>{BODY}", "<title>The Goose Ledger, by R. Pell</title>")
+    book = TextCleaner(formats={"html": HtmlFormat()}).clean(html.encode(), "goose.txt")
+    assert (book.title, book.author, book.language) == ("The Goose Ledger", "R. Pell", "en")
+    assert book.text.startswith(f"The Goose Ledger\n\n{PARAGRAPH}\n\n")
+    assert "<" not in book.text
+
+
+def test_a_megabyte_is_read_in_half_a_second() -> None:
+    html = page(f"<p class='x'>{PARAGRAPH} <i>so</i> {PARAGRAPH}</p>\n" * 6_000)
+    started = time.process_time()
+    read(html)
+    assert time.process_time() - started < 2  # 0.2 s on an idle machine
