@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from html.parser import HTMLParser
 
 from raypipe.core.errors import BookError
 from raypipe.text.decode import DecodedText, decode
 from raypipe.text.formats.html_text import BLOCKS, TextBuilder
+from raypipe.text.formats.html_tokens import Tag, split_html
 from raypipe.text.formats.protocol import BookMetadata, ExtractedText
 from raypipe.text.metadata import read_page_title
 
@@ -143,15 +143,20 @@ def read_page(html: str, *, is_xml: bool) -> Page:
         is_xml: Whether `<p/>` is an empty paragraph. In HTML it begins a paragraph.
     """
     reader = _PageReader(is_xml=is_xml)
-    reader.feed(html)
-    reader.close()
+    for token in split_html(html):
+        if isinstance(token, str):
+            reader.text(token)
+        elif token.is_end:
+            reader.end(token.name)
+        else:
+            reader.start(token)
     title = " ".join("".join(reader.title).split())
     metadata = _read_metadata(reader.meta, title, reader.language)
     builder = reader.builder
     return Page(builder.finish(), title, metadata, tuple(builder.headings), builder.is_wrapped)
 
 
-class _PageReader(HTMLParser):
+class _PageReader:
     """Pass elements and text to a `TextBuilder`, without those that are left out.
 
     Args:
@@ -159,7 +164,6 @@ class _PageReader(HTMLParser):
     """
 
     def __init__(self, *, is_xml: bool) -> None:
-        super().__init__(convert_charrefs=True)
         self.builder = TextBuilder()
         self.meta: list[tuple[str, str]] = []
         self.title: list[str] = []
@@ -169,66 +173,62 @@ class _PageReader(HTMLParser):
         self._skipped = ""  # the element that is left out, while it is open
         self._depth = 0  # elements of the same name that are open inside, itself included
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def start(self, tag: Tag) -> None:
         """Begin an element."""
-        if tag == "title":
-            # Pages of SVG have titles, too; the first is that of the page.
-            self._in_title = not self.title
+        name = tag.name
+        is_empty = tag.is_empty and self._is_xml  # in HTML, <p/> begins a paragraph
+        if name == "title":
+            self._in_title = not is_empty and not self.title  # pictures have titles, too
             return
-        if self._skipped:
-            if tag == self._skipped:
-                self._depth += 1
-            if tag not in _ENDS.get(self._skipped, ()):
-                self._note(tag, attrs)
-                return
-            self._skipped = ""  # <li> ends an <li> without an end tag
-        if tag in _VOID:
-            self._note(tag, attrs)
-            self.builder.start(tag, dict(attrs))
+        if self._skipped and not self._ends_skipped(tag, is_empty=is_empty):
             return
-        attributes = dict(attrs)
-        if tag == "html":
+        attributes = tag.attributes()
+        if name == "html":
             self.language = attributes.get("lang") or attributes.get("xml:lang") or ""
-        if self.builder.skips(tag, attributes):
-            self.builder.end_piece(tag)
-            self._skipped, self._depth = tag, 1
-        else:
-            self.builder.start(tag, attributes)
+        if name == "meta":
+            self._note_meta(attributes)
+        elif name in _VOID or not self.builder.skips(name, attributes):
+            self.builder.start(name, attributes)
+            if is_empty:
+                self.builder.end(name)
+        elif not is_empty:
+            self.builder.end_piece(name)
+            self._skipped, self._depth = name, 1
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Begin an element that ends with `/>`: in XHTML it is empty, in HTML it stays open."""
-        is_empty = self._is_xml and tag not in _VOID
-        if is_empty and (tag == "title" or self.builder.skips(tag, dict(attrs))):
-            return
-        self.handle_starttag(tag, attrs)
-        if is_empty:
-            self.handle_endtag(tag)
-
-    def handle_endtag(self, tag: str) -> None:
+    def end(self, name: str) -> None:
         """End an element."""
-        if tag == "title":
+        if name == "title":
             self._in_title = False
-        elif tag == self._skipped:
+        elif name == self._skipped:
             self._depth -= 1
             if not self._depth:
                 self._skipped = ""
         elif not self._skipped:
-            self.builder.end(tag)
+            self.builder.end(name)
 
-    def handle_data(self, data: str) -> None:
+    def text(self, text: str) -> None:
         """Add characters."""
         if self._in_title:
-            self.title.append(data)
+            self.title.append(text)
         elif not self._skipped:
-            self.builder.text(data)
+            self.builder.text(text)
 
-    def _note(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "meta":
-            values = dict(attrs)
-            name = values.get("name") or values.get("property") or ""
-            content = " ".join((values.get("content") or "").split())
-            if name and content:
-                self.meta.append((name.lower(), content))
+    def _ends_skipped(self, tag: Tag, *, is_empty: bool) -> bool:
+        """Return whether an element ends the one that is left out, whose end tag is missing."""
+        if tag.name == "meta":
+            self._note_meta(tag.attributes())
+        if tag.name in _ENDS.get(self._skipped, ()):
+            self._skipped = ""
+            return True
+        if tag.name == self._skipped and not is_empty:
+            self._depth += 1
+        return False
+
+    def _note_meta(self, attributes: Mapping[str, str]) -> None:
+        name = attributes.get("name") or attributes.get("property") or ""
+        content = " ".join(attributes.get("content", "").split())
+        if name and content:
+            self.meta.append((name.lower(), content))
 
 
 def _read_metadata(meta: Iterable[tuple[str, str]], title: str, language: str) -> BookMetadata:

@@ -60,11 +60,11 @@ class TextBuilder:
     _preserved: int = 0  # characters inside of pre
     _characters: int = 0
 
-    def skips(self, tag: str, attributes: Mapping[str, str | None]) -> bool:
+    def skips(self, tag: str, attributes: Mapping[str, str]) -> bool:
         """Return whether an element and what is inside is no text of the book."""
         return tag in _SKIPPED or (bool(attributes) and _is_furniture(tag, attributes))
 
-    def start(self, tag: str, attributes: Mapping[str, str | None]) -> None:
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """Begin an element that is not skipped."""
         if tag == "br":
             self._pieces.append("\n")
@@ -75,8 +75,8 @@ class TextBuilder:
                 self._heading = len(self._paragraphs) + 1
         elif tag in {"td", "th"}:
             self._pieces.append(" ")
-        elif tag == "img" and len((attributes.get("alt") or "").strip()) == 1:
-            self._pieces.append((attributes["alt"] or "").strip())  # an initial
+        elif tag == "img" and len(attributes.get("alt", "").strip()) == 1:
+            self._pieces.append(attributes["alt"].strip())  # an initial
 
     def end_piece(self, tag: str) -> None:
         """End the paragraph before an element that is left out, if it is a block."""
@@ -128,7 +128,7 @@ class TextBuilder:
             self._paragraphs.append(text)
 
 
-def _is_furniture(tag: str, attributes: Mapping[str, str | None]) -> bool:
+def _is_furniture(tag: str, attributes: Mapping[str, str]) -> bool:
     if "hidden" in attributes or attributes.get("aria-hidden") == "true":
         return True
     if (style := attributes.get("style")) and _HIDDEN.search(style):
@@ -144,6 +144,6 @@ def _is_furniture(tag: str, attributes: Mapping[str, str | None]) -> bool:
             return True
         if "toc" in classes and tag in _TOC_ELEMENTS:
             return True
-    if tag == "a" and _NOTE_LINK.search(attributes.get("href") or ""):
+    if tag == "a" and _NOTE_LINK.search(attributes.get("href", "")):
         return True
-    return tag == "li" and bool(_NOTE_ID.match(attributes.get("id") or ""))
+    return tag == "li" and bool(_NOTE_ID.match(attributes.get("id", "")))
