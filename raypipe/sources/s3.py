@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +22,7 @@ from raypipe.core.s3_responses import (
 from raypipe.sources.archive import (
     Archive,
     ArchiveError,
+    Directory,
     Fetch,
     archive_of,
     open_directory,
@@ -32,6 +34,8 @@ from raypipe.sources.listing import IncompleteListingError, UnlistedFolder
 from raypipe.sources.protocol import describe_suffixes
 
 _MAX_SIZE = 1 << 63
+_ARCHIVES_AT_ONCE = 8
+"""Archives whose directories are requested at the same time, and are in memory together."""
 
 
 @dataclass(frozen=True)
@@ -115,16 +119,22 @@ class S3BookSource:
                 read.
         """
         unlisted: list[UnlistedFolder] = []
+        archives: list[Book] = []
         try:
             source, selects = self.identity, self._filter.counting(not_taken)
             for entry in list_objects(self._list_page, self.bucket, self.prefix):
                 key = entry["Key"]
                 if not selects(key):
                     continue
-                if is_archive(key):
-                    yield from self._list_archive(_book(source, key, entry), not_taken, unlisted)
-                else:
-                    yield _book(source, key, entry)
+                book = _book(source, key, entry)
+                if not is_archive(key):
+                    yield book
+                    continue
+                archives.append(book)
+                if len(archives) == _ARCHIVES_AT_ONCE:
+                    yield from self._list_archives(archives, not_taken, unlisted)
+                    archives.clear()
+            yield from self._list_archives(archives, not_taken, unlisted)
         except S3ResponseError as error:
             raise SetupError(
                 f"the listing of {self.selection} is incomplete: {error}; run again, or check "
@@ -187,27 +197,34 @@ class S3BookSource:
 
         return fetch
 
-    def _list_archive(
-        self, book: Book, not_taken: NotTaken, unlisted: list[UnlistedFolder]
+    def _list_archives(
+        self, archives: list[Book], not_taken: NotTaken, unlisted: list[UnlistedFolder]
     ) -> Iterator[Book]:
-        """Yield the books in an archive; the archive itself if reading it tells what is wrong."""
+        """Yield the books in some archives; a damaged archive itself: reading it tells why."""
+        if not archives:
+            return
+        selects = self._filter.counting(not_taken, prefix="")
+        with ThreadPoolExecutor(_ARCHIVES_AT_ONCE, "raypipe-archives") as threads:
+            found = threads.map(self._try_directory, archives)
+        for book, directory in zip(archives, found, strict=True):
+            if isinstance(directory, Directory):
+                archive = Archive(self.identity, book)
+                yield from archive.list_members(directory, selects, not_taken)
+                continue
+            unlisted.append(UnlistedFolder(f"{book.key}!", _describe(directory)))
+            if isinstance(directory, ArchiveError):
+                yield book
+
+    def _try_directory(self, archive: Book) -> Directory | Exception:
         from botocore.exceptions import BotoCoreError, ClientError
         from urllib3.exceptions import HTTPError
 
         try:
-            directory = read_directory(self._fetch_from(book), book.size)
-        except (ArchiveError, S3ResponseError) as error:
-            unlisted.append(UnlistedFolder(f"{book.key}!", str(error)))
-            yield book
-        except BookError as error:
-            unlisted.append(UnlistedFolder(f"{book.key}!", error.kind))
-            yield book
+            return read_directory(self._fetch_from(archive), archive.size)
+        except (ArchiveError, BookError, S3ResponseError) as error:
+            return error
         except (BotoCoreError, ClientError, HTTPError, OSError) as error:
-            unlisted.append(UnlistedFolder(f"{book.key}!", type(error).__name__))
-            yield book
-        else:
-            selects = self._filter.counting(not_taken, prefix="")
-            yield from Archive(self.identity, book).list_members(directory, selects, not_taken)
+            return error
 
     def _read_member(self, archive: Book, book: Book) -> bytes:
         """Return a member of an archive; a process requests the directory of an archive once."""
@@ -234,6 +251,16 @@ class S3BookSource:
 
     def _setup_error(self, error: Exception) -> SetupError:
         return SetupError(explain(error, f"storage.bucket={self.bucket}", self.connection))
+
+
+def _describe(error: Exception) -> str:
+    """Return why an archive cannot be listed, without what a server sent."""
+    if isinstance(error, ArchiveError | S3ResponseError):
+        return str(error)
+    if isinstance(error, BookError):
+        return error.kind
+    code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+    return f"S3 returned {code}" if code else type(error).__name__
 
 
 def _book(source: str, key: str, entry: Mapping[str, Any]) -> Book:

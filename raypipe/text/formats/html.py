@@ -214,7 +214,7 @@ class _PageReader:
             self.builder.text(text)
 
     def _ends_skipped(self, tag: Tag, *, is_empty: bool) -> bool:
-        """Return whether an element ends the one that is left out, whose end tag is missing."""
+        """Return whether an element ends the skipped element, whose end tag is missing."""
         if tag.name == "meta":
             self._note_meta(tag.attributes())
         if tag.name in _ENDS.get(self._skipped, ()):
