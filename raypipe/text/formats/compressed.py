@@ -108,13 +108,20 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, li
         raise BookError("damaged", reason) from None
 
 
-def check_size(size: int, limit: int, name: str) -> None:
-    """Raise `BookError` of kind `too_large` if a content has more than `limit` bytes."""
+def check_size(size: int, limit: int, name: str, option: str = "max_file_bytes") -> None:
+    """Raise `BookError` of kind `too_large` if a content has more than `limit` bytes.
+
+    Args:
+        size: Its size in bytes.
+        limit: The limit.
+        name: Its name, for the message.
+        option: The option of `text` that sets the limit.
+    """
     if size > limit:
         raise BookError(
             "too_large",
             f"{name} has more than {limit:,} bytes, also when it is decompressed; raise "
-            "text.max_file_bytes, or split the book",
+            f"text.{option}, or split the book",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -22,8 +23,8 @@ _DOCUMENT, _STYLES = "word/document.xml", "word/styles.xml"
 _PROPERTIES = "docProps/core.xml"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
-_MARKUP_FACTOR = 16
-"""Word writes up to 10 bytes of XML for each byte of text."""
+_MARKUP_FACTOR = 8
+"""Bytes of XML for each byte of text; Word usually writes 2 to 6."""
 _SKIPPED = frozenset(
     {
         *("del", "moveFrom", "instrText", "delText", "footnoteReference", "endnoteReference"),
@@ -62,25 +63,37 @@ class DocxFormat:
         limit = _MARKUP_FACTOR * max_text_bytes
         with open_zip(data, name) as archive:
             styles = _read_styles(archive, name, limit)
-            document = _read_xml(archive, _DOCUMENT, name, limit)
+            document = _read_part(archive, _DOCUMENT, name, limit)
             metadata = _read_properties(archive, name, limit)
         paragraphs: list[str] = []
         headings: list[str] = []
-        for element in document.iter():
-            if _local(element) != "p":
-                continue
-            style = styles.get(_style_of(element), "")
-            if _TOC.match(style):
-                continue
-            text = "\n".join(
-                [" ".join(line.split()) for line in "".join(_characters(element)).split("\n")]
-            ).strip("\n")
-            if not text.strip():
+        for style_id, characters in _paragraphs(document, name):
+            style = styles.get(style_id, "")
+            lines = [" ".join(line.split()) for line in characters.split("\n")]
+            text = "\n".join(lines).strip("\n")
+            if not text.strip() or _TOC.match(style):
                 continue
             paragraphs.append(text)
             if _HEADING.match(style):
                 headings.append(" ".join(text.split()))
         return ExtractedText("\n\n".join(paragraphs), metadata, headings=tuple(headings))
+
+
+def _paragraphs(document: bytes, name: str) -> Iterator[tuple[str, str]]:
+    """Yield style and characters of each paragraph; elements that were read leave the memory."""
+    stream = io.BytesIO(document)
+    copies = 0  # open elements that repeat a text box for old programs
+    try:
+        for event, element in ElementTree.iterparse(stream, ("start", "end")):  # noqa: S314
+            tag = _local(element)
+            if tag == "Fallback":
+                copies += 1 if event == "start" else -1
+            elif tag == "p" and event == "end":
+                if not copies:
+                    yield _style_of(element), "".join(_characters(element))
+                element.clear()
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise BookError("damaged", f"{name}: {_DOCUMENT} is not well-formed: {error}") from None
 
 
 def _characters(paragraph: ElementTree.Element) -> Iterator[str]:
@@ -136,10 +149,14 @@ def _read_properties(archive: zipfile.ZipFile, name: str, limit: int) -> BookMet
     )
 
 
-def _read_xml(archive: zipfile.ZipFile, path: str, name: str, limit: int) -> ElementTree.Element:
+def _read_part(archive: zipfile.ZipFile, path: str, name: str, limit: int) -> bytes:
     member = archive.getinfo(path)
-    check_size(member.file_size, limit, f"{name}: {path}")
-    data = read_member(archive, member, name, limit)
+    check_size(member.file_size, limit, f"{name}: {path}", "max_bytes")
+    return read_member(archive, member, name, limit)
+
+
+def _read_xml(archive: zipfile.ZipFile, path: str, name: str, limit: int) -> ElementTree.Element:
+    data = _read_part(archive, path, name, limit)
     try:
         return ElementTree.fromstring(data)  # noqa: S314 # expat limits the growth by entities
     except (ElementTree.ParseError, ValueError, LookupError) as error:

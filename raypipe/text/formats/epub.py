@@ -118,9 +118,10 @@ class _Epub:
         members = list(self._spine())
         if not members:
             raise BookError("damaged", f"{self._name}: the spine of the EPUB names no document")
-        check_size(sum(member.file_size for member in members), 4 * max_text_bytes, self._name)
+        size = sum(member.file_size for member in members)
+        check_size(size, max_text_bytes, f"the text of {self._name} with its markup", "max_bytes")
         for member in members:
-            data = read_member(self._archive, member, self._name, 4 * max_text_bytes)
+            data = read_member(self._archive, member, self._name, max_text_bytes)
             if data.strip():
                 yield read_page(decode_page(data).text, is_xml=True)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from raypipe.core.errors import BookError
 from raypipe.text.decode import DecodedText, decode
+from raypipe.text.formats.compressed import check_size
 from raypipe.text.formats.html_text import BLOCKS, TextBuilder
 from raypipe.text.formats.html_tokens import Tag, split_html
 from raypipe.text.formats.protocol import BookMetadata, ExtractedText
@@ -79,8 +80,10 @@ class HtmlFormat:
         """Return the text of a page.
 
         Raises:
-            BookError: `error_page` if it is the message of a server, `undecodable`, `binary`.
+            BookError: `error_page` if it is the message of a server, `too_large`, `undecodable`,
+                `binary`.
         """
+        check_size(len(data), max_text_bytes, name, "max_bytes")
         decoded = decode_page(data)
         page = read_page(decoded.text, is_xml=bool(_XML_START.match(data)))
         words = len(page.text.split())

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from raypipe.core.book import Book
 from raypipe.core.errors import BookError
-from raypipe.sources import archive
 from raypipe.sources.archive import ArchiveError, archive_of, read_directory, read_member
 from raypipe.sources.listing import list_all, select_below
 from raypipe.sources.local import LocalBookSource
@@ -137,10 +137,10 @@ def test_a_bomb_is_decompressed_no_further_than_its_stated_size() -> None:
         read_member(lambda start, stop: data[start:stop], directory, next(iter(_books(data))))
 
 
-def _books(data: bytes) -> list[archive.Book]:
+def _books(data: bytes) -> list[Book]:
     crc = zlib.crc32(b"")
     members = read_directory(lambda start, stop: data[start:stop], len(data)).members
     return [
-        archive.Book(name, f"shelf.zip!{name}", f"etag!{crc:08x}", member.file_size, 0.0)
+        Book(name, f"shelf.zip!{name}", f"etag!{crc:08x}", member.file_size, 0.0)
         for name, member in members.items()
     ]

@@ -48,6 +48,19 @@ def test_contents_notes_fields_and_deleted_text_are_left_out() -> None:
     assert read(data).text == "Kept text."
 
 
+def test_a_text_box_is_read_once() -> None:
+    box = f"<w:txbxContent>{paragraph(run('boxed'))}</w:txbxContent>"
+    alternatives = f"<mc:Choice>{box}</mc:Choice><mc:Fallback>{box}</mc:Fallback>"
+    data = make_docx(
+        paragraph(
+            run("Text.")
+            + '<w:r><mc:AlternateContent xmlns:mc="http://schemas.openxmlformats.org/'
+            + f'markup-compatibility/2006">{alternatives}</mc:AlternateContent></w:r>'
+        )
+    )
+    assert read(data).text.split() == ["boxed", "Text."]
+
+
 def test_the_properties_state_the_metadata() -> None:
     metadata = read(make_docx(paragraph(run("x")))).metadata
     assert (metadata.title, metadata.authors) == ("The Lamp", ("Ada Keeper",))

@@ -110,7 +110,7 @@ def test_paths_are_decoded_and_found_in_any_case() -> None:
         (
             make_epub({"OEBPS/one.xhtml": b"<html>" + b" " * 5_000_000}),
             "too_large",
-            "text.max_file_bytes",
+            "text.max_bytes",
         ),
         (
             make_epub(

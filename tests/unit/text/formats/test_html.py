@@ -17,7 +17,7 @@ BODY = f"<p>{PARAGRAPH}</p>" * 20
 
 def read(html: str | bytes, name: str = "a.html") -> ExtractedText:
     data = html if isinstance(html, bytes) else html.encode()
-    return HtmlFormat().read(data, name, 1 << 20)
+    return HtmlFormat().read(data, name, 1 << 22)
 
 
 def page(body: str, head: str = "") -> str:
