@@ -108,6 +108,12 @@ class TextCleaner:
             raise ValueError(f"max_bytes must be 1 or more, not {self.max_bytes}")
         # `text.formats.pdf=null` leaves a format out.
         formats = {name: form for name, form in self.formats.items() if form is not None}
+        for name, form in formats.items():
+            if not all(hasattr(form, member) for member in ("endings", "recognizes", "read")):
+                raise ValueError(
+                    f"formats.{name} must be a class with the members of "
+                    "raypipe.text.formats.Format, given as _target_; null leaves a format out"
+                )
         object.__setattr__(self, "formats", formats)
         if self.max_file_bytes < 1:
             raise ValueError(f"max_file_bytes must be 1 or more, not {self.max_file_bytes}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Set
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -20,6 +22,10 @@ from raypipe.run.stages.failures import unexpected_failure
 from raypipe.sources import BookSource
 from raypipe.summarizers import Summarizer
 from raypipe.text import CleanText, TextCleaner
+
+_LARGE_FILE = threading.Lock()
+"""A process reads one file at a time that is larger than a text may be: a worker has up to 64
+threads, and an EPUB with pictures up to 64 MiB."""
 
 
 @dataclass
@@ -96,11 +102,14 @@ class Summarize:
     def _read_and_summarize(self, row: Row) -> Row:
         book, stage = row.book, "read"
         try:
-            data = self._read(book)
-            stage = "text"
-            text = self.cleaner.clean(data, book.key)
-            stage = "summarize"
-            document = self._reuse(book, text, data) or self._summarize(book, text)
+            with _LARGE_FILE if book.size > self.cleaner.max_bytes else nullcontext():
+                data = self._read(book)
+                stage = "text"
+                text = self.cleaner.clean(data, book.key)
+                stage = "summarize"
+                document = self._reuse(book, text, data)
+                del data  # the calls of a model may take minutes
+            document = document or self._summarize(book, text)
         except BookError as error:
             return failed_row(row, stage, error)
         except BookLeftError as left:

@@ -100,6 +100,8 @@ def test_a_format_is_no_part_of_the_identity() -> None:
         TextCleaner(formats={"markdown": MarkdownFormat()}).identity() == TextCleaner().identity()
     )
     assert not TextCleaner(formats={"markdown": None}).formats  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match=r"formats\.markdown must be a class with the members"):
+        TextCleaner(formats={"markdown": 5})  # type: ignore[dict-item]
 
 
 def test_the_size_of_an_object_is_limited_by_its_name() -> None:

@@ -147,6 +147,30 @@ def test_a_page_named_txt_becomes_a_book() -> None:
     assert "<" not in book.text
 
 
+def test_a_page_of_project_gutenberg_becomes_its_book() -> None:
+    paragraphs = f"<p id='x'>\n{PARAGRAPH}</p>\n" * 15
+    html = page(
+        '<section class="pg-boilerplate" id="pg-header"><h2>The Project Gutenberg eBook of The Lamp'
+        "</h2><p><strong>Title</strong>: The Lamp</p><p><strong>Author</strong>: Ada Keeper</p>"
+        "<p><strong>Credits</strong>: Produced by X</p><div id='pg-start-separator'>"
+        "<span>*** START OF THE PROJECT GUTENBERG EBOOK THE LAMP ***</span></div></section>"
+        f"<h1>THE LAMP</h1><h2><a id='c1'></a>CHAPTER I.<br>The Storm</h2>{paragraphs}"
+        "<p><span class='pagenum'>[Pg 3]</span>More"
+        "<a href='#Footnote_1' class='fnanchor'>[1]</a>.</p>"
+        f"<h2>CHAPTER II.<br>The Calm</h2>{paragraphs}<div class='footnote'><p>A note.</p></div>"
+        "<section><span>*** END OF THE PROJECT GUTENBERG EBOOK THE LAMP ***</span>"
+        "<div>Updated editions will replace the previous one.</div></section>",
+        "<title>The Lamp | Project Gutenberg</title>",
+    )
+    book = TextCleaner(formats={"html": HtmlFormat()}).clean(html.encode(), "pg35-images.html")
+    assert (book.title, book.author) == ("The Lamp", "Ada Keeper")
+    titles = ["CHAPTER I. The Storm", "CHAPTER II. The Calm"]
+    assert [chapter.title for chapter in book.chapters] == titles
+    assert book.text.startswith("THE LAMP\n\nCHAPTER I.\nThe Storm\n\nThe keeper")
+    assert book.text.endswith(PARAGRAPH)
+    assert "More." in book.text
+
+
 def test_a_megabyte_is_read_in_half_a_second() -> None:
     html = page(f"<p class='x'>{PARAGRAPH} <i>so</i> {PARAGRAPH}</p>\n" * 6_000)
     started = time.process_time()
