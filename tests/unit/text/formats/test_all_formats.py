@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import yaml
 
 from raypipe.config.paths import conf_dir
+from raypipe.core.child_process import ChildProcess
 from raypipe.core.errors import BookError
 from raypipe.ledger.failure_log import KINDS
-from raypipe.text import TextCleaner
+from raypipe.text import TextCleaner, isolation
 from raypipe.text.child_tasks import make_format
 from raypipe.text.formats import Format
 from tests.unit.text.formats.books import PARAGRAPH, make_docx, make_epub, paragraph, run
@@ -78,3 +80,35 @@ def test_a_damaged_file_is_a_book_or_a_failure(cleaner: TextCleaner, name: str) 
         found.add(outcome(cleaner, bytes(damaged), f"a.{name}"))
     assert not [kind for kind in found if kind.startswith(("unexpected", "nothing"))]
     assert len(found) > 1 or name == "markdown"
+
+
+OWN_FORMAT = """
+from dataclasses import dataclass
+from raypipe.text.formats import BookMetadata, ExtractedText
+
+@dataclass(frozen=True)
+class ShoutFormat:
+    suffix: str = "!"
+    endings: tuple[str, ...] = (".shout",)
+
+    def recognizes(self, data):
+        return data.startswith(b"SHOUT")
+
+    def read(self, data, name, max_text_bytes):
+        text = data.removeprefix(b"SHOUT").decode().upper() + self.suffix
+        return ExtractedText(text, BookMetadata(title="Loud"))
+"""
+
+
+def test_a_format_outside_of_raypipe_is_read_in_the_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shout_format.py").write_text(OWN_FORMAT)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    child = ChildProcess("raypipe.text.child_tasks")
+    monkeypatch.setattr(isolation, "_child", child)
+    form = make_format("shout_format:ShoutFormat", {"suffix": "?"})
+    book = TextCleaner(formats={"shout": form}).clean(b"SHOUT" + BOOKS["markdown"], "a.txt")
+    child.close()
+    assert (book.title, book.text[-2:]) == ("Loud", ".?")
+    assert PARAGRAPH.upper() in book.text
