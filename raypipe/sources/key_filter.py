@@ -17,6 +17,7 @@ BOOK_ENDINGS = (
 NO_ENDING, OTHER = "no ending", "other endings"
 APPLE_DOUBLE, MACOSX, DS_STORE = "AppleDouble", "__MACOSX", ".DS_Store"
 FOLDER_MARKER = "folder marker"
+README = "README.md"
 
 _MEMBER = re.compile(r"(.*?\.zip)!(.+)", re.I | re.S)
 _MAX_REASONS = 200
@@ -51,7 +52,7 @@ class KeyFilter:
     """Decide from a key alone whether it is the key of a book.
 
     Files that operating systems leave behind (`._x`, `__MACOSX/`, `.DS_Store`) and the markers of
-    empty folders are never books.
+    empty folders are never books; nor is `README.md`, unless all keys are taken.
 
     Args:
         prefix: Take only keys that begin with this.
@@ -98,7 +99,8 @@ class KeyFilter:
             not_taken: Counts the other keys.
             prefix: '' for the names of the members of an archive; None for the own prefix.
         """
-        endings, reason_of, add = self._sure_endings, self._reason, not_taken.add
+        reason_of, add = self._reason, not_taken.add
+        endings = tuple(ending for ending in self._sure_endings if ending != ".md")
         prefix = self.prefix if prefix is None else prefix
 
         def selects(key: str) -> bool:
@@ -121,6 +123,8 @@ class KeyFilter:
             return MACOSX if "__MACOSX/" in key else APPLE_DOUBLE
         if "__MACOSX/" in key and f"/{key}".find("/__MACOSX/") >= 0:
             return MACOSX
+        if self._endings and key[key.rfind("/") + 1 :].lower() == README.lower():
+            return README
         if key.endswith(DS_STORE) and key[key.rfind("/") + 1 :] == DS_STORE:
             return DS_STORE
         sure = self._sure_endings

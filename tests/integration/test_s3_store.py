@@ -113,7 +113,7 @@ def test_the_members_of_a_zip_archive_are_read_by_ranges(
     shelf = replace(source, prefix="zip/")
     s3_server.gets.clear()
     listing = list_all(shelf)
-    assert s3_server.gets == ["zip/damaged.zip", "zip/shelf.zip"]
+    assert sorted(s3_server.gets) == ["zip/damaged.zip", "zip/shelf.zip"]
     books = {book.key: book for book in listing.books}
     damaged = books.pop("zip/damaged.zip")
     assert list(books) == [f"zip/shelf.zip!{name}" for name in members]

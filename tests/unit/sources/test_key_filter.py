@@ -79,6 +79,14 @@ def test_without_suffixes_only_leftovers_are_no_books() -> None:
     assert not any(keys.selects(key) for key in ("._a.jpg", "a/", "a/.DS_Store"))
 
 
+@pytest.mark.parametrize("key", ["README.md", "a/ReadMe.MD"])
+def test_a_readme_is_no_book(key: str) -> None:
+    not_taken = NotTaken()
+    assert not KeyFilter("", BOOK_ENDINGS).counting(not_taken)(key)
+    assert not_taken.counts == {"README.md": 1}
+    assert KeyFilter("", BOOK_ENDINGS).selects("notes.md")
+
+
 def test_keys_without_the_prefix_are_not_counted() -> None:
     not_taken = NotTaken()
     assert not KeyFilter("novels/", [".txt"]).counting(not_taken)("poems/a.jpg")
