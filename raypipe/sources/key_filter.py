@@ -103,15 +103,30 @@ class KeyFilter:
         endings = tuple(ending for ending in self._sure_endings if ending != ".md")
         prefix = self.prefix if prefix is None else prefix
 
+        known: dict[str, str] = {}  # endings as they are written, and their reason
+        # Another suffix, such as `_clean.txt`, does not depend on the ending alone.
+        is_simple = all(ending.rfind(".") == 0 for ending in self._endings)
+        counts = not_taken.counts
+
         def selects(key: str) -> bool:
-            if endings and key.endswith(endings) and "._" not in key and "__MACOSX" not in key:
-                return key.startswith(prefix)  # most keys of most buckets, four times as fast
+            # Most keys of most buckets are decided by their ending, several times as fast.
+            is_ordinary = "._" not in key and "__MACOSX" not in key and key.startswith(prefix)
+            if is_ordinary and endings and key.endswith(endings):
+                return True
+            dot = key.rfind(".")
+            ending = key[dot:]
+            if is_ordinary and ending in known and dot > 0 and key[dot - 1] != "/":
+                counts[known[ending]] += 1
+                return False
             if not key.startswith(prefix):
                 return False
             reason = reason_of(key)
-            if reason:
-                add(reason)
-            return not reason
+            if not reason:
+                return True
+            add(reason)
+            if is_simple and reason == ending.lower() and reason in counts:
+                known[ending] = reason
+            return False
 
         return selects
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from raypipe.config.paths import conf_dir
 from raypipe.core.errors import SetupError
@@ -126,3 +129,31 @@ def test_a_source_without_books_tells_what_it_holds(tmp_path: Path) -> None:
         with pytest.raises(SetupError, match=r"no books found: .*; not taken 1: 1 \.jpg; check"):
             find(source)
     assert list_all(source).not_taken == {".jpg": 1}
+
+
+@given(
+    keys=st.lists(
+        st.lists(
+            st.sampled_from(
+                [
+                    *("a", "/", ".", ".txt", ".TXT", ".jpg", ".Jpg", "_", ".gz", ".md", "README"),
+                    *("/._", "__MACOSX/", ".DS_Store", ".zip", "é", "_x"),
+                ]
+            ),
+            max_size=6,
+        ).map("".join),
+        max_size=30,
+    ),
+    suffixes=st.sampled_from([(), (".txt",), BOOK_ENDINGS, ("_x.jpg", ".txt"), (".gz",), ("",)]),
+    prefix=st.sampled_from(["", "a"]),
+)
+def test_the_fast_way_decides_as_the_plain_way(
+    keys: list[str], suffixes: tuple[str, ...], prefix: str
+) -> None:
+    key_filter, not_taken = KeyFilter(prefix, suffixes), NotTaken()
+    selects = key_filter.counting(not_taken)
+    taken = [key for key in keys if selects(key)]
+    assert taken == [key for key in keys if key.startswith(prefix) and not key_filter._reason(key)]
+    assert not_taken.counts == Counter(
+        filter(None, (key_filter._reason(key) for key in keys if key.startswith(prefix)))
+    )
