@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from typing import Any
@@ -19,7 +19,7 @@ def extract(
     data: bytes,
     *,
     key: str,
-    formats: Mapping[str, Mapping[str, Any]],
+    formats: Sequence[tuple[str, Mapping[str, Any]]],
     max_file_bytes: int,
     max_bytes: int,
 ) -> tuple[dict[str, Any], bytes]:
@@ -28,7 +28,7 @@ def extract(
     Args:
         data: The whole object.
         key: The object's key.
-        formats: Settings of each format, by the path of its class.
+        formats: The path of the class of each format, and its settings.
         max_file_bytes: Maximum size of what is decompressed.
         max_bytes: Maximum size of the text with its markup.
 
@@ -38,7 +38,7 @@ def extract(
     """
     try:
         with limit_memory(key):
-            parts = [make_format(path, settings) for path, settings in formats.items()]
+            parts = [make_format(path, settings) for path, settings in formats]
             opened = open_file(parts, data, key, max_file_bytes)
             if opened.format is None:
                 return {}, opened.data

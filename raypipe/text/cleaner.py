@@ -179,10 +179,10 @@ class TextCleaner:
         check_size(len(data), max(self.max_bytes, self.max_file_bytes), key)
         arguments = {
             "key": key,
-            "formats": {
-                f"{type(form).__module__}:{type(form).__qualname__}": asdict(cast(Any, form))
+            "formats": [
+                (f"{type(form).__module__}:{type(form).__qualname__}", asdict(cast(Any, form)))
                 for form in self.formats.values()
-            },
+            ],
             "max_file_bytes": max(self.max_bytes, self.max_file_bytes),
             "max_bytes": self.max_bytes,
         }

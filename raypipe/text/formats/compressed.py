@@ -19,6 +19,8 @@ _CHUNK = 1 << 20
 _MAX_LAYERS = 3
 ZIP_MAGIC = b"PK\x03\x04"
 _EMPTY_ZIP = b"PK\x05\x06"
+_GZIP = (b"\x1f\x8b\x08",)
+_BZIP2 = tuple(b"BZh%d1AY&SY" % size for size in range(1, 10))
 
 DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
@@ -33,13 +35,13 @@ class Compression:
 
     Args:
         name: Its name, for messages.
-        magic: The first bytes.
+        magics: The first bytes: each file begins with one of them.
         endings: Endings of names that are removed with the compression.
         decompress: Returns at most `limit + 1` bytes of the content.
     """
 
     name: str
-    magic: bytes
+    magics: tuple[bytes, ...]
     endings: tuple[str, ...]
     decompress: Callable[[bytes, int], bytes]
 
@@ -56,7 +58,7 @@ def decompress(data: bytes, name: str, limit: int) -> tuple[bytes, str]:
         BookError: `too_large`, `damaged`.
     """
     for _ in range(_MAX_LAYERS):
-        found = next((form for form in COMPRESSIONS if data.startswith(form.magic)), None)
+        found = next((form for form in COMPRESSIONS if data.startswith(form.magics)), None)
         if found is None:
             return data, name
         try:
@@ -155,18 +157,18 @@ def is_file(member: zipfile.ZipInfo) -> bool:
 
 
 def _gunzip(data: bytes, limit: int) -> bytes:
-    return _run(data, limit, lambda: zlib.decompressobj(wbits=31), b"\x1f\x8b")
+    return _run(data, limit, lambda: zlib.decompressobj(wbits=31), _GZIP)
 
 
 def _bunzip2(data: bytes, limit: int) -> bytes:
-    return _run(data, limit, bz2.BZ2Decompressor, b"BZh")
+    return _run(data, limit, bz2.BZ2Decompressor, _BZIP2)
 
 
-def _run(data: bytes, limit: int, start: Callable[[], Any], magic: bytes) -> bytes:
+def _run(data: bytes, limit: int, start: Callable[[], Any], magics: tuple[bytes, ...]) -> bytes:
     """Decompress all streams of a file; what follows the last stream is ignored."""
     output: list[bytes] = []
     size, rest = 0, data
-    while rest.startswith(magic) and size <= limit:
+    while rest.startswith(magics) and size <= limit:
         stream = start()
         while not stream.eof and size <= limit:
             chunk = stream.decompress(rest, _CHUNK)
@@ -189,7 +191,7 @@ def _decompress_zstd(data: bytes, limit: int) -> bytes:
 
 
 COMPRESSIONS = (
-    Compression("gzip", b"\x1f\x8b\x08", (".gz", ".gzip"), _gunzip),
-    Compression("bzip2", b"BZh", (".bz2", ".bzip2"), _bunzip2),
-    Compression("zstd", b"\x28\xb5\x2f\xfd", (".zst", ".zstd"), _decompress_zstd),
+    Compression("gzip", _GZIP, (".gz", ".gzip"), _gunzip),
+    Compression("bzip2", _BZIP2, (".bz2", ".bzip2"), _bunzip2),
+    Compression("zstd", (b"\x28\xb5\x2f\xfd",), (".zst", ".zstd"), _decompress_zstd),
 )

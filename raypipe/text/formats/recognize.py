@@ -16,7 +16,7 @@ from raypipe.text.formats.protocol import Format
 
 PLAIN_ENDINGS = (".txt", ".text", ".md", ".markdown", ".html", ".htm", ".xhtml", ".xht")
 """Endings of files that are text: their size is the size of their text."""
-_MAGICS = tuple(form.magic for form in COMPRESSIONS)
+_MAGICS = tuple(magic for form in COMPRESSIONS for magic in form.magics)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,15 @@ def test_an_encrypted_zip_archive_is_a_failure() -> None:
 
 def test_text_goes_no_other_way_than_before() -> None:
     formats = (MarkdownFormat(),)
-    for data in (BOOK, b"", b"PK", b"\x1f", "PK é".encode("cp1252"), b"\xff\xfeA\0"):
+    for data in (
+        BOOK,
+        b"",
+        b"BZh12 is a text",
+        b"PK",
+        b"\x1f",
+        "PK é".encode("cp1252"),
+        b"\xff\xfeA\0",
+    ):
         assert is_plain_text(formats, data, "a.txt")
     assert not is_plain_text(formats, BOOK, "A.MD")
 
