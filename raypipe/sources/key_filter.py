@@ -10,7 +10,7 @@ from functools import cached_property
 
 COMPRESSED_ENDINGS = (".gz", ".bz2", ".zst")
 BOOK_ENDINGS = (
-    *(".txt", ".text", ".md", ".markdown", ".html", ".htm", ".xhtml", ".epub", ".docx"),
+    *(".txt", ".text", ".md", ".markdown", ".html", ".htm", ".xhtml", ".epub", ".docx", ".pdf"),
     *(*COMPRESSED_ENDINGS, ".zip"),
 )
 """Endings of the formats that raypipe reads; `conf/storage` has them, too."""

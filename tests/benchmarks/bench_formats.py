@@ -5,7 +5,7 @@
 Part 1: files with changed, removed and repeated bytes, bombs, deep pages and endless elements go
 through the cleaner as in a run. Each must be a book or a failure with a known kind. Figures: the
 other outcomes, the slowest, and the highest memory of the worker and its child process. Part 2: CPU
-seconds to read an EPUB, HTML and DOCX file with 1 MB of text. The last line is one JSON object.
+seconds to read an EPUB, HTML, DOCX and PDF file with 1 MB of text. The last line is a JSON object.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from tests.unit.text.formats.books import (  # noqa: E402
     make_docx,
     make_epub,
     make_package,
+    make_pdf,
     make_zip,
     paragraph,
     run,
@@ -49,7 +50,7 @@ from tests.unit.text.formats.books import (  # noqa: E402
 
 MEGABYTE = 1_000_000
 REACH_MB, REACH_S = 500.0, 60.0
-REACH_READ = {"epub": 1.0, "html": 0.5, "docx": 5.0}
+REACH_READ = {"epub": 1.0, "html": 0.5, "docx": 5.0, "pdf": 5.0}
 
 
 def main() -> None:
@@ -143,6 +144,7 @@ def hostile_files(number: int, rng: random.Random) -> Iterator[tuple[str, bytes]
         "a.epub": make_epub({"OEBPS/one.xhtml": make_chapter("CHAPTER I", body)}),
         "a.html": f"<!DOCTYPE html><html><body>{body}</body></html>".encode(),
         "a.docx": make_docx(*([paragraph(run(PARAGRAPH))] * 300)),
+        "a.pdf": make_pdf([[(72, 720 - 14 * row, PARAGRAPH) for row in range(45)]] * 5),
         "a.md": "\n\n".join(["# Title", *[f"*{PARAGRAPH}*"] * 300]).encode(),
         "a.txt.gz": gzip.compress(f"{PARAGRAPH}\n\n".encode() * 300),
         "a.txt.bz2": bz2.compress(f"{PARAGRAPH}\n\n".encode() * 300),
@@ -219,6 +221,7 @@ def large_books() -> dict[str, bytes]:
         "epub": make_epub(files, make_package(chapters)),
         "html": f"<!DOCTYPE html><html><body>{body * 20}</body></html>".encode(),
         "docx": make_docx(*([words] * (number * 20))),
+        "pdf": make_pdf([[(72, 720 - 14 * row, PARAGRAPH) for row in range(45)]] * 270),
     }
 
 

@@ -98,6 +98,7 @@ def test_a_book_is_resolved_in_the_same_run(log: FailureLog, state: LocalState) 
         ("mapper_parsing", "a.txt: mapper_parsing_exception: failed to parse", False),
         ("bad_vector", "", False),
         ("too_large", "", False),
+        ("no_reader", "a.pdf: the package pypdfium2 is not installed", True),
         ("binary", "a.doc: this is an old Microsoft Office file; raypipe cannot read it", False),
         # As older versions of raypipe recorded them:
         ("binary", "not a text file: this is a PDF file; raypipe reads plain text", True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 PARAGRAPH = "The keeper lit the lamp and looked at the sea, because nobody had come for a week."
 
@@ -114,3 +114,35 @@ def make_docx(*paragraphs: str) -> bytes:
     body = f"<w:document {_WORD}><w:body>{''.join(paragraphs)}</w:body></w:document>"
     files = {"word/document.xml": body, "word/styles.xml": STYLES, "docProps/core.xml": PROPERTIES}
     return make_zip({"[Content_Types].xml": "<Types/>", **files})
+
+
+def make_pdf(pages: Sequence[Sequence[tuple[float, float, str]]], title: str = "") -> bytes:
+    """Return a PDF file in Helvetica.
+
+    Args:
+        pages: Position in points and ASCII text of each line, by page.
+        title: Title of the document.
+    """
+    objects = ["<< /Type /Catalog /Pages 2 0 R >>", "", "<< /Type /Font /Subtype /Type1 "]
+    objects[2] += "/BaseFont /Helvetica >>"
+    kids = []
+    for lines in pages:
+        texts = "\n".join(f"1 0 0 1 {x:g} {y:g} Tm ({text}) Tj" for x, y, text in lines)
+        stream = f"BT /F1 10 Tf\n{texts}\nET"
+        objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
+        objects.append(
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] "
+            f"/Resources << /Font << /F1 3 0 R >> >> /Contents {len(objects)} 0 R >>"
+        )
+        kids.append(f"{len(objects)} 0 R")
+    objects[1] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>"
+    objects.append(f"<< /Title ({title}) /Author (Ada Keeper) /CreationDate (D:19010203) >>")
+    data, places = b"%PDF-1.4\n", []
+    for number, text in enumerate(objects, 1):
+        places.append(len(data))
+        data += f"{number} 0 obj\n{text}\nendobj\n".encode("ascii")
+    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    trailer = f"<< /Size {len(objects) + 1} /Root 1 0 R /Info {len(objects)} 0 R >>"
+    start = len(data)
+    data += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}".encode("ascii")
+    return data + f"trailer\n{trailer}\nstartxref\n{start}\n%%EOF\n".encode("ascii")

@@ -17,7 +17,14 @@ from raypipe.ledger.failure_log import KINDS
 from raypipe.text import TextCleaner, isolation
 from raypipe.text.child_tasks import make_format
 from raypipe.text.formats import Format
-from tests.unit.text.formats.books import PARAGRAPH, make_docx, make_epub, paragraph, run
+from tests.unit.text.formats.books import (
+    PARAGRAPH,
+    make_docx,
+    make_epub,
+    make_pdf,
+    paragraph,
+    run,
+)
 
 SETTINGS = yaml.safe_load((conf_dir() / "text" / "default.yaml").read_text(encoding="utf-8"))
 FORMATS: Mapping[str, Format] = {
@@ -29,6 +36,7 @@ BOOKS = {
     "epub": make_epub(),
     "html": f"<!DOCTYPE html><html><body>{BODY}</body></html>".encode(),
     "docx": make_docx(*([paragraph(run(PARAGRAPH))] * 20)),
+    "pdf": make_pdf([[(72, 700 - 14 * row, PARAGRAPH) for row in range(40)]] * 3),
     "markdown": "\n\n".join(["# Heading", *[PARAGRAPH] * 20]).encode(),
 }
 
