@@ -9,8 +9,8 @@ from pathlib import Path
 
 from raypipe.core.errors import BookError
 
-MAX_BYTES = 320 * 1024 * 1024
-"""Memory that reading a file may take beside that of the process. A page of 16 MB takes 160 MB."""
+MAX_BYTES = 400 * 1024 * 1024
+"""Memory that reading a file may take beside that of the process. A page of 20 MB takes 300 MB."""
 
 
 @contextmanager
