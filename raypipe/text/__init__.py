@@ -2,7 +2,8 @@
 
 `TextCleaner.clean` in `cleaner` runs the steps in this order, one module a step:
 
-1. `decode`: bytes to characters.
+1. `decode`: bytes to characters. `wide_encodings`, `mixed_encodings`, `code_pages` (with
+   `alphabets`) and `east_asian` recognize the encodings.
 2. `mojibake`: repair text that was once decoded with the wrong encoding.
 3. `normalize`: one form for characters and line ends.
 4. `boilerplate`: remove the Project Gutenberg license, markers and credits, and with

@@ -20,7 +20,7 @@ from raypipe.text.sentences import SPLITTER_VERSION, count_words
 from raypipe.text.table_of_contents import remove_contents
 from raypipe.text.unwrap import unwrap_lines
 
-CLEANER_VERSION = 2
+CLEANER_VERSION = 3
 """Part of the text recipe. Raise it when the same bytes give a different clean text; finished
 books are then processed again."""
 
@@ -54,8 +54,8 @@ class CleanText:
         language: ISO 639-1 code; `und` if undetermined.
         encoding: Python's name of the encoding of the bytes.
         words: Number of words in `text`.
-        flags: Properties worth a look: `bad_bytes`, `mojibake_repaired`, `trimmed_much`
-            (license, notes and contents were more than 30 % of the file).
+        flags: Properties worth a look: those of `decode.DecodedText`, `mojibake_repaired`, and
+            `trimmed_much` (license, notes and contents were more than 30 % of the file).
         sha256: Hex SHA-256 of `text` in UTF-8. It identifies the content, whatever the key.
         chapters: Spans that cover `text` from start to end; empty if the book has no chapters.
         origin: Where the text comes from.
