@@ -5,7 +5,8 @@
 1. `decode`: bytes to characters. `wide_encodings`, `mixed_encodings`, `code_pages` (with
    `alphabets`) and `east_asian` recognize the encodings.
 2. `mojibake`: repair text that was once decoded with the wrong encoding.
-3. `normalize`: one form for characters and line ends.
+3. `normalize`: one form for characters and line ends. `page_furniture` removes running heads and
+   page numbers, and `double_spacing` the empty lines after each line.
 4. `boilerplate`: remove the Project Gutenberg license, markers and credits, and with
    `transcriber_notes` the notes of transcribers and lists of errata.
 5. `table_of_contents`: remove tables of contents and lists of illustrations, keep their titles.

@@ -30,7 +30,7 @@ _BLOCKS = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 0x0E, 0x0F, 0x10, 0x11, 0x12, 0x17,
 _ESCAPES: tuple[tuple[re.Pattern[bytes], str, Callable[[str], float]], ...] = (
     (re.compile(rb"\x1b\$[@B]|\x1b\$\([@BD]"), "iso2022_jp_ext", rate_japanese),
     (re.compile(rb"\x1b\$\)C"), "iso2022_kr", rate_korean),
-    (re.compile(rb"~\{[!-w][!-~][^\n]*~\}"), "hz", rate_chinese),
+    (re.compile(rb"~\{[!-w][!-~]"), "hz", rate_chinese),
 )
 
 
