@@ -7,8 +7,9 @@
 2. `mojibake`: repair text that was once decoded with the wrong encoding.
 3. `normalize`: one form for characters and line ends. `page_furniture` removes running heads and
    page numbers, and `double_spacing` the empty lines after each line.
-4. `boilerplate`: remove the Project Gutenberg license, markers and credits, and with
-   `transcriber_notes` the notes of transcribers and lists of errata.
+4. `boilerplate`: remove the Project Gutenberg license, markers and credits. `frames` and `aozora`
+   know the notices of other digital libraries, and `transcriber_notes` removes the notes of
+   transcribers and lists of errata.
 5. `table_of_contents`: remove tables of contents and lists of illustrations, keep their titles.
 6. `unwrap`: join the lines of wrapped paragraphs.
 7. `metadata`: read title, author and declared language.
