@@ -6,7 +6,7 @@
    `alphabets`) and `east_asian` recognize the encodings.
 2. `mojibake`: repair text that was once decoded with the wrong encoding.
 3. `normalize`: one form for characters and line ends. `page_furniture` removes running heads and
-   page numbers, and `double_spacing` the empty lines after each line.
+   page numbers, and `line_spacing` sees to the empty lines between paragraphs.
 4. `boilerplate`: remove the Project Gutenberg license, markers and credits. `frames` and `aozora`
    know the notices of other digital libraries, and `transcriber_notes` removes the notes of
    transcribers and lists of errata.

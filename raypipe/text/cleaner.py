@@ -11,9 +11,9 @@ from raypipe.core.errors import BookError
 from raypipe.text.boilerplate import strip_boilerplate
 from raypipe.text.chapters import Chapter, find_chapters
 from raypipe.text.decode import decode
-from raypipe.text.double_spacing import close_double_spacing
 from raypipe.text.isolation import DEADLINE_S, LONG_TEXT, run_in_child
 from raypipe.text.language import detect_language
+from raypipe.text.line_spacing import close_double_spacing, separate_paragraphs
 from raypipe.text.metadata import read_metadata
 from raypipe.text.mojibake import repair_mojibake, repair_tool_version
 from raypipe.text.normalize import normalize_characters
@@ -147,7 +147,8 @@ class TextCleaner:
         """
         decoded = decode(data)
         repaired, is_repaired = repair_mojibake(decoded.text)
-        whole = close_double_spacing(remove_page_furniture(normalize_characters(repaired)))
+        whole = remove_page_furniture(normalize_characters(repaired))
+        whole = separate_paragraphs(close_double_spacing(whole))
         stripped = strip_boilerplate(whole)
         contents = remove_contents(stripped.body)
         text = unwrap_lines(contents.body)

@@ -6,22 +6,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-_IMPRINT = re.compile(
-    r"^[\f \t]*(?:digiti[sz]ed by\b|generated (?:on|for|by)\b.{0,60}\d|original from\b"
-    r"|https?://(?:hdl\.handle\.net|(?:www\.)?(?:hathitrust\.org|archive\.org|books\.google))"
-    r"|public domain[ ,]|copyrighted material\b|scanned (?:by|with) camscanner\b"
-    r"|numérisé par\b|digitalisiert (?:von|durch)\b|digitalizado por\b)[^\n]{0,90}$",
-    re.I | re.M,
-)
-_IMPRINT_WORDS = (
-    "digit", "generated ", "original from", "handle.net", "hathitrust", "archive.org",
-    "books.google", "public domain", "copyrighted material", "camscanner", "numérisé",
-)  # fmt: skip
-_SCANNERS = re.compile(r"google|internet archive|microsoft|hathi|gooq|camscanner", re.I)
+from raypipe.text.imprints import find_imprints
+
 _MAX_LINE = 90
 _LAST_NUMBER = re.compile(r"(?<=[ \t\n\f\[({—–|-])(\d{1,4})[\])}—–|.-]{0,2}[ \t]*+$", re.M)
 _FIRST_NUMBER = re.compile(
@@ -46,6 +37,7 @@ _MIN_INTERRUPTING = 0.25
 _MIN_AT_BREAKS = 0.7
 _MIN_PAGE_LINES, _MAX_PAGE_LINES = 18, 80
 _SENTENCE_WIDTH, _MIN_OPEN_CHARS = 35, 20
+_MIN_LIKE_LETTERS, _MAX_LENGTH_DIFFERENCE, _MIN_LIKENESS, _MAX_HEADS = 6, 4, 0.75, 30
 _NEAR, _FAR = 2, 8
 """Lines with text between a page break and a running head."""
 
@@ -74,7 +66,7 @@ def remove_page_furniture(text: str) -> str:
     Args:
         text: Characters as `normalize.normalize_characters` returns them, with form feeds.
     """
-    imprints = _find_imprints(text)
+    imprints = find_imprints(text)
     if "\f" not in text and not imprints and not _has_numbered_lines(text):
         return text
     pages = _Pages(text, imprints)
@@ -82,24 +74,6 @@ def remove_page_furniture(text: str) -> str:
     if not furniture and "\f" not in text:
         return text
     return pages.join_without(furniture)
-
-
-def _find_imprints(text: str) -> set[str]:
-    """Return the lines of a scanner's imprint that repeat or name a known scanner."""
-    lowered = text.lower()
-    if not any(word in lowered for word in _IMPRINT_WORDS):
-        return set()  # saves 15 ms per megabyte
-    counts: defaultdict[str, int] = defaultdict(int)
-    for match in _IMPRINT.finditer(text):
-        counts[match[0].strip("\f \t")] += 1
-    same_start: defaultdict[str, int] = defaultdict(int)
-    for line, count in counts.items():
-        same_start[line[:14].lower()] += count
-    return {
-        line
-        for line in counts
-        if same_start[line[:14].lower()] >= _MIN_REPEATED or _SCANNERS.search(line)
-    }
 
 
 def _has_numbered_lines(text: str) -> bool:
@@ -254,12 +228,12 @@ class _Pages:
                 words = _WORDS.findall(self.lines[index].lower())
                 if words and words[0] not in _NOT_A_HEAD and self._is_separate(index):
                     groups[" ".join(words)].append(index)
-        heads = {" ".join(_WORDS.findall(self.lines[index].lower())) for index in found}
+        heads = {_letters(self.lines[index]) for index in found}
         enough = max(_MIN_REPEATED, _MIN_PAGES_WITH_HEAD * len(breaks) / 4)
         repeated = {
             index
             for key, places in groups.items()
-            if len(places) >= enough or key in heads
+            if len(places) >= enough or _is_like(_letters(key), heads)
             for index in places
         }
         first = min(found | self.breaks, default=0)
@@ -284,6 +258,23 @@ class _Pages:
         """Return whether a long line follows, as after no line of a title page."""
         following = self.lines[index + 1 : index + 2]
         return any(len(line.strip()) > _SENTENCE_WIDTH for line in following)
+
+
+def _letters(line: str) -> str:
+    return "".join(_WORDS.findall(line.lower()))
+
+
+def _is_like(letters: str, heads: set[str]) -> bool:
+    """Return whether a line is a running head, apart from errors of recognition."""
+    if letters in heads:
+        return True
+    if len(letters) < _MIN_LIKE_LETTERS or len(heads) > _MAX_HEADS:
+        return False
+    return any(
+        abs(len(letters) - len(head)) <= _MAX_LENGTH_DIFFERENCE
+        and SequenceMatcher(None, letters, head, autojunk=False).ratio() >= _MIN_LIKENESS
+        for head in heads
+    )
 
 
 def _goes_on(before: str, after: str) -> bool:

@@ -21,7 +21,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _MAX_WRAP_WIDTH = 120
 """Files whose usual line is longer have a whole paragraph on each line."""
 _SLACK = 3
-_LAST_SPACED = "\u0dff"
+_LAST_SPACED = "\u0e00"
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uff9f"
 )
@@ -29,6 +29,9 @@ _UNSPACED_END = re.compile(rf"(?<=[{_UNSPACED}])\n(?=[{_UNSPACED}])")
 _UNSPACED_START = re.compile(f"[{_UNSPACED}]")
 _MIN_UNSPACED_WIDTH = 15
 """Shorter lines of scripts without spaces are verse."""
+_MIN_VERSE_LINES, _SAMPLE_STANZAS = 12, 150
+_MAX_STOPS_INSIDE = 0.05
+_STOP_INSIDE = re.compile(r"[.,;:!?—–-][\"'”’»)]{0,2}\s+\S|--|—|[。，、；：！？،؛]\S")
 _MIN_STANZAS, _MAX_VERSE_WIDTH = 4, 70
 _FULL_END, _FULL_END_SHARE = 0.75, 0.7
 _MAX_SENTENCES_INSIDE = 0.12
@@ -107,25 +110,35 @@ def _measure_layout(blocks: list[list[str]]) -> _Layout:
 
 def _measure_stanzas(blocks: list[list[str]]) -> float:
     stanzas = [block for block in blocks if len(block) > 2]
-    if len(stanzas) < _MIN_STANZAS:
-        return 0
-    width = median(len(line) for block in stanzas for line in block)
-    full = sum(len(block[-1]) >= _FULL_END * width for block in stanzas)
-    if width > _MAX_VERSE_WIDTH or full < _FULL_END_SHARE * len(stanzas):
-        return 0
+    stanzas = stanzas[:: 1 + len(stanzas) // _SAMPLE_STANZAS]
     lines = [line for block in stanzas for line in block]
+    if len(lines) < _MIN_VERSE_LINES:
+        return 0
+    width = median(map(len, lines))
+    if width > _MAX_VERSE_WIDTH:
+        return 0
+    if sum(map(_has_stop_inside, lines)) <= _MAX_STOPS_INSIDE * len(lines):
+        return width  # prose has commas
+    full = sum(len(block[-1]) >= _FULL_END * width for block in stanzas)
     sentences = sum(_SENTENCE_INSIDE.search(line) is not None for line in lines)
-    return width if sentences <= _MAX_SENTENCES_INSIDE * len(lines) else 0
+    is_verse = (
+        len(stanzas) >= _MIN_STANZAS
+        and full >= _FULL_END_SHARE * len(stanzas)
+        and sentences <= _MAX_SENTENCES_INSIDE * len(lines)
+    )
+    return width if is_verse else 0
+
+
+def _has_stop_inside(line: str) -> bool:
+    return _STOP_INSIDE.search(line) is not None
 
 
 def _count_capitals(block: list[str]) -> int:
     """Count the lines after the first that begin neither with a small letter nor without case."""
-    return sum(_begins_with_capital(line) for line in block[1:])
-
-
-def _begins_with_capital(line: str) -> bool:
-    first = line.lstrip(" \"'“‘([_")[:1]
-    return first.isupper() or not first.isalpha()
+    return sum(
+        (first := line.lstrip(" \"'“‘([_")[:1]).isupper() or not first.isalpha()
+        for line in block[1:]
+    )
 
 
 def _words_of(text: str) -> set[str]:
@@ -176,15 +189,15 @@ def _is_wrapped(block: list[str], layout: _Layout) -> bool:
 def _share_of_full_lines(block: list[str], width: int) -> float:
     pairs = list(pairwise(block))
     full = sum(
-        len(line) + 1 + _length_of_first_word(after) > width - _SLACK for line, after in pairs
+        len(line) + 1 + (1 if _is_unspaced(after) else len(after.split(None, 1)[0]))
+        > width - _SLACK
+        for line, after in pairs
     )
     return full / len(pairs)
 
 
-def _length_of_first_word(line: str) -> int:
-    """Return the length of what may not be broken at the start of a line."""
-    word = line.split(None, 1)[0]
-    return 1 if word > _LAST_SPACED and _UNSPACED_START.match(word) else len(word)
+def _is_unspaced(line: str) -> bool:
+    return line > _LAST_SPACED and _UNSPACED_START.match(line) is not None
 
 
 def _join_word(match: re.Match[str], *, words: set[str]) -> str:

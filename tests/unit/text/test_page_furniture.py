@@ -48,9 +48,9 @@ def test_what_each_page_has_is_removed_and_sentences_go_on(
 
 
 def test_noise_of_recognition_in_heads_does_not_matter() -> None:
-    heads = ["THE WINTER FLOOD", "THE WINTER FLOOD", "THE W1NTER FLOOD"]
-    text = bind(lambda page: heads[page % 3], lambda page: f"{page}", "\n\f")
-    assert "WINTER" not in remove_page_furniture(text)
+    heads = ["THE WINTER FLOOD {}", "THE WINTER FLOOD {}", "THE W1NTER FL00D l", "TBE WINTEB FLOOD"]
+    text = bind(lambda page: heads[page % 4].format(page), nothing, "\n\f")
+    assert remove_page_furniture(text) == TALE
 
 
 def test_a_hyphen_at_the_end_of_a_page_stays_for_unwrapping() -> None:

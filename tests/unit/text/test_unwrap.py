@@ -133,3 +133,8 @@ def test_joins_wrapped_prose_of_scripts_without_spaces(language: str) -> None:
 def test_keeps_short_lines_of_scripts_without_spaces() -> None:
     verse = "床前明月光\n疑是地上霜\n舉頭望明月\n低頭思故鄉"
     assert unwrap_lines("\n\n".join([verse] * 5)) == "\n\n".join([verse] * 5)
+
+
+def test_keeps_verse_without_stanzas_and_stops() -> None:
+    lines = ["the sea is grey and the day is long", "and nobody comes to the door at night"] * 9
+    assert unwrap_lines("\n".join(lines)) == "\n".join(lines)
