@@ -29,6 +29,7 @@ _OTHER = (
     "cp1251", "koi8-r", "koi8-u", "iso8859-5", "cp866", "mac_cyrillic", "cp855", "kz1048",
     "koi8_t", "cp1125", "cp1253", "iso8859-7", "cp737", "mac_greek", "cp869", "cp1255",
     "iso8859-8", "cp862", "cp1256", "iso8859-6", "cp720", "mac_arabic", "cp874", "iso8859-11",
+    "gb18030",
 )  # fmt: skip
 
 SAMPLE_BYTES = 6_000
@@ -38,15 +39,15 @@ _MAX_LATIN_SHARE, _MIN_OTHER_SHARE = 0.5, 0.35
 the second, no language with other letters."""
 _EXPECTED_COMMON = 0.45
 _MAX_ENGLISH_SHARE = 0.2
-_OTHER_LANGUAGE_COST, _UNKNOWN_COST = 0.02, 0.1
+_OTHER_LANGUAGE_COST, _UNKNOWN_COST, _NOT_FOUND_COST = 0.02, 0.1, 0.2
 _DECLARED_BONUS = 0.03
 _LOAN, _LONELY = 0.5, 0.3
 
 _HIGH = re.compile(r"[^\x00-\x7f]")
 _HIGH_BYTES = bytes(range(0x80, 0x100))
 _ASCII_LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_ANYWHERE = frozenset("’‘–—-·\xad‑'ʼ")
-_PUNCTUATION = frozenset("“”„‚«»‹›…¿¡،؛؟‐―″′·")
+_ANYWHERE = frozenset("’–—-·\xad‑'ʼ")
+_PUNCTUATION = frozenset("‘“”„‚«»‹›…¿¡،؛؟‐―″′·")
 _SYMBOLS = frozenset("§©°£€½¼¾†‡•®™²³×¶¢ªº¹№")
 _ALONE = frozenset("àáâãåæèéêëíîïòóôöøúûüýÀÁÂÅÆÈÉÊÍÒÓÔÖØÚÜ")
 _FINAL = frozenset("םןץףךς")
@@ -172,7 +173,7 @@ def _decode(sample: bytes, encoding: str) -> str:
 
 def _rate_all(encoding: str, text: str, own: str, languages: Iterable[str], bonus: float) -> Guess:
     evidence = _read_evidence(text)
-    costs = {own: 0.0, UNKNOWN: _UNKNOWN_COST}
+    costs = {own: 0.0, UNKNOWN: _UNKNOWN_COST if own == UNKNOWN else _NOT_FOUND_COST}
     fits = [
         (_fit(evidence, language) - costs.get(language, _OTHER_LANGUAGE_COST), language)
         for language in languages

@@ -26,6 +26,8 @@ _EXPECTED_KANA, _EXPECTED_HAN, _EXPECTED_HANGUL = 0.3, 0.22, 0.25
 _SAMPLE_BYTES = 12_000
 _ERROR_COST = 8.0
 _MIN_CHARS = 4
+_MIN_SHARE, _MAX_FIT_OF_FEW = 0.15, 0.7
+"""A few characters in a text of another script may be there by accident."""
 
 
 def rate_japanese(text: str) -> float:
@@ -61,6 +63,7 @@ _RATERS: tuple[tuple[str, str, Callable[[str], float]], ...] = (
     ("euc_jp", "ja", rate_japanese),
     ("euc_jis_2004", "ja", rate_japanese),
     ("cp949", "ko", rate_korean),
+    ("gb18030", "ja", rate_japanese),
     ("johab", "ko", rate_korean),
 )
 
@@ -80,7 +83,9 @@ def guess_east_asian(data: bytes, declared: str = "") -> Guess | None:
         if high < _MIN_CHARS:
             continue
         errors = max(text.count("\ufffd") - 1, 0)  # the last character may have been cut
-        fit = rate(text) - _ERROR_COST * errors / high + 0.01 * (encoding == declared)
+        letters = sum(map(str.isalpha, text))
+        limit = 1.0 if high >= _MIN_SHARE * letters else _MAX_FIT_OF_FEW
+        fit = min(rate(text), limit) - _ERROR_COST * errors / high + 0.01 * (encoding == declared)
         if best is None or fit > best.fit + 0.002:
             best = Guess(encoding, language, fit)
     return best
