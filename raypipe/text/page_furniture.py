@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
-from difflib import SequenceMatcher
 from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
 from raypipe.text.imprints import find_imprints
+from raypipe.text.likeness import is_like, letters_in
 
 _MAX_LINE = 90
 _LAST_NUMBER = re.compile(r"(?<=[ \t\n\f\[({—–|-])(\d{1,4})[\])}—–|.-]{0,2}[ \t]*+$", re.M)
@@ -31,13 +32,13 @@ _NOT_A_HEAD = frozenset(
 )
 _OPEN_END = re.compile(r"[^\W_]$|[,;:\-¬\u2010—–]$")
 _MIN_NUMBERED, _MIN_BARE, _MIN_REPEATED = 4, 5, 3
-_MIN_PAGES_WITH_HEAD = 0.1
+_MAX_PAGES_BETWEEN = 2
+_MAX_SHARE = 0.3
 _MIN_RISING, _MAX_STEP = 0.8, 6
 _MIN_INTERRUPTING = 0.25
 _MIN_AT_BREAKS = 0.7
 _MIN_PAGE_LINES, _MAX_PAGE_LINES = 18, 80
 _SENTENCE_WIDTH, _MIN_OPEN_CHARS = 35, 20
-_MIN_LIKE_LETTERS, _MAX_LENGTH_DIFFERENCE, _MIN_LIKENESS, _MAX_HEADS = 6, 4, 0.75, 30
 _NEAR, _FAR = 2, 8
 """Lines with text between a page break and a running head."""
 
@@ -130,13 +131,19 @@ class _Pages:
     def find_furniture(self) -> set[int]:
         """Return the places of the lines that are no part of the text."""
         found = {index for index, line in enumerate(self.lines) if line.strip() in self._imprints}
-        breaks = self.breaks | found | {index + 1 for index in found}
+        imprints = frozenset(found)
+        form_feeds = sorted(self.breaks)
+        lengths = [after - before for before, after in pairwise(form_feeds)]
+        if lengths and median(lengths) > _MAX_PAGE_LINES:
+            form_feeds = []  # between chapters
+        breaks = {*form_feeds, *found, *(index + 1 for index in found)}
         for key, lines in self._numbered().items():
             if self._are_heads(key, lines, breaks, found):
                 found.update(line.index for line in lines)
-        if len(found) + len(self.breaks) < _MIN_NUMBERED:
-            return found
-        return found | self._find_repeated(found)
+        if len(found) + len(form_feeds) >= _MIN_NUMBERED:
+            found |= self._find_repeated(found)
+        removed = sum(len(self.lines[index]) for index in found - imprints)
+        return set(imprints) if removed > _MAX_SHARE * sum(map(len, self.lines)) else found
 
     def join_without(self, furniture: set[int]) -> str:
         """Return the text without some lines; sentences go on across page breaks."""
@@ -228,12 +235,12 @@ class _Pages:
                 words = _WORDS.findall(self.lines[index].lower())
                 if words and words[0] not in _NOT_A_HEAD and self._is_separate(index):
                     groups[" ".join(words)].append(index)
-        heads = {_letters(self.lines[index]) for index in found}
-        enough = max(_MIN_REPEATED, _MIN_PAGES_WITH_HEAD * len(breaks) / 4)
+        heads = {letters_in(self.lines[index]) for index in found}
+        pages = _number_pages(breaks)
         repeated = {
             index
             for key, places in groups.items()
-            if len(places) >= enough or _is_like(_letters(key), heads)
+            if _are_on_following_pages(places, pages) or is_like(letters_in(key), heads)
             for index in places
         }
         first = min(found | self.breaks, default=0)
@@ -241,7 +248,9 @@ class _Pages:
         bare = {
             index
             for index in near
-            if 0 <= index < len(self.lines) and _BARE.fullmatch(self.lines[index])
+            if 0 <= index < len(self.lines)
+            and _BARE.fullmatch(line := self.lines[index])
+            and (line.islower() or any(map(str.isdigit, line)))  # no chapter XII
         }
         return repeated | {index for index in bare if index >= first}
 
@@ -260,21 +269,21 @@ class _Pages:
         return any(len(line.strip()) > _SENTENCE_WIDTH for line in following)
 
 
-def _letters(line: str) -> str:
-    return "".join(_WORDS.findall(line.lower()))
+def _number_pages(breaks: set[int]) -> list[int]:
+    """Return the first places of pages; breaks that are near are one."""
+    starts: list[int] = []
+    for index in sorted(breaks):
+        if not starts or index - starts[-1] > 2 * _NEAR:
+            starts.append(index)
+    return starts
 
 
-def _is_like(letters: str, heads: set[str]) -> bool:
-    """Return whether a line is a running head, apart from errors of recognition."""
-    if letters in heads:
-        return True
-    if len(letters) < _MIN_LIKE_LETTERS or len(heads) > _MAX_HEADS:
+def _are_on_following_pages(places: Sequence[int], pages: Sequence[int]) -> bool:
+    """Return whether a line repeats on each page or on each second page."""
+    if len(places) < _MIN_REPEATED:
         return False
-    return any(
-        abs(len(letters) - len(head)) <= _MAX_LENGTH_DIFFERENCE
-        and SequenceMatcher(None, letters, head, autojunk=False).ratio() >= _MIN_LIKENESS
-        for head in heads
-    )
+    numbers = [bisect_right(pages, place + 2 * _NEAR) for place in places]
+    return median(after - before for before, after in pairwise(numbers)) <= _MAX_PAGES_BETWEEN
 
 
 def _goes_on(before: str, after: str) -> bool:

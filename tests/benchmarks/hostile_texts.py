@@ -245,7 +245,7 @@ KINDS: dict[str, Callable[[int], bytes]] = {
     "zeros between words": lambda size: b"the sea\x00\x00\x00" * (size // 10),
     # pages
     "page numbers inside sentences": _numbered("and the boat went on with the\n\n{n}\n\ntide\n"),
-    "running heads and form feeds": _numbered("the boat went on\n\n\f{n}  THE {word} FLOOD\n\nand on\n"),
+    "heads and form feeds": _numbered("the boat went on\n\n\f{n}  THE {word} FLOOD\n\nand on\n"),
     "lines of a scanner": _repeat("Digitized by Google\n\n"),
     "double spacing": _repeat("and the boat went on with the tide\n\n"),
     "indented lines": _repeat("    The boat went on with the tide and with\nthe wind\n"),

@@ -102,3 +102,17 @@ def test_captions_and_verses_that_repeat_stay() -> None:
         for number in range(40)
     )
     assert remove_page_furniture(text) == text
+
+
+def test_form_feeds_between_chapters_and_poems_are_no_pages() -> None:
+    line = "The lamp was lit, and so was every other.\n"
+    chapters = "\f".join(f"{number}\n\n{line * 90}" for number in range(1, 9))
+    assert "8\n\nThe lamp" in remove_page_furniture(chapters)
+    titles = ["SONG", "ELEGY", "TO HER", "MORNING", "SONG", "NIGHT", "THE SEA", "SONG", "RAIN"]
+    poems = "\f".join(f"{title}\n\n{line * 20}" for title in titles)
+    assert remove_page_furniture(poems).count("SONG") == 3
+
+
+def test_most_of_a_text_is_never_furniture() -> None:
+    text = "a\n\f" * 40
+    assert remove_page_furniture(text).count("a") == 40
