@@ -116,7 +116,8 @@ def guess_code_page(data: bytes, declared: str = "", language: str = "") -> Gues
         if plain == 1.0 and detect_language(texts[first]) == "en":
             return Guess(first, "en", plain)  # most books that are not UTF-8
     own = {name: language or detect_language(text) for name, text in texts.items()}
-    languages = sorted({name for name in own.values() if is_known(name)} | {UNKNOWN})
+    found = {name for name in own.values() if is_known(name)} | {UNKNOWN}
+    languages = sorted(found | ({"hr"} if "sr" in found else set()))  # Serbian in Latin letters
     guesses = [
         _rate_all(name, text, own[name], languages, _DECLARED_BONUS * (name == declared))
         for name, text in texts.items()
