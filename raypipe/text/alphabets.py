@@ -91,7 +91,7 @@ def common_letters_of(language: str) -> frozenset[str]:
 
 
 def has_latin_letters(language: str) -> bool:
-    """Return whether a language is written with Latin letters, as far as known."""
+    """Return whether a language is written with Latin letters; true if unknown."""
     return language not in _OTHER
 
 

@@ -167,7 +167,8 @@ def _cut_at_end(body: str) -> tuple[str, bool]:
     The first END marker counts: the text after it contains markers too. In a file of several
     works, each with its own markers, the texts between them are removed.
     """
-    works, has_end, position = [], False, 0
+    works: list[str] = []
+    has_end, position = False, 0
     while end := _END.search(body, position) or _RARE_END.search(body, position):
         works.append(body[position : end.start()])
         has_end = True

@@ -144,7 +144,8 @@ def take_sample(data: bytes, limit: int = SAMPLE_BYTES, max_piece: int = _MAX_PI
         return b""
     lines = [piece for line in re.split(rb"[\r\n]+", data) for piece in _cut(line, max_piece)]
     step = max(1, -(-sum(map(len, lines)) // limit))
-    chosen, size = [], 0
+    chosen: list[bytes] = []
+    size = 0
     for line in lines[::step]:
         chosen.append(line[:limit])
         size += len(chosen[-1]) + 1

@@ -23,7 +23,7 @@ class _Library:
         sign: A word that texts of the library have, in small letters.
         front: Paragraphs before the book that are removed.
         back: The line at which the text after the book begins.
-        proof: What stands near this line.
+        proof: Words near this line that prove it.
     """
 
     sign: str
