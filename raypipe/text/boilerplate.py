@@ -43,6 +43,10 @@ _END_LINE = re.compile(
     rf"{_GUTENBERG}(?:['’]s)?\b",
     re.I | re.M,
 )
+_NEXT_WORK = re.compile(
+    rf"^[ \t*]*(?:The |This is the )?{_GUTENBERG}(?:['’]s)? (?:e-?text|e-?book) (?:of|,)",
+    re.I | re.M,
+)
 # The works of a collection are separated by it.
 _BLURB = re.compile(r"<<\s{0,9}THIS ELECTRONIC VERSION OF[^<>]{0,3000}>>", re.I)
 _END_OF_BOOK = re.compile(r"^[ \t]*\[End of [^\[\]\n]{1,200}(?:\n[^\[\]\n]{1,200})?\][ \t]*$", re.M)
@@ -151,14 +155,20 @@ def _split_by_wording(text: str) -> tuple[str, str]:
     """Split a text without a start marker after the last paragraph worded like a header."""
     if not _HEADER_SIGN.search(text[:_SIGN_CHARS]):
         return "", text
-    end = count = 0
-    for paragraph in PARAGRAPH.finditer(text, 0, _TOP_CHARS):
+    end, count = _find_end_of_header(text, 0)
+    is_header = count >= _MIN_HEADER_PARAGRAPHS and end < len(text) // 2
+    return (text[:end], text[end:]) if is_header else ("", text)
+
+
+def _find_end_of_header(text: str, start: int) -> tuple[int, int]:
+    """Return the end of the last paragraph that is worded like a header, and their number."""
+    end, count = start, 0
+    for paragraph in PARAGRAPH.finditer(text, start, start + _TOP_CHARS):
         if paragraph.start() - end > _MAX_FOREIGN_CHARS:
             break
         if len(paragraph[0]) < _MAX_FOREIGN_CHARS and _HEADER_WORDS.search(paragraph[0]):
             end, count = paragraph.end(), count + 1
-    is_header = count >= _MIN_HEADER_PARAGRAPHS and end < len(text) // 2
-    return (text[:end], text[end:]) if is_header else ("", text)
+    return end, count
 
 
 def _cut_at_end(body: str) -> tuple[str, bool]:
@@ -188,14 +198,23 @@ def _cut_at_end(body: str) -> tuple[str, bool]:
 def _cut_at_end_line(work: str, *, has_end: bool) -> tuple[str, bool]:
     """Cut at a line such as "End of Project Gutenberg's …".
 
-    A preface may quote the line: it ends the book only near the end.
+    A preface may quote the line: it ends the book only near the end. The header of another work
+    may follow it: then the text from the line to the end of that header is removed.
     """
+    kept: list[str] = []
+    rest = 0
     for position in _positions(work, _NAMES):
-        start = work.rfind("\n", max(0, position - _MAX_END_LINE), position) + 1
-        is_end = len(work) - start < 2_000 or (not has_end and start > len(work) // 2)
-        if is_end and _END_LINE.match(work, start):
-            return work[:start], True
-    return work, False
+        line = work.rfind("\n", max(0, position - _MAX_END_LINE), position) + 1
+        if line < rest or (not line and position > _MAX_END_LINE):
+            continue
+        if not _END_LINE.match(work, line):
+            continue
+        if _NEXT_WORK.search(work, line, line + _MAX_FOREIGN_CHARS):
+            kept.append(work[rest:line].strip("\n"))
+            rest, _ = _find_end_of_header(work, line)
+        elif len(work) - line < 2_000 or (not has_end and line > len(work) // 2):
+            return _GAP_BETWEEN_WORKS.join([*kept, work[rest:line]]), True
+    return _GAP_BETWEEN_WORKS.join([*kept, work[rest:]]), bool(kept)
 
 
 def _positions(text: str, words: Iterable[str]) -> list[int]:

@@ -224,6 +224,13 @@ def test_each_work_of_a_collection_is_kept_and_the_blurbs_are_not() -> None:
     assert strip_boilerplate(text).body.split() == "\n".join(works).split()
 
 
+def test_headers_between_the_works_of_an_old_collection_are_removed() -> None:
+    works = [f"WORK {number}\n\n{BODY}" for number in range(4)]
+    end = "End of The Project Gutenberg Etext of Work {}\n\n"
+    text = "".join(f"{OLD_HEADER}\n{work}\n\n{end.format(n)}" for n, work in enumerate(works))
+    assert strip_boilerplate(text).body.split() == "\n".join(works).split()
+
+
 def test_blurbs_of_the_world_library_are_removed() -> None:
     blurb = (
         "<<THIS ELECTRONIC VERSION OF THE COMPLETE WORKS OF ADA KEEPER IS COPYRIGHT 1990 BY WORLD\n"
