@@ -17,7 +17,7 @@ from raypipe.text.alphabets import (
     is_known,
     letters_of,
 )
-from raypipe.text.language import UNKNOWN, detect_language
+from raypipe.text.language import UNKNOWN, choose_language, detect_language, vote
 
 _LATIN = (  # from the most to the least frequent: the first of equals is chosen
     "cp1252", "iso8859-2", "cp1250", "cp1254", "cp1257", "iso8859-15", "iso8859-13", "iso8859-4",
@@ -115,9 +115,11 @@ def guess_code_page(data: bytes, declared: str = "", language: str = "") -> Gues
         plain = rate_text(texts[first], "en")
         if plain == 1.0 and detect_language(texts[first]) == "en":
             return Guess(first, "en", plain)  # most books that are not UTF-8
-    own = {name: language or detect_language(text) for name, text in texts.items()}
-    found = {name for name in own.values() if is_known(name)} | {UNKNOWN}
-    languages = sorted(found | ({"hr"} if "sr" in found else set()))  # Serbian in Latin letters
+    votes = {name: {language: 1.0} if language else vote(text) for name, text in texts.items()}
+    own = {name: choose_language(votes[name]) or UNKNOWN for name in texts}
+    # All of them: close languages share the votes, and Serbian is also written like Croatian.
+    found = {name for names in votes.values() for name in names if is_known(name)}
+    languages = sorted(found | {UNKNOWN} | ({"hr"} if "sr" in found else set()))
     guesses = [
         _rate_all(name, text, own[name], languages, _DECLARED_BONUS * (name == declared))
         for name, text in texts.items()
