@@ -178,8 +178,10 @@ def _decode(sample: bytes, encoding: str) -> str:
 def _rate_all(encoding: str, text: str, own: str, languages: Iterable[str], bonus: float) -> Guess:
     evidence = _read_evidence(text)
     costs = {own: 0.0, UNKNOWN: _UNKNOWN_COST if own == UNKNOWN else _NOT_FOUND_COST}
+    counts = (evidence.letters, evidence.mixed, evidence.alone)
+    letters = sum(count.total() for count in counts) / max(evidence.total, 1)
     fits = [
-        (_fit(evidence, language) - costs.get(language, _OTHER_LANGUAGE_COST), language)
+        (_fit(evidence, language) - letters * costs.get(language, _OTHER_LANGUAGE_COST), language)
         for language in languages
     ]
     fit, language = max(fits)

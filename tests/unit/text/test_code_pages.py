@@ -42,6 +42,13 @@ def test_a_few_signs_in_english_are_enough(line: str, encoding: str) -> None:
     assert data.decode(guess.encoding) == data.decode(encoding)
 
 
+def test_quotation_marks_of_a_language_without_alphabet_stay_signs() -> None:
+    malay = "“Tiada siapa di sini,” katanya, lalu duduk di tepi jendela dan menulis surat.\n" * 20
+    guess = guess_code_page(malay.encode("cp1252"))
+    assert guess is not None
+    assert (guess.encoding, guess.fit) == ("cp1252", 1)
+
+
 def test_a_wrong_code_page_fits_worse() -> None:
     turkish = TEXTS["tr"]
     assert rate_text(turkish, "tr") == 1
