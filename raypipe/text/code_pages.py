@@ -117,9 +117,7 @@ def guess_code_page(data: bytes, declared: str = "", language: str = "") -> Gues
             return Guess(first, "en", plain)  # most books that are not UTF-8
     votes = {name: {language: 1.0} if language else vote(text) for name, text in texts.items()}
     own = {name: choose_language(votes[name]) or UNKNOWN for name in texts}
-    # All of them: close languages share the votes, and Serbian is also written like Croatian.
-    found = {name for names in votes.values() for name in names if is_known(name)}
-    languages = sorted(found | {UNKNOWN} | ({"hr"} if "sr" in found else set()))
+    languages = _languages_to_try(name for names in votes.values() for name in names)
     guesses = [
         _rate_all(name, text, own[name], languages, _DECLARED_BONUS * (name == declared))
         for name, text in texts.items()
@@ -131,6 +129,12 @@ def guess_code_page(data: bytes, declared: str = "", language: str = "") -> Gues
 def rate_text(text: str, language: str) -> float:
     """Return how well the characters above ASCII of a text fit a language; see `Guess.fit`."""
     return _fit(_read_evidence(text), language)
+
+
+def rate_in_any_language(text: str) -> float:
+    """Return how well a text fits the language that fits best among those it may be in."""
+    evidence = _read_evidence(text)
+    return max(_fit(evidence, language) for language in _languages_to_try(vote(text)))
 
 
 def take_sample(data: bytes, limit: int = SAMPLE_BYTES, max_piece: int = _MAX_PIECE) -> bytes:
@@ -154,6 +158,14 @@ def take_sample(data: bytes, limit: int = SAMPLE_BYTES, max_piece: int = _MAX_PI
         if size > limit:
             break
     return b"\n".join(chosen)
+
+
+def _languages_to_try(voted: Iterable[str]) -> list[str]:
+    """Return all languages with votes and an alphabet: close languages share the votes."""
+    found = {language for language in voted if is_known(language)}
+    if "sr" in found:
+        found.add("hr")  # Serbian is also written with the letters of Croatian
+    return sorted(found | {UNKNOWN})
 
 
 def _cut(line: bytes, max_piece: int) -> Iterable[bytes]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from raypipe.text.code_pages import Guess, guess_code_page, rate_text
+from raypipe.text.code_pages import Guess, guess_code_page, rate_in_any_language, rate_text
 from raypipe.text.east_asian import guess_east_asian, rate_east_asian
 from raypipe.text.language import detect_language
 
@@ -80,7 +80,7 @@ def _is_mostly_utf8(good: list[bytes], bad: list[bytes]) -> bool:
         return False
     # A line in another encoding may be valid UTF-8 by accident, but has no usual letters then.
     text = "\n".join(line.decode() for line in good)[:_SAMPLE_CHARS]
-    fits = rate_text(text, detect_language(text)), rate_east_asian(text)
+    fits = rate_in_any_language(text), rate_east_asian(text)
     return max(fits) >= _MIN_FIT
 
 
