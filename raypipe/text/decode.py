@@ -109,8 +109,10 @@ def detect_binary_format(data: bytes) -> str:
 def _decode_by_bom(data: bytes) -> DecodedText | None:
     for bom, encoding in BYTE_ORDER_MARKS:
         if data.startswith(bom):
+            if encoding == "utf-8":
+                return _decode_strictly(data[len(bom) :], encoding) or _decode_mixed(data)
             decoded = _decode_with_replacements(data[len(bom) :], encoding)
-            if decoded is None and encoding != "utf-8":
+            if decoded is None:
                 raise BookError(
                     "undecodable",
                     f"the file has the byte order mark of {encoding} but is not {encoding};"
