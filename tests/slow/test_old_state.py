@@ -68,8 +68,8 @@ NEW_METADATA = {"summarizer", "embedder_name", "mapping", "served"}
 PER_SERVER = {"creation_date", "uuid", "version", "provided_name"}
 """Settings that the server gives an index."""
 RECORDED_CLEANER = 2
-"""Version of the cleaner of the recorded code. Later versions read ordinary books alike, so only the
-version in the recipe differs."""
+"""Version of the cleaner of the recorded code. Later versions give the same clean texts of these
+books, so that only the version in the recipe differs."""
 CHECK_CALLS = 4
 """Calls of a few tokens by which a run checks its models before the first book."""
 
