@@ -30,12 +30,10 @@ _UNSPACED_START = re.compile(f"[{_UNSPACED}]")
 _MIN_UNSPACED_WIDTH = 15
 """Shorter lines of scripts without spaces are verse."""
 _MIN_VERSE_LINES, _SAMPLE_STANZAS = 12, 150
-_MAX_STOPS_INSIDE = 0.05
+_MAX_STOPS, _MAX_STOPS_OF_STANZAS = 0.05, 0.25
 _STOP_INSIDE = re.compile(r"[.,;:!?—–-][\"'”’»)]{0,2}\s+\S|--|—|[。，、；：！？،؛]\S")
-_MIN_STANZAS, _MAX_VERSE_WIDTH = 4, 70
+_MIN_STANZAS, _MAX_VERSE_WIDTH = 5, 70
 _FULL_END, _FULL_END_SHARE = 0.75, 0.7
-_MAX_SENTENCES_INSIDE = 0.12
-_SENTENCE_INSIDE = re.compile(r"[.!?]['\"”’»]? +\S")
 _PROSE_WIDTH = 1.25
 _WRAPPED_SHARE = 0.6
 _CAPITAL_SHARE = 0.65
@@ -117,16 +115,11 @@ def _measure_stanzas(blocks: list[list[str]]) -> float:
     width = median(map(len, lines))
     if width > _MAX_VERSE_WIDTH:
         return 0
-    if sum(map(_has_stop_inside, lines)) <= _MAX_STOPS_INSIDE * len(lines):
-        return width  # prose has commas
-    full = sum(len(block[-1]) >= _FULL_END * width for block in stanzas)
-    sentences = sum(_SENTENCE_INSIDE.search(line) is not None for line in lines)
-    is_verse = (
-        len(stanzas) >= _MIN_STANZAS
-        and full >= _FULL_END_SHARE * len(stanzas)
-        and sentences <= _MAX_SENTENCES_INSIDE * len(lines)
-    )
-    return width if is_verse else 0
+    stops = sum(map(_has_stop_inside, lines)) / len(lines)
+    full = sum(len(block[-1]) >= _FULL_END * width for block in stanzas) / len(stanzas)
+    has_full_ends = len(stanzas) >= _MIN_STANZAS and full >= _FULL_END_SHARE
+    # Prose has commas and stops inside more than half of its lines.
+    return width if stops <= (_MAX_STOPS_OF_STANZAS if has_full_ends else _MAX_STOPS) else 0
 
 
 def _has_stop_inside(line: str) -> bool:
