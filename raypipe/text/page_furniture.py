@@ -47,12 +47,12 @@ class _Line(NamedTuple):
     """A line that may be a running head.
 
     Attributes:
-        index: Its place among the lines with text.
+        place: Its place among the lines with text.
         number: The number at one of its ends.
         key: Its other words, in small letters.
     """
 
-    index: int
+    place: int
     number: int
     key: str
 
@@ -139,7 +139,7 @@ class _Pages:
         breaks = {*form_feeds, *found, *(index + 1 for index in found)}
         for key, lines in self._numbered().items():
             if self._are_heads(key, lines, breaks, found):
-                found.update(line.index for line in lines)
+                found.update(line.place for line in lines)
         if len(found) + len(form_feeds) >= _MIN_NUMBERED:
             found |= self._find_repeated(found)
         removed = sum(len(self.lines[index]) for index in found - imprints)
@@ -192,11 +192,11 @@ class _Pages:
         words = key.split()
         if rising < _MIN_RISING * len(steps) or (words and words[0] in _NOT_A_HEAD):
             return False
-        skipped = found | {line.index for line in lines}
-        at_breaks = sum(self._is_near(line.index, breaks) for line in lines)
+        skipped = found | {line.place for line in lines}
+        at_breaks = sum(self._is_near(line.place, breaks) for line in lines)
         if at_breaks >= _MIN_AT_BREAKS * len(lines):
             return True
-        interrupting = sum(self._interrupts(line.index, skipped) for line in lines)
+        interrupting = sum(self._interrupts(line.place, skipped) for line in lines)
         return interrupting >= _MIN_INTERRUPTING * len(lines) or (
             len(words) != 1 and self._are_regular(lines, steps)
         )
@@ -204,7 +204,7 @@ class _Pages:
     def _are_regular(self, lines: Sequence[_Line], steps: Sequence[int]) -> bool:
         """Return whether lines stand at nearly equal distances, with page numbers."""
         by_page = sum(step in (1, 2) for step in steps)
-        distances = [after.index - before.index for before, after in pairwise(lines)]
+        distances = [after.place - before.place for before, after in pairwise(lines)]
         usual = median(distances)
         near = sum(0.6 * usual <= distance <= 1.4 * usual for distance in distances)
         is_page = _MIN_PAGE_LINES <= usual <= _MAX_PAGE_LINES and len(lines) > _MIN_BARE
