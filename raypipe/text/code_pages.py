@@ -37,6 +37,8 @@ _MAX_PIECE = 800
 _MAX_LATIN_SHARE, _MIN_OTHER_SHARE = 0.5, 0.35
 """Shares of high bytes among the letters: above the first, no language with Latin letters; below
 the second, no language with other letters."""
+_PLAIN_FIT = 0.95
+"""English that fits Windows-1252 as well as this is not tried in other code pages."""
 _EXPECTED_COMMON = 0.45
 _MAX_ENGLISH_SHARE = 0.2
 _OTHER_LANGUAGE_COST, _UNKNOWN_COST, _NOT_FOUND_COST = 0.02, 0.1, 0.2
@@ -113,7 +115,7 @@ def guess_code_page(data: bytes, declared: str = "", language: str = "") -> Gues
     first = next(iter(texts))
     if first == "cp1252" and not language and not declared:
         plain = rate_text(texts[first], "en")
-        if plain == 1.0 and detect_language(texts[first]) == "en":
+        if plain >= _PLAIN_FIT and detect_language(_decode(data, first)) == "en":
             return Guess(first, "en", plain)  # most books that are not UTF-8
     votes = {name: {language: 1.0} if language else vote(text) for name, text in texts.items()}
     own = {name: choose_language(votes[name]) or UNKNOWN for name in texts}
