@@ -36,6 +36,7 @@ _MIN_POSSIBLE_FIT = 0.5
 """With a lower fit the book fails, unless nearly all its bytes are ASCII."""
 _MAX_HIGH_SHARE = 0.02
 _DECLARED = re.compile(rb"^(?:Character set encoding|Charset):[ \t]*([\w-]+)", re.M | re.I)
+_PLAIN_CODECS = frozenset({"ascii", "utf-8", "iso8859-1", "cp1252"})
 _PADDING = re.compile(rb"\x00{2,}")
 _HIGH = bytes(range(0x80, 0x100))
 
@@ -186,12 +187,16 @@ def _decode_by_fit(data: bytes) -> DecodedText | None:
 
 
 def _read_declared(data: bytes) -> str:
-    """Return Python's name of the encoding that the header declares; empty if it has none."""
+    """Return Python's name of the encoding that the header declares; empty if it tells nothing.
+
+    Headers name Latin-1 for Windows-1252, and UTF-8 after a conversion that was undone.
+    """
     match = _DECLARED.search(data[:8192])
     try:
-        return codecs.lookup(match[1].decode("ascii", "replace")).name if match else ""
+        encoding = codecs.lookup(match[1].decode("ascii", "replace")).name if match else ""
     except LookupError:
         return ""
+    return "" if encoding in _PLAIN_CODECS else encoding
 
 
 def _count_bytes(data: bytes, values: bytes) -> int:
