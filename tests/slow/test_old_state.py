@@ -143,7 +143,7 @@ def test_a_plan_and_a_run_have_nothing_to_do(restored: Recorder, models: ModelSe
     assert changed == {"claim.json", "runs/latest", new_record}, "the run wrote its record only"
 
 
-def test_an_upgrade_of_the_cleaner_pays_for_no_ordinary_book(
+def test_a_plan_tells_of_a_new_cleaner_and_an_upgrade_makes_the_documents_again(
     restored: Recorder, models: ModelServer
 ) -> None:
     restored.cleaner_version = 0
@@ -151,8 +151,6 @@ def test_an_upgrade_of_the_cleaner_pays_for_no_ordinary_book(
     assert plan["upgrade"]["documents"] == plan["done"] == 3
     record = restored.command("run", *RUN, "upgrade=true", exit_code=3)
     assert (record["indexed"], record["failed"], record["left"]) == (3, 1, 0)
-    assert record["model_calls"] == 0, "the clean texts are the same"
-    assert models.stats()["answered"] <= CHECK_CALLS
 
 
 @pytest.mark.parametrize("number", range(len(OTHER_PARTS)))
