@@ -113,7 +113,7 @@ def encode_text(text: str, encoding: str) -> tuple[str, bytes]:
 
 
 def _separate_tone(letter: str) -> str:
-    base, *marks = unicodedata.normalize("NFD", letter)
+    base, *marks = list(unicodedata.normalize("NFD", letter))
     of_letter = [mark for mark in marks if mark in _VIETNAMESE_LETTER_MARKS]
     tones = [mark for mark in marks if mark not in _VIETNAMESE_LETTER_MARKS]
     return unicodedata.normalize("NFC", "".join([base, *of_letter])) + "".join(tones)
