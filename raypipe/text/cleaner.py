@@ -16,14 +16,16 @@ from raypipe.text.formats.protocol import BookMetadata, ExtractedText, Format
 from raypipe.text.formats.recognize import is_plain_name, is_plain_text
 from raypipe.text.isolation import DEADLINE_S, LONG_TEXT, run_in_child
 from raypipe.text.language import detect_language
+from raypipe.text.line_spacing import close_double_spacing, separate_paragraphs
 from raypipe.text.metadata import Metadata, format_person_name, read_metadata
 from raypipe.text.mojibake import repair_mojibake, repair_tool_version
 from raypipe.text.normalize import normalize_characters
+from raypipe.text.page_furniture import remove_page_furniture
 from raypipe.text.sentences import SPLITTER_VERSION, count_words
 from raypipe.text.table_of_contents import remove_contents
 from raypipe.text.unwrap import unwrap_lines
 
-CLEANER_VERSION = 2
+CLEANER_VERSION = 3
 """Part of the text recipe. Raise it when the same bytes give a different clean text; finished
 books are then processed again."""
 
@@ -57,8 +59,8 @@ class CleanText:
         language: ISO 639-1 code; `und` if undetermined.
         encoding: Python's name of the encoding of the bytes.
         words: Number of words in `text`.
-        flags: Properties worth a look: `bad_bytes`, `mojibake_repaired`, `trimmed_much`
-            (license, notes and contents were more than 30 % of the file).
+        flags: Properties worth a look: those of `decode.DecodedText`, `mojibake_repaired`, and
+            `trimmed_much` (license, notes and contents were more than 30 % of the file).
         sha256: Hex SHA-256 of `text` in UTF-8. It identifies the content, whatever the key.
         chapters: Spans that cover `text` from start to end; empty if the book has no chapters.
         origin: Where the text comes from.
@@ -215,17 +217,19 @@ class TextCleaner:
             decoded = DecodedText(extracted.text, extracted.encoding, extracted.flags)
             stated = _stated(extracted)
         repaired, is_repaired = repair_mojibake(decoded.text)
-        whole = normalize_characters(repaired)
-        stripped = strip_boilerplate(whole)
+        whole = remove_page_furniture(normalize_characters(repaired))
+        spaced = separate_paragraphs(close_double_spacing(whole))
+        # A reader's paragraphs have no broken lines, unless each line was made a paragraph.
+        is_wrapped = extracted is None or extracted.is_wrapped or spaced != whole
+        stripped = strip_boilerplate(spaced)
         contents = remove_contents(stripped.body)
-        is_wrapped = extracted is None or extracted.is_wrapped
         text = unwrap_lines(contents.body, is_wrapped=is_wrapped)
         words = self._count_words(text)
         metadata = read_metadata(stripped.header, stripped.body, key, stated)
         titles = (*contents.titles, *(extracted.headings if extracted else ()))
         flags = {
             "mojibake_repaired": is_repaired,
-            "trimmed_much": len(contents.body) < _MIN_KEPT_SHARE * len(whole),
+            "trimmed_much": len(contents.body) < _MIN_KEPT_SHARE * len(spaced),
         }
         return CleanText(
             text=text,
