@@ -14,7 +14,7 @@ from raypipe.text.transcriber_notes import remove_notes
 
 # The rest of a marker: up to its closing stars, on the next line too, else to the line's end.
 _REST = r"(?:(?:(?!\n[ \t]*\n)[^*]){0,400}?\*{2,3}[^\n\w]{0,80}|[^\n]{0,200})"
-_GUTENBERG = r"(?:projec?t|projekt|projet|proyecto|progetto|projeto)[ -]gutenberg"
+_GUTENBERG = r"(?:projec?t|projekt|projet|proyecto|progetto|projec?to)[ -]gutenberg"
 _START = re.compile(
     rf"\*{{2,3}}[ \t]*START OF (?:TH(?:IS|E) )?(?:COPYRIGHTED )?{_GUTENBERG}" + _REST, re.I
 )
@@ -37,10 +37,14 @@ _SMALL_PRINT_END = re.compile(r"\*END[* ]{1,3}THE SMALL PRINT[^\n]{0,200}", re.I
 _NAMES = ("Gutenberg", "GUTENBERG", "gutenberg")
 _MAX_END_LINE = 60
 _END_LINE = re.compile(
-    r"^[ \t*]*(?:End of (?:the |this |this is )?(?:COPYRIGHTED )?|Ende (?:dieses |des |diese )?"
+    r"^[ \t*]*(?:(?:The )?End of (?:the |this |this is )?(?:COPYRIGHTED )?"
+    r"|Ende (?:dieses |des |diese )?"
     r"|Fin (?:de |du |del |de la |de ce |de este )?|Fine (?:di |del |di questo )?"
-    r"|Fim (?:do |de |deste )?|Einde van (?:het |dit )?|Slut på |Slutet på )"
-    rf"{_GUTENBERG}(?:['’]s)?\b",
+    r"|Fim (?:do |de |deste )?|Einde van (?:het |dit )?|Slut på |Slutet på "
+    r"|Slutningen (?:af|på) |Finis )"
+    rf"{_GUTENBERG}(?:['’]?s)?\b"
+    rf"|^[ \t*]*(?:A |Az )?{_GUTENBERG}[^\n]{{1,120}}\b"
+    r"(?:loppu|vége|lõpp|beigas|pabaiga|konec|sonu)[ \t*.]*$",
     re.I | re.M,
 )
 _NEXT_WORK = re.compile(
@@ -129,16 +133,7 @@ def strip_boilerplate(text: str) -> StrippedText:
 def _has_marker(text: str) -> bool:
     """Whether one of the markers may be in the text; much faster than to look for each."""
     lowered = text.lower()
-    return any(
-        words in lowered
-        for words in (
-            "gutenberg",
-            "small print",
-            "full license",
-            "proofreaders canada",
-            "faded page",
-        )
-    )
+    return any(words in lowered for words in _MARKER_WORDS)
 
 
 def _split_at_start(text: str) -> tuple[str, str]:

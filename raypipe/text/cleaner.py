@@ -16,7 +16,11 @@ from raypipe.text.formats.protocol import BookMetadata, ExtractedText, Format
 from raypipe.text.formats.recognize import is_plain_name, is_plain_text
 from raypipe.text.isolation import DEADLINE_S, LONG_TEXT, run_in_child
 from raypipe.text.language import detect_language
-from raypipe.text.line_spacing import close_double_spacing, separate_paragraphs
+from raypipe.text.line_spacing import (
+    close_double_spacing,
+    has_wrapped_lines,
+    separate_paragraphs,
+)
 from raypipe.text.metadata import Metadata, format_person_name, read_metadata
 from raypipe.text.mojibake import repair_mojibake, repair_tool_version
 from raypipe.text.normalize import normalize_characters
@@ -217,10 +221,11 @@ class TextCleaner:
             decoded = DecodedText(extracted.text, extracted.encoding, extracted.flags)
             stated = _stated(extracted)
         repaired, is_repaired = repair_mojibake(decoded.text)
-        whole = remove_page_furniture(normalize_characters(repaired))
+        is_wrapped = extracted is None or extracted.is_wrapped
+        whole = remove_page_furniture(normalize_characters(repaired), is_wrapped=is_wrapped)
         spaced = separate_paragraphs(close_double_spacing(whole))
-        # A reader's paragraphs have no broken lines, unless each line was made a paragraph.
-        is_wrapped = extracted is None or extracted.is_wrapped or spaced != whole
+        # A reader's lines are the author's, unless each line of a page was made a paragraph.
+        is_wrapped = is_wrapped or spaced != whole or has_wrapped_lines(spaced)
         stripped = strip_boilerplate(spaced)
         contents = remove_contents(stripped.body)
         text = unwrap_lines(contents.body, is_wrapped=is_wrapped)

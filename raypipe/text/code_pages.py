@@ -31,6 +31,8 @@ _OTHER = (
     "iso8859-8", "cp862", "cp1256", "iso8859-6", "cp720", "mac_arabic", "cp874", "iso8859-11",
     "gb18030",
 )  # fmt: skip
+CODE_PAGES = frozenset({*_LATIN, *_OTHER})
+"""Python's names of the encodings of one byte a character that are tried."""
 
 SAMPLE_BYTES = 6_000
 _MAX_PIECE = 800
@@ -111,6 +113,8 @@ def guess_code_page(data: bytes, declared: str = "", language: str = "") -> Gues
     high, low = (_count(sample, values) for values in (_HIGH_BYTES, _ASCII_LETTERS))
     share = high / max(high + low, 1)
     encodings = (*_LATIN * (share < _MAX_LATIN_SHARE), *_OTHER * (share > _MIN_OTHER_SHARE))
+    if declared in CODE_PAGES and declared not in encodings:
+        encodings = (*encodings, declared)
     texts = {name: _decode(sample, name) for name in encodings}
     first = next(iter(texts))
     if first == "cp1252" and not language and not declared:

@@ -16,6 +16,7 @@ _MAGIC = (
     (b"%PDF-", "a PDF file"),
     (b"PK\x03\x04", "a ZIP archive (EPUB and DOCX files are ZIP archives too)"),
     (b"\x1f\x8b\x08", "a gzip archive"),
+    (b"\xfd7zXZ\x00", "an xz archive"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (b"Rar!\x1a\x07", "a RAR archive"),
     (b"GIF8", "a GIF image"),
@@ -58,16 +59,20 @@ class DecodedText:
     flags: tuple[str, ...] = ()
 
 
-def decode(data: bytes) -> DecodedText:
+def decode(data: bytes, declared: str = "", evidence: bytes = b"") -> DecodedText:
     """Decode a book's bytes.
 
     Encodings are tried in this order: byte order mark, UTF-16 and UTF-32 without a mark, escape
     sequences, UTF-8, UTF-8 mixed with another encoding. At last each code page and each East Asian
     encoding decodes a sample, and the result that fits the language found in it best is chosen;
-    an encoding that the header declares wins among near equals.
+    an encoding that is declared wins among near equals.
 
     Args:
         data: The whole file.
+        declared: Python's name of the encoding that the file declares; '' to look for the field
+            of a header.
+        evidence: The text of the file without its markup, from which the encoding is guessed; empty
+            for the whole file.
 
     Raises:
         BookError: `binary` if the file is not text, `undecodable` if no encoding fits.
@@ -75,12 +80,17 @@ def decode(data: bytes) -> DecodedText:
     decoded = _decode_by_bom(data) or _decode_without_bom(data)
     if decoded is not None:
         return decoded
+    file_format = _detect_magic(data)
     data, is_damaged = _remove_padding(data)
     decoded = _decode_escapes(data)
     if decoded is None:
-        if file_format := detect_binary_format(data):
+        if file_format := file_format or detect_binary_format(data):
             raise BookError("binary", f"this is {file_format}; raypipe cannot read it")
-        decoded = _decode_strictly(data, "utf-8") or _decode_mixed(data) or _decode_by_fit(data)
+        decoded = (
+            _decode_strictly(data, "utf-8")
+            or _decode_mixed(data)
+            or _decode_by_fit(data, declared or _read_declared(data), evidence or data)
+        )
     if decoded is None:
         raise BookError(
             "undecodable",
@@ -94,15 +104,18 @@ def decode(data: bytes) -> DecodedText:
 
 def detect_binary_format(data: bytes) -> str:
     """Describe the format of a binary file, e.g. `a PDF file`; empty if the file may be text."""
-    for magic, description in _MAGIC:
-        if data.startswith(magic):
-            return description
-    if data[60:68] == b"BOOKMOBI":
-        return "a Kindle (MOBI) book"
+    if description := _detect_magic(data):
+        return description
     share = _count_bytes(data, _CONTROLS) / max(len(data), 1)
     if share > _MAX_CONTROL_SHARE:
         return f"data with {share:.0%} control characters (at most {_MAX_CONTROL_SHARE:.0%})"
     return ""
+
+
+def _detect_magic(data: bytes) -> str:
+    if data[60:68] == b"BOOKMOBI":
+        return "a Kindle (MOBI) book"
+    return next((name for magic, name in _MAGIC if data.startswith(magic)), "")
 
 
 def _decode_by_bom(data: bytes) -> DecodedText | None:
@@ -164,15 +177,14 @@ def _decode_mixed(data: bytes) -> DecodedText | None:
     return DecodedText(text, "utf-8", tuple(flag for flag in flags if flags[flag]))
 
 
-def _decode_by_fit(data: bytes) -> DecodedText | None:
+def _decode_by_fit(data: bytes, declared: str, evidence: bytes) -> DecodedText | None:
     """Decode with the encoding whose characters fit the language best."""
-    declared = _read_declared(data)
-    guesses = [guess_code_page(data, declared)]
+    guesses = [guess_code_page(evidence, declared)]
     if guesses[0] is None or guesses[0].fit < 1:
-        guesses.append(guess_east_asian(data, declared))
+        guesses.append(guess_east_asian(evidence, declared))
     guess = max(filter(None, guesses), key=lambda guess: guess.fit, default=None)
-    high = _count_bytes(data, _HIGH)
-    if guess is None or (guess.fit < _MIN_POSSIBLE_FIT and high > _MAX_HIGH_SHARE * len(data)):
+    high = _count_bytes(evidence, _HIGH)
+    if guess is None or (guess.fit < _MIN_POSSIBLE_FIT and high > _MAX_HIGH_SHARE * len(evidence)):
         return None
     text = data.decode(guess.encoding, "replace")
     bad = text.count("\ufffd")

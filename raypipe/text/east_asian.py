@@ -66,6 +66,8 @@ _RATERS: tuple[tuple[str, str, Callable[[str], float]], ...] = (
     ("gb18030", "ja", rate_japanese),
     ("johab", "ko", rate_korean),
 )
+EAST_ASIAN = frozenset({"gb2312", "gbk", "big5", *(encoding for encoding, _, _ in _RATERS)})
+"""Python's names of the encodings that are tried, and of those that they contain."""
 
 
 def guess_east_asian(data: bytes, declared: str = "") -> Guess | None:

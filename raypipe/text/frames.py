@@ -126,6 +126,21 @@ _LIBRARIES = (
         _compile(r"runeberg"),
     ),
     _Library(
+        "feedbooks",
+        _compile(
+            r"brought to you by feedbooks|feedbooks\.com"
+            r"|^\W*copyright: (?:this work is available for|please read the legal notice)"
+        ),
+        _compile(r"^\W*loved this book\?"),
+        _compile(r"feedbooks"),
+    ),
+    _Library(
+        "ebooks@adelaide",
+        _compile(r"ebooks@adelaide|ebooks\.adelaide\.edu\.au"),
+        _compile(r"^\W*this web edition published by"),
+        _compile(r"ebooks@adelaide"),
+    ),
+    _Library(
         "spiegel.de",
         _compile(r"gutenberg\.spiegel\.de|projekt gutenberg-de"),
         _compile(r"^[^\n]{0,80}(?:gutenberg\.spiegel\.de|projekt gutenberg-de)"),

@@ -9,12 +9,14 @@ _IMPRINT = re.compile(
     r"^[\f \t]*(?:digiti[sz]ed by\b|generated (?:on|for|by)\b.{0,60}\d|original from\b"
     r"|https?://(?:hdl\.handle\.net|(?:www\.)?(?:hathitrust\.org|archive\.org|books\.google))"
     r"|public domain[ ,]|copyrighted material\b|scanned (?:by|with) camscanner\b"
+    r"|source gallica\.bnf\.fr|(?:this content )?downloaded from\b.{0,60}\d"
     r"|numérisé par\b|digitalisiert (?:von|durch)\b|digitalizado por\b)[^\n]{0,90}$",
     re.I | re.M,
 )
 _IMPRINT_WORDS = (  # without the letter that may be a capital
     "igitized by", "igitised by", "igitalisiert", "igitalizado", "uméris", "riginal from",
     "handle.net", "hathitrust", "archive.org", "books.google", "opyrighted material", "amScanner",
+    "gallica.bnf.fr", "ownloaded from",
 )  # fmt: skip
 _SCANNERS = re.compile(r"google|internet archive|microsoft|hathi|gooq|camscanner", re.I)
 _MIN_REPEATED = 3

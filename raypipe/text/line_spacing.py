@@ -56,6 +56,27 @@ def separate_paragraphs(text: str) -> str:
     return "\n".join(parts)
 
 
+def has_wrapped_lines(text: str) -> bool:
+    """Return whether most of a reader's text has lines that were broken at a width.
+
+    Pages that were made from text files have a line break after each line.
+
+    Args:
+        text: Paragraphs separated by empty lines.
+    """
+    blocks = [block.split("\n") for block in text.split("\n\n") if "\n" in block.strip("\n")]
+    lines = [line for block in blocks for line in block]
+    if 2 * sum(map(len, lines)) < len(text) or len(lines) < _MIN_LINES:
+        return False
+    width = sorted(map(len, lines))[len(lines) * 9 // 10]
+    going_on = sum(_goes_on(*pair) for block in blocks for pair in pairwise(block))
+    return _MIN_WIDTH <= width <= _MAX_WIDTH and going_on >= _MIN_GOING_ON * len(lines)
+
+
+def _goes_on(before: str, after: str) -> bool:
+    return after[:1].islower() and before[-1:] not in ".!?:"
+
+
 def close_double_spacing(text: str) -> str:
     """Return the text without the empty line after each line, if it has one everywhere.
 
@@ -81,7 +102,5 @@ def _are_broken(lines: list[str]) -> bool:
     ):
         return False
     width = sorted(map(len, lines))[len(lines) * 9 // 10]
-    going_on = sum(
-        after[:1].islower() and before[-1:] not in ".!?:" for before, after in pairwise(lines)
-    )
+    going_on = sum(_goes_on(before, after) for before, after in pairwise(lines))
     return width <= _MAX_WIDTH and going_on >= _MIN_GOING_ON * len(lines)

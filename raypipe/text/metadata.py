@@ -52,7 +52,7 @@ _TOP_CHARS = 6_000
 _MAX_HEADER_CHARS = 100_000
 _MAX_FIELD_CHARS = 5_000
 _TOP_LINES = 25
-_MAX_TITLE_WORDS = 14
+_MAX_TITLE_WORDS, _MAX_TITLE_CHARS = 14, 150
 _MAX_LINE_WORDS = 10
 
 
@@ -216,7 +216,8 @@ def _is_title(line: str) -> bool:
     return (
         0 < len(words) <= _MAX_TITLE_WORDS
         and any(map(str.isalpha, line))
-        and line[-1] not in '.,;:"”'
+        and len(line) <= _MAX_TITLE_CHARS
+        and line[-1] not in '.,;:"”。、！？」'
         and (line[0].isdigit() or not line[0].islower())
         and not _NOT_A_TITLE.match(line)
     )

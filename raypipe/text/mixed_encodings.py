@@ -55,7 +55,7 @@ def decode_mixed(data: bytes) -> tuple[str, bool] | None:
         return data.decode("utf-8", "replace"), False
     decoded = [_decode_line(line, guess) for line in bad]
     repaired = iter(decoded)
-    text = "\n".join(line.decode() if _is_utf8(line) else next(repaired) for line in lines)
+    text = "\n".join(line.decode() if is_utf8(line) else next(repaired) for line in lines)
     as_utf8 = b"\n".join(bad).decode("utf-8", "replace")
     return text, "\n".join(decoded) != as_utf8
 
@@ -66,7 +66,7 @@ def _divide(lines: Iterable[bytes]) -> tuple[list[bytes], list[bytes]]:
     bad: list[bytes] = []
     for line in lines:
         if not line.isascii():
-            (good if _is_utf8(line) else bad).append(line)
+            (good if is_utf8(line) else bad).append(line)
     return good, bad
 
 
@@ -115,9 +115,10 @@ def _invalid_bytes(line: bytes) -> bytes:
     return bytes(byte for byte in rest if byte > 0x7F) if not rest.isascii() else b""
 
 
-def _is_utf8(line: bytes) -> bool:
+def is_utf8(data: bytes) -> bool:
+    """Return whether bytes are valid UTF-8."""
     try:
-        line.decode()
+        data.decode()
     except UnicodeDecodeError:
         return False
     return True

@@ -9,29 +9,23 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
-from typing import NamedTuple
 
 from raypipe.text.imprints import find_imprints
 from raypipe.text.likeness import is_like, letters_in
+from raypipe.text.numbered_lines import (
+    BARE_NUMBER,
+    MAX_LINE,
+    MIN_NUMBERED,
+    NOT_A_HEAD,
+    WORDS,
+    NumberedLine,
+    group_numbered_lines,
+    has_numbered_lines,
+    may_be_head,
+)
 
-_MAX_LINE = 90
-_LAST_NUMBER = re.compile(r"(?<=[ \t\n\f\[({—–|-])(\d{1,4})[\])}—–|.-]{0,2}[ \t]*+$", re.M)
-_FIRST_NUMBER = re.compile(
-    r"^[\f \t]*[\[({—–|-]{0,2}[ \t]*+(\d{1,4})(?=[\])}—–|.-]{0,2}(?:\s|$))", re.M
-)
-_DIGITS = re.compile(r"\d+")
-_EDGES = "\f \t[](){}—–|.-"
-_BARE = re.compile(
-    r"[\f \t\[({—–|-]*(?:p(?:age|g|\.)?[ .]{0,2})?(?:\d{1,4}|[ivxl]{1,7})[ \t\])}—–|.-]*", re.I
-)
-_WORDS = re.compile(r"[^\W\d_]+")
-_NOT_A_HEAD = frozenset(
-    {"chapter", "book", "part", "volume", "vol", "canto", "act", "scene", "letter", "section"}
-    | {"fig", "figure", "plate", "map", "table", "note", "footnote", "illustration", "no", "number"}
-    | {"chapitre", "kapitel", "capitolo", "capítulo", "livre", "buch", "libro", "teil", "page"}
-)
 _OPEN_END = re.compile(r"[^\W_]$|[,;:\-¬\u2010—–]$")
-_MIN_NUMBERED, _MIN_BARE, _MIN_REPEATED = 4, 5, 3
+_MIN_BARE, _MIN_REPEATED = 5, 3
 _MAX_PAGES_BETWEEN = 2
 _MAX_SHARE = 0.3
 _MIN_RISING, _MAX_STEP = 0.8, 6
@@ -43,21 +37,7 @@ _NEAR, _FAR = 2, 8
 """Lines with text between a page break and a running head."""
 
 
-class _Line(NamedTuple):
-    """A line that may be a running head.
-
-    Attributes:
-        place: Its place among the lines with text.
-        number: The number at one of its ends.
-        key: Its other words, in small letters.
-    """
-
-    place: int
-    number: int
-    key: str
-
-
-def remove_page_furniture(text: str) -> str:
+def remove_page_furniture(text: str, *, is_wrapped: bool = True) -> str:
     """Return the text without running heads, page numbers and imprints, and without form feeds.
 
     A line is a running head if it repeats with rising numbers, and stands at page breaks or
@@ -66,40 +46,16 @@ def remove_page_furniture(text: str) -> str:
 
     Args:
         text: Characters as `normalize.normalize_characters` returns them, with form feeds.
+        is_wrapped: Whether lines are joined later. If not, a sentence goes on in its line.
     """
     imprints = find_imprints(text)
-    if "\f" not in text and not imprints and not _has_numbered_lines(text):
+    if "\f" not in text and not imprints and not has_numbered_lines(text):
         return text
     pages = _Pages(text, imprints)
     furniture = pages.find_furniture()
     if not furniture and "\f" not in text:
         return text
-    return pages.join_without(furniture)
-
-
-def _has_numbered_lines(text: str) -> bool:
-    """Return whether enough lines have the same words beside a number to be running heads."""
-    counts: defaultdict[str, int] = defaultdict(int)
-    for match in _DIGITS.finditer(text):
-        lowest, highest = max(0, match.start() - _MAX_LINE), match.end() + _MAX_LINE
-        start = text.rfind("\n", lowest, match.start()) + 1
-        end = text.find("\n", match.end(), highest)
-        if (not start and lowest) or (end < 0 and highest < len(text)):
-            continue  # a long line
-        end = end if end >= 0 else len(text)
-        before, after = text[start : match.start()], text[match.end() : end]
-        if end - start > _MAX_LINE or (before.strip(_EDGES) and after.strip(_EDGES)):
-            continue
-        key = _key_of(text[start:end])
-        counts[key] += 1
-        if counts[key] >= _MIN_NUMBERED and key.split(" ", 1)[0] not in _NOT_A_HEAD:
-            return True
-    return False
-
-
-def _key_of(line: str) -> str:
-    """Return the words of a line without its numbers; empty for a page number alone."""
-    return "" if _BARE.fullmatch(line) else " ".join(_WORDS.findall(line.lower()))
+    return pages.join_without(furniture, "\n" if is_wrapped else " ")
 
 
 class _Pages:
@@ -137,16 +93,21 @@ class _Pages:
         if lengths and median(lengths) > _MAX_PAGE_LINES:
             form_feeds = []  # between chapters
         breaks = {*form_feeds, *found, *(index + 1 for index in found)}
-        for key, lines in self._numbered().items():
+        for key, lines in group_numbered_lines(self.lines).items():
             if self._are_heads(key, lines, breaks, found):
                 found.update(line.place for line in lines)
-        if len(found) + len(form_feeds) >= _MIN_NUMBERED:
+        if len(found) + len(form_feeds) >= MIN_NUMBERED:
             found |= self._find_repeated(found)
         removed = sum(len(self.lines[index]) for index in found - imprints)
         return set(imprints) if removed > _MAX_SHARE * sum(map(len, self.lines)) else found
 
-    def join_without(self, furniture: set[int]) -> str:
-        """Return the text without some lines; sentences go on across page breaks."""
+    def join_without(self, furniture: set[int], inside: str) -> str:
+        """Return the text without some lines; sentences go on across page breaks.
+
+        Args:
+            furniture: Places of the lines.
+            inside: What stands between the two halves of a sentence.
+        """
         parts: list[str] = []
         last = ""
         gap, is_break = 0, False
@@ -161,36 +122,22 @@ class _Pages:
             elif not is_break:
                 glue = "\n" * gap
             elif _goes_on(last, line):
-                glue = "\n"
+                glue = inside
             else:
                 glue = "\n" * max(gap, 2)
             parts += (glue, line)
             last, gap, is_break = line, 0, False
         return "".join(parts)
 
-    def _numbered(self) -> dict[str, list[_Line]]:
-        """Return the lines with a number at the start or the end by their other words."""
-        groups: defaultdict[str, list[_Line]] = defaultdict(list)
-        for index, line in enumerate(self.lines):
-            if len(line) > _MAX_LINE:
-                continue
-            match = _LAST_NUMBER.search(f"\n{line}") or _FIRST_NUMBER.match(line)
-            if match is None:
-                continue
-            key = _key_of(line)
-            if key or _BARE.fullmatch(line):
-                groups[key].append(_Line(index, int(match[1]), key))
-        return groups
-
     def _are_heads(
-        self, key: str, lines: Sequence[_Line], breaks: set[int], found: set[int]
+        self, key: str, lines: Sequence[NumberedLine], breaks: set[int], found: set[int]
     ) -> bool:
-        if len(lines) < (_MIN_NUMBERED if key else _MIN_BARE):
+        words = key.split()
+        if len(lines) < (MIN_NUMBERED if words else _MIN_BARE):
             return False
         steps = [after.number - before.number for before, after in pairwise(lines)]
         rising = sum(0 < step <= _MAX_STEP for step in steps)
-        words = key.split()
-        if rising < _MIN_RISING * len(steps) or (words and words[0] in _NOT_A_HEAD):
+        if rising < _MIN_RISING * len(steps) or not may_be_head(key):
             return False
         skipped = found | {line.place for line in lines}
         at_breaks = sum(self._is_near(line.place, breaks) for line in lines)
@@ -201,7 +148,7 @@ class _Pages:
             len(words) != 1 and self._are_regular(lines, steps)
         )
 
-    def _are_regular(self, lines: Sequence[_Line], steps: Sequence[int]) -> bool:
+    def _are_regular(self, lines: Sequence[NumberedLine], steps: Sequence[int]) -> bool:
         """Return whether lines stand at nearly equal distances, with page numbers."""
         by_page = sum(step in (1, 2) for step in steps)
         distances = [after.place - before.place for before, after in pairwise(lines)]
@@ -231,9 +178,9 @@ class _Pages:
         )
         groups: defaultdict[str, list[int]] = defaultdict(list)
         for index in near:
-            if 0 <= index < len(self.lines) and len(self.lines[index]) <= _MAX_LINE:
-                words = _WORDS.findall(self.lines[index].lower())
-                if words and words[0] not in _NOT_A_HEAD and self._is_separate(index):
+            if 0 <= index < len(self.lines) and len(self.lines[index]) <= MAX_LINE:
+                words = WORDS.findall(self.lines[index].lower())
+                if words and words[0] not in NOT_A_HEAD and self._is_separate(index):
                     groups[" ".join(words)].append(index)
         heads = {letters_in(self.lines[index]) for index in found}
         pages = _number_pages(breaks)
@@ -249,7 +196,7 @@ class _Pages:
             index
             for index in near
             if 0 <= index < len(self.lines)
-            and _BARE.fullmatch(line := self.lines[index])
+            and BARE_NUMBER.fullmatch(line := self.lines[index])
             and (line.islower() or any(map(str.isdigit, line)))  # no chapter XII
         }
         return repeated | {index for index in bare if index >= first}

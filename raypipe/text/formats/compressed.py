@@ -21,6 +21,8 @@ ZIP_MAGIC = b"PK\x03\x04"
 _EMPTY_ZIP = b"PK\x05\x06"
 _GZIP = (b"\x1f\x8b\x08",)
 _BZIP2 = tuple(b"BZh%d1AY&SY" % size for size in range(1, 10))
+_OFFICE_PARTS = frozenset({"META-INF/manifest.xml", "[Content_Types].xml"})
+"""Members of documents such as ODT and PPTX, which are zip archives, too."""
 
 DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
@@ -131,10 +133,15 @@ def read_single_member(data: bytes, name: str, limit: int) -> tuple[bytes, str]:
     """Return content and name of the only file in a zip archive.
 
     Raises:
-        BookError: `archive` if there are other files, and the errors of `read_member`.
+        BookError: `archive` if there are other files, `binary` if it is an office document, and
+            the errors of `read_member`.
     """
     with open_zip(data, name) as archive:
         members = [member for member in archive.infolist() if is_file(member)]
+        if _OFFICE_PARTS & {member.filename for member in members}:
+            raise BookError(
+                "binary", f"{name} is a document of an office program; save it as DOCX or PDF"
+            )
         if len(members) != 1:
             raise BookError(
                 "archive",

@@ -7,6 +7,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from html.entities import html5
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
@@ -18,7 +19,8 @@ from raypipe.text.formats.compressed import (
     open_zip,
     read_member,
 )
-from raypipe.text.formats.html import Page, decode_page, read_page
+from raypipe.text.formats.html import Page, read_page
+from raypipe.text.formats.html_encoding import decode_page
 from raypipe.text.formats.protocol import BookMetadata, ExtractedText
 
 _CONTAINER = "META-INF/container.xml"
@@ -31,6 +33,7 @@ _SKIPPED_GUIDES = frozenset(
 )
 _MAX_MEMBERS = 50_000
 _MAX_XML_BYTES = 16 * 1024 * 1024
+_AMPERSAND = re.compile(rb"&(?!#)(?:(?!(?:amp|lt|gt|quot|apos);)([a-zA-Z]\w{1,30});|(?!\w{1,30};))")
 _ROLE = re.compile(r"(?:aut|aui|author)?$", re.I)
 
 
@@ -77,9 +80,9 @@ class _Epub:
         members = archive.infolist()
         check_size(len(members), _MAX_MEMBERS, f"the list of files in {name}")
         self._archive, self._name = archive, name
-        self._members = {member.filename: member for member in members}
-        self._folded = {member.filename.casefold(): member for member in members}
-        self._check_encryption()
+        self._members = {member.filename.replace("\\", "/"): member for member in members}
+        self._folded = {path.casefold(): member for path, member in self._members.items()}
+        self._encrypted = self._find_encrypted()
         self._path = self._find_package()
         self._package = self._read_xml(self._path)
 
@@ -113,7 +116,7 @@ class _Epub:
         """Yield the documents of the spine.
 
         Raises:
-            BookError: A document is damaged or missing, or all of them are too large.
+            BookError: A document is damaged, missing or encrypted, or all of them are too large.
         """
         members = list(self._spine())
         if not members:
@@ -121,6 +124,8 @@ class _Epub:
         size = sum(member.file_size for member in members)
         check_size(size, max_text_bytes, f"the text of {self._name} with its markup", "max_bytes")
         for member in members:
+            if member.filename in self._encrypted:
+                raise BookError("encrypted", f"{self._name} is an EPUB with copy protection (DRM)")
             data = read_member(self._archive, member, self._name, max_text_bytes)
             if data.strip():
                 yield read_page(decode_page(data).text, is_xml=True)
@@ -173,24 +178,26 @@ class _Epub:
     def _read_xml(self, path: str) -> ElementTree.Element:
         data = read_member(self._archive, self._find(path), self._name, _MAX_XML_BYTES)
         try:
-            return ElementTree.fromstring(data)  # noqa: S314 # expat limits the growth by entities
+            try:
+                return ElementTree.fromstring(data)  # noqa: S314 # expat limits entities
+            except ElementTree.ParseError:
+                return ElementTree.fromstring(_mend_xml(data))  # noqa: S314
         except (ElementTree.ParseError, ValueError, LookupError) as error:
             reason = f"{self._name}: {path} in the EPUB is not well-formed: {error}"
             raise BookError("damaged", reason) from None
 
-    def _check_encryption(self) -> None:
-        """Raise an error if more than fonts are encrypted."""
+    def _find_encrypted(self) -> frozenset[str]:
+        """Return the paths of encrypted files, without fonts that are only obfuscated."""
         if _ENCRYPTION not in self._members:
-            return
-        algorithms = [
-            element.get("Algorithm", "")
-            for data in self._read_xml(_ENCRYPTION).iter()
-            if _local(data.tag) == "encrypteddata"
-            for element in data
-            if _local(element.tag) == "encryptionmethod"
-        ]
-        if not all(algorithm in _FONT_ALGORITHMS for algorithm in algorithms):
-            raise BookError("encrypted", f"{self._name} is an EPUB with copy protection (DRM)")
+            return frozenset()
+        found: set[str] = set()
+        for data in self._read_xml(_ENCRYPTION).iter():
+            if _local(data.tag) != "encrypteddata":
+                continue
+            algorithms = [element.get("Algorithm", "") for element in data.iter()]
+            if not any(algorithm in _FONT_ALGORITHMS for algorithm in algorithms):
+                found.update(unquote(element.get("URI", "")) for element in data.iter())
+        return frozenset(found)
 
     def _refinements(self) -> Mapping[tuple[str, str], str]:
         """Return the values of EPUB 3's `meta refines`, by id and property."""
@@ -201,6 +208,18 @@ class _Epub:
             for element in self._elements("meta")
             if element.get("refines")
         }
+
+
+def _mend_xml(data: bytes) -> bytes:
+    """Repair what other readers forgive: white space at the start, `&` alone, names of HTML."""
+    return _AMPERSAND.sub(_escape_ampersand, data.lstrip())
+
+
+def _escape_ampersand(match: re.Match[bytes]) -> bytes:
+    if (name := match[1]) is None:
+        return b"&amp;"
+    codes = html5.get(f"{name.decode()};", "")
+    return b"".join(b"&#%d;" % ord(char) for char in codes) or b"&amp;" + name + b";"
 
 
 def _local(tag: object) -> str:

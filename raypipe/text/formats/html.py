@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from raypipe.core.errors import BookError
-from raypipe.text.decode import DecodedText, decode
 from raypipe.text.formats.compressed import check_size
+from raypipe.text.formats.html_encoding import HEAD_BYTES, decode_page
 from raypipe.text.formats.html_text import BLOCKS, TextBuilder
 from raypipe.text.formats.html_tokens import Tag, split_html
 from raypipe.text.formats.protocol import BookMetadata, ExtractedText
 from raypipe.text.metadata import read_page_title
+from raypipe.text.wide_encodings import BYTE_ORDER_MARKS
 
-_BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_HEAD_BYTES = 4_096
 _START = re.compile(
     rb"\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,3000}?-->\s*)*"
-    rb"<(?:!doctype\s+html|html|head|body|title|meta)\b",
+    rb"<(?:!doctype\s+html|html|head|body|title|meta)\b|\s*(?:<\?xml[^>]{0,200}\?>\s*)?<Error>",
     re.S | re.I,
 )
 _XML_START = re.compile(rb"\s*<\?xml[^>]{0,200}\?>")
-_CHARSET = re.compile(
-    rb"<\?xml[^>]{0,200}\bencoding\s*=\s*[\"']([\w.:-]+)|<meta[^>]{0,500}?\bcharset\s*=\s*[\"']?"
-    rb"([\w.:-]+)",
-    re.I,
-)
 _VOID = frozenset(
     {
         *("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param"),
@@ -46,12 +39,20 @@ _ENDS = {
 }
 """Elements that end an element whose end tag is missing."""
 _ERROR_TITLE = re.compile(
-    r"\W*(?:error\b|(?:http )?[45]\d\d\b|(?:page |file |document )?not found\b|access denied\b"
+    r"\W*(?:error\b|(?:http )?[45]\d\d\b|not found\b|access denied\b"
     r"|forbidden\b|(?:bad gateway|service (?:temporarily )?unavailable|object moved)\b"
     r"|just a moment\b|attention required\b|(?:sign|log) ?in\b|redirecting\b|moved permanently\b"
-    r"|internal server error\b|are you a robot|captcha|too many requests\b)",
+    r"|internal server error\b|are you a robot|captcha|too many requests\b)"
+    r"|\b(?:page|file|document|book) not found\b|\b(?:error|erreur|fehler|errore|erro) [45]\d\d\b"
+    r"|\b(?:seite|datei) (?:wurde )?nicht gefunden|introuvable\b|página no encontrada"
+    r"|página não encontrada|pagina non trovata|pagina niet gevonden|sidan hittades inte"
+    r"|siden ble ikke funnet|siden blev ikke fundet|sivua ei löyty|nie znaleziono strony"
+    r"|страница не найдена|ページが見つかりません|页面不存在|找不到页面|找不到頁面",
     re.I,
 )
+"""Titles of error pages in the largest languages, at their beginning or as a phrase."""
+_XML_ERROR = re.compile(rb"\s*(?:<\?xml[^>]{0,200}\?>\s*)?<Error>\s*<Code>([\w.]{1,80})</Code>")
+"""An answer of S3, saved as a file."""
 _MAX_ERROR_WORDS = 400
 _TITLE_NAMES = ("dc.title", "dcterms.title", "og:title", "citation_title")
 _AUTHOR_NAMES = ("author", "dc.creator", "dcterms.creator", "citation_author", "book:author")
@@ -71,10 +72,12 @@ class HtmlFormat:
 
     def recognizes(self, data: bytes) -> bool:
         """Return whether a file begins as a page of HTML."""
-        head = data[:_HEAD_BYTES]
-        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            head = head.replace(b"\0", b"")[2:]
-        return _START.match(head.removeprefix(codecs.BOM_UTF8)) is not None
+        head = data[:HEAD_BYTES]
+        for mark, _ in BYTE_ORDER_MARKS:
+            head = head.removeprefix(mark)
+        if head[:2].count(0) == 1:  # UTF-16
+            head = head.replace(b"\0", b"")
+        return _START.match(head) is not None
 
     def read(self, data: bytes, name: str, max_text_bytes: int) -> ExtractedText:
         """Return the text of a page.
@@ -84,12 +87,15 @@ class HtmlFormat:
                 `binary`.
         """
         check_size(len(data), max_text_bytes, name, "max_bytes")
+        if answer := _XML_ERROR.match(data):
+            code = answer[1].decode("ascii", "replace")
+            raise BookError("error_page", f"{name} is the answer {code} of a storage server")
         decoded = decode_page(data)
         page = read_page(decoded.text, is_xml=bool(_XML_START.match(data)))
-        words = len(page.text.split())
-        if words < _MAX_ERROR_WORDS and _ERROR_TITLE.match(page.title):
+        title = page.title or next(iter(page.headings), "")
+        if _ERROR_TITLE.search(title) and len(page.text.split()) < _MAX_ERROR_WORDS:
             raise BookError(
-                "error_page", f"{name} is a page of a server with the title {page.title[:80]!r}"
+                "error_page", f"{name} is a page of a server with the title {title[:80]!r}"
             )
         return ExtractedText(
             page.text,
@@ -118,24 +124,6 @@ class Page:
     metadata: BookMetadata
     headings: tuple[str, ...]
     is_wrapped: bool
-
-
-def decode_page(data: bytes) -> DecodedText:
-    """Decode a page as it declares; if it declares nothing or the wrong encoding, as plain text.
-
-    Raises:
-        BookError: `undecodable` or `binary`.
-    """
-    declared = _CHARSET.search(data[:_HEAD_BYTES])
-    if declared and not data.startswith(_BOMS):
-        name = (declared[1] or declared[2]).decode("ascii").lower()
-        # Browsers do the same, since pages that say Latin-1 are written in Windows-1252.
-        name = {"iso-8859-1": "cp1252", "us-ascii": "cp1252", "latin1": "cp1252"}.get(name, name)
-        try:
-            return DecodedText(data.decode(name), codecs.lookup(name).name)
-        except (UnicodeDecodeError, LookupError):
-            pass
-    return decode(data)
 
 
 def read_page(html: str, *, is_xml: bool) -> Page:

@@ -1,15 +1,22 @@
-"""Markdown: the text without its marks, and the fields of a YAML or Pandoc header."""
+"""Markdown: the text without its marks, and the fields of a YAML, TOML or Pandoc header."""
 
 from __future__ import annotations
 
 import re
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import yaml
 
 from raypipe.text.decode import decode
 from raypipe.text.formats.protocol import BookMetadata, ExtractedText
 
-_FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\n(.{0,20000}?)\n(?:---|\.\.\.)[ \t]*\n", re.S)
-_FIELD = re.compile(r"^(title|author|authors|creator|lang|language|date)[ \t]*:[ \t]*(\S.*)$", re.M)
+_FRONT_MATTER = re.compile(r"\ufeff?(---|\+\+\+)[ \t]*\n(.{0,20000}?)\n(?:\1|\.\.\.)[ \t]*\n", re.S)
+_FIELD = re.compile(r"^(\w+)[ \t]*:[ \t]*(\S.*)$", re.M)
+_TITLE_BLOCK = re.compile(r"\ufeff?% ?(.*)\n(?:% ?(.*)\n)?(?:% ?(.*)\n)?")
 _FENCE = re.compile(r"^[ \t]{0,3}(?:```|~~~).*$", re.M)
 _HEADING = re.compile(r"^[ \t]{0,3}(#{1,6})[ \t]+(.+?)(?:[ \t]+#+)?[ \t]*(?:\{[^}\n]*\})?$", re.M)
 _UNDERLINED = re.compile(r"^(?=.*\w)(.{1,200})\n[ \t]{0,3}(?:={3,}|-{3,})[ \t]*$", re.M)
@@ -50,31 +57,58 @@ class MarkdownFormat:
         """
         decoded = decode(data)
         text = decoded.text.replace("\r\n", "\n").replace("\r", "\n")
-        fields: dict[str, list[str]] = {}
-        if front := _FRONT_MATTER.match(text):
-            text = text[front.end() :]
-            for field in _FIELD.finditer(front[1]):
-                fields.setdefault(field[1].lower(), []).append(_unquote(field[2].strip()))
-        text, headings = _remove_marks(text)
-
-        def first(*names: str) -> str:
-            return next((fields[name][0] for name in names if name in fields), "")
-
-        author = first("author", "authors", "creator").strip("[]")
-        metadata = BookMetadata(
-            title=first("title"),
-            authors=(author,) if author else (),
-            language=first("lang", "language"),
-            date=first("date"),
-        )
+        metadata, end = _read_header(text)
+        text, headings = _remove_marks(text[end:])
         return ExtractedText(
             text, metadata, decoded.encoding, headings, is_wrapped=True, flags=decoded.flags
         )
 
 
-def _unquote(value: str) -> str:
-    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
-    return value[1:-1] if is_quoted else value
+def _read_header(text: str) -> tuple[BookMetadata, int]:
+    """Return what the header states, and where it ends; 0 if there is none."""
+    front = _FRONT_MATTER.match(text)
+    if front and (fields := _parse(front[2], is_toml=front[1] == "+++")):
+        return _metadata(fields), front.end()
+    if block := _TITLE_BLOCK.match(text):
+        authors = [name.strip() for name in (block[2] or "").split(";")]
+        fields = {"title": block[1], "author": authors, "date": block[3]}
+        return _metadata(fields), block.end()
+    return BookMetadata(), 0
+
+
+def _parse(header: str, *, is_toml: bool) -> Mapping[str, Any]:
+    """Return the fields of a header; those on a line each if it is damaged; none for a text."""
+    try:
+        fields = tomllib.loads(header) if is_toml else yaml.safe_load(header)
+    except (ValueError, RecursionError, yaml.YAMLError):
+        fields = dict(_FIELD.findall(header))
+    return fields if isinstance(fields, dict) else {}
+
+
+def _metadata(fields: Mapping[str, Any]) -> BookMetadata:
+    def find(*names: str) -> tuple[str, ...]:
+        return next((found for name in names if (found := _texts(fields.get(name)))), ())
+
+    return BookMetadata(
+        title=next(iter(find("title")), ""),
+        authors=find("author", "authors", "creator"),
+        language=next(iter(find("lang", "language")), ""),
+        date=next(iter(find("date")), ""),
+        subjects=find("tags", "keywords", "subjects"),
+    )
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """Return the texts of a field: a value, a list, or mappings with a name or a text."""
+    values = value if isinstance(value, list) else [value]
+    plain = [
+        each.get("name") or each.get("text") if isinstance(each, dict) else each for each in values
+    ]
+    return tuple(
+        text
+        for each in plain
+        if isinstance(each, str | int | date) and (text := " ".join(str(each).split()))
+    )
 
 
 def _remove_marks(text: str) -> tuple[str, tuple[str, ...]]:

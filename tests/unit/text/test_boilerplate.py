@@ -244,3 +244,21 @@ def test_blurbs_of_the_world_library_are_removed() -> None:
 def test_a_book_that_speaks_of_the_project_is_not_cut() -> None:
     text = f"He loved Project Gutenberg.\n\nIt was an etext, he said.\n\n{BODY * 3}"
     assert "He loved" in strip_boilerplate(text.replace("It was an etext, he said.", "")).body
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "The End of the Project Gutenberg Etext of The Lamp",
+        "Ende dieses Project Gutenberg Etextes Die Lampe",
+        "Fin du Projet Gutenberg EBook de La lampe",
+        "Fim do Projecto Gutenberg de A lampada",
+        "Slutningen af Project Gutenbergs Lampen",
+        "Finis Project Gutenberg EBook of Lucerna",
+        "Project Gutenbergin e-kirjan Lamppu loppu",
+        "A Project Gutenberg A lámpa című könyvének vége",
+    ],
+)
+def test_the_last_line_of_many_languages_ends_the_book(end: str) -> None:
+    text = f"{BODY * 3}\n\n{end}\n\nlicense\n"
+    assert strip_boilerplate(text).body.split() == (BODY * 3).split()

@@ -251,3 +251,9 @@ def test_what_fits_no_language_is_undecodable(data: bytes) -> None:
     with pytest.raises(BookError) as failure:
         decode(data)
     assert failure.value.kind == "undecodable"
+
+
+def test_a_kindle_book_is_named_though_zeros_fill_it_up() -> None:
+    data = b"A Book".ljust(60, b"\0") + b"BOOKMOBI" + bytes(range(256)) * 8
+    with pytest.raises(BookError, match="a Kindle"):
+        decode(data)

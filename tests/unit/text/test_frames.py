@@ -47,12 +47,19 @@ FREE_EBOOKS = (
     "Ebooks libres et gratuits\n"
 )
 
+FEEDBOOKS = (
+    "Copyright: This work is available for countries where copyright is Life+70.\n\nNote: This "
+    f"book is brought to you by Feedbooks\nhttp://www.feedbooks.com\n\n{TITLE}{BODY}\nLoved "
+    "this book?\nSimilar users also downloaded\n\nwww.feedbooks.com\nFood for the mind\n"
+)
+ADELAIDE = f"{TITLE}{BODY}\nThis web edition published by:\n\neBooks@Adelaide\nThe University\n"
+
 
 @pytest.mark.parametrize(
     "text",
     [
         STANDARD_EBOOKS, WIKISOURCE, FRENCH_WIKISOURCE, GOOGLE, INTERNET_ARCHIVE, LIBER_LIBER,
-        FREE_EBOOKS,
+        FREE_EBOOKS, FEEDBOOKS, ADELAIDE,
     ],
 )  # fmt: skip
 def test_the_notices_of_a_library_are_removed(text: str) -> None:

@@ -16,3 +16,8 @@ def test_lines_of_known_scanners_and_repeated_lines_are_imprints() -> None:
 def test_a_single_line_of_an_unknown_scanner_is_none() -> None:
     assert find_imprints(f"Digitized by my aunt Delphine\n\n{PAGE}") == set()
     assert find_imprints("Original from the sea, he said, was the salt.\n" + PAGE) == set()
+
+
+def test_the_imprint_of_a_library_may_follow_a_source() -> None:
+    line = "Source gallica.bnf.fr / Bibliothèque nationale de France"
+    assert find_imprints(f"{line}\n\n{PAGE}" * 3) == {line}

@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from raypipe.text.line_spacing import close_double_spacing, separate_paragraphs
+from raypipe.text.line_spacing import close_double_spacing, has_wrapped_lines, separate_paragraphs
 
 PROSE = (
     "The old keeper of the lighthouse wrote down every ship that passed, and when the boat came "
@@ -49,3 +49,10 @@ def test_short_lines_that_end_a_sentence_end_paragraphs_where_no_line_is_empty()
 )
 def test_texts_with_empty_lines_and_verse_stay(text: str) -> None:
     assert separate_paragraphs(text) == text
+
+
+def test_lines_of_most_of_a_text_are_wrapped_or_none_are() -> None:
+    assert has_wrapped_lines(BOOK)
+    assert not has_wrapped_lines("\n\n".join([PROSE] * 12))
+    assert not has_wrapped_lines("\n\n".join([PROSE] * 40 + BOOK.split("\n\n")[:9]))
+    assert not has_wrapped_lines("\n\n".join(["the lamp is lit\nand day is done"] * 30))

@@ -7,6 +7,7 @@ import pytest
 from raypipe.text.page_furniture import remove_page_furniture
 
 PAGES = 12
+ROMAN = ["i", "ii", "iii", "iv", "v", "vi"]
 LINES = [f"line {number} of the tale, which goes on and never" for number in range(PAGES * 24)]
 TALE = "\n".join(LINES)
 
@@ -36,6 +37,9 @@ def nothing(page: int) -> str:
         (alternate, lambda page: "Digitized by Google"),
         (nothing, str),
         (nothing, "- {} -".format),
+        (nothing, "Page {} of 12".format),
+        (nothing, lambda page: ROMAN[page - 1] if page < 7 else str(page)),
+        (lambda page: f"CHAPTER THE FIRST  {page}", nothing),
         ("[{}]".format, lambda page: "Digitized by VjOOQIC"),
         (lambda page: "THE WINTER FLOOD", str),
         (lambda page: f"A Fenland Parish      {page}", lambda page: "http://hdl.handle.net/2027/x"),

@@ -77,6 +77,8 @@ def test_a_zip_archive_with_a_single_file_is_this_file() -> None:
     assert kind_of(make_zip({"a.txt": BOOK, "b.txt": BOOK}), "a.txt") == "archive"
     assert kind_of(data[:-40], "a.txt") == "damaged"
     assert kind_of(make_zip({}), "a.txt") == "archive"
+    office = {"mimetype": "application/vnd.oasis.opendocument.text", "META-INF/manifest.xml": ""}
+    assert kind_of(make_zip(office), "a.odt") == "binary"
 
 
 def test_an_encrypted_zip_archive_is_a_failure() -> None:

@@ -96,3 +96,15 @@ def test_a_document_becomes_a_book() -> None:
     book = TextCleaner(formats={"docx": DocxFormat()}).clean(make_docx(*chapters), "a.docx")
     assert (book.title, book.author, book.language) == ("The Lamp", "Ada Keeper", "en")
     assert [chapter.title for chapter in book.chapters] == ["CHAPTER I", "CHAPTER II"]
+
+
+def test_running_heads_inside_of_sentences_are_removed() -> None:
+    names = ["Ann", "Ben", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal", "Ida", "Joe", "Kim", "Leo"]
+    pages = [(f"{name} waited on the rock as long as", "all the others had.") for name in names]
+    parts = [
+        paragraph(run(text))
+        for number, (first, second) in enumerate(pages)
+        for text in (first, f"THE LAMP {number + 3}", second)
+    ]
+    book = TextCleaner(formats={"docx": DocxFormat()}).clean(make_docx(*parts), "lamp.docx")
+    assert book.text == "\n\n".join(f"{first} {second}" for first, second in pages)

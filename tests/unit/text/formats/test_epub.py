@@ -9,6 +9,7 @@ from raypipe.text import TextCleaner
 from raypipe.text.formats import ExtractedText
 from raypipe.text.formats.epub import EpubFormat
 from tests.unit.text.formats.books import (
+    CONTAINER,
     METADATA,
     PARAGRAPH,
     make_chapter,
@@ -17,11 +18,20 @@ from tests.unit.text.formats.books import (
     make_zip,
 )
 
+_AES = "http://www.w3.org/2001/04/xmlenc#aes128-cbc"
 TWO = {"one": "one.xhtml", "two": "sub/two.xhtml"}
 
 
 def read(data: bytes) -> ExtractedText:
     return EpubFormat().read(data, "lamp.epub", 1 << 20)
+
+
+def encryption(algorithm: str, path: str) -> str:
+    return (
+        '<encryption xmlns:e="http://www.w3.org/2001/04/xmlenc#"><e:EncryptedData>'
+        f'<e:EncryptionMethod Algorithm="{algorithm}"/><e:CipherData><e:CipherReference '
+        f'URI="{path}"/></e:CipherData></e:EncryptedData></encryption>'
+    )
 
 
 def test_the_documents_of_the_spine_are_read_in_order() -> None:
@@ -113,13 +123,7 @@ def test_paths_are_decoded_and_found_in_any_case() -> None:
             "text.max_bytes",
         ),
         (
-            make_epub(
-                {
-                    "META-INF/encryption.xml": "<encryption><EncryptedData><EncryptionMethod "
-                    'Algorithm="http://www.w3.org/2001/04/xmlenc#aes128-cbc"/></EncryptedData>'
-                    "</encryption>"
-                }
-            ),
+            make_epub({"META-INF/encryption.xml": encryption(_AES, "OEBPS/one.xhtml")}),
             "encrypted",
             "copy protection",
         ),
@@ -134,12 +138,11 @@ def test_a_broken_book_is_a_failure(data: bytes, kind: str, message: str) -> Non
     assert "lamp.epub" in caught.value.message
 
 
-def test_encrypted_fonts_do_no_harm() -> None:
-    fonts = (
-        '<encryption><EncryptedData><EncryptionMethod Algorithm="'
-        'http://www.idpf.org/2008/embedding"/></EncryptedData></encryption>'
-    )
-    assert read(make_epub({"META-INF/encryption.xml": fonts})).text
+@pytest.mark.parametrize(
+    "algorithm", ["http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC", _AES]
+)
+def test_encrypted_fonts_do_no_harm(algorithm: str) -> None:
+    assert read(make_epub({"META-INF/encryption.xml": encryption(algorithm, "OEBPS/a.otf")})).text
 
 
 def test_entities_that_grow_are_refused() -> None:
@@ -158,3 +161,27 @@ def test_an_epub_becomes_a_book_whatever_its_name() -> None:
         assert [chapter.title for chapter in book.chapters] == ["CHAPTER I", "CHAPTER II"]
     assert "Sea stories" not in book.text
     assert METADATA not in book.text
+
+
+def test_faults_that_other_readers_forgive_are_repaired() -> None:
+    package = make_package(TWO, metadata="<dc:title>Salt &amp; Caf&eacute; & Lamp</dc:title>")
+    book = read(make_epub(package=f"\n {package}"))
+    assert book.metadata.title == "Salt & Café & Lamp"
+    paths = {"OEBPS\\book.opf": make_package(TWO), "OEBPS\\one.xhtml": make_chapter("CHAPTER I")}
+    paths["OEBPS\\sub\\two.xhtml"] = make_chapter("CHAPTER II")
+    files = {"META-INF/container.xml": CONTAINER, **paths}
+    assert read(make_zip(files)).headings == ("CHAPTER I", "CHAPTER II")
+
+
+def test_frames_inside_of_an_epub_are_removed() -> None:
+    start = "<p>*** START OF THE PROJECT GUTENBERG EBOOK THE LAMP ***</p>"
+    end = "<p>*** END OF THE PROJECT GUTENBERG EBOOK THE LAMP ***</p><p>The license.</p>"
+    body = f"<p>{PARAGRAPH}</p>" * 10
+    parts = {
+        "OEBPS/one.xhtml": make_chapter("The Project Gutenberg eBook", f"{start}{body}"),
+        "OEBPS/sub/two.xhtml": make_chapter("CHAPTER II", f"{body}{end}"),
+    }
+    book = TextCleaner(formats={"epub": EpubFormat()}).clean_here(
+        b"", "lamp.epub", read(make_epub(parts))
+    )
+    assert book.text == "\n\n".join([*[PARAGRAPH] * 10, "CHAPTER II", *[PARAGRAPH] * 10])

@@ -102,13 +102,63 @@ def test_title_and_meta_elements_are_used(head: str, title: str, authors: tuple[
 
 
 @pytest.mark.parametrize(
-    "title", ["404 Not Found", "Error 503", "Access Denied", "Just a moment...", "Sign in"]
+    "title",
+    [
+        *("404 Not Found", "Error 503", "Access Denied", "Just a moment...", "Sign in"),
+        *("Library - Page Not Found", "Seite nicht gefunden", "Page introuvable – Bibliothèque"),
+        *("Página no encontrada", "Страница не найдена", "Erreur 404"),
+    ],
 )
 def test_an_error_page_is_a_failure(title: str) -> None:
     with pytest.raises(BookError, match=r"a\.html is a page of a server") as caught:
         read(page("<h1>Sorry</h1>", f"<title>{title}</title>"))
     assert (caught.value.kind, caught.value.retryable) == ("error_page", False)
+    with pytest.raises(BookError, match="is a page of a server"):
+        read(page(f"<h1>{title}</h1><p>nginx</p>"))
     assert read(page(BODY * 5, f"<title>{title}</title>")).text  # a book with such a title
+
+
+def test_an_answer_of_s3_is_an_error_page() -> None:
+    answer = b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code><Message>No</Message></Error>'
+    assert HtmlFormat().recognizes(answer)
+    with pytest.raises(BookError, match="is the answer AccessDenied of a storage server"):
+        read(answer)
+
+
+LANGUAGES = {
+    "ru": "Смотритель маяка спустился по лестнице и долго глядел на море. Ветер был слабый.",
+    "pl": "Latarnik zszedł po schodach i długo patrzył na morze. Wiatr był słaby, a łodzie.",
+    "tr": "Rüzgâr hafifti, balıkçı tekneleri ağır ağır kıyıya dönüyordu. Kimse konuşmuyordu.",
+    "de": "Der Müller saß früh am Morgen vor der Tür und zählte die Säcke. „Heute kommt niemand“.",
+    "el": "Ο φύλακας του φάρου κατέβηκε τη σκάλα και κοίταξε πολλή ώρα τη θάλασσα.",
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "declared", "encoding"),
+    [
+        ("ru", "iso-8859-1", "cp1251"),
+        ("ru", "windows-1251", "koi8-r"),
+        ("ru", "koi8-r", "cp1251"),
+        ("pl", "iso-8859-1", "iso8859-2"),
+        ("tr", "windows-1252", "cp1254"),
+        ("el", "utf-8", "iso8859-7"),
+        ("de", "windows-1251", "utf-8"),
+        ("de", "unicode_escape", "utf-8"),
+        ("de", "utf-16", "utf-8"),
+    ],
+)
+def test_a_wrong_declaration_is_not_believed(language: str, declared: str, encoding: str) -> None:
+    text = LANGUAGES[language]
+    html = page(f"<p class='indent' style='margin: 0 1em'>{text}</p>", f"<meta charset={declared}>")
+    assert read(html.encode(encoding)).text == text
+
+
+def test_a_page_in_utf16_without_a_mark_is_recognized() -> None:
+    for encoding in ("utf-16-le", "utf-16-be"):
+        data = page(f"<p>{LANGUAGES['de']}</p>").encode(encoding)
+        assert HtmlFormat().recognizes(data)
+        assert read(data).text == LANGUAGES["de"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "iso-8859-1", "windows-1251", "shift_jis"])
@@ -132,6 +182,26 @@ def test_a_text_file_inside_of_pre_stays_wrapped() -> None:
     extracted = read(page(f"<pre>\n{text}\n</pre>"))
     assert extracted.is_wrapped
     assert extracted.text == text
+
+
+@pytest.mark.parametrize("end", ["<br>\n", "</p>\n<p>"])
+def test_lines_that_a_converter_broke_are_joined(end: str) -> None:
+    lines = [
+        "The keeper lit the lamp and looked at the wide",
+        "cold sea, because nobody had come to the rock",
+        "for a week.",
+    ]
+    gap = "<br>\n<br>\n" if "br" in end else end
+    html = page("<p>" + gap.join([end.join(lines)] * 12) + "</p>")
+    book = TextCleaner(formats={"html": HtmlFormat()}).clean(html.encode(), "lamp.html")
+    assert book.text.split("\n\n")[0] == " ".join(lines)
+
+
+def test_verse_in_small_letters_keeps_its_lines() -> None:
+    verse = "the wind is low upon the sea,<br/>the lamp is lit,<br/>and nobody shall<br/>look at it"
+    html = page(f"<p>{verse}</p>" * 12)
+    book = TextCleaner(formats={"html": HtmlFormat()}).clean(html.encode(), "verse.html")
+    assert book.text.startswith("the wind is low upon the sea,\nthe lamp is lit,\nand nobody")
 
 
 def test_a_deep_page_is_read() -> None:

@@ -50,7 +50,36 @@ def test_the_header_states_the_metadata() -> None:
     ).metadata
     assert (metadata.title, metadata.authors) == ("The Lamp", ("Ada Keeper",))
     assert (metadata.language, metadata.date) == ("en", "1901")
-    assert read("---\n\nno header\n\n---\n").metadata.title == ""
+    assert "no header" in read("---\n\nno header\n\n---\n").text
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "---\ntitle: The Lamp\nauthor:\n  - Ada Keeper\n  - name: Bob Light\ntags: [sea]\n---\n",
+        '+++\ntitle = "The Lamp"\nauthors = ["Ada Keeper", "Bob Light"]\ntags = ["sea"]\n+++\n',
+    ],
+    ids=["yaml", "toml"],
+)
+def test_headers_have_lists(header: str) -> None:
+    for ends in ("\n", "\r\n"):
+        extracted = read(f"{header}\ntext".replace("\n", ends))
+        assert extracted.text.strip() == "text"
+        assert extracted.metadata.title == "The Lamp"
+        assert extracted.metadata.authors == ("Ada Keeper", "Bob Light")
+        assert extracted.metadata.subjects == ("sea",)
+
+
+def test_a_header_that_is_no_yaml_is_read_line_by_line() -> None:
+    extracted = read("---\ntitle: The Lamp: A Tale\nauthor: Ada Keeper\n---\ntext")
+    assert (extracted.metadata.title, extracted.text) == ("The Lamp: A Tale", "text")
+
+
+def test_a_title_block_of_pandoc_is_read() -> None:
+    extracted = read("% The Lamp\n% Ada Keeper; Bob Light\n% 1901\n\ntext")
+    assert (extracted.metadata.title, extracted.text.strip()) == ("The Lamp", "text")
+    assert extracted.metadata.authors == ("Ada Keeper", "Bob Light")
+    assert read("text\n% no title").metadata.title == ""
 
 
 def test_a_markdown_file_becomes_a_book() -> None:
