@@ -106,7 +106,7 @@ class _Pages:
 
         Args:
             furniture: Places of the lines.
-            inside: What stands between the two halves of a sentence.
+            inside: The characters between the two halves of a sentence.
         """
         parts: list[str] = []
         last = ""
