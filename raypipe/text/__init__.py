@@ -18,9 +18,9 @@
 9. `chapters`: find where chapters begin; `heading_numbers` reads the numbers in headings.
 
 `formats` reads other formats than plain text, which then take the steps from the second on, and
-`memory_limit` limits what that may take. `sentences` splits the clean text into sentences and counts words. Each step takes a
-time that grows with the length of the text; `cuts` helps with it. `isolation` processes long texts
-and other formats in a child process with a deadline.
+`memory_limit` limits what that may take. `sentences` splits the clean text into sentences and
+counts words. Each step takes a time that grows with the length of the text; `cuts` helps with it.
+`isolation` processes long texts and other formats in a child process with a deadline.
 """
 
 from raypipe.text.chapters import Chapter, find_chapters
