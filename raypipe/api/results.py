@@ -51,6 +51,7 @@ class RunResult:
         unseen: Finished books in these folders; they stay in the index.
         models: What each model used: model, service_tier, calls, cached_calls, input_tokens,
             output_tokens and usd.
+        not_taken: Number of listed keys that are no books, by ending or reason.
         state: The state of the run: a folder or `s3://bucket/prefix`.
     """
 
@@ -85,6 +86,7 @@ class RunResult:
     unlisted_folders: int
     unseen: int
     models: Sequence[Mapping[str, Any]]
+    not_taken: Mapping[str, int]
     state: str
 
     @property
@@ -126,6 +128,7 @@ class PlanResult:
         unlisted_folders: Folders of the source that could not be listed.
         unseen: Finished books in these folders; the run keeps them.
         service_tier: Service tier of the model calls; '' if no model is called.
+        not_taken: Number of listed keys that are no books, by ending or reason.
     """
 
     listed: int
@@ -156,6 +159,7 @@ class PlanResult:
     unlisted_folders: int
     unseen: int
     service_tier: str
+    not_taken: Mapping[str, int]
 
 
 @dataclass(frozen=True)

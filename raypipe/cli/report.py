@@ -13,6 +13,7 @@ from raypipe.ledger.failure_log import FailureLog, explain
 from raypipe.ledger.run_records import RunRecord, report_name
 from raypipe.opensearch.index.config import IndexConfig
 from raypipe.quota.prices import name_price
+from raypipe.sources.key_filter import describe_not_taken
 
 LOG_FILE = "processing.log"
 """Named in conf/hydra/job_logging/run.yaml, too."""
@@ -27,6 +28,8 @@ def format_report(record: RunRecord, index: IndexConfig | None, failures: Failur
         failures: The failure log of the run's state.
     """
     lines = [_counts(record, has_index=index is not None)]
+    if not_taken := describe_not_taken(record.not_taken):
+        lines.append(f"listed {record.listed:,}, {not_taken}")
     if record.model_calls + record.cached_calls and record.input_tokens + record.output_tokens:
         lines.append(
             f"models  {record.input_tokens:,} tokens in, {record.output_tokens:,} out, "

@@ -28,7 +28,16 @@ KINDS: Mapping[str, str] = {
     "too_large": "the book is too large; raise the limit that the message names, or split the book",
     "empty": "the book has no text; remove it, or add the text",
     "too_short": "the book has fewer words than text.min_words; lower that, or remove the book",
-    "binary": "the book is not plain text; convert it to text",
+    "binary": "the book is in no format that raypipe reads; convert it to one of them",
+    "archive": "the file is a zip archive of several files under another ending; rename it to "
+    ".zip, so that each of them is a book",
+    "damaged": "the file is damaged, or cut off; upload it again from its origin",
+    "encrypted": "the file needs a password or has copy protection; store it without",
+    "no_text": "the file has no text, for example images of scanned pages; recognize the text "
+    "(OCR)",
+    "error_page": "the file is an error page of a web server; download the book again",
+    "no_reader": "the package that reads this format is not installed; install the extra that the "
+    "message names, then run again",
     "undecodable": "no encoding fits the book; convert it to UTF-8",
     "too_slow": "the text of the book took longer than text.deadline_s; raise that if the machine "
     "is slow or busy, or remove the book",
@@ -62,6 +71,10 @@ KINDS: Mapping[str, str] = {
 
 INDEX_FAULTS = frozenset({"pipeline", "rejected", "superseded", "unavailable"})
 """Kinds that are never the fault of a book: every later run tries it again."""
+NO_READER = "no_reader"
+"""A kind that is the fault of the installation: every later run tries the book again."""
+_OLD_BINARY = "raypipe reads plain text"
+"""End of the message of `binary` failures from before raypipe read other formats."""
 _INDEX_ERRORS = ("illegal_argument_exception", "strict_dynamic_mapping_exception")
 """Errors of the index that older versions of raypipe recorded as `mapper_parsing`."""
 
@@ -203,12 +216,16 @@ def unresolved(failures: pa.Table, processed: pa.Table) -> pa.Table:
 def is_index_fault(kind: str, message: str = "") -> bool:
     """Return whether a failure is the fault of the index, so that the book is always tried again.
 
+    So is a book whose format this installation, or an older version of raypipe, could not read.
+
     Args:
         kind: Kind of the failure.
         message: Its message, for the failures of older versions.
     """
-    if kind in INDEX_FAULTS:
+    if kind in INDEX_FAULTS or kind == NO_READER:
         return True
+    if kind == "binary":
+        return message.endswith(_OLD_BINARY)
     is_error = any(error in message for error in _INDEX_ERRORS)
     return kind == "mapper_parsing" and is_error and "immense term" not in message
 

@@ -63,6 +63,7 @@ class RunRecord:
     unlisted_folders: int = 0  # folders of the source that could not be listed
     unseen: int = 0  # finished books in these folders; kept, and not among the listed
     models: list[dict[str, Any]] = field(default_factory=list)  # calls and cost of each model
+    not_taken: dict[str, int] = field(default_factory=dict)  # keys that are no books, by ending
 
     def save(self, state: State) -> str:
         """Write run.json, and point `runs/latest` at this run.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from raypipe.core.book import Book
@@ -71,14 +73,16 @@ def _read_texts(
     books: Sequence[Book], source: BookSource, cleaner: TextCleaner
 ) -> list[CleanText | None]:
     """Return the clean text of each book; None for a book that would fail."""
+    one_large_file = threading.Lock()  # with images, files of many threads would fill the memory
 
     def read(book: Book) -> CleanText | None:
-        if book.size > cleaner.max_bytes:
+        if book.size > cleaner.max_object_bytes(book.key):
             return None
-        try:
-            return cleaner.clean(source.read(book), book.key)
-        except BookError:
-            return None
+        with one_large_file if book.size > cleaner.max_bytes else nullcontext():
+            try:
+                return cleaner.clean(source.read(book), book.key)
+            except BookError:
+                return None
 
     with ThreadPoolExecutor(_READER_THREADS) as pool:
         return list(pool.map(read, books))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -79,6 +79,7 @@ class RunEstimate:
         unlisted_folders: Number of folders that could not be listed.
         unseen: Finished books in these folders; the run keeps them.
         service_tier: Service tier of the model calls; '' if no model is called.
+        not_taken: Number of listed keys that are no books, by ending or reason.
     """
 
     listed: int = 0
@@ -109,6 +110,7 @@ class RunEstimate:
     unlisted_folders: int = 0
     unseen: int = 0
     service_tier: str = ""
+    not_taken: dict[str, int] = field(default_factory=dict)
 
 
 def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
@@ -141,6 +143,7 @@ def estimate_run(job: Job, sample: int = 50) -> RunEstimate:
     plan = plan_run(books, snapshot, job.selection)
     estimate = _count_books(plan, deleted, ledger)
     estimate.unlisted_folders, estimate.unseen = len(listing.unlisted), len(deleted.unseen)
+    estimate.not_taken = dict(listing.not_taken)
     estimate.too_many = exceeds_limit(deleted, job.deletion_limit)
     estimate.summarizer = processing.summarizer.name
     estimate.replaces = replaces

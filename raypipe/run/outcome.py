@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
@@ -33,6 +33,7 @@ class Outcome:
         deletions: What the run deleted because it is gone from the source.
         unlisted_folders: Number of folders that could not be listed.
         unseen: Number of finished books in these folders.
+        not_taken: Number of listed keys that are no books, by ending or reason.
     """
 
     plan: RunPlan
@@ -43,6 +44,7 @@ class Outcome:
     deletions: Deletions = field(default_factory=Deletions)
     unlisted_folders: int = 0
     unseen: int = 0
+    not_taken: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def stopped(self) -> frozenset[str]:
@@ -85,6 +87,7 @@ class Outcome:
         record.degraded, record.removed = results.degraded, self.deletions.deleted
         record.renames_waiting = self.deletions.waiting
         record.unlisted_folders, record.unseen = self.unlisted_folders, self.unseen
+        record.not_taken = dict(self.not_taken)
         record.model_calls, record.cached_calls = progress.model_calls, progress.cached_calls
         record.input_tokens, record.output_tokens = progress.input_tokens, progress.output_tokens
         record.usd = round(progress.usd, 6)

@@ -44,6 +44,7 @@ from raypipe.run.processing import (
 from raypipe.run.timer import StepTimer
 from raypipe.run.work import Checkable, Work
 from raypipe.sources import BookSource
+from raypipe.sources.key_filter import describe_not_taken
 from raypipe.sources.listing import list_source
 from raypipe.state.store import State
 
@@ -134,7 +135,7 @@ def _carry_out(
         generation = target.generation_to_write(index, spec)
         snapshot = read_snapshot(ledger, recipe, accepted.documents, generation, differences.lost)
         plan = plan_run(books, snapshot, job.selection)
-    _log_plan(plan, deleted)
+    _log_plan(plan, deleted, describe_not_taken(listing.not_taken))
     if generation:
         _log_older(ledger.checkpoint.count_older(generation, accepted.documents, recipe.document))
     progress = Progress()
@@ -192,7 +193,9 @@ def _carry_out(
                 listed = {*plan.listed_ids.to_pylist(), *deleted.renames, *deleted.unseen}
             served = target.serve(index, ledger, run_seq, listed=listed, stopped=stopped)
     unlisted, unseen = len(listing.unlisted), len(deleted.unseen)
-    return Outcome(plan, results, progress, index, served, deletions, unlisted, unseen)
+    return Outcome(
+        plan, results, progress, index, served, deletions, unlisted, unseen, listing.not_taken
+    )
 
 
 def _raise_run_seq(lock: WriterLock, record: RunRecord, indices: Sequence[Index]) -> int:
@@ -243,7 +246,9 @@ def _log_older(older: int) -> None:
         )
 
 
-def _log_plan(plan: RunPlan, deleted: DeletedBooks) -> None:
+def _log_plan(plan: RunPlan, deleted: DeletedBooks, not_taken: str) -> None:
+    if not_taken:
+        log.info("listed %s, %s", f"{plan.listed:,}", not_taken)
     over_limit = f" · over the limit {len(plan.over_limit):,}" if plan.over_limit else ""
     unseen = (
         f" · in folders that cannot be listed {len(deleted.unseen):,}" if deleted.unseen else ""

@@ -32,7 +32,7 @@ class FolderWalk:
     Args:
         root: The folder.
         prefix: Folders that can hold no key with this prefix are not read.
-        selects: Whether a key is that of a book.
+        selects: Whether a key is that of a book; called once for each file that is not.
         follow_links: Whether links that lead out of the folder are followed.
         unlisted: Folders that could not be listed; filled while the walk goes on.
     """

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from raypipe.core.book import Book
 from raypipe.core.book_table import BookTable, is_one_of
 from raypipe.core.errors import SetupError
-from raypipe.sources.protocol import BookSource
+from raypipe.sources.key_filter import NotTaken, describe_not_taken, split_member
+from raypipe.sources.protocol import BookSource, CountsNotTaken
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +59,12 @@ class Listing:
     Args:
         books: The books.
         unlisted: Folders that could not be listed. Books below them may exist at the source.
+        not_taken: Number of keys that are no books, by ending or reason; the most frequent first.
     """
 
     books: BookTable
     unlisted: tuple[UnlistedFolder, ...] = ()
+    not_taken: Mapping[str, int] = field(default_factory=dict)
 
 
 def list_all(source: BookSource) -> Listing:
@@ -71,17 +74,25 @@ def list_all(source: BookSource) -> Listing:
         SetupError: The source cannot be listed.
     """
     unlisted: tuple[UnlistedFolder, ...] = ()
+    not_taken = NotTaken()
 
     def list_books() -> Iterator[Book]:
         nonlocal unlisted
         try:
-            yield from source.list_books()
+            yield from _list_counting(source, not_taken)
         except IncompleteListingError as error:
             log.warning("%s. Nothing below is deleted", describe_unlisted(error.folders))
             unlisted = error.folders
 
     books = BookTable.of(list_books())
-    return Listing(books, unlisted)
+    return Listing(books, unlisted, dict(not_taken.counts.most_common()))
+
+
+def _list_counting(source: BookSource, not_taken: NotTaken) -> Iterator[Book]:
+    """Return the books of a source; keys that it does not take are counted if it can do so."""
+    if isinstance(source, CountsNotTaken):
+        return source.list_counting(not_taken)
+    return source.list_books()
 
 
 def list_source(source: BookSource, book_ids: AbstractSet[str] | None = None) -> Listing:
@@ -99,10 +110,10 @@ def list_source(source: BookSource, book_ids: AbstractSet[str] | None = None) ->
     listing = list_all(source)
     books = listing.books
     if not books:
-        raise _no_books(source, listing.unlisted)
+        raise _no_books(source, listing.unlisted, listing.not_taken)
     if book_ids is not None:
         books = books.filter(is_one_of(books.book_ids, book_ids))
-    return Listing(books, listing.unlisted)
+    return replace(listing, books=books)
 
 
 def check_has_books(source: BookSource) -> None:
@@ -111,14 +122,21 @@ def check_has_books(source: BookSource) -> None:
     Raises:
         SetupError: The source cannot be listed, or holds no book.
     """
-    if next(iter(source.list_books()), None) is None:
-        raise _no_books(source)
+    not_taken = NotTaken()
+    if next(iter(_list_counting(source, not_taken)), None) is None:
+        raise _no_books(source, not_taken=not_taken.counts)
 
 
-def _no_books(source: BookSource, unlisted: Sequence[UnlistedFolder] = ()) -> SetupError:
+def _no_books(
+    source: BookSource,
+    unlisted: Sequence[UnlistedFolder] = (),
+    not_taken: Mapping[str, int] | None = None,
+) -> SetupError:
     reason = "check storage's prefix and suffixes"
     if unlisted:
         reason = describe_unlisted(unlisted)
+    if others := describe_not_taken(not_taken or {}):
+        reason = f"{others}; {reason}"
     return SetupError(f"no books found: {source.selection}; {reason}")
 
 
@@ -150,8 +168,10 @@ def select_below(keys: Iterable[tuple[str, str]], folders: Iterable[UnlistedFold
 
 
 def _folders_of(key: str) -> Iterator[str]:
-    """Yield the prefixes of all folders that hold a key: ``, `a/`, `a/b/`."""
+    """Yield the prefixes of all folders and archives that hold a key: ``, `a/`, `a/b.zip!`."""
     yield ""
+    if parts := split_member(key):
+        yield f"{parts[0]}!"
     at = key.find("/")
     while at >= 0:
         yield key[: at + 1]

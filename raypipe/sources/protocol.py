@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from raypipe.core.book import Book
 from raypipe.core.s3 import S3Connection
+from raypipe.sources.key_filter import NotTaken
 
 
 class BookSource(Protocol):
@@ -59,6 +60,20 @@ class BookSource(Protocol):
         """
 
 
+@runtime_checkable
+class CountsNotTaken(Protocol):
+    """A `BookSource` that counts the keys that its listing does not take."""
+
+    def list_counting(self, not_taken: NotTaken) -> Iterator[Book]:
+        """Yield every book as `list_books` does.
+
+        Args:
+            not_taken: Counts the other keys while the listing goes on.
+        """
+
+
 def describe_suffixes(suffixes: Sequence[str]) -> str:
-    """Return ` with keys that end with .txt`, or '' if every key is selected."""
-    return f" with keys that end with {' or '.join(suffixes)}" if suffixes else ""
+    """Return ` with keys that end with .txt or .md`, or '' if every key is selected."""
+    *others, last = suffixes or [""]
+    listed = f"{', '.join(others)} or {last}" if others else last
+    return f" with keys that end with {listed}" if last else ""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from raypipe.core.book import Book, book_id
@@ -17,9 +19,23 @@ from raypipe.core.s3_responses import (
     plain_etag,
     read_body,
 )
+from raypipe.sources.archive import (
+    Archive,
+    ArchiveError,
+    Directory,
+    Fetch,
+    archive_of,
+    open_directory,
+    read_directory,
+    read_member,
+)
+from raypipe.sources.key_filter import BOOK_ENDINGS, KeyFilter, NotTaken, is_archive
+from raypipe.sources.listing import IncompleteListingError, UnlistedFolder
 from raypipe.sources.protocol import describe_suffixes
 
 _MAX_SIZE = 1 << 63
+_ARCHIVES_AT_ONCE = 8
+"""Archives whose directories are requested at the same time, and are in memory together."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +45,7 @@ class S3BookSource:
     Args:
         bucket: Name of the bucket.
         prefix: List only keys that begin with this.
-        suffixes: List only keys that end with one of these; empty for all keys.
+        suffixes: List only keys that end with one of these, in any case; empty for all keys.
         profile: Profile of the AWS configuration; None for boto3's default.
         region: AWS region; None for the region of the profile.
         endpoint_url: URL of another server with the S3 API; None for Amazon S3.
@@ -38,7 +54,7 @@ class S3BookSource:
 
     bucket: str
     prefix: str = ""
-    suffixes: tuple[str, ...] | list[str] = (".txt",)
+    suffixes: tuple[str, ...] | list[str] = BOOK_ENDINGS
     profile: str | None = None
     region: str | None = None
     endpoint_url: str | None = None
@@ -92,12 +108,33 @@ class S3BookSource:
         Raises:
             SetupError: The bucket cannot be listed.
         """
+        return self.list_counting(NotTaken())
+
+    def list_counting(self, not_taken: NotTaken) -> Iterator[Book]:
+        """Yield every book as `list_books` does, and count the other keys.
+
+        Raises:
+            SetupError: The bucket cannot be listed.
+            IncompleteListingError: After the last book, if the directory of an archive cannot be
+                read.
+        """
+        unlisted: list[UnlistedFolder] = []
+        archives: list[Book] = []
         try:
-            source = self.identity
+            source, selects = self.identity, self._filter.counting(not_taken)
             for entry in list_objects(self._list_page, self.bucket, self.prefix):
                 key = entry["Key"]
-                if self.selects(key):
-                    yield _book(source, key, entry)
+                if not selects(key):
+                    continue
+                book = _book(source, key, entry)
+                if not is_archive(key):
+                    yield book
+                    continue
+                archives.append(book)
+                if len(archives) == _ARCHIVES_AT_ONCE:
+                    yield from self._list_archives(archives, not_taken, unlisted)
+                    archives.clear()
+            yield from self._list_archives(archives, not_taken, unlisted)
         except S3ResponseError as error:
             raise SetupError(
                 f"the listing of {self.selection} is incomplete: {error}; run again, or check "
@@ -105,13 +142,12 @@ class S3BookSource:
             ) from None
         except Exception as error:
             raise self._setup_error(error) from None
+        if unlisted:
+            raise IncompleteListingError(self.selection, unlisted)
 
     def selects(self, key: str) -> bool:
         """Whether the listing would include an existing book with this key."""
-        # A key that ends in "/" is the placeholder that consoles create for an empty folder.
-        if key[-1:] == "/" or not key.startswith(self.prefix):
-            return False
-        return not self.suffixes or key.endswith(tuple(self.suffixes))
+        return self._filter.selects(key)
 
     def read(self, book: Book) -> bytes:
         """Return the bytes of a book, in the version that was listed.
@@ -123,13 +159,11 @@ class S3BookSource:
         from botocore.exceptions import BotoCoreError, ClientError
         from urllib3.exceptions import HTTPError
 
+        archive = archive_of(book)
         try:
-            response = self.connection.client().get_object(
-                Bucket=self.bucket, Key=book.key, IfMatch=f'"{book.etag}"'
-            )
-            if plain_etag(etag_of(response)) != plain_etag(book.etag):
-                raise _book_error(book, "PreconditionFailed")  # the server ignores If-Match
-            data = read_body(response)
+            if archive is not None:
+                return self._read_member(archive, book)
+            data = self._get(book)
             if len(data) != book.size:
                 raise S3ResponseError(f"the body has {len(data)} of {book.size} bytes")
             return data
@@ -142,6 +176,73 @@ class S3BookSource:
             message = f"{book.key}: {type(error).__name__} while reading"
             raise BookError("read", message, retryable=True) from None
 
+    def _get(self, book: Book, **arguments: Any) -> bytes:
+        response = self.connection.client().get_object(
+            Bucket=self.bucket, Key=book.key, IfMatch=f'"{book.etag}"', **arguments
+        )
+        if plain_etag(etag_of(response)) != plain_etag(book.etag):
+            raise _book_error(book, "PreconditionFailed")  # the server ignores If-Match
+        return read_body(response)
+
+    def _fetch_from(self, archive: Book) -> Fetch:
+        """Return a function that requests a range of an archive."""
+
+        def fetch(start: int, stop: int) -> bytes:
+            if stop <= start:
+                return b""
+            data = self._get(archive, Range=f"bytes={start}-{stop - 1}")
+            if len(data) != stop - start:
+                raise S3ResponseError(f"a range has {len(data)} of {stop - start} bytes")
+            return data
+
+        return fetch
+
+    def _list_archives(
+        self, archives: list[Book], not_taken: NotTaken, unlisted: list[UnlistedFolder]
+    ) -> Iterator[Book]:
+        """Yield the books in some archives; a damaged archive itself: reading it tells why."""
+        if not archives:
+            return
+        selects = self._filter.counting(not_taken, prefix="")
+        with ThreadPoolExecutor(_ARCHIVES_AT_ONCE, "raypipe-archives") as threads:
+            found = threads.map(self._try_directory, archives)
+        for book, directory in zip(archives, found, strict=True):
+            if isinstance(directory, Directory):
+                archive = Archive(self.identity, book)
+                yield from archive.list_members(directory, selects, not_taken)
+                continue
+            unlisted.append(UnlistedFolder(f"{book.key}!", _describe(directory)))
+            if isinstance(directory, ArchiveError):
+                yield book
+
+    def _try_directory(self, archive: Book) -> Directory | Exception:
+        from botocore.exceptions import BotoCoreError, ClientError
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return read_directory(self._fetch_from(archive), archive.size)
+        except (ArchiveError, BookError, S3ResponseError) as error:
+            return error
+        except (BotoCoreError, ClientError, HTTPError, OSError) as error:
+            return error
+
+    def _read_member(self, archive: Book, book: Book) -> bytes:
+        """Return a member of an archive; a process requests the directory of an archive once."""
+        fetch = self._fetch_from(archive)
+
+        def find_size() -> int:
+            head = self.connection.client().head_object(
+                Bucket=self.bucket, Key=archive.key, IfMatch=f'"{archive.etag}"'
+            )
+            return int(head["ContentLength"])
+
+        directory = open_directory(self.identity, archive, fetch, find_size)
+        return read_member(fetch, directory, book)
+
+    @cached_property
+    def _filter(self) -> KeyFilter:
+        return KeyFilter(self.prefix, self.suffixes)
+
     def _list_page(self, **arguments: Any) -> dict[str, Any]:
         page: dict[str, Any] = self.connection.client().list_objects_v2(
             Bucket=self.bucket, Prefix=self.prefix, **arguments
@@ -150,6 +251,16 @@ class S3BookSource:
 
     def _setup_error(self, error: Exception) -> SetupError:
         return SetupError(explain(error, f"storage.bucket={self.bucket}", self.connection))
+
+
+def _describe(error: Exception) -> str:
+    """Return why an archive cannot be listed, without what a server sent."""
+    if isinstance(error, ArchiveError | S3ResponseError):
+        return str(error)
+    if isinstance(error, BookError):
+        return error.kind
+    code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+    return f"S3 returned {code}" if code else type(error).__name__
 
 
 def _book(source: str, key: str, entry: Mapping[str, Any]) -> Book:

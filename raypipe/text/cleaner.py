@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
 
 from raypipe.core.errors import BookError
 from raypipe.text.boilerplate import strip_boilerplate
 from raypipe.text.chapters import Chapter, find_chapters
-from raypipe.text.decode import decode
+from raypipe.text.decode import DecodedText, decode
+from raypipe.text.formats.compressed import check_size
+from raypipe.text.formats.protocol import BookMetadata, ExtractedText, Format
+from raypipe.text.formats.recognize import is_plain_name, is_plain_text
 from raypipe.text.isolation import DEADLINE_S, LONG_TEXT, run_in_child
 from raypipe.text.language import detect_language
-from raypipe.text.metadata import read_metadata
+from raypipe.text.line_spacing import (
+    close_double_spacing,
+    has_wrapped_lines,
+    separate_paragraphs,
+)
+from raypipe.text.metadata import Metadata, format_person_name, read_metadata
 from raypipe.text.mojibake import repair_mojibake, repair_tool_version
 from raypipe.text.normalize import normalize_characters
+from raypipe.text.page_furniture import remove_page_furniture
 from raypipe.text.sentences import SPLITTER_VERSION, count_words
 from raypipe.text.table_of_contents import remove_contents
 from raypipe.text.unwrap import unwrap_lines
 
-CLEANER_VERSION = 2
+CLEANER_VERSION = 3
 """Part of the text recipe. Raise it when the same bytes give a different clean text; finished
 books are then processed again."""
 
@@ -54,8 +63,8 @@ class CleanText:
         language: ISO 639-1 code; `und` if undetermined.
         encoding: Python's name of the encoding of the bytes.
         words: Number of words in `text`.
-        flags: Properties worth a look: `bad_bytes`, `mojibake_repaired`, `trimmed_much`
-            (license, notes and contents were more than 30 % of the file).
+        flags: Properties worth a look: those of `decode.DecodedText`, `mojibake_repaired`, and
+            `trimmed_much` (license, notes and contents were more than 30 % of the file).
         sha256: Hex SHA-256 of `text` in UTF-8. It identifies the content, whatever the key.
         chapters: Spans that cover `text` from start to end; empty if the book has no chapters.
         origin: Where the text comes from.
@@ -79,9 +88,13 @@ class TextCleaner:
 
     Args:
         min_words: A book with fewer words fails as `too_short`.
-        max_bytes: A larger object fails as `too_large`.
+        max_bytes: A larger text fails as `too_large`.
         deadline_s: Seconds that each step on a book may take; a book that takes longer fails as
-            `too_slow`. It holds for books over 200 kB, which a child process cleans and splits.
+            `too_slow`. It holds for books over 200 kB and for other formats than plain text, which
+            a child process reads, cleans and splits.
+        max_file_bytes: A larger file of another format than plain text, which may hold images,
+            fails as `too_large`, and so does what is larger when it is decompressed.
+        formats: The formats besides plain text, in the order in which they are tried.
 
     Raises:
         ValueError: A limit is out of range.
@@ -90,6 +103,8 @@ class TextCleaner:
     min_words: int = 50
     max_bytes: int = 20 * 1024 * 1024
     deadline_s: float = DEADLINE_S
+    max_file_bytes: int = 64 * 1024 * 1024
+    formats: Mapping[str, Format] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the limits."""
@@ -97,6 +112,17 @@ class TextCleaner:
             raise ValueError(f"min_words must be 0 or more, not {self.min_words}")
         if self.max_bytes < 1:
             raise ValueError(f"max_bytes must be 1 or more, not {self.max_bytes}")
+        # `text.formats.pdf=null` leaves a format out.
+        formats = {name: form for name, form in self.formats.items() if form is not None}
+        for name, form in formats.items():
+            if not all(hasattr(form, member) for member in ("endings", "recognizes", "read")):
+                raise ValueError(
+                    f"formats.{name} must be a class with the members of "
+                    "raypipe.text.formats.Format, given as _target_; null leaves a format out"
+                )
+        object.__setattr__(self, "formats", formats)
+        if self.max_file_bytes < 1:
+            raise ValueError(f"max_file_bytes must be 1 or more, not {self.max_file_bytes}")
         if not 0 < self.deadline_s <= _MAX_DEADLINE_S:
             raise ValueError(
                 f"deadline_s must be more than 0 and at most {_MAX_DEADLINE_S:,} (a day), not "
@@ -123,13 +149,21 @@ class TextCleaner:
             key: The object's key; the source of title and author if the text states none.
 
         Raises:
-            BookError: `empty`, `too_large`, `binary`, `undecodable` or `too_short`. None is
-                retryable: the book has to change first. `too_slow` and `killed_worker` are.
+            BookError: `empty`, `too_large`, `binary`, `undecodable` or `too_short`, or the failure
+                of a format, see `raypipe.text.formats.Format`. None is retryable: the book has to
+                change first. `too_slow` and `killed_worker` are.
         """
-        self._check_bytes(data)
+        extracted = None
+        if is_plain_text(self.formats.values(), data, key):
+            self._check_bytes(data)
+        else:
+            data, extracted = self._extract(data, key)
         if len(data) <= LONG_TEXT or type(self) is not TextCleaner:
-            return self.clean_here(data, key)
-        arguments = {"key": key, "settings": asdict(self)}
+            return self.clean_here(data, key, extracted)
+        settings = {"min_words": self.min_words, "deadline_s": self.deadline_s}
+        arguments: dict[str, Any] = {"key": key, "settings": settings}
+        if extracted is not None:
+            arguments["extraction"] = {**asdict(extracted), "text": ""}
         answer, text = run_in_child("clean", data, arguments, self.deadline_s)
         if "failure" in answer:
             raise BookError(**answer["failure"])
@@ -138,22 +172,69 @@ class TextCleaner:
         book["origin"] = TextOrigin(**book["origin"])
         return CleanText(text=text.decode(), **{**book, "flags": tuple(book["flags"])})
 
-    def clean_here(self, data: bytes, key: str) -> CleanText:
+    def max_object_bytes(self, key: str) -> int:
+        """Return the size up to which an object is read, by its name: text, or another format."""
+        is_text = not self.formats or is_plain_name(key)
+        return self.max_bytes if is_text else max(self.max_bytes, self.max_file_bytes)
+
+    def _extract(self, data: bytes, key: str) -> tuple[bytes, ExtractedText | None]:
+        """Return the text of a file in UTF-8 and what the file states, from the child process.
+
+        A file that is plain text when it is decompressed states nothing.
+        """
+        check_size(len(data), max(self.max_bytes, self.max_file_bytes), key)
+        arguments = {
+            "key": key,
+            "formats": [
+                (f"{type(form).__module__}:{type(form).__qualname__}", asdict(cast(Any, form)))
+                for form in self.formats.values()
+            ],
+            "max_file_bytes": max(self.max_bytes, self.max_file_bytes),
+            "max_bytes": self.max_bytes,
+        }
+        answer, content = run_in_child("extract", data, arguments, self.deadline_s)
+        if "failure" in answer:
+            raise BookError(**answer["failure"])
+        if "extraction" not in answer:
+            self._check_bytes(content)
+            return content, None
+        if not content.strip():
+            raise BookError("no_text", f"{key} has no text, only images or nothing at all")
+        self._check_bytes(content)
+        return content, extraction_from(answer["extraction"], content)
+
+    def clean_here(
+        self, data: bytes, key: str, extracted: ExtractedText | None = None
+    ) -> CleanText:
         """Return the clean text as `clean` does, without a child process and a deadline.
 
         The limit of bytes is not checked.
+
+        Args:
+            data: The whole object; not read if a format extracted its text.
+            key: The object's key.
+            extracted: What the format returned; None for plain text.
         """
-        decoded = decode(data)
+        if extracted is None:
+            decoded, stated = decode(data), None
+        else:
+            decoded = DecodedText(extracted.text, extracted.encoding, extracted.flags)
+            stated = _stated(extracted)
         repaired, is_repaired = repair_mojibake(decoded.text)
-        whole = normalize_characters(repaired)
-        stripped = strip_boilerplate(whole)
+        is_wrapped = extracted is None or extracted.is_wrapped
+        whole = remove_page_furniture(normalize_characters(repaired), is_wrapped=is_wrapped)
+        spaced = separate_paragraphs(close_double_spacing(whole))
+        # A reader's lines are the author's, unless each line of a page was made a paragraph.
+        is_wrapped = is_wrapped or spaced != whole or has_wrapped_lines(spaced)
+        stripped = strip_boilerplate(spaced)
         contents = remove_contents(stripped.body)
-        text = unwrap_lines(contents.body)
+        text = unwrap_lines(contents.body, is_wrapped=is_wrapped)
         words = self._count_words(text)
-        metadata = read_metadata(stripped.header, stripped.body, key)
+        metadata = read_metadata(stripped.header, stripped.body, key, stated)
+        titles = (*contents.titles, *(extracted.headings if extracted else ()))
         flags = {
             "mojibake_repaired": is_repaired,
-            "trimmed_much": len(contents.body) < _MIN_KEPT_SHARE * len(whole),
+            "trimmed_much": len(contents.body) < _MIN_KEPT_SHARE * len(spaced),
         }
         return CleanText(
             text=text,
@@ -164,7 +245,7 @@ class TextCleaner:
             words=words,
             flags=(*decoded.flags, *(flag for flag, is_set in flags.items() if is_set)),
             sha256=hashlib.sha256(text.encode()).hexdigest(),
-            chapters=find_chapters(text, contents.titles),
+            chapters=find_chapters(text, titles),
             origin=TextOrigin(key, self.deadline_s),
         )
 
@@ -185,3 +266,18 @@ class TextCleaner:
         if words < self.min_words:
             raise BookError("too_short", f"{words} words, fewer than min_words={self.min_words}")
         return words
+
+
+def extraction_from(cells: Mapping[str, Any], text: bytes) -> ExtractedText:
+    """Return what a format extracted, from plain values and its text in UTF-8."""
+    stated = cells["metadata"]
+    names = {name: tuple(stated[name]) for name in ("authors", "subjects")}
+    lists = {name: tuple(cells[name]) for name in ("headings", "flags")}
+    metadata = BookMetadata(**{**stated, **names})
+    return ExtractedText(**{**cells, **lists, "metadata": metadata, "text": text.decode()})
+
+
+def _stated(extracted: ExtractedText) -> Metadata:
+    metadata = extracted.metadata
+    authors = ", ".join(format_person_name(name) for name in metadata.authors if name.strip())
+    return Metadata(" ".join(metadata.title.split()), authors, metadata.language)

@@ -1,26 +1,22 @@
-"""Decode a book's bytes: reject binary files and find the encoding."""
+"""Decode a book's bytes: reject binary files, find the encoding and check the guess."""
 
 from __future__ import annotations
 
 import codecs
 import re
-import string
 from dataclasses import dataclass
 
 from raypipe.core.errors import BookError
-from raypipe.text.language import detect_language
+from raypipe.text.code_pages import guess_code_page
+from raypipe.text.east_asian import guess_east_asian
+from raypipe.text.mixed_encodings import decode_mixed
+from raypipe.text.wide_encodings import BYTE_ORDER_MARKS, decode_escapes, likely_wide_encodings
 
-_BOMS = (  # UTF-32 first: its little-endian BOM begins with UTF-16's
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 _MAGIC = (
     (b"%PDF-", "a PDF file"),
     (b"PK\x03\x04", "a ZIP archive (EPUB and DOCX files are ZIP archives too)"),
     (b"\x1f\x8b\x08", "a gzip archive"),
+    (b"\xfd7zXZ\x00", "an xz archive"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (b"Rar!\x1a\x07", "a RAR archive"),
     (b"GIF8", "a GIF image"),
@@ -34,22 +30,16 @@ _CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1a") +
 """Bytes that a text has at most by accident. 0x1A is allowed: it ends files from DOS."""
 _MAX_CONTROL_SHARE = 0.01
 _MAX_BAD_SHARE = 0.001
-_MAX_HIGH_LETTER_SHARE = 0.3
-_MAX_MISPLACED_SHARE = 0.1
-_SAMPLE_BYTES = 65_536
-
+_MAX_GUESSED_BAD_SHARE = 0.01
+_MIN_FIT = 0.85
+"""A book whose letters fit its language less well is flagged `encoding_unsure`."""
+_MIN_POSSIBLE_FIT = 0.5
+"""With a lower fit the book fails, unless nearly all its bytes are ASCII."""
+_MAX_HIGH_SHARE = 0.02
 _DECLARED = re.compile(rb"^(?:Character set encoding|Charset):[ \t]*([\w-]+)", re.M | re.I)
 _PLAIN_CODECS = frozenset({"ascii", "utf-8", "iso8859-1", "cp1252"})
-# Punctuation in cp1252's C1 range that never occurs between two small letters. DOS and Mac code
-# pages have letters at these bytes. The apostrophe and the dashes are not included.
-_MISPLACED = re.compile(rb"[a-z][\x80\x82-\x89\x8b\x91\x93-\x95\x98\x99\x9b](?=[a-z])")
+_PADDING = re.compile(rb"\x00{2,}")
 _HIGH = bytes(range(0x80, 0x100))
-_HIGH_LETTERS = bytes(range(0xC0, 0x100))
-_LETTERS = string.ascii_letters.encode() + _HIGH_LETTERS
-_CENTRAL_EUROPEAN = frozenset({"pl", "cs", "sk", "hu", "ro", "hr", "sl", "sr", "bs"})
-"""Languages written in cp1250 or Latin-2. They are detected even if decoded as cp1252."""
-_C1 = re.compile(rb"[\x80-\x9f]")
-_IN_WORDS = re.compile(r"(?<=[a-z])[^\x00-\x7f\u2010-\u2019](?=[a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +49,9 @@ class DecodedText:
     Attributes:
         text: The characters, without a byte order mark.
         encoding: Python's name of the encoding.
-        flags: `bad_bytes` if a few bytes were replaced by U+FFFD.
+        flags: `bad_bytes` if a few bytes were replaced by U+FFFD or were missing,
+            `mixed_encodings` if lines in another encoding were repaired, `encoding_unsure` if the
+            text may be wrong.
     """
 
     text: str
@@ -67,60 +59,72 @@ class DecodedText:
     flags: tuple[str, ...] = ()
 
 
-def decode(data: bytes) -> DecodedText:
+def decode(data: bytes, declared: str = "", evidence: bytes = b"") -> DecodedText:
     """Decode a book's bytes.
 
-    Encodings are tried in the order that did best on real Gutenberg files: byte order mark,
-    strict UTF-8, UTF-16 without a mark, an encoding that the header declares, Windows-1250 or
-    Latin-2 for the languages that need them, Windows-1252. Guessing comes last, because
-    charset-normalizer takes cp1252 for its neighbors (cp1250).
+    Encodings are tried in this order: byte order mark, UTF-16 and UTF-32 without a mark, escape
+    sequences, UTF-8, UTF-8 mixed with another encoding. At last each code page and each East Asian
+    encoding decodes a sample, and the result that fits the language found in it best is chosen;
+    an encoding that is declared wins among near equals.
 
     Args:
         data: The whole file.
+        declared: Python's name of the encoding that the file declares; '' to look for the field
+            of a header.
+        evidence: The text of the file without its markup, from which the encoding is guessed; empty
+            for the whole file.
 
     Raises:
         BookError: `binary` if the file is not text, `undecodable` if no encoding fits.
     """
-    decoded = _decode_by_bom(data) or _decode_utf16_without_bom(data)
+    decoded = _decode_by_bom(data) or _decode_without_bom(data)
+    if decoded is not None:
+        return decoded
+    file_format = _detect_magic(data)
+    data, is_damaged = _remove_padding(data)
+    decoded = _decode_escapes(data)
     if decoded is None:
-        if file_format := detect_binary_format(data):
-            raise BookError(
-                "binary", f"not a text file: this is {file_format}; raypipe reads plain text"
-            )
+        if file_format := file_format or detect_binary_format(data):
+            raise BookError("binary", f"this is {file_format}; raypipe cannot read it")
         decoded = (
-            _decode_utf8(data)
-            or _decode_as_declared(data)
-            or _decode_central_european(data)
-            or _decode_cp1252(data)
-            or _decode_by_guess(data)
+            _decode_strictly(data, "utf-8")
+            or _decode_mixed(data)
+            or _decode_by_fit(data, declared or _read_declared(data), evidence or data)
         )
     if decoded is None:
         raise BookError(
             "undecodable",
-            "no encoding fits these bytes (tried UTF-8, UTF-16, UTF-32, Windows-1252 and "
-            "charset-normalizer's guess); convert the file to UTF-8",
+            "no encoding gives a readable text (tried Unicode, and the usual encodings of Europe, "
+            "the Near East and East Asia); convert the file to UTF-8",
         )
+    if is_damaged and "bad_bytes" not in decoded.flags:
+        decoded = DecodedText(decoded.text, decoded.encoding, ("bad_bytes", *decoded.flags))
     return decoded
 
 
 def detect_binary_format(data: bytes) -> str:
     """Describe the format of a binary file, e.g. `a PDF file`; empty if the file may be text."""
-    for magic, description in _MAGIC:
-        if data.startswith(magic):
-            return description
-    if data[60:68] == b"BOOKMOBI":
-        return "a Kindle (MOBI) book"
+    if description := _detect_magic(data):
+        return description
     share = _count_bytes(data, _CONTROLS) / max(len(data), 1)
     if share > _MAX_CONTROL_SHARE:
         return f"data with {share:.0%} control characters (at most {_MAX_CONTROL_SHARE:.0%})"
     return ""
 
 
+def _detect_magic(data: bytes) -> str:
+    if data[60:68] == b"BOOKMOBI":
+        return "a Kindle (MOBI) book"
+    return next((name for magic, name in _MAGIC if data.startswith(magic)), "")
+
+
 def _decode_by_bom(data: bytes) -> DecodedText | None:
-    for bom, encoding in _BOMS:
+    for bom, encoding in BYTE_ORDER_MARKS:
         if data.startswith(bom):
+            if encoding == "utf-8":
+                return _decode_strictly(data[len(bom) :], encoding) or _decode_mixed(data)
             decoded = _decode_with_replacements(data[len(bom) :], encoding)
-            if decoded is None and encoding != "utf-8":
+            if decoded is None:
                 raise BookError(
                     "undecodable",
                     f"the file has the byte order mark of {encoding} but is not {encoding};"
@@ -130,92 +134,84 @@ def _decode_by_bom(data: bytes) -> DecodedText | None:
     return None
 
 
-def _decode_utf16_without_bom(data: bytes) -> DecodedText | None:
-    """Decode Latin text in UTF-16, which has a zero in every second byte, on one side only."""
-    sample = data[:_SAMPLE_BYTES]
-    half = len(sample) // 2
-    if not half:
-        return None
-    even, odd = sample[0::2].count(0) / half, sample[1::2].count(0) / half
-    if max(even, odd) < 0.4 or min(even, odd) > 0.05:
-        return None
-    return _decode_strictly(data, "utf-16-le" if odd > even else "utf-16-be")
+def _decode_without_bom(data: bytes) -> DecodedText | None:
+    """Decode UTF-16 or UTF-32 without a byte order mark; the end may lack a byte."""
+    for encoding in likely_wide_encodings(data):
+        width = 4 if "32" in encoding else 2
+        if decoded := _decode_strictly(data[: len(data) // width * width], encoding):
+            return decoded
+    return None
 
 
-def _decode_utf8(data: bytes) -> DecodedText | None:
-    return _decode_strictly(data, "utf-8") or _decode_damaged_utf8(data)
+def _remove_padding(data: bytes) -> tuple[bytes, bool]:
+    """Remove the zeros that fill up a file or its records.
 
-
-def _decode_damaged_utf8(data: bytes) -> DecodedText | None:
-    """Decode UTF-8 that has a stray byte or ends inside a character.
-
-    The file counts as UTF-8, not as Windows-1252, if 10 times as many characters are valid.
+    Returns:
+        The bytes, and whether zeros inside may stand for lost text.
     """
-    decoded = _decode_with_replacements(data, "utf-8")
-    if decoded is None:
+    if b"\x00\x00" not in data:
+        return data, False
+    stripped = data.strip(b"\x00\x1a")
+    inner = _PADDING.sub(b"\n", stripped)
+    return (inner, inner != stripped) if stripped else (data, False)
+
+
+def _decode_escapes(data: bytes) -> DecodedText | None:
+    found = decode_escapes(data)
+    if found is None:
         return None
-    bad = decoded.text.count("\ufffd")
-    good = sum(1 for char in decoded.text if char > "\x7f") - bad
-    return decoded if good >= 10 * bad else None
+    text, encoding = found
+    return DecodedText(text, encoding, ("bad_bytes",) if "\ufffd" in text else ())
 
 
-def _decode_as_declared(data: bytes) -> DecodedText | None:
-    """Decode as the header declares, but only where cp1252 would silently decode wrongly."""
+def _decode_mixed(data: bytes) -> DecodedText | None:
+    bom = codecs.BOM_UTF8
+    mixed = decode_mixed(data.removeprefix(bom))
+    if mixed is None:
+        return None
+    text, is_mixed = mixed
+    bad = text.count("\ufffd")
+    if not is_mixed and bad > max(1, _MAX_BAD_SHARE * len(text)):
+        return None
+    flags = {"bad_bytes": bad, "mixed_encodings": is_mixed}
+    return DecodedText(text, "utf-8", tuple(flag for flag in flags if flags[flag]))
+
+
+def _decode_by_fit(data: bytes, declared: str, evidence: bytes) -> DecodedText | None:
+    """Decode with the encoding whose characters fit the language best."""
+    guesses = [guess_code_page(evidence, declared)]
+    if guesses[0] is None or guesses[0].fit < 1:
+        guesses.append(guess_east_asian(evidence, declared))
+    guess = max(filter(None, guesses), key=lambda guess: guess.fit, default=None)
+    high = _count_bytes(evidence, _HIGH)
+    if guess is None or (guess.fit < _MIN_POSSIBLE_FIT and high > _MAX_HIGH_SHARE * len(evidence)):
+        return None
+    text = data.decode(guess.encoding, "replace")
+    bad = text.count("\ufffd")
+    if bad > max(1, _MAX_GUESSED_BAD_SHARE * len(text)):
+        return None
+    flags = {"bad_bytes": bad, "encoding_unsure": guess.fit < _MIN_FIT}
+    return DecodedText(
+        text, guess.encoding, tuple(flag for flag, is_set in flags.items() if is_set)
+    )
+
+
+def _read_declared(data: bytes) -> str:
+    """Return Python's name of the encoding that the header declares; empty if it tells nothing.
+
+    Headers name Latin-1 for Windows-1252, and UTF-8 after a conversion that was undone.
+    """
     match = _DECLARED.search(data[:8192])
-    if match is None:
-        return None
     try:
-        encoding = codecs.lookup(match[1].decode("ascii", "replace")).name
+        encoding = codecs.lookup(match[1].decode("ascii", "replace")).name if match else ""
     except LookupError:
-        return None
-    return None if encoding in _PLAIN_CODECS else _decode_strictly(data, encoding)
-
-
-def _decode_central_european(data: bytes) -> DecodedText | None:
-    """Decode Polish, Czech, Hungarian … in cp1250 or Latin-2.
-
-    As cp1252 the bytes would pass as valid, with ³ódka for łódka.
-    """
-    if data.isascii():
-        return None
-    language = detect_language(data.decode("cp1252", "replace"))
-    if language not in _CENTRAL_EUROPEAN:
-        return None
-    # Latin-2 has controls where cp1250 has quotation marks and š, ž, ť, ś; its ą is 0xB1.
-    is_windows = _C1.search(data) or (language == "pl" and b"\xb1" not in data)
-    decoded = _decode_with_replacements(data, "cp1250" if is_windows else "iso8859-2")
-    if decoded is None:
-        return None
-    inner_chars = _IN_WORDS.findall(decoded.text)
-    # Many characters that are no small letters inside words: a DOS or Mac code page.
-    misplaced = sum(not char.islower() for char in inner_chars)
-    return decoded if misplaced <= _MAX_MISPLACED_SHARE * len(inner_chars) else None
-
-
-def _decode_cp1252(data: bytes) -> DecodedText | None:
-    decoded = _decode_strictly(data, "cp1252")  # fails on the five undefined C1 bytes
-    if decoded is None:
-        return None
-    if len(_MISPLACED.findall(data)) > _MAX_MISPLACED_SHARE * _count_bytes(data, _HIGH):
-        return None
-    if _count_bytes(data, _HIGH_LETTERS) > _MAX_HIGH_LETTER_SHARE * _count_bytes(data, _LETTERS):
-        return None  # Cyrillic, Greek, CJK …: nearly every letter is above ASCII
-    return decoded
+        return ""
+    return "" if encoding in _PLAIN_CODECS else encoding
 
 
 def _count_bytes(data: bytes, values: bytes) -> int:
     """Count the bytes of the data that are among `values`."""
     return len(data) - len(data.translate(None, values))
-
-
-def _decode_by_guess(data: bytes) -> DecodedText | None:
-    import charset_normalizer
-
-    sample = data[: 4 * _SAMPLE_BYTES]
-    if len(sample) < len(data):  # end at a line, not inside a character
-        sample = sample[: sample.rfind(b"\n") + 1] or sample
-    best = charset_normalizer.from_bytes(sample).best()
-    return _decode_with_replacements(data, best.encoding) if best else None
 
 
 def _decode_strictly(data: bytes, encoding: str) -> DecodedText | None:

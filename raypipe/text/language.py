@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from raypipe.core.per_process import cached_per_process
@@ -43,18 +44,26 @@ def detect_language(text: str, declared: str = "") -> str:
         declared: The language that the header declares, as a name or a code. It counts only if
             the vote is unsure, because headers name one of several languages, or a wrong one.
     """
+    return choose_language(vote(text)) or parse_language_code(declared) or UNKNOWN
+
+
+def vote(text: str) -> dict[str, float]:
+    """Return the languages that three samples of a text vote for, with their confidence."""
     samples = _sample(text)
     if samples and all(map(_is_plainly_english, samples)):
-        return "en"
+        return {"en": 1.0}
     votes: defaultdict[str, float] = defaultdict(float)
     for sample in samples:
         language, confidence = _load_classifier().classify(sample)
         if language != _NO_LANGUAGE:
             votes[language] += confidence / len(samples)
+    return votes
+
+
+def choose_language(votes: Mapping[str, float]) -> str:
+    """Return the language with most votes; empty if they are too few."""
     best = max(sorted(votes), key=lambda language: votes[language], default=UNKNOWN)
-    if votes.get(best, 0.0) >= _MIN_CONFIDENCE:
-        return best
-    return parse_language_code(declared) or UNKNOWN
+    return best if votes.get(best, 0.0) >= _MIN_CONFIDENCE else ""
 
 
 def _is_plainly_english(sample: str) -> bool:

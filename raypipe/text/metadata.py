@@ -34,6 +34,7 @@ _CONTRIBUTION = re.compile(
     re.I,
 )
 """Words before "by" that name a contributor and not the author."""
+_SITE = re.compile(r"\s+(?:[|–—]|-)\s+(?:The )?Project Gutenberg\b.*$|\s+\|\s+[^|]*$", re.I)
 _FOREIGN_BY = re.compile(r"(?:von|par|por|di|door|af|av)\s+(.+)", re.I)
 _BY = re.compile(r"(?:(.+?)[,.;:]?\s+)?(?:written )?by[:\s]*(.*)", re.I)
 _PERSON = re.compile(r"[^\W\d_][\w.'’ \-]*(?: [\w.'’\-]+){0,6}")
@@ -51,7 +52,7 @@ _TOP_CHARS = 6_000
 _MAX_HEADER_CHARS = 100_000
 _MAX_FIELD_CHARS = 5_000
 _TOP_LINES = 25
-_MAX_TITLE_WORDS = 14
+_MAX_TITLE_WORDS, _MAX_TITLE_CHARS = 14, 150
 _MAX_LINE_WORDS = 10
 
 
@@ -70,10 +71,10 @@ class Metadata:
     language: str = ""
 
 
-def read_metadata(header: str, body: str, key: str) -> Metadata:
+def read_metadata(header: str, body: str, key: str, stated: Metadata | None = None) -> Metadata:
     """Return a book's metadata.
 
-    The sources in their order: the fields of the header, a key of the form
+    The sources in their order: what the file states, the fields of the header, a key of the form
     `Title__by__Author`, the title page at the start of the body, the file name. A later source
     only fills in missing values.
 
@@ -81,9 +82,11 @@ def read_metadata(header: str, body: str, key: str) -> Metadata:
         header: The text before the start marker; may be empty.
         body: The book before its lines are joined.
         key: The object's key or path.
+        stated: What the file states about its book, if its format can.
     """
     top = header or body[:_TOP_CHARS]
     sources = (
+        stated or Metadata(),
         read_header_fields(top),
         read_key(key),
         read_title_page(body),
@@ -95,7 +98,8 @@ def read_metadata(header: str, body: str, key: str) -> Metadata:
         if not author and (not title or _is_same_title(title, source.title)):
             author = source.author
         title = title or source.title
-    return Metadata(title=title, author=author, language=sources[0].language)
+    language = sources[0].language or sources[1].language
+    return Metadata(title=title, author=author, language=language)
 
 
 def read_header_fields(header: str) -> Metadata:
@@ -146,6 +150,15 @@ def read_file_name(key: str) -> Metadata:
     stem = re.sub(r"(?<=[^\W\d])[_-]\d+(?:-\d)?$", "", stem)  # Project Gutenberg's number
     name = stem if " " in stem else _replace_underscores(stem.replace("-", " "))
     return Metadata(title=re.sub(r"(?<=\w) s\b", "'s", name) or key)
+
+
+def read_page_title(title: str) -> tuple[str, str]:
+    """Return title and author of a page whose title is `Emma, by Jane Austen | A library`."""
+    title = _SITE.sub("", " ".join(title.split()))
+    if line := _GUTENBERG_LINE.search(title):
+        return line[1], format_person_name(line[2])
+    stated = _read_by_line([], title, [])
+    return (stated.title, stated.author) if stated else (title, "")
 
 
 def read_title_page(body: str) -> Metadata:
@@ -203,7 +216,8 @@ def _is_title(line: str) -> bool:
     return (
         0 < len(words) <= _MAX_TITLE_WORDS
         and any(map(str.isalpha, line))
-        and line[-1] not in '.,;:"”'
+        and len(line) <= _MAX_TITLE_CHARS
+        and line[-1] not in '.,;:"”。、！？」'
         and (line[0].isdigit() or not line[0].islower())
         and not _NOT_A_TITLE.match(line)
     )
@@ -246,7 +260,12 @@ def _is_same_title(title: str, other: str) -> bool:
 
 
 def _stem(key: str) -> str:
-    return re.sub(r"(?:\.(?:txt|text|utf-?8|md|gz))+$", "", PurePosixPath(key).name, flags=re.I)
+    return re.sub(
+        r"(?:\.(?:txt|text|utf-?8|md|markdown|x?html?|epub|pdf|docx|gz|bz2|zstd?))+$",
+        "",
+        PurePosixPath(re.sub(r"^.*\.zip!", "", key, flags=re.I | re.S)).name,
+        flags=re.I,
+    )
 
 
 def _replace_underscores(name: str) -> str:

@@ -15,6 +15,7 @@ _ASCII_LINE_ENDS = bytes.maketrans(b"\r\v", b"\n\n")
 _ASCII_DROPPED = bytes([*range(0x09), *range(0x0E, 0x20), 0x7F])
 """What `_NEWLINES` and `_DROPPED` match in ASCII; bytes are translated 30 times as fast."""
 
+_MAX_TRANSFERS = 3
 _MAX_MARKS = 30
 _FIRST_MARK, _LAST_MARK = 0x300, 0x1FFFF
 """Range of all characters with a combining class."""
@@ -24,15 +25,19 @@ def normalize_characters(text: str) -> str:
     """Return the text in NFC with LF line ends and without invisible characters.
 
     Lone surrogates, which UTF-8 cannot encode, become U+FFFD. NULs, controls, soft hyphens and
-    zero-width marks are dropped. A form feed becomes a paragraph break. A hyphen at the end of a
-    line becomes the plain hyphen, which `unwrap.unwrap_lines` recognizes.
+    zero-width marks are dropped. Form feeds stay, for `page_furniture.remove_page_furniture`. A
+    hyphen at the end of a line becomes the plain hyphen, which `unwrap.unwrap_lines` recognizes.
+    CR CR LF, which transfers in text mode make of CR LF, is one line end.
     """
+    for _ in range(_MAX_TRANSFERS):
+        if "\r\r\n" in text:
+            text = text.replace("\r\r\n", "\r\n")
     if text.isascii():
         plain = (
             text.encode("ascii").replace(b"\r\n", b"\n").translate(_ASCII_LINE_ENDS, _ASCII_DROPPED)
         )
-        return plain.decode("ascii").replace("\f", "\n\n")
-    text = _NEWLINES.sub("\n", text).replace("\f", "\n\n")
+        return plain.decode("ascii")
+    text = _NEWLINES.sub("\n", text)
     text = _BROKEN_WORD.sub("-\n", text)  # before soft hyphens are dropped
     text = _SURROGATES.sub("\ufffd", _DROPPED.sub("", text))
     return unicodedata.normalize("NFC", _limit_marks(text))

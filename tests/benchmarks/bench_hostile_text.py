@@ -54,7 +54,8 @@ SMALL: dict[str, Callable[[], bytes]] = {}
 LARGE: dict[str, Callable[[], bytes]] = {}
 """Makers of the texts of both sizes, by kind; the processes inherit them."""
 CLEANING = (
-    "decode", "repair_mojibake", "normalize_characters", "strip_boilerplate", "remove_contents",
+    "decode", "repair_mojibake", "normalize_characters", "remove_page_furniture",
+    "close_double_spacing", "separate_paragraphs", "strip_boilerplate", "remove_contents",
     "unwrap_lines", "count_words", "read_metadata", "detect_language", "find_chapters",
 )  # fmt: skip
 SPLITTING = ("split_sentences", "is_prose", "select_sentences", "extract_keywords")

@@ -240,6 +240,22 @@ KINDS: dict[str, Callable[[int], bytes]] = {
     "mojibake, one line": _repeat("Itâ€™s a cafÃ© "),
     "mojibake, A": _repeat("Ã Â Ã‚ "),
     "mojibake, quotes": _repeat("ðŸ˜€ â€œ"),
+    "bytes of no encoding": lambda size: b"\x81\x8d\x90 and \x9d so on. " * (size // 18),
+    "UTF-8 and Latin-1": lambda size: b"the caf\xc3\xa9 is\na caf\xe9\n" * (size // 20),
+    "zeros between words": lambda size: b"the sea\x00\x00\x00" * (size // 10),
+    # pages
+    "page numbers inside sentences": _numbered("and the boat went on with the\n\n{n}\n\ntide\n"),
+    "heads and form feeds": _numbered("the boat went on\n\n\f{n}  THE {word} FLOOD\n\nand on\n"),
+    "lines of a scanner": _repeat("Digitized by Google\n\n"),
+    "double spacing": _repeat("and the boat went on with the tide\n\n"),
+    "indented lines": _repeat("    The boat went on with the tide and with\nthe wind\n"),
+    # frames
+    "markers in pairs": _between(
+        _MARKER, f"word\n*** END OF THIS PROJECT GUTENBERG EBOOK X ***\n{_MARKER}"
+    ),
+    "words of a header": _repeat("Project Gutenberg Etext\n\n"),
+    "notes of Aozora": _repeat("※［＃「［＃《｜"),
+    "colophons": _repeat("About this digital edition Wikisource\n\nColophon\n\n"),
     # data of other kinds
     "URLs": _numbered("https://example.org/{n}/{word}?q={word}&r=%20 "),
     "addresses": _repeat("a.b@c.d"),

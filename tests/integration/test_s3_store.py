@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
+from zipfile import ZipFile
 
 import pytest
 
 from raypipe.core.errors import BookError, SetupError
+from raypipe.sources.listing import list_all
 from raypipe.sources.s3 import S3BookSource
+from raypipe.text import TextCleaner
 from tests.integration.s3_server import CountingS3Server, put_object_directly
 
 
@@ -74,7 +79,7 @@ def test_size_etag_and_time_come_from_the_listing(source: S3BookSource, client: 
 
 
 def test_suffixes_and_folder_markers_are_left_out(source: S3BookSource, client: Any) -> None:
-    for key in ("mix/", "mix/a.txt", "mix/b.md", "mix/ü & <c>.txt"):
+    for key in ("mix/", "mix/a.txt", "mix/b.doc", "mix/ü & <c>.txt"):
         client.put_object(Bucket="books", Key=key, Body=b"x")
     listed = replace(source, prefix="mix/").list_books()
     assert [book.key for book in listed] == ["mix/a.txt", "mix/ü & <c>.txt"]
@@ -93,6 +98,54 @@ def test_only_the_listed_version_is_read(source: S3BookSource, client: Any) -> N
     with pytest.raises(BookError) as caught:
         source_of_folder.read(book)
     assert caught.value.kind == "gone"
+
+
+def test_the_members_of_a_zip_archive_are_read_by_ranges(
+    source: S3BookSource, client: Any, s3_server: CountingS3Server
+) -> None:
+    members = {f"{n}.txt": bytes([65 + n % 26]) * 20_000 for n in range(200)}
+    buffer = BytesIO()
+    with ZipFile(buffer, "w") as archive:
+        for name, data in {**members, "cover.jpg": b"x"}.items():
+            archive.writestr(name, data)
+    s3_server.put_object("books", "zip/shelf.zip", buffer.getvalue())
+    s3_server.put_object("books", "zip/damaged.zip", b"no archive")
+    shelf = replace(source, prefix="zip/")
+    s3_server.gets.clear()
+    listing = list_all(shelf)
+    assert sorted(s3_server.gets) == ["zip/damaged.zip", "zip/shelf.zip"]
+    books = {book.key: book for book in listing.books}
+    damaged = books.pop("zip/damaged.zip")
+    assert list(books) == [f"zip/shelf.zip!{name}" for name in members]
+    assert listing.not_taken == {".jpg": 1}
+    assert [folder.prefix for folder in listing.unlisted] == ["zip/damaged.zip!"]
+    assert shelf.read(damaged) == b"no archive"
+    s3_server.gets.clear()
+    for name in ("7.txt", "199.txt"):
+        assert shelf.read(books[f"zip/shelf.zip!{name}"]) == members[name]
+    assert len(s3_server.gets) == 3  # the directory once, then each member
+    s3_server.put_object("books", "zip/shelf.zip", buffer.getvalue() + b" ")
+    with pytest.raises(BookError, match=r"zip/shelf\.zip.* changed") as caught:
+        shelf.read(books["zip/shelf.zip!0.txt"])
+    assert caught.value.retryable
+    s3_server.delete_object("books", "zip/shelf.zip")
+    with pytest.raises(BookError) as caught:
+        shelf.read(books["zip/shelf.zip!0.txt"])
+    assert caught.value.kind == "gone"
+
+
+def test_an_object_with_a_content_encoding_is_a_book(source: S3BookSource, client: Any) -> None:
+    text = ("The keeper lit the lamp. " * 100).encode()
+    client.put_object(
+        Bucket="books",
+        Key="encoded/a.txt",
+        Body=gzip.compress(text),
+        ContentEncoding="gzip",
+        ACL="public-read",
+    )
+    encoded = replace(source, prefix="encoded/")
+    (book,) = encoded.list_books()
+    assert TextCleaner().clean(encoded.read(book), book.key).text == text.decode().strip()
 
 
 def test_an_unknown_bucket_is_named(endpoint: str, client: Any) -> None:

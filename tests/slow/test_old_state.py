@@ -33,6 +33,7 @@ from raypipe.ledger.writer_lock import WriterLock
 from raypipe.simulator.model_server import ModelServer
 from raypipe.simulator.options import ServerOptions
 from raypipe.state.local import LocalState
+from raypipe.text import cleaner
 from tests.fixtures import record_state
 from tests.fixtures.record_state import BUCKET, OTHER_PARTS, PARTS, QUERY, READABLE, Recorder
 from tests.integration.s3_server import CountingS3Server
@@ -49,7 +50,7 @@ NEW_OPTIONS = ("executor=local",)
 """Options that the recorded code did not have; they change no result."""
 NEW_KEYS = {
     *("renames_waiting", "replaces", "may_replace", "upgrade", "requests"),
-    *("unlisted_folders", "unseen", "models", "service_tier"),
+    *("unlisted_folders", "unseen", "models", "service_tier", "not_taken"),
 }
 """Keys of records, estimates and comparisons that the recorded code did not write."""
 NEW_FILES = ("cache/check/", "models/", "recipes/", "usage/log-", "usage/run-", "usage/sums.json")
@@ -68,6 +69,9 @@ NEW_METADATA = {"summarizer", "embedder_name", "mapping", "served"}
 """Metadata of an index that the recorded code did not write."""
 PER_SERVER = {"creation_date", "uuid", "version", "provided_name"}
 """Settings that the server gives an index."""
+RECORDED_CLEANER = 2
+"""Version of the cleaner of the recorded code. Later versions give the same clean texts of these
+books, so that only the version in the recipe differs."""
 CHECK_CALLS = 4
 """Calls of a few tokens by which a run checks its models before the first book."""
 
@@ -80,7 +84,10 @@ def restored(tmp_path: Path, opensearch_url: str, s3: CountingS3Server) -> Itera
         s3.put_object(BUCKET, path.relative_to(RECORDING / "books").as_posix(), path.read_bytes())
     shutil.copytree(RECORDING / "state", tmp_path / "state")
     restore_index(opensearch_url)
-    yield Recorder(ROOT, tmp_path, opensearch_url, s3, run_options=NEW_OPTIONS)
+    yield Recorder(
+        ROOT, tmp_path, opensearch_url, s3,
+        run_options=NEW_OPTIONS, cleaner_version=RECORDED_CLEANER,
+    )  # fmt: skip
     record_state.delete_index(opensearch_url, record_state.INDEX)
 
 
@@ -138,6 +145,16 @@ def test_a_plan_and_a_run_have_nothing_to_do(restored: Recorder, models: ModelSe
     assert changed == {"claim.json", "runs/latest", new_record}, "the run wrote its record only"
 
 
+def test_a_plan_tells_of_a_new_cleaner_and_an_upgrade_makes_the_documents_again(
+    restored: Recorder, models: ModelServer
+) -> None:
+    restored.cleaner_version = 0
+    plan = restored.command("plan", *RUN)
+    assert plan["upgrade"]["documents"] == plan["done"] == 3
+    record = restored.command("run", *RUN, "upgrade=true", exit_code=3)
+    assert (record["indexed"], record["failed"], record["left"]) == (3, 1, 0)
+
+
 @pytest.mark.parametrize("number", range(len(OTHER_PARTS)))
 def test_documents_of_other_recipes_are_known(
     restored: Recorder, models: ModelServer, number: int
@@ -192,7 +209,9 @@ def recipe_of(parts: tuple[str, ...]) -> Recipe:
     register_schemas()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = compose("run", overrides=list(parts))
-    return build_processing(cfg).recipe
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cleaner, "CLEANER_VERSION", RECORDED_CLEANER)
+        return build_processing(cfg).recipe
 
 
 @pytest.mark.parametrize("parts", [PARTS, *OTHER_PARTS], ids=lambda parts: parts[0])
@@ -271,7 +290,10 @@ def today(
     """Record the scenario with the code of this checkout."""
     folder = tmp_path_factory.mktemp("today")
     index = f"today-{uuid.uuid4().hex[:12]}"
-    recorder = Recorder(ROOT, folder, opensearch_url, s3_server, index, run_options=NEW_OPTIONS)
+    recorder = Recorder(
+        ROOT, folder, opensearch_url, s3_server, index,
+        run_options=NEW_OPTIONS, cleaner_version=RECORDED_CLEANER,
+    )  # fmt: skip
     record_state.record(recorder, folder / "recording")
     s3_server.reset()
     return Recording(folder / "recording")
@@ -348,13 +370,14 @@ def test_the_state_has_the_same_json_files(today: Recording) -> None:
             options = [yaml.safe_load((each / "config.yaml").read_text()) for each in (new, old)]
             added = {".executor", ".log", ".replace", ".upgrade", ".opensearch.flush_s"}
             added |= {".prices.s3.put", ".prices.s3.get", ".text.deadline_s"}
+            added |= {".text.max_file_bytes"}
             added |= {".summarizer.model.cache_name", ".embedder.model.cache_name"}
             added |= {".ray.metrics_port", ".cloudwatch._target_"}
             if "max_tokens_field" in options[0].get("summarizer", {}).get("model", {}):
                 added |= {".summarizer.model.service_tier"}  # only Bedrock had it
-            prices = ".prices.models."  # a dated table
+            ignored = (".prices.models.", ".text.formats.")  # a dated table, and new parts
             names, recorded = (
-                [name for name in option_names(each) if not name.startswith(prices)]
+                [name for name in option_names(each) if not name.startswith(ignored)]
                 for each in options
             )
             assert [name for name in names if name not in added] == recorded

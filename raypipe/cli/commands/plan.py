@@ -19,6 +19,7 @@ from raypipe.core.units import format_duration, format_table, format_usd
 from raypipe.quota.prices import name_price
 from raypipe.run.estimate import RunEstimate, estimate_run
 from raypipe.run.request_estimate import RequestEstimate
+from raypipe.sources.key_filter import describe_not_taken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +110,8 @@ def _format_work(estimate: RunEstimate) -> list[str]:
         f"{estimate.new:,} + renamed {estimate.renamed:,} + changed {estimate.changed:,} + to do "
         f"again {estimate.again:,} + over the limit {estimate.over_limit:,}"
     ]
+    if not_taken := describe_not_taken(estimate.not_taken):
+        lines.append(f"listed {estimate.listed:,}, {not_taken}")
     if estimate.removed or estimate.renamed:
         needs_option = "; the run needs allow_deletes=true" if estimate.too_many else ""
         lines.append(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Set
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -21,6 +23,10 @@ from raypipe.run.stages.failures import unexpected_failure
 from raypipe.sources import BookSource
 from raypipe.summarizers import Summarizer
 from raypipe.text import CleanText, TextCleaner
+
+_LARGE_FILE = threading.Lock()
+"""A process reads one file at a time that is larger than a text may be: a worker has up to 64
+threads, and an EPUB with pictures up to 64 MiB."""
 
 
 @dataclass
@@ -102,11 +108,14 @@ class Summarize:
     def _read_and_summarize(self, row: Row, laps: Laps) -> Row:
         book = row.book
         try:
-            data = self._read(book)
-            laps.begin("text")
-            text = self.cleaner.clean(data, book.key)
-            laps.begin("summarize")
-            document = self._reuse(book, text, data) or self._summarize(book, text)
+            with _LARGE_FILE if book.size > self.cleaner.max_bytes else nullcontext():
+                data = self._read(book)
+                laps.begin("text")
+                text = self.cleaner.clean(data, book.key)
+                laps.begin("summarize")
+                document = self._reuse(book, text, data)
+                del data  # the calls of a model may take minutes
+            document = document or self._summarize(book, text)
         except BookError as error:
             return failed_row(row, laps.stage, error)
         except BookLeftError as left:
@@ -120,9 +129,10 @@ class Summarize:
         return replace(row, document=document, book=replace(book, part=""))
 
     def _read(self, book: Book) -> bytes:
-        limit = self.cleaner.max_bytes
+        limit = self.cleaner.max_object_bytes(book.key)
         if book.size > limit:
-            message = f"{book.key} has {book.size:,} bytes; text.max_bytes={limit:,}"
+            option = "max_bytes" if limit == self.cleaner.max_bytes else "max_file_bytes"
+            message = f"{book.key} has {book.size:,} bytes; text.{option}={limit:,}"
             raise BookError("too_large", message)
         return self.source.read(book)
 

@@ -256,12 +256,15 @@ def test_the_page_of_the_run_record_has_every_field() -> None:
 def test_troubleshooting_has_real_messages_and_kinds() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     source = re.sub(r'"\n\s*f?"', "", source)  # adjacent literals are one message
-    before, _, kinds = PAGES["docs/troubleshooting.md"].partition("## Failed books")
+    page, _, flags = PAGES["docs/troubleshooting.md"].partition("## Flags of a text")
+    before, _, kinds = page.partition("## Failed books")
     messages = re.findall(r"^\| `([^`]+)` \|", before, re.MULTILINE)
     assert len(messages) >= 15
     assert [message for message in messages if message not in source] == []
     named = re.findall(r"^\| (`.*`) \|", kinds, re.MULTILINE)
     assert {kind for row in named for kind in re.findall(r"`(\w+)`", row)} <= set(KINDS)
+    for flag in re.findall(r"^\| `(\w+)` \|", flags, re.MULTILINE):
+        assert f'"{flag}"' in source
 
 
 # Kinds of failure.

@@ -98,7 +98,10 @@ def test_a_book_is_resolved_in_the_same_run(log: FailureLog, state: LocalState) 
         ("mapper_parsing", "a.txt: mapper_parsing_exception: failed to parse", False),
         ("bad_vector", "", False),
         ("too_large", "", False),
+        ("no_reader", "a.pdf: the package pypdfium2 is not installed", True),
+        ("binary", "a.doc: this is an old Microsoft Office file; raypipe cannot read it", False),
         # As older versions of raypipe recorded them:
+        ("binary", "not a text file: this is a PDF file; raypipe reads plain text", True),
         ("mapper_parsing", "a.txt: illegal_argument_exception: no write index is defined", True),
         ("mapper_parsing", "a.txt: illegal_argument_exception: an immense term in", False),
         ("mapper_parsing", "a.txt: strict_dynamic_mapping_exception: [a] not allowed", True),

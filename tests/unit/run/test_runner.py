@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -135,3 +136,19 @@ def test_a_book_that_vanishes_and_comes_back_is_processed(tmp_path: Path, job: J
     assert (record.finished, record.failed) == (BOOKS - 1, 1)
     (tmp_path / "away").rename(tmp_path / "books" / "Book_0__by__A_Writer.txt")
     assert numbers(run_job(job)) == {"listed": BOOKS, "skipped": BOOKS - 1, "finished": 1}
+
+
+def test_what_the_listing_does_not_take_is_counted_everywhere(
+    tmp_path: Path, job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("cover.jpg", "back.JPG", "shelf/._a.txt"):
+        (tmp_path / "books" / name).write_text("no book")
+    line = f"listed {BOOKS}, not taken 3: 2 .jpg, 1 AppleDouble"
+    counts = {".jpg": 2, "AppleDouble": 1}
+    assert estimate_run(job).not_taken == counts
+    with caplog.at_level(logging.INFO):
+        record = run_job(job)
+    assert record.not_taken == counts
+    assert (record.listed, record.finished) == (BOOKS, BOOKS)
+    assert line in caplog.messages
+    assert line in format_report(record, None, job.ledger.failures).splitlines()

@@ -101,7 +101,7 @@ ODD_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
 def test_an_odd_file_fails_alone(books: Path, outside: Path, case: str) -> None:
     make, kind = ODD_FILES[case]
     make(books / "odd.txt")
-    make(books / "odd.md")  # is no book
+    make(books / "odd.doc")  # is no book
     assert outcomes(books) == {**GOOD, "odd.txt": kind}
 
 

@@ -13,7 +13,7 @@ from raypipe.sources.protocol import BookSource
 @pytest.fixture
 def source(tmp_path: Path) -> LocalBookSource:
     (tmp_path / "sub").mkdir()
-    for name in ("b.txt", "a.txt", "sub/c.txt", "notes.md"):
+    for name in ("b.txt", "a.txt", "sub/c.txt", "notes.doc"):
         (tmp_path / name).write_text(f"text of {name}")
     return LocalBookSource(str(tmp_path))
 
@@ -26,7 +26,7 @@ def test_prefix_and_suffixes_select_files(source: LocalBookSource) -> None:
     selected = LocalBookSource(source.path, prefix="sub/")
     assert [book.key for book in selected.list_books()] == ["sub/c.txt"]
     everything = LocalBookSource(source.path, suffixes=[])
-    assert "notes.md" in [book.key for book in everything.list_books()]
+    assert "notes.doc" in [book.key for book in everything.list_books()]
 
 
 def test_ids_depend_on_name_and_key_only(source: LocalBookSource, tmp_path: Path) -> None:

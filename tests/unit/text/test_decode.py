@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import codecs
+import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from raypipe.core.errors import BookError
-from raypipe.text.decode import decode, detect_binary_format
+from raypipe.text.decode import DecodedText, decode, detect_binary_format
+from tests.benchmarks.encoding_texts import TEXTS
 
 ENGLISH = "The café’s owner wrote “naïve” in the guest book — twice.\n" * 20
 RUSSIAN = "Старый маяк стоял на краю мыса, и никто не помнил, кто его построил.\n" * 40
@@ -201,3 +203,57 @@ def test_western_languages_are_decoded_as_cp1252(language: str) -> None:
 def test_a_dos_or_mac_code_page_is_not_decoded_as_cp1250(language: str, encoding: str) -> None:
     text = (LIGHTHOUSE[language] + "\n\n") * 9
     assert decode(text.encode(encoding)).text == text
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "shift_jis", "big5", "cp1252"])
+def test_zeros_that_fill_up_a_file_or_its_records_are_removed(encoding: str) -> None:
+    text = f"{TEXTS[_LANGUAGES[encoding]]}\n" * 3
+    data = text.encode(encoding)
+    filled = decode(b"\x00" * 9 + data + b"\x00" * 5_000)
+    assert (filled.text, filled.flags) == (text, ())
+    records = decode(data.replace(b"\n", b"\x00" * 40))
+    assert (records.text, records.flags) == (text.rstrip("\n"), ("bad_bytes",))
+
+
+_LANGUAGES = {"cp1251": "ru", "shift_jis": "ja", "big5": "zh-hant", "cp1252": "nl"}
+
+
+@pytest.mark.parametrize("encoding", ["shift_jis", "big5"])
+def test_stray_bytes_are_flagged(encoding: str) -> None:
+    data = f"{TEXTS[_LANGUAGES[encoding]]}\n".encode(encoding) * 9
+    decoded = decode(data[:400] + b"\xff" + data[400:])
+    assert decoded.flags == ("bad_bytes",)
+    assert decoded.text.endswith(TEXTS[_LANGUAGES[encoding]] + "\n")
+
+
+def test_mixed_encodings_are_repaired_and_flagged() -> None:
+    line = "The café’s owner — naïve — wrote “résumé” in it.\n"
+    decoded = decode((line * 9).encode() + (line * 5).encode("cp1252"))
+    assert decoded == DecodedText(line * 14, "utf-8", ("mixed_encodings",))
+
+
+def test_a_text_in_two_code_pages_is_flagged() -> None:
+    data = (RUSSIAN.encode("cp1251") + RUSSIAN.encode("koi8-r")) * 2
+    assert decode(data).flags == ("encoding_unsure",)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        # The fonts of TCVN 3 and EBCDIC, which Python or this cleaner cannot decode.
+        "Ng­êi g¸c ngän h¶i ®¨ng b­íc xuèng cÇu thang vµ nh×n ra biÓn rÊt l©u.\n".encode("cp1252")
+        * 9,
+        ENGLISH.replace("“", "").replace("”", "").replace("’", "").replace("—", "").encode("cp037"),
+        bytes(random.Random(1).choices(range(0x80, 0x100), k=4_000)),
+    ],
+)
+def test_what_fits_no_language_is_undecodable(data: bytes) -> None:
+    with pytest.raises(BookError) as failure:
+        decode(data)
+    assert failure.value.kind == "undecodable"
+
+
+def test_a_kindle_book_is_named_though_zeros_fill_it_up() -> None:
+    data = b"A Book".ljust(60, b"\0") + b"BOOKMOBI" + bytes(range(256)) * 8
+    with pytest.raises(BookError, match="a Kindle"):
+        decode(data)

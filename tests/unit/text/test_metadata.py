@@ -147,3 +147,8 @@ def test_there_is_always_a_title() -> None:
 )
 def test_formats_names_of_persons(written: str, name: str) -> None:
     assert format_person_name(written) == name
+
+
+def test_a_first_sentence_without_spaces_is_no_title() -> None:
+    body = "灯台守は階段を降りて、長いあいだ海を眺めていた。\n\n風は弱かった。"
+    assert read_metadata("", body, "lamp.txt").title == "lamp"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from raypipe.text.unwrap import unwrap_lines
 
 def test_normalizes_characters() -> None:
     text = "\ufeffCafe\u0301\r\nsoft\u00adhyphen\x00\rnext\u200b\x0cpage\ud800"
-    assert normalize_characters(text) == "Caf\u00e9\nsofthyphen\nnext\n\npage\ufffd"
+    assert normalize_characters(text) == "Caf\u00e9\nsofthyphen\nnext\x0cpage\ufffd"
 
 
 @given(st.text(alphabet=st.characters()))
@@ -25,3 +26,10 @@ def test_any_text_becomes_nfc_that_utf8_can_encode(text: str) -> None:
 
 def test_drops_soft_hyphens() -> None:
     assert normalize_characters("light\u00adhouse") == "lighthouse"
+
+
+@pytest.mark.parametrize("ends", ["\r\r\n", "\r\n", "\r", "\n", "\r\r\r\n", "\x0b"])
+@pytest.mark.parametrize("word", ["caf\u00e9", "cafe"])
+def test_line_ends_of_any_origin_are_one_line_end(ends: str, word: str) -> None:
+    text = f"{word}\n\nand\nmore\n".replace("\n", ends)
+    assert normalize_characters(text) == f"{word}\n\nand\nmore\n"

@@ -6,6 +6,7 @@ import pytest
 
 from raypipe.text.normalize import normalize_characters
 from raypipe.text.unwrap import unwrap_lines
+from tests.benchmarks.encoding_texts import TEXTS
 
 PROSE = (
     "The old keeper had not left the rock for eleven years, and when the boat came with flour "
@@ -97,3 +98,43 @@ def test_removes_emphasis_marks_across_lines() -> None:
 def test_joins_words_broken_with_other_hyphens(hyphen: str) -> None:
     text = wrapped_between(f"light{hyphen}", "house") * 3 + "The lighthouse stood."
     assert unwrap_lines(normalize_characters(text)).count(" lighthouse ") == 4
+
+
+def test_keeps_verse_whose_lines_begin_with_small_letters() -> None:
+    stanza = (
+        "kun aamu nousi suon takaa eikä kukaan nähnyt\nsiellä missä joki kääntyy ja kylä nukkuu\n"
+        "hän lauloi vanhaa laulua jonka äiti opetti\nja tuuli vei sen sanat kaislikon keskelle"
+    )
+    verse = "SUON LAULUJA\n\n" + "\n\n".join([stanza] * 8)
+    assert unwrap_lines(verse) == verse
+
+
+def test_joins_a_prose_preface_of_a_book_of_such_verse() -> None:
+    stanza = "the sea is grey and the day is long\nand nobody comes to the door at night"
+    preface = textwrap.fill(PROSE, 70)
+    text = "\n\n".join([preface, *[f"{stanza}\n{stanza}"] * 9])
+    assert unwrap_lines(text).startswith(PROSE)
+    assert unwrap_lines(text).endswith(stanza)
+
+
+@pytest.mark.parametrize("language", ["he", "ar"])
+def test_joins_wrapped_prose_of_scripts_without_capitals(language: str) -> None:
+    prose = TEXTS[language]
+    assert unwrap_lines("\n\n".join([textwrap.fill(prose, 60)] * 5)) == "\n\n".join([prose] * 5)
+
+
+@pytest.mark.parametrize("language", ["ja", "zh-hans"])
+def test_joins_wrapped_prose_of_scripts_without_spaces(language: str) -> None:
+    prose = TEXTS[language]
+    wrapped = "\n".join(prose[start : start + 30] for start in range(0, len(prose), 30))
+    assert unwrap_lines("\n\n".join([wrapped] * 5)) == "\n\n".join([prose] * 5)
+
+
+def test_keeps_short_lines_of_scripts_without_spaces() -> None:
+    verse = "床前明月光\n疑是地上霜\n舉頭望明月\n低頭思故鄉"
+    assert unwrap_lines("\n\n".join([verse] * 5)) == "\n\n".join([verse] * 5)
+
+
+def test_keeps_verse_without_stanzas_and_stops() -> None:
+    lines = ["the sea is grey and the day is long", "and nobody comes to the door at night"] * 9
+    assert unwrap_lines("\n".join(lines)) == "\n".join(lines)
