@@ -55,7 +55,7 @@ def test_failures_are_grouped_with_their_ways_out(
     assert (code, err) == (3, "")
     lines = out.splitlines()
     assert lines[:5] == [
-        "binary  4 books: the book is not plain text; convert it to text",
+        "binary  4 books: the book is in no format that raypipe reads; convert it to one of them",
         "    b3.txt  (text, attempt 1, run 1): why",
         "    b2.txt  (text, attempt 1, run 1): why",
         "    b1.txt  (text, attempt 1, run 1): why",
@@ -202,7 +202,9 @@ def test_show_explains_a_failed_book_and_an_unknown_one(
     code, out, _ = run_command_line("show", "B1", f"state.uri={state.root}")
     assert code == 3
     assert "book      a/b1.txt: failed\n" in out
-    assert "way out   the book is not plain text; convert it to text\n" in out
+    assert (
+        "way out   the book is in no format that raypipe reads; convert it to one of them\n" in out
+    )
     code, _, err = run_command_line("show", "a/", f"state.uri={state.root}")
     assert (code, "2 books fit a/; name one by its key: a/b1.txt, a/b2.txt" in err) == (1, True)
     code, _, err = run_command_line("show", "none", f"state.uri={state.root}")

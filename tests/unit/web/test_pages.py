@@ -182,7 +182,7 @@ def test_a_failed_book_shows_the_way_out(page: Page) -> None:
     status, html = page.get("/books/id-a.txt")
     check_page(html)
     assert status == 200
-    assert "the book is not plain text; convert it to text" in html
+    assert "the book is in no format that raypipe reads; convert it to one of them" in html
     assert "&lt;script&gt;" in html
 
 

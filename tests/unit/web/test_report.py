@@ -82,7 +82,7 @@ def test_a_report_has_all_sections_and_is_valid(state: LocalState) -> None:
     assert checked.tags["script"] == checked.tags["img"] == checked.tags["iframe"] == 0
     for text in ("done, with failed books", "10m12s", "Comparison with run 1", "Books per second",
                  "Tokens per minute", "limit of the quota", "Memory in use", "1 KiB to 2 KiB",
-                 "binary: 4 books, 40 %", "the book is not plain text", "summarize, p95",
+                 "binary: 4 books, 40 %", "in no format that raypipe reads", "summarize, p95",
                  "throttled calls", "quota.tokens_per_minute", "$1.25"):  # fmt: skip
         assert text.lower() in checked.text.lower(), text
 
