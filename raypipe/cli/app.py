@@ -282,4 +282,5 @@ def _print_error(message: object, code: int) -> int:
 
 
 def _print_to_stderr(message: object) -> None:
+    activity.sign()  # before: no sign of life must follow the error that ends a command
     print(f"raypipe: {escape_line(redact_urls(str(message)))}", file=sys.stderr)

@@ -23,6 +23,7 @@ class Activity:
     def __init__(self) -> None:
         self.text = "starting"
         self.run_id = ""
+        self._limit_s = FIRST_SIGN_S
         self._signed_at = self._started = time.monotonic()
 
     @contextmanager
@@ -35,13 +36,17 @@ class Activity:
         finally:
             self.text, self._started = before
 
+    def begin(self) -> None:
+        """Note that a command begins, and has shown nothing yet."""
+        self._limit_s, self._signed_at = FIRST_SIGN_S, time.monotonic()
+
     def sign(self) -> None:
         """Note that the terminal has just shown something."""
-        self._signed_at = time.monotonic()
+        self._limit_s, self._signed_at = EVERY_S, time.monotonic()
 
-    def silence_s(self) -> float:
-        """Return the seconds since the last sign of life."""
-        return time.monotonic() - self._signed_at
+    def is_silent(self) -> bool:
+        """Return whether the terminal has shown nothing for too long."""
+        return time.monotonic() - self._signed_at >= self._limit_s
 
     def describe(self) -> str:
         """Return what the process is doing, and for how long."""
@@ -56,23 +61,22 @@ activity = Activity()
 def signs_of_life() -> Iterator[None]:
     """Log what the block is doing whenever the terminal has shown nothing for `EVERY_S` seconds.
 
-    The first line comes after `FIRST_SIGN_S`. What writes to the terminal calls `activity.sign`.
+    If it has shown nothing at all, the first line comes after `FIRST_SIGN_S`. What writes to the
+    terminal calls `activity.sign`.
     """
     ended = threading.Event()
 
     def watch() -> None:
-        limit = FIRST_SIGN_S
         while not ended.wait(_TICK_S):
-            if activity.silence_s() < limit:
+            if not activity.is_silent():
                 continue
-            limit = EVERY_S
             if logging.getLogger().handlers:
                 log.info("%s", activity.describe())
             else:  # the logging is not set up yet
                 print(activity.describe(), file=sys.stderr)
             activity.sign()
 
-    activity.sign()
+    activity.begin()
     thread = threading.Thread(target=watch, name="raypipe-signs", daemon=True)
     thread.start()
     try:

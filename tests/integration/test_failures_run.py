@@ -21,7 +21,7 @@ GOOD = [f"good_{number}" for number in range(6)]
 MAX_BYTES = 50_000
 PERMANENT = {  # failure kinds by key
     "empty.txt": "empty",
-    "a_pdf.txt": "binary",
+    "a_pdf.txt": "damaged",
     "large.txt": "too_large",
     "noise.txt": "undecodable",
     "short.txt": "too_short",

@@ -34,6 +34,17 @@ def test_a_terminal_that_shows_something_gets_no_signs(
     assert caplog.messages == []
 
 
+def test_after_the_first_line_a_longer_silence_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "FIRST_SIGN_S", 0.1)
+    monkeypatch.setattr(module, "_TICK_S", 0.02)
+    with caplog.at_level(logging.INFO, logger="raypipe"), signs_of_life():
+        activity.sign()  # such as the error that ends a command, on a slow machine
+        time.sleep(0.3)
+    assert caplog.messages == []
+
+
 def test_the_step_before_is_named_again() -> None:
     with activity.doing("one"):
         with activity.doing("two"):
