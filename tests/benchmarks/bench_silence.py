@@ -69,35 +69,41 @@ def main() -> None:
             [f"storage.path={folder / books}", "storage=local", *plain] for books in ("few", "many")
         )
         state = [f"state.uri={folder / 'first'}"]
-        measure(report, "local_run", folder, [*few, *state, "executor=local"])
-        measure(report, "nothing_to_do", folder, [*few, *state, "executor=local"])
-        ray = ["executor=ray", "ray.dashboard=false"]
-        measure(report, "ray_run", folder, [*few, f"state.uri={folder / 'ray'}", *ray])
-        long_list = [*many, f"state.uri={folder / 'many-state'}", "executor=local"]
-        measure(report, "long_list", folder, long_list)
-        books = folder / "large"
+        ray = [f"state.uri={folder / 'ray'}", "executor=ray", "ray.dashboard=false"]
+        long_list = [f"state.uri={folder / 'many-state'}", "executor=local"]
+        found = {
+            "local_run": run(folder, [*few, *state, "executor=local"]),
+            "nothing_to_do": run(folder, [*few, *state, "executor=local"]),
+            "ray_run": run(folder, [*few, *ray]),
+            "long_list": run(folder, [*many, *long_list]),
+        }
         for kind, stop_after_s in (("slow_calls", None), ("stopped", STOP_AFTER_S)):
             with server(*slow) as models:
-                given = [*options(books, folder / kind, *model), "output=text", "executor=local"]
-                measure(report, kind, folder, given, models.environment(), stop_after_s)
+                given = [*options(folder / "large", folder / kind, *model), "executor=local"]
+                env = models.environment()
+                found[kind] = run(folder, [*given, "output=text"], env, stop_after_s)
+    for kind, silence in found.items():
+        report.note(f"{kind}_wall_s", silence.wall_s)
+        report.note(f"{kind}_silence_s", silence.longest_s)
+        report.note(f"{kind}_after", silence.after)
+    longest_s = max(silence.longest_s for silence in found.values())
+    report.at_most("longest_silence_s", longest_s, REACH_S, "s")
+    first_s = max(silence.first_s for silence in found.values())
+    report.at_most("latest_first_sign_s", first_s, REACH_FIRST_S, "s")
     report.finish()
 
 
-def measure(
-    report: Report,
-    kind: str,
+def run(
     folder: Path,
     given: Sequence[str],
     env: Mapping[str, str] | None = None,
     stop_after_s: float | None = None,
-) -> None:
-    """Run a command and record its silences."""
+) -> Silence:
+    """Run a command, and return its silences."""
     command = [sys.executable, "-m", "raypipe", "run", *given]
     found = listen(command, folder, env or environment(), stop_after_s)
-    say(f"{kind}: {found.wall_s:.1f} s; the longest silence followed {found.after!r}")
-    report.note(f"{kind}_wall_s", found.wall_s)
-    report.at_most(f"{kind}_first_sign_s", found.first_s, REACH_FIRST_S, "s")
-    report.at_most(f"{kind}_longest_silence_s", found.longest_s, REACH_S, "s")
+    say(f"{found.wall_s:.1f} s, silent for {found.longest_s:.1f} s after {found.after!r}")
+    return found
 
 
 def listen(
