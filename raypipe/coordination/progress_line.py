@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from raypipe.coordination.counts import Progress
 from raypipe.coordination.forecast import Outlook
 from raypipe.coordination.process_meter import ResourceUsage
+from raypipe.core.units import format_short_duration
 
 _MAX_KINDS = 3
 
@@ -77,16 +78,4 @@ def format_eta(outlook: Outlook) -> str:
     if outlook.eta_s is None:
         return "unknown"
     limit = f" ({outlook.limit})" if outlook.limit in ("calls", "quota") else ""
-    return f"{format_duration(outlook.eta_s)}{limit}"
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration in its two largest units: 42s, 3m05s, 2h07m, 3d04h."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    if whole < 86400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
-    return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
+    return f"{format_short_duration(outlook.eta_s)}{limit}"

@@ -16,6 +16,18 @@ def format_duration(seconds: float) -> str:
     return f"{seconds / _HOUR:,.1f} hours"
 
 
+def format_short_duration(seconds: float) -> str:
+    """Return a duration in its two largest units: 42s, 3m05s, 2h07m, 3d04h."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
+
+
 def format_usd(usd: float | None) -> str:
     """Return dollars, with four decimals below a cent; `unknown` for None."""
     if usd is None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raypipe.coordination.progress import Snapshot
-from raypipe.coordination.progress_line import format_duration
 from raypipe.core.printable import escape_line
 from raypipe.core.redact import redact_urls
+from raypipe.core.units import format_short_duration
 
 EVENTS = ("finish", "stop", "breaker", "budget", "failures")
 """What a message is about: the run has finished, has stopped or ended with an error, was stopped
@@ -116,7 +116,7 @@ def _counts(done: int, failed: int, left: int, usd: float, kinds: Iterable[tuple
 
 
 def _duration(record: Mapping[str, Any]) -> str:
-    return format_duration(record["seconds"])
+    return format_short_duration(record["seconds"])
 
 
 def _clean(reason: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raypipe.coordination.progress_line import format_duration
+from raypipe.core.units import format_short_duration
 from raypipe.web.report.charts import (
     BOTTOM,
     HEIGHT,
@@ -89,7 +89,7 @@ def draw_curves(
         name=name,
         title=title,
         description="; ".join(_describe_curve(curve, format_value) for curve in curves) + ".",
-        columns=[Tick(x_of(at), format_duration(at)) for at in time_ticks(end)],
+        columns=[Tick(x_of(at), format_short_duration(at)) for at in time_ticks(end)],
         rows=[
             Tick(y_of(number * step), format_value(number * step))
             for number in range(round(top / step) + 1)
@@ -98,7 +98,7 @@ def draw_curves(
         legend=[(curve.style, curve.name) for curve in curves],
         headings=["time", *(curve.name for curve in curves)],
         table=[
-            [format_duration(float(at)), *(format_value(float(value)) for value in values)]
+            [format_short_duration(float(at)), *(format_value(float(value)) for value in values)]
             for at, *values in zip(times, *columns, strict=True)
         ],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raypipe.coordination.progress_line import format_duration
+from raypipe.core.units import format_short_duration
 
 UNKNOWN = "unknown"
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -30,7 +30,7 @@ def format_seconds(seconds: float | None) -> str:
         return "0 s"
     if seconds < 0.9995:
         return f"{seconds * 1e3:.3g} ms"
-    return f"{seconds:.3g} s" if seconds < 59.95 else format_duration(seconds)
+    return f"{seconds:.3g} s" if seconds < 59.95 else format_short_duration(seconds)
 
 
 def format_bytes(size: float | None) -> str:

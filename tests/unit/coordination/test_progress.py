@@ -12,7 +12,8 @@ from raypipe.coordination.counts import Progress
 from raypipe.coordination.forecast import Forecast, Outlook
 from raypipe.coordination.process_meter import ProcessMeter, ResourceUsage
 from raypipe.coordination.progress import watch
-from raypipe.coordination.progress_line import format_duration, format_progress
+from raypipe.coordination.progress_line import format_progress
+from raypipe.core.units import format_short_duration
 
 
 class FakeCoordinator:
@@ -51,7 +52,7 @@ def test_a_line_shows_memory_and_cpu_in_use() -> None:
     [(0.4, "0s"), (59.4, "59s"), (185, "3m05s"), (7620, "2h07m"), (273600, "3d04h")],
 )
 def test_durations_show_their_two_largest_units(seconds: float, expected: str) -> None:
-    assert format_duration(seconds) == expected
+    assert format_short_duration(seconds) == expected
 
 
 def test_a_stop_request_reaches_the_coordinator_with_its_reason() -> None:
